@@ -1,0 +1,210 @@
+"""The event: one envelope for everything a customer does, and the properties each event name carries.
+
+These pydantic models are the one definition. The JSON Schema under ``docs/schemas/`` is generated from them and
+``contracts/examples/`` holds a golden example of every name in :data:`EVENT_TYPES`. The names are those of the
+public tracking specifications ("Order Completed", "Ticket Opened"); a name that is not listed is accepted in its
+kind, with free properties.
+
+Delivery: an event is known by ``event_id``. The same id twice is one event.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final, Literal, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+Kind = Literal["web", "transaction", "service", "identity"]
+KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
+
+SCHEMA_VERSION: Final = 1
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FUTURE_TOLERANCE: Final = timedelta(hours=24)
+"""How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
+MAX_AMOUNT: Final = 1_000_000_000
+"""The largest amount of money in one event, in units of its currency."""
+MAX_EVENT_BYTES: Final = 32_768
+"""The largest body of one event."""
+
+Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Label = Annotated[str, Field(max_length=500)]
+Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT, allow_inf_nan=False)]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
+Count = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class Properties(BaseModel):
+    """What an event says beyond its envelope. Fields that are not named here are kept as they came."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, strict=True)
+
+
+class WebProperties(Properties):
+    """Properties of web events."""
+
+    session_id: Label | None = None
+    url: Annotated[str, Field(max_length=4_000)] | None = None
+    product_id: Label | None = None
+
+
+class TransactionProperties(Properties):
+    """Properties of transactions. Money is an amount and its currency: one never comes without the other."""
+
+    order_id: Label | None = None
+    total: Amount | None = None
+    currency: Currency | None = None
+    items: Count | None = None
+
+    @model_validator(mode="after")
+    def _money_is_whole(self) -> Self:
+        if (self.total is None) != (self.currency is None):
+            missing, given = ("currency", "total") if self.currency is None else ("total", "currency")
+            raise ValueError(f"{missing}: is required where {given} is given")
+        return self
+
+
+class ServiceProperties(Properties):
+    """Properties of service events: tickets, chats, satisfaction."""
+
+    ticket_id: Label | None = None
+    conversation_id: Label | None = None
+    score: Annotated[float, Field(ge=1, le=5, allow_inf_nan=False)] | None = None
+
+
+class IdentityProperties(Properties):
+    """Properties of identity events."""
+
+    previous_id: Identifier | None = None
+    traits: dict[str, Any] | None = None
+
+
+PROPERTIES: Final[Mapping[Kind, type[Properties]]] = {
+    "web": WebProperties,
+    "transaction": TransactionProperties,
+    "service": ServiceProperties,
+    "identity": IdentityProperties,
+}
+
+ORDER_COMPLETED: Final = "Order Completed"
+ORDER_REFUNDED: Final = "Order Refunded"
+ORDER_CANCELLED: Final = "Order Cancelled"
+CSAT_SUBMITTED: Final = "CSAT Submitted"
+
+EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
+    "Page Viewed": ("web", ()),
+    "Product Viewed": ("web", ("product_id",)),
+    "Product Added": ("web", ("product_id",)),
+    "Cart Viewed": ("web", ()),
+    "Checkout Started": ("web", ()),
+    ORDER_COMPLETED: ("transaction", ("total", "currency")),
+    ORDER_REFUNDED: ("transaction", ("total", "currency")),
+    ORDER_CANCELLED: ("transaction", ("order_id",)),
+    "Ticket Opened": ("service", ("ticket_id",)),
+    "Ticket Updated": ("service", ("ticket_id",)),
+    "Ticket Solved": ("service", ("ticket_id",)),
+    "Ticket Reopened": ("service", ("ticket_id",)),
+    CSAT_SUBMITTED: ("service", ("score",)),
+    "Live Chat Conversation Started": ("service", ("conversation_id",)),
+    "Live Chat Conversation Ended": ("service", ("conversation_id",)),
+    "Live Chat Message Sent": ("service", ("conversation_id",)),
+    "Live Chat Message Received": ("service", ("conversation_id",)),
+    "Identify": ("identity", ()),
+    "Alias": ("identity", ("previous_id",)),
+}
+"""Every name with a meaning of its own: its kind, and the properties it cannot be without."""
+
+
+class Event(BaseModel):
+    """One thing that a customer or visitor did, on any channel.
+
+    Times carry a zone and are kept in UTC. ``customer_id`` is set once the customer is known, ``anonymous_id`` before;
+    at least one of them is there. ``received_at`` is stamped by the connector that took the event in.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    event_id: Identifier
+    kind: Kind
+    name: Identifier
+    customer_id: Identifier | None = None
+    anonymous_id: Identifier | None = None
+    occurred_at: AwareDatetime
+    received_at: AwareDatetime
+    source: Identifier
+    properties: Properties = Field(default_factory=Properties)
+    schema_version: Literal[1] = 1
+
+    @property
+    def subject_id(self) -> str:
+        """Whom the event is about: the key of its record."""
+        return self.customer_id or self.anonymous_id or ""
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> Self:
+        if self.customer_id is None and self.anonymous_id is None:
+            raise ValueError("customer_id: one of customer_id and anonymous_id is required")
+        if self.occurred_at < EARLIEST:
+            raise ValueError("occurred_at: lies before 1970")
+        if self.occurred_at > self.received_at + FUTURE_TOLERANCE:
+            raise ValueError("occurred_at: lies more than 24 hours after received_at")
+        kind, required = EVENT_TYPES.get(self.name, (self.kind, ()))
+        if kind != self.kind:
+            raise ValueError(f"kind: is {self.kind!r}, but events of this name are of kind {kind!r}")
+        for field in required:
+            if getattr(self.properties, field, None) is None:
+                raise ValueError(f"properties.{field}: is required for {self.name!r}")
+        return self
+
+
+class WebEvent(Event):
+    """Something done on a site or in an app."""
+
+    kind: Literal["web"] = "web"
+    properties: WebProperties = Field(default_factory=WebProperties)
+
+
+class TransactionEvent(Event):
+    """An order, a refund, a cancellation."""
+
+    kind: Literal["transaction"] = "transaction"
+    properties: TransactionProperties = Field(default_factory=TransactionProperties)
+
+
+class ServiceEvent(Event):
+    """A ticket, a chat, a satisfaction score."""
+
+    kind: Literal["service"] = "service"
+    properties: ServiceProperties = Field(default_factory=ServiceProperties)
+
+
+class IdentityEvent(Event):
+    """Who somebody is: traits, or two ids that are one person."""
+
+    kind: Literal["identity"] = "identity"
+    properties: IdentityProperties = Field(default_factory=IdentityProperties)
+
+
+EVENT_MODELS: Final[Mapping[Kind, type[Event]]] = {
+    "web": WebEvent,
+    "transaction": TransactionEvent,
+    "service": ServiceEvent,
+    "identity": IdentityEvent,
+}
+
+
+class Tick(BaseModel):
+    """A mark in the log: everything that its writer had before ``occurred_at`` stands before it in this partition.
+
+    Ticks carry no customer. They move the event clock of a partition that is otherwise quiet, and are the only way in
+    which a wall clock reaches the dataflow (see ``docs/adr/0001``). Their records have the key :data:`TICK_KEY`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    kind: Literal["tick"] = "tick"
+    occurred_at: AwareDatetime
+    source: Identifier
+
+
+TICK_KEY: Final = b"\x00crm-tick"
+"""The record key of ticks. No customer id can equal it: ids hold no control characters."""

@@ -1,0 +1,72 @@
+"""Every setting, read once from the environment (prefix ``CRM_``) into one frozen object.
+
+``docs/operations.md`` has the table of them; a test fails when one is missing there. Secrets (a password in a URL)
+come from the environment only and are never logged.
+"""
+
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.outcomes import DEFAULT_OUTCOMES, Outcome
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+
+
+class Settings(BaseSettings):
+    """The settings of one crmstream installation. Each field's description is its help."""
+
+    model_config = SettingsConfigDict(env_prefix="CRM_", frozen=True, extra="ignore", validate_default=True)
+
+    data_dir: Path = Field(Path(".crmstream"), description="Folder of the local stack's data, logs and recovery store.")
+    kafka_bootstrap_servers: str | None = Field(
+        None, description="Outside Kafka brokers (host:port,...). Unset: the local stack starts its own broker.")
+    clickhouse_url: SecretStr | None = Field(
+        None, description="Outside ClickHouse, http(s)://user:password@host:port. Unset: the local engine.")
+    clickhouse_database: str = Field("crm", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="ClickHouse database.")
+    redis_url: SecretStr | None = Field(
+        None, description="Outside Redis, redis(s)://user:password@host:port/db. Unset: the local server.")
+
+    kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
+    clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
+    redis_port: Port = Field(0, description="Port of the local Redis server; 0 takes a free one.")
+
+    partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
+    buckets: int = Field(8, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
+    workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
+    epoch_seconds: float = Field(0.5, gt=0, le=60, description="Seconds between snapshots of the dataflow's state.")
+    max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
+    replay_step_days: float = Field(7, gt=0, description="Most event-time days in one batch, so partitions stay aligned.")
+    replay_epoch_days: float = Field(
+        60, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew.")
+    live_max_age_seconds: float = Field(
+        60, ge=0, description="Events older than this in Kafka are caught up first and scored when that is done.")
+
+    sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
+    dormant_days: int = Field(730, ge=1, description="Customers silent for longer are no longer swept.")
+    training_stride_days: int = Field(7, ge=1, le=90, description="Days between two training snapshots of a customer.")
+    duplicate_window_events: int = Field(
+        1_000_000, ge=1_000, description="Newest event ids, over all buckets, in which duplicates are recognised.")
+    outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
+    base_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 currency in which profiles add up.")
+    exchange_rates: dict[str, float] = Field(
+        {}, description="Worth of one unit of other currencies in the base currency, as JSON.")
+
+    heartbeat_idle_seconds: float = Field(
+        2, gt=0, description="A partition silent for this long gets a tick, so that it holds no clock back.")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level of log lines.")
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.buckets % self.partitions:
+            raise ValueError(f"CRM_BUCKETS ({self.buckets}) must be a multiple of CRM_PARTITIONS ({self.partitions})")
+        if self.workers > self.partitions:
+            raise ValueError(f"CRM_WORKERS ({self.workers}) must not exceed CRM_PARTITIONS ({self.partitions})")
+        names = [outcome.name for outcome in self.outcomes]
+        if not names or len(set(names)) != len(names):
+            raise ValueError("CRM_OUTCOMES must hold at least one outcome, each with a name of its own")
+        if any(rate <= 0 for rate in self.exchange_rates.values()):
+            raise ValueError("CRM_EXCHANGE_RATES must be positive")
+        return self

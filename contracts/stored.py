@@ -1,0 +1,50 @@
+"""The names and shapes that other programs read: Redis keys and ClickHouse tables.
+
+``docs/contracts.md`` documents each with a line to try. A change of shape is a change of :data:`SHAPE_VERSION`.
+"""
+
+from typing import Final
+
+SHAPE_VERSION: Final = 1
+
+SCORE_PREFIX: Final = "crm:score"
+PROFILE_PREFIX: Final = "crm:profile"
+TOP_PREFIX: Final = "crm:top"
+ALERTS_STREAM: Final = "crm:alerts"
+VERSION_FIELD: Final = "version"
+
+
+def score_key(customer_id: str) -> str:
+    """The hash of a customer's scores. The braces make the id the cluster's hash tag."""
+    return f"{SCORE_PREFIX}:{{{customer_id}}}"
+
+
+def profile_key(customer_id: str) -> str:
+    """The hash of a customer's profile."""
+    return f"{PROFILE_PREFIX}:{{{customer_id}}}"
+
+
+def top_key(outcome: str) -> str:
+    """The sorted set of customers by the probability of an outcome, in per cent of one."""
+    return f"{TOP_PREFIX}:{outcome}"
+
+
+TABLES: Final = {
+    "web_events": "one row per web event",
+    "transactions": "one row per order, refund or cancellation",
+    "service_events": "one row per ticket, chat or satisfaction event",
+    "identity_events": "one row per identify or alias",
+    "customers": "one row per customer: the newest profile",
+    "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
+    "score_changes": "a row when events moved a customer's score between sweeps",
+    "model_quality": "each model at each sweep: its measures, weights and version",
+    "dead_letters": "every record that was no event, with its reason",
+}
+"""The tables of the database and what a row of each is. All are read with FINAL."""
+
+FACT_TABLES: Final = {
+    "web": "web_events",
+    "transaction": "transactions",
+    "service": "service_events",
+    "identity": "identity_events",
+}

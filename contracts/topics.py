@@ -1,0 +1,44 @@
+"""The Kafka topics: their names, owners, retention and keys.
+
+Records are keyed by customer id (else anonymous id) and placed with murmur2, as Java's default partitioner does. The
+partition count is the same for all input topics, so that partition *p* of every topic holds the same customers; it is
+fixed when the topics are created.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from contracts.events import Kind
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic: who writes it, what is in it, and how long it is kept."""
+
+    name: str
+    owner: str
+    about: str
+    retention_days: int
+    retention_bytes_per_partition: int
+    kind: Kind | None = None
+    version: int = 1
+
+
+_GIB: Final = 1 << 30
+
+WEB_EVENTS: Final = Topic("crm-web-events", "connectors", "views, carts and check-outs", 30, 8 * _GIB, "web")
+TRANSACTIONS: Final = Topic("crm-transactions", "connectors", "orders and refunds", 365, 8 * _GIB, "transaction")
+SERVICE_EVENTS: Final = Topic("crm-service-events", "connectors", "tickets and chats", 365, 4 * _GIB, "service")
+IDENTITIES: Final = Topic("crm-identities", "connectors", "who somebody is", 365, 4 * _GIB, "identity")
+DEAD_LETTERS: Final = Topic("crm-dead-letters", "streams", "records that are no events", 90, 1 * _GIB)
+ALERTS: Final = Topic("crm-alerts", "streams", "alerts to deliver", 30, 1 * _GIB)
+
+INPUT_TOPICS: Final = (WEB_EVENTS, TRANSACTIONS, SERVICE_EVENTS, IDENTITIES)
+"""The topics that the dataflow reads, in the order in which code numbers them."""
+
+ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS)
+TOPIC_OF_KIND: Final[dict[Kind, Topic]] = {topic.kind: topic for topic in INPUT_TOPICS if topic.kind is not None}
+CONSUMER_GROUP: Final = "crm-dataflow"
+"""The group under which the dataflow publishes its position, for ordinary lag tools. It never resumes from it."""
+
+

@@ -1,0 +1,112 @@
+"""The fast reader of event bodies.
+
+``msgspec`` structs that accept a subset of what the pydantic models in :mod:`contracts.events` accept, four times as
+fast. They judge nothing: a body that they refuse goes to :func:`judge`, which has the last word and gives the reason.
+A property test holds that whatever a struct accepts, the model accepts with the same values.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Raw, Struct, json
+from pydantic import ValidationError
+
+from contracts.events import EVENT_MODELS, MAX_AMOUNT, MAX_EVENT_BYTES, Event, Kind
+
+_Id = Annotated[str, Meta(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
+_Label = Annotated[str, Meta(max_length=500)]
+_Time = Annotated[datetime, Meta(tz=True)]
+
+
+class Envelope(Struct, forbid_unknown_fields=True, gc=False):
+    """The envelope of one event; its properties stay raw bytes for a second, typed reading."""
+
+    event_id: _Id
+    kind: Literal["web", "transaction", "service", "identity"]
+    name: _Id
+    occurred_at: _Time
+    received_at: _Time
+    source: _Id
+    customer_id: _Id | None = None
+    anonymous_id: _Id | None = None
+    properties: Raw = Raw(b"{}")
+    schema_version: Literal[1] = 1
+
+
+class Web(Struct, gc=False):
+    """The properties of web events that have a column of their own."""
+
+    session_id: _Label | None = None
+    url: Annotated[str, Meta(max_length=4_000)] | None = None
+    product_id: _Label | None = None
+
+
+class Transaction(Struct, gc=False):
+    """The properties of transactions that have a column of their own."""
+
+    order_id: _Label | None = None
+    total: Annotated[float, Meta(ge=0, le=MAX_AMOUNT)] | None = None
+    currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")] | None = None
+    items: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+
+
+class Service(Struct, gc=False):
+    """The properties of service events that have a column of their own."""
+
+    ticket_id: _Label | None = None
+    conversation_id: _Label | None = None
+    score: Annotated[float, Meta(ge=1, le=5)] | None = None
+
+
+class Identity(Struct, gc=False):
+    """The properties of identity events that have a column of their own."""
+
+    previous_id: _Id | None = None
+    traits: dict[str, object] | None = None
+
+
+PropertiesStruct = Web | Transaction | Service | Identity
+ENVELOPE: Final = json.Decoder(Envelope)
+PROPERTIES: Final[Mapping[Kind, msgspec.json.Decoder[PropertiesStruct]]] = {
+    "web": json.Decoder(Web),
+    "transaction": json.Decoder(Transaction),
+    "service": json.Decoder(Service),
+    "identity": json.Decoder(Identity),
+}
+
+
+class Rejected(Exception):
+    """A body that is no event. ``field`` is the path of the field at fault, ``problem`` what is wrong with it."""
+
+    def __init__(self, field: str, problem: str):
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+def judge(kind: Kind, body: bytes | None) -> Event:
+    """Validate one body by the contract. Raises :class:`Rejected`, whose text holds no value of the body."""
+    if not body:
+        raise Rejected("body", "is empty")
+    if len(body) > MAX_EVENT_BYTES:
+        raise Rejected("body", f"has {len(body):,} bytes; the limit is {MAX_EVENT_BYTES:,}")
+    try:
+        return EVENT_MODELS[kind].model_validate_json(body)
+    except ValidationError as error:
+        raise _explain(error) from None
+
+
+def _explain(error: ValidationError) -> Rejected:
+    """Turn the first problem that pydantic found into a field and a sentence without the value itself."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = ".".join(str(part) for part in first["loc"]) or "body"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "value_error":
+        field, _, problem = message.partition(": ")
+        inside = path == "properties" and not field.startswith("properties")
+        return Rejected(f"properties.{field}" if inside else field, problem)
+    if first["type"] == "json_invalid":
+        return Rejected("body", "is not valid JSON")
+    return Rejected(path, message[:1].lower() + message[1:])

@@ -1,0 +1,1 @@
+"""Boards as code. Empty so far: boards come with the Grafana stack."""

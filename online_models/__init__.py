@@ -1,0 +1,1 @@
+"""Outcomes, delayed labels, online learners and the measure of their quality. Pure: no engine, client or clock."""

@@ -1,0 +1,1 @@
+"""The ways out: one file per store, SQL in .sql files."""

@@ -1,0 +1,1 @@
+"""The dataflow and the pure core that it calls: decoding, clocks, profiles, segments."""
