@@ -1,0 +1,69 @@
+"""Create the Kafka topics, and refuse a log whose partitions differ from the settings.
+
+Idempotent: what exists with the right partition count stays as it is, with the retention its operator gave it.
+"""
+
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+
+from contracts.errors import LogMismatchError, StoreUnavailableError
+from contracts.topics import ALL_TOPICS, Topic
+
+TIMEOUT_SECONDS: Final = 15.0
+_DAY_MS: Final = 86_400_000
+
+
+def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
+    """Create every topic of :data:`contracts.topics.ALL_TOPICS` that is missing, with ``partitions`` partitions.
+
+    Raises :class:`LogMismatchError` where a topic exists with another partition count, and
+    :class:`StoreUnavailableError` where no broker answers or a topic can't be created.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    try:
+        before = admin.list_topics(timeout=TIMEOUT_SECONDS)
+        missing = [topic for topic in ALL_TOPICS if topic.name not in before.topics]
+        _create(admin, missing, partitions, brokers=len(before.brokers))
+        _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
+    except KafkaException as error:
+        raise StoreUnavailableError(
+            f"Kafka at {bootstrap_servers} did not answer or refused ({error.args[0].str()}). Is the broker running, "
+            "and is CRM_KAFKA_BOOTSTRAP_SERVERS right?", bootstrap_servers=bootstrap_servers) from error
+
+
+def new_topic(topic: Topic, partitions: int, brokers: int) -> NewTopic:
+    """Describe one topic to Kafka: three replicas where there are three brokers, retention by time and by bytes."""
+    replicas = max(1, min(3, brokers))
+    config = {
+        "retention.ms": str(topic.retention_days * _DAY_MS),
+        "retention.bytes": str(topic.retention_bytes_per_partition),
+        "cleanup.policy": "delete",
+        "min.insync.replicas": "2" if replicas == 3 else "1",
+    }
+    return NewTopic(topic.name, num_partitions=partitions, replication_factor=replicas, config=config)
+
+
+def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: int) -> None:
+    """Create ``topics``; another process that creates the same ones at the same time does no harm."""
+    if not topics:
+        return
+    wanted = [new_topic(topic, partitions, brokers) for topic in topics]
+    for future in admin.create_topics(wanted, operation_timeout=TIMEOUT_SECONDS).values():
+        try:
+            future.result(TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+
+
+def _check(metadata: ClusterMetadata, partitions: int) -> None:
+    """Compare the partition counts. A keyed topic is never repartitioned: its customers would change places."""
+    for topic in ALL_TOPICS:
+        found = len(metadata.topics[topic.name].partitions) if topic.name in metadata.topics else 0
+        if found not in (0, partitions):
+            raise LogMismatchError(
+                f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count of a keyed "
+                f"topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",
+                topic=topic.name, found=found, wanted=partitions)
