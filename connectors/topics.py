@@ -1,6 +1,6 @@
 """Create the Kafka topics, and refuse a log whose partitions differ from the settings.
 
-Idempotent: what exists with the right partition count stays as it is, with the retention its operator gave it.
+Idempotent: what exists with the right partition count stays as it is, with the retention it was given.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ _DAY_MS: Final = 86_400_000
 
 
 def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
-    """Create every topic of :data:`contracts.topics.ALL_TOPICS` that is missing, with ``partitions`` partitions.
+    """Create every missing topic of :data:`contracts.topics.ALL_TOPICS` with ``partitions`` partitions.
 
     Raises :class:`LogMismatchError` where a topic exists with another partition count, and
     :class:`StoreUnavailableError` where no broker answers or a topic can't be created.
@@ -29,12 +29,14 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
         _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
     except KafkaException as error:
         raise StoreUnavailableError(
-            f"Kafka at {bootstrap_servers} did not answer or refused ({error.args[0].str()}). Is the broker running, "
-            "and is CRM_KAFKA_BOOTSTRAP_SERVERS right?", bootstrap_servers=bootstrap_servers) from error
+            f"Kafka at {bootstrap_servers} did not answer or refused ({error.args[0].str()}). Is the broker "
+            "running, and is CRM_KAFKA_BOOTSTRAP_SERVERS right?",
+            bootstrap_servers=bootstrap_servers,
+        ) from error
 
 
 def new_topic(topic: Topic, partitions: int, brokers: int) -> NewTopic:
-    """Describe one topic to Kafka: three replicas where there are three brokers, retention by time and by bytes."""
+    """Describe one topic to Kafka: up to three replicas, retention by time and bytes."""
     replicas = max(1, min(3, brokers))
     config = {
         "retention.ms": str(topic.retention_days * _DAY_MS),
@@ -59,11 +61,14 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
 
 
 def _check(metadata: ClusterMetadata, partitions: int) -> None:
-    """Compare the partition counts. A keyed topic is never repartitioned: its customers would change places."""
+    """Compare the partition counts. A keyed topic is never repartitioned: customers would move."""
     for topic in ALL_TOPICS:
         found = len(metadata.topics[topic.name].partitions) if topic.name in metadata.topics else 0
         if found not in (0, partitions):
             raise LogMismatchError(
-                f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count of a keyed "
-                f"topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",
-                topic=topic.name, found=found, wanted=partitions)
+                f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count of a "
+                f"keyed topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",
+                topic=topic.name,
+                found=found,
+                wanted=partitions,
+            )
