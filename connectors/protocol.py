@@ -1,7 +1,7 @@
 """What every connector is: something that yields records, in the order in which they belong into the log.
 
-Delivery: a connector promises nothing by itself. Its records carry stable event ids, so that publishing them twice
-doubles nothing.
+Delivery: a connector promises nothing by itself. Its records carry stable event ids, so that publishing
+them twice doubles nothing.
 """
 
 from collections.abc import Iterator

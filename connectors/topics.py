@@ -66,8 +66,8 @@ def _check(metadata: ClusterMetadata, partitions: int) -> None:
         found = len(metadata.topics[topic.name].partitions) if topic.name in metadata.topics else 0
         if found not in (0, partitions):
             raise LogMismatchError(
-                f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count of a "
-                f"keyed topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",
+                f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count "
+                f"of a keyed topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",
                 topic=topic.name,
                 found=found,
                 wanted=partitions,
