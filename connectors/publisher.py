@@ -99,7 +99,7 @@ class Publisher:
         self._raise_failure()
 
     def flush(self) -> None:
-        """Wait until Kafka holds all that was published; raises :class:`StoreUnavailableError` if it can't."""
+        """Wait until Kafka holds everything; raises :class:`StoreUnavailableError` if it can't."""
         if self._producer is not None:
             left = self._producer.flush(self._timeout_seconds + 10)
             self._raise_failure()
@@ -171,8 +171,7 @@ def publish_history(
     on_progress: Callable[[Summary], None] | None = None,
     until: int | None = None,
 ) -> Summary:
-    """Publish everything ``connector`` has, oldest first, with a tick at every sweep boundary that is
-    crossed.
+    """Publish everything ``connector`` has, with a tick at every sweep boundary that it crosses.
 
     ``rate`` is the most events per second (None: full speed). ``until`` (microseconds since 1970 UTC) is
     the time up to which the history is complete; without it the history ends with its last event.
