@@ -1,0 +1,143 @@
+"""The processes of the dataflow: workers that live and die as a group, and the heartbeat beside them."""
+
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from contracts.errors import StackError
+from crmstream.stack.process import ChildProcess, stop_all
+
+WILL_NOT_START = 78
+"""Exit code of a worker that must not be started again (``EX_CONFIG`` of sysexits)."""
+STOP_SECONDS = 20.0
+MAX_RESTARTS = 5
+RESTART_WINDOW_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class DataflowCommands:
+    """The command lines of the dataflow's processes."""
+
+    worker: tuple[str, ...] = (sys.executable, "-m", "crmstream.worker")
+    """``--index N`` is appended."""
+    heartbeat: tuple[str, ...] = (sys.executable, "-m", "crmstream.heartbeat")
+
+
+class RestartPolicy:
+    """Whether and when to start again what died: .5 s later, then twice as long each time, and at most five times in
+    a minute. Handed the time; pure otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._deaths: deque[float] = deque()
+
+    def next_start(self, now: float) -> float | None:
+        """Note a death at ``now`` (seconds of a monotonic clock); return when to start again, or None to give up."""
+        while self._deaths and now - self._deaths[0] > RESTART_WINDOW_SECONDS:
+            self._deaths.popleft()
+        self._deaths.append(now)
+        if len(self._deaths) > MAX_RESTARTS:
+            return None
+        return now + 0.5 * 2.0 ** (len(self._deaths) - 1)
+
+
+class ProcessGroup:
+    """Processes that are started, stopped and restarted together. ``poll`` must be called regularly."""
+
+    def __init__(
+        self, name: str, processes: Sequence[ChildProcess], log_dir: Path, on_event: Callable[[str], None]
+    ):  # fmt: skip
+        self._name = name
+        self.processes = list(processes)
+        self._log_dir = log_dir
+        self._on_event = on_event
+        self._policy = RestartPolicy()
+        self._start_at: float | None = None
+        self._wanted = False
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """The process ids of those that run."""
+        return tuple(process.pid for process in self.processes if process.alive and process.pid is not None)
+
+    def start(self) -> None:
+        """Start all."""
+        self._wanted, self._start_at = True, None
+        for process in self.processes:
+            self._fatal_file(process).unlink(missing_ok=True)
+            process.start()
+
+    def stop(self) -> None:
+        """Ask all to stop, and wait: they finish their epoch first."""
+        self._wanted, self._start_at = False, None
+        stop_all(self.processes, STOP_SECONDS)
+
+    def poll(self) -> None:
+        """Restart the group if one of it died.
+
+        Raises:
+            StackError: a process will not start, or the group dies again and again.
+        """
+        if not self._wanted:
+            return
+        if self._start_at is not None:
+            if time.monotonic() >= self._start_at:
+                self.start()
+        elif dead := [process for process in self.processes if not process.alive]:
+            self._bury(dead)
+
+    def _bury(self, dead: list[ChildProcess]) -> None:
+        for process in self.processes:  # a group that lost one cannot go on
+            process.signal(signal.SIGKILL)
+            process.wait(STOP_SECONDS)
+        self._raise_if_fatal()
+        self._start_at = self._policy.next_start(time.monotonic())
+        if self._start_at is None:
+            self._wanted = False
+            raise StackError(
+                f"the {self._name} died {MAX_RESTARTS + 1} times within {RESTART_WINDOW_SECONDS:g} s: "
+                f"{dead[0].death_message()}",
+                part=dead[0].name,
+            )
+        self._on_event(f"{dead[0].name} died (exit code {dead[0].poll()}): starting the {self._name} again")
+
+    def _raise_if_fatal(self) -> None:
+        for process in self.processes:
+            if process.poll() == WILL_NOT_START:
+                self._wanted = False
+                fatal = self._fatal_file(process)
+                message = fatal.read_text(encoding="utf-8").strip() if fatal.exists() else process.death_message()
+                raise StackError(message, part=process.name)
+
+    def _fatal_file(self, process: ChildProcess) -> Path:
+        return self._log_dir / f"{process.name}.fatal"
+
+
+def worker_group(
+    commands: DataflowCommands,
+    environment: Mapping[str, str],
+    metrics_ports: Sequence[int],
+    log_dir: Path,
+    on_event: Callable[[str], None],
+) -> ProcessGroup:
+    """Return the group of workers, one for each metrics port."""
+    workers = [
+        ChildProcess(
+            f"worker-{index}", [*commands.worker, "--index", str(index)], log_dir,
+            {**environment, "CRM_WORKER_METRICS_PORT": str(port)},
+        )
+        for index, port in enumerate(metrics_ports)
+    ]  # fmt: skip
+    return ProcessGroup("dataflow", workers, log_dir, on_event)
+
+
+def heartbeat_group(
+    commands: DataflowCommands, environment: Mapping[str, str], log_dir: Path, on_event: Callable[[str], None]
+) -> ProcessGroup:
+    """Return the heartbeat as a group of its own, so that its death does not touch the workers."""
+    process = ChildProcess("heartbeat", commands.heartbeat, log_dir, environment)
+    return ProcessGroup("heartbeat", [process], log_dir, on_event)

@@ -1,0 +1,90 @@
+"""Where the servers are: from the settings, or from the file that a running stack leaves in its data folder."""
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from contracts.errors import StackError
+from contracts.settings import Settings
+
+STACK_FILE = "stack.json"
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The addresses of one installation. URLs may hold passwords and are left out of the repr."""
+
+    kafka: str
+    """Bootstrap servers, ``host:port,...``."""
+    clickhouse_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
+    worker_metrics: tuple[str, ...] = ()
+    """``http://host:port/metrics`` of each dataflow process."""
+    pid: int = 0
+    """Process id of the stack's supervisor; 0 when all servers are outside ones and no stack runs."""
+
+
+def save_endpoints(endpoints: Endpoints, data_dir: Path) -> None:
+    """Write ``stack.json`` atomically, readable by its owner only."""
+    content = dataclasses.asdict(endpoints) | {"pid_created": psutil.Process(endpoints.pid).create_time()}
+    fresh = data_dir / f"{STACK_FILE}.new"
+    fresh.unlink(missing_ok=True)
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    fresh.replace(data_dir / STACK_FILE)
+
+
+def remove_endpoints(data_dir: Path) -> None:
+    """Remove ``stack.json``: the stack is down."""
+    (data_dir / STACK_FILE).unlink(missing_ok=True)
+
+
+def running_stack(data_dir: Path) -> Endpoints | None:
+    """Return the endpoints of the stack that runs in the data folder, or None."""
+    try:
+        content = json.loads((data_dir / STACK_FILE).read_text(encoding="utf-8"))
+        created = content.pop("pid_created")
+        if abs(psutil.Process(content["pid"]).create_time() - created) > 0.05:
+            return None
+    except (OSError, ValueError, KeyError, psutil.NoSuchProcess):
+        return None
+    return Endpoints(**content | {"worker_metrics": tuple(content["worker_metrics"])})
+
+
+def resolve_endpoints(settings: Settings) -> Endpoints:
+    """Return where the servers are: settings win, else the running stack of the data folder.
+
+    Raises:
+        StackError: a server is not named by its setting and no stack is running.
+    """
+    outside = outside_servers(settings)
+    running = running_stack(settings.data_dir)
+    if running is not None:
+        return dataclasses.replace(running, **outside)
+    missing = [SETTING_NAMES[name] for name in SETTING_NAMES if name not in outside]
+    if missing:
+        raise StackError(
+            f"no stack is running in {settings.data_dir}: start it with `crmstream up`, "
+            f"or name outside servers by {', '.join(missing)}"
+        )
+    return Endpoints(**outside)
+
+
+SETTING_NAMES = {
+    "kafka": "CRM_KAFKA_BOOTSTRAP_SERVERS",
+    "clickhouse_url": "CRM_CLICKHOUSE_URL",
+    "redis_url": "CRM_REDIS_URL",
+}
+
+
+def outside_servers(settings: Settings) -> dict[str, str]:
+    """Return the servers that the settings name, by the name of their field in Endpoints."""
+    urls = {"clickhouse_url": settings.clickhouse_url, "redis_url": settings.redis_url}
+    named = {name: url.get_secret_value() for name, url in urls.items() if url is not None}
+    if settings.kafka_bootstrap_servers:
+        named["kafka"] = settings.kafka_bootstrap_servers
+    return named

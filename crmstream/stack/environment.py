@@ -1,0 +1,37 @@
+"""What a process of the dataflow finds in its environment: every setting, resolved."""
+
+import json
+import os
+from collections.abc import Sequence
+
+from contracts.settings import Settings
+from crmstream.stack.endpoints import Endpoints
+
+
+def settings_environment(settings: Settings) -> dict[str, str]:
+    """Return the settings as ``CRM_*`` variables, without the secrets and without those that are unset."""
+    variables = {}
+    for name, value in settings.model_dump(mode="json", exclude={"clickhouse_url", "redis_url"}).items():
+        if value is not None:
+            variables[f"CRM_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
+    return variables | {"CRM_DATA_DIR": str(settings.data_dir.resolve())}
+
+
+def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports: Sequence[int]) -> dict[str, str]:
+    """Return the whole environment of a dataflow process: this process's, with our variables replaced.
+
+    Args:
+        settings: those of the stack.
+        endpoints: where the servers are.
+        worker_ports: loopback port of each worker, in the order of their index.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
+    return inherited | settings_environment(settings) | {
+        "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
+        "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
+        "CRM_REDIS_URL": endpoints.redis_url,
+        "CRM_WORKER_ADDRESSES": ";".join(f"127.0.0.1:{port}" for port in worker_ports),
+        # each worker is one process of its own: more threads would only contend for the cores
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }  # fmt: skip

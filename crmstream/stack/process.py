@@ -1,0 +1,152 @@
+"""Child processes that never become orphans, each with a log of its own.
+
+Start them from the main thread: the kernel kills a child when the *thread* that started it ends.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import psutil
+
+from contracts.errors import StackError
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+TAIL_LINES = 15
+LEFTOVER_SECONDS = 10.0
+
+
+class ChildProcess:
+    """One program of the stack in a session of its own, its output in ``<log_dir>/<name>.log``.
+
+    The log of the previous run is kept as ``.log.1``; restarts within a run append.
+    """
+
+    def __init__(self, name: str, command: Sequence[str], log_dir: Path, environment: Mapping[str, str] | None = None):
+        self.name = name
+        self.command = list(command)
+        self.log_path = log_dir / f"{name}.log"
+        self._environment = None if environment is None else dict(environment)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._rotated = False
+
+    def start(self) -> None:
+        """Start the program. Raises a StackError when it is not there."""
+        self._rotate_log()
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())]
+        with self.log_path.open("ab") as log:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 - our own commands, no shell
+                    [*launcher, *self.command],
+                    stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                    env=self._environment, start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                raise StackError(f"{self.name} cannot be started: {error}", part=self.name) from error
+
+    def _rotate_log(self) -> None:
+        if not self._rotated:
+            self.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if self.log_path.exists():
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
+            self._rotated = True
+
+    @property
+    def pid(self) -> int | None:
+        """The process id, or None before the start."""
+        return None if self._process is None else self._process.pid
+
+    def poll(self) -> int | None:
+        """Return the exit code (negative: the signal that ended it), or None while it runs or was never started."""
+        return None if self._process is None else self._process.poll()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the program and what it may have started; nothing if it has ended."""
+        if self.alive and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def wait(self, timeout_seconds: float) -> bool:
+        """Wait for the end; return False if it still runs after the timeout."""
+        if self._process is None:
+            return True
+        try:
+            self._process.wait(timeout_seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def log_tail(self, lines: int = TAIL_LINES) -> str:
+        """Return the last lines of the log, for messages."""
+        try:
+            with self.log_path.open("rb") as log:
+                log.seek(max(0, self.log_path.stat().st_size - 16_384))
+                text = log.read().decode("utf-8", errors="replace")
+        except OSError:
+            return ""
+        return "\n".join(text.splitlines()[-lines:])
+
+    def death_message(self) -> str:
+        """Say how the program ended, quote the end of its log, and name the log."""
+        code = self.poll()
+        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+        tail = self.log_tail() or "(nothing)"
+        return f"{self.name} {how}. The end of its log ({self.log_path}):\n{tail}"
+
+
+def stop_all(processes: Iterable[ChildProcess], timeout_seconds: float) -> None:
+    """Ask all to stop (SIGTERM), wait together, kill (SIGKILL) those that have not stopped by then."""
+    started = list(processes)
+    for process in started:
+        process.signal(signal.SIGTERM)
+    deadline = time.monotonic() + timeout_seconds
+    for process in started:
+        if not process.wait(max(0.0, deadline - time.monotonic())):
+            process.signal(signal.SIGKILL)
+            process.wait(timeout_seconds)
+
+
+def record_children(path: Path, processes: Iterable[ChildProcess]) -> None:
+    """Write down who runs (process id and start time), for the next start after a crash."""
+    children = []
+    for pid in (process.pid for process in processes if process.alive):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            children.append([pid, psutil.Process(pid).create_time()])
+    path.write_text(json.dumps(children), encoding="utf-8")
+
+
+def clear_leftovers(path: Path) -> None:
+    """Wait until the children of a crashed run are gone, and kill those that are not.
+
+    The kernel kills them with their supervisor, but a moment later; their files and ports must be free first.
+    """
+    leftovers = list(_recorded(path))
+    _, alive = psutil.wait_procs(leftovers, timeout=LEFTOVER_SECONDS / 2)
+    for process in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS / 2)
+    path.unlink(missing_ok=True)
+
+
+def _recorded(path: Path) -> Iterable[psutil.Process]:
+    try:
+        children = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return
+    for pid, created in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if abs(process.create_time() - created) < 0.05:
+                yield process
