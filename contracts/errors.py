@@ -27,3 +27,7 @@ class InputFileError(CrmError):
 
 class StoreUnavailableError(CrmError):
     """A store did not answer."""
+
+
+class StoreRefusedError(CrmError):
+    """A store refused what it was given and would again: a wrong shape, no rights, a changed migration."""

@@ -1,0 +1,38 @@
+"""Dead letters as rows of the table ``dead_letters``. Pure."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import pyarrow as pa
+
+from contracts.outputs import DeadLetter
+
+LONGEST_FIELD: Final = 200
+"""Characters kept of a field's path: names of unknown fields come from the record, at any length."""
+_LATEST_MS: Final = 7_258_118_400_000
+"""The start of 2200: a record's time is its producer's word, and the column's range ends in 2299."""
+_LABEL: Final = pa.dictionary(pa.int32(), pa.string())
+
+
+def dead_letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
+    """One row per letter, in the columns of ``dead_letters``."""
+    times = [min(max(letter.timestamp_ms, 0), _LATEST_MS) for letter in letters]
+    fields = [_text(letter.field)[:LONGEST_FIELD] for letter in letters]
+    reasons = [f"{field}: {_text(letter.problem)}" for field, letter in zip(fields, letters, strict=True)]
+    return pa.table({
+        "topic": pa.array([letter.topic for letter in letters], pa.string()).cast(_LABEL),
+        "log_partition": pa.array([letter.partition for letter in letters], pa.uint16()),
+        "log_offset": pa.array([letter.offset for letter in letters], pa.uint64()),
+        "entered_at": pa.array(times, pa.timestamp("ms", tz="UTC")),
+        "stage": pa.array([letter.stage for letter in letters], pa.string()).cast(_LABEL),
+        "field": pa.array(fields, pa.string()),
+        "reason": pa.array(reasons, pa.string()),
+        "error": pa.array([letter.error for letter in letters], pa.string()).cast(_LABEL),
+        "key": pa.array([letter.key or b"" for letter in letters], pa.binary()),
+        "body": pa.array([letter.body or b"" for letter in letters], pa.binary()),
+    })  # fmt: skip
+
+
+def _text(value: str) -> str:
+    """Text that UTF-8 can carry: a lone surrogate becomes a question mark."""
+    return value.encode(errors="replace").decode()

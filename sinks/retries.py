@@ -1,0 +1,75 @@
+"""Calling a store until it answers.
+
+An outage is one warning and, when it is over, one line that says so; each further try is counted in
+``crm_store_retries``. Pauses grow from a tenth of a second to five seconds, with jitter, so that many writers
+do not come back at the same moment.
+"""
+
+import logging
+import random
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from contracts.errors import StoreUnavailableError
+from contracts.metrics import STORE_RETRIES
+
+T = TypeVar("T")
+_LOG = logging.getLogger(__name__)
+_MESSAGE_LIMIT: Final = 300
+_QUOTED: Final = re.compile(r"'[^']*'")
+
+
+@dataclass(frozen=True)
+class Retrying:
+    """Calls ``store`` again for as long as ``is_outage`` says that its error will pass.
+
+    ``wait(seconds)`` pauses and returns True if the caller should give up (``threading.Event().wait`` fits).
+    """
+
+    store: str
+    is_outage: Callable[[Exception], bool]
+    wait: Callable[[float], bool]
+    first_pause_seconds: float = 0.1
+    longest_pause_seconds: float = 5.0
+
+    def call(self, action: Callable[[], T]) -> T:
+        """Return what ``action`` returns, as soon as it does. ``action`` must bear being repeated.
+
+        Raises what ``action`` raises if that is no outage, and StoreUnavailableError if ``wait`` says to give
+        up.
+        """
+        failures = 0
+        while True:
+            try:
+                result = action()
+            except Exception as error:
+                if not self.is_outage(error):
+                    raise
+                self._pause(failures, error)
+                failures += 1
+            else:
+                if failures:
+                    _LOG.info("%s answers again, after %d tries", self.store, failures)
+                return result
+
+    def _pause(self, failures: int, error: Exception) -> None:
+        """Wait before the next try; the first failure of an outage is logged."""
+        if not failures:
+            message = first_line(error)
+            _LOG.warning(
+                "%s does not answer; trying until it does: %s: %s", self.store, type(error).__name__, message
+            )
+        STORE_RETRIES.labels(self.store).inc()
+        pause = min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** min(failures, 16))
+        if self.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (jitter, not a secret)
+            raise StoreUnavailableError(
+                f"{self.store} did not answer before its writer was closed"
+            ) from error
+
+
+def first_line(error: Exception) -> str:
+    """Cut an error's text to its beginning and hide what it quotes: that may be a customer's."""
+    line = (str(error).strip().splitlines() or [""])[0]
+    return _QUOTED.sub("'...'", line)[:_MESSAGE_LIMIT]
