@@ -107,6 +107,8 @@ class Columns:
 
     def _property(self, spec: Property) -> Callable[[Row], object]:
         text, parse, allowed = self.text(spec.column), self._parser(spec), frozenset(spec.values)
+        if parse is None and not allowed:
+            return text
 
         def read(row: Row) -> object:
             found = text(row)

@@ -111,9 +111,9 @@ def _is_plainly_valid(kind: Kind, name: str, body: bytes, occurred_us: int, rece
         properties = PROPERTIES[kind].decode(ENVELOPE.decode(body).properties)
     except msgspec.DecodeError:
         return False
-    required = EVENT_TYPES[name][1] if name in EVENT_TYPES else ()
-    if any(getattr(properties, field) is None for field in required):
-        return False
+    for field in EVENT_TYPES[name][1] if name in EVENT_TYPES else ():
+        if getattr(properties, field) is None:
+            return False
     if kind != "transaction":
         return True
     return (getattr(properties, "total", None) is None) == (getattr(properties, "currency", None) is None)

@@ -146,7 +146,7 @@ def _size(path: Path) -> int:
 
 def _entry(line: int, record: Record) -> Entry:
     at, topic = record.occurred_at or 0, TOPIC_NUMBERS[record.topic]
-    return Entry(at, line, topic, record.key or b"", record.value or b"")
+    return at, line, topic, record.key or b"", record.value or b""
 
 
 def _numbered(entries: Iterator[Entry]) -> Iterator[Record]:

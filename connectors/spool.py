@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Final, NamedTuple, Self
+from typing import IO, Final, Self
 
 from contracts.topics import INPUT_TOPICS
 
@@ -19,15 +19,8 @@ RUN_RECORDS: Final = 250_000
 _HEAD: Final = struct.Struct("<qqBII")
 
 
-class Entry(NamedTuple):
-    """A record on its way: event time (microseconds since 1970 UTC), line, topic number, key, body."""
-
-    at: int
-    line: int
-    topic: int
-    key: bytes
-    body: bytes
-
+Entry = tuple[int, int, int, bytes, bytes]
+"""A record on its way: event time (microseconds since 1970 UTC), line, topic number, key, body."""
 
 TOPIC_NUMBERS: Final = {topic.name: number for number, topic in enumerate(INPUT_TOPICS)}
 
@@ -79,4 +72,4 @@ class Spool:
 def _read(run: IO[bytes]) -> Iterator[Entry]:
     while head := run.read(_HEAD.size):
         at, line, topic, key_size, body_size = _HEAD.unpack(head)
-        yield Entry(at, line, topic, run.read(key_size), run.read(body_size))
+        yield at, line, topic, run.read(key_size), run.read(body_size)
