@@ -1,0 +1,96 @@
+"""The command ``crmstream``: what commands there are, and how they fail.
+
+A command's module is imported only when that command runs, so that ``--help`` answers at once. Moves no data.
+"""
+
+import logging
+from importlib import import_module
+from typing import Any, Final
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
+
+from contracts.errors import CrmError
+
+RUN: Final = "Run"
+FEED: Final = "Feed events in"
+READ: Final = "Read what came out"
+
+COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
+    "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
+    "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
+    "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
+    "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
+    "score": (READ, "Show the scores and the profile of one customer."),
+    "top": (READ, "List the customers with the highest score of an outcome."),
+    "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
+    "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),
+}
+"""Every command: its panel and its line in the overview. The rest is in ``crmstream.commands.<name>``."""
+
+OVERVIEW: Final = """Real-time analytic CRM: live scores for every customer, from an event stream.
+
+[bold]Try it[/bold]
+
+  crmstream demo                    [dim]everything at once, on this machine[/dim]
+
+[bold]Or step by step[/bold]
+
+  crmstream up                      [dim]stack and dataflow, until Ctrl-C[/dim]
+  crmstream simulate                [dim]a shop's history, in another terminal[/dim]
+  crmstream status                  [dim]how far it is[/dim]
+  crmstream top churn               [dim]who is about to leave[/dim]
+  crmstream score c-000042          [dim]why[/dim]
+
+Settings are environment variables (CRM_...); docs/operations.md lists them. CRM_DATA_DIR chooses the stack.
+"""
+
+
+def load_command(name: str) -> Any:
+    """Import one command."""
+    return typer.main.get_command(import_module(f"crmstream.commands.{name}").app)
+
+
+class LazyCommands(TyperGroup):
+    """Lists all commands by their line in :data:`COMMANDS`, and imports the one that runs."""
+
+    def __init__(self, **attributes: Any):
+        super().__init__(**attributes)
+        for name, (panel, line) in COMMANDS.items():
+            self.commands[name] = TyperCommand(name, help=line, rich_help_panel=panel)
+
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002 - the parent's signature
+        """List the commands in the order in which they are told here."""
+        return list(self.commands)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """Import the command that is asked for."""
+        if args[0] in COMMANDS:
+            self.commands[args[0]] = load_command(args[0])
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; an error that a person can act on becomes one line and exit code 1."""
+        try:
+            return super().invoke(ctx)
+        except CrmError as error:
+            Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {escape(str(error))}")
+            raise typer.Exit(1) from None
+
+
+app = typer.Typer(
+    cls=LazyCommands,
+    help=OVERVIEW,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,  # locals may hold customers' data
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback()
+def _crmstream() -> None:
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")

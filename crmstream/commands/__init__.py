@@ -1,0 +1,1 @@
+"""One file per command of ``crmstream``. Each has a Typer ``app`` with one command."""

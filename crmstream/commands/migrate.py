@@ -1,0 +1,38 @@
+"""``crmstream migrate``: create what the dataflow writes to. Does no harm when run twice."""
+
+import typer
+
+from connectors.topics import ensure_topics
+from contracts.topics import ALL_TOPICS
+from crmstream.commands.shared import console, load_settings, new_app
+from crmstream.stack.endpoints import resolve_endpoints
+from sinks.clients import clickhouse_client
+from sinks.migrations import migrate
+
+app = new_app()
+
+
+@app.command(name="migrate")
+def run() -> None:
+    """Create the Kafka topics and bring the ClickHouse database up to date.
+
+    `crmstream up` does this by itself; run it by hand where the servers are
+    outside ones. Topics get CRM_PARTITIONS partitions, which cannot be changed
+    later.
+
+    [bold]Examples[/bold]
+
+    crmstream migrate
+
+    CRM_CLICKHOUSE_URL=http://default@ch.example:8123 crmstream migrate
+    """
+    settings = load_settings()
+    endpoints = resolve_endpoints(settings)
+    ensure_topics(endpoints.kafka, settings.partitions)
+    console.print(f"{len(ALL_TOPICS)} topics are there, each with {settings.partitions} partitions.")
+    database = settings.clickhouse_database
+    applied = migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
+    for name in applied:
+        console.print(f"Migration {name} applied to database {database}.")
+    if not applied:
+        console.print(f"Database {database} is up to date.")

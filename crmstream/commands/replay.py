@@ -1,0 +1,162 @@
+"""``crmstream replay``: the history in a file into Kafka, in event-time order.
+
+Delivery: that of the publisher. Event ids come from the file's content, so a second replay doubles nothing.
+"""
+
+import csv
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from connectors.files import FileConnector, Rejection, Report
+from connectors.files import Progress as Reading
+from connectors.mapping import load_mapping
+from connectors.publisher import Publisher, Summary, publish_history
+from connectors.topics import ensure_topics
+from contracts.errors import InputFileError
+from crmstream.commands.progress import add_bar, event_progress, move_bar
+from crmstream.commands.shared import console, load_settings, new_app, notes, print_json
+from crmstream.stack.endpoints import resolve_endpoints
+
+app = new_app()
+
+File = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, plain or gzip.")]
+MappingName = Annotated[str, typer.Option(help="Mapping file, or the name of one that is shipped.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Most events per second.")]
+Rejects = Annotated[Path | None, typer.Option(help="CSV file for the rejected rows: line, field, problem.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the report as JSON.")]
+NOTHING_READ = 2
+"""Exit code when no row of the file became an event."""
+
+
+@app.command(name="replay")
+def run(
+    file: File, mapping: MappingName, rate: Rate = None, rejects: Rejects = None, as_json: AsJson = False
+) -> None:
+    """Publish history from a CSV, JSON Lines or Parquet file.
+
+    A mapping says which column is which (docs/mapping.md). Rows that are no
+    events are reported with their line and never stop the rest. Replaying a
+    file again doubles nothing. Exit code 0: events were published, perhaps
+    with rejected rows; 2: not one row was an event.
+
+    [bold]Examples[/bold]
+
+    crmstream replay CDNOW_master.txt --mapping cdnow
+
+    crmstream replay orders.csv.gz --mapping orders.yaml --rejects rejected.csv
+
+    crmstream replay orders.parquet --mapping orders.yaml --rate 500
+      [dim]as a slow stream, to watch it[/dim]
+    """
+    settings = load_settings()
+    chosen = load_mapping(mapping)
+    _check_writable(rejects)
+    endpoints = resolve_endpoints(settings)
+    ensure_topics(endpoints.kafka, settings.partitions)
+    with (
+        event_progress() as progress,
+        Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
+    ):
+        display = _Display(progress)
+        connector = FileConnector(file, chosen, on_progress=display.reading)
+        summary = publish_history(
+            connector,
+            publisher,
+            rate=rate,
+            on_progress=lambda done: display.publishing(done, connector.report),
+        )
+    _write_rejects(rejects, connector.report)
+    _print(summary, connector.report, as_json=as_json)
+    if not summary.events:
+        raise typer.Exit(NOTHING_READ)
+
+
+class _Display:
+    """Two bars: the file is read first, then published."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._reading = add_bar(progress, "Reading", None, unit="rows")
+        self._publishing = add_bar(progress, "Publishing", None)
+        self._began = time.monotonic()
+        self._read_seconds = 0.0
+
+    def reading(self, state: Reading) -> None:
+        self._read_seconds = time.monotonic() - self._began
+        self._progress.update(self._reading, total=max(state.bytes_total, 1))
+        move_bar(self._progress, self._reading, state.bytes_read, state.rows, self._read_seconds)
+
+    def publishing(self, summary: Summary, report: Report) -> None:
+        self._progress.update(self._publishing, total=max(report.accepted, 1))
+        seconds = summary.seconds - self._read_seconds  # the summary's clock starts with the reading
+        move_bar(self._progress, self._publishing, summary.events, summary.events, seconds)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Find out before the work and not after it; an old report is not kept."""
+    if path is not None:
+        _write_rows(path, [])
+
+
+def _write_rejects(path: Path | None, report: Report) -> None:
+    if path is None:
+        return
+    _write_rows(path, report.rejections)
+    if report.rejected > len(report.rejections):
+        notes.print(
+            f"{path} holds the first {len(report.rejections):,} of {report.rejected:,} rejected rows."
+        )
+
+
+def _write_rows(path: Path, rejections: Iterable[Rejection]) -> None:
+    try:
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(("line", "field", "problem"))
+            writer.writerows((one.line, one.field, one.problem) for one in rejections)
+    except OSError as error:
+        raise InputFileError(f"--rejects: {path} can't be written: {error.strerror}.") from None
+
+
+def reasons(report: Report) -> list[dict[str, Any]]:
+    """Count the rejected rows by reason, most frequent first, each with the first line of those listed."""
+    first: dict[tuple[str, str], int] = {}
+    for one in report.rejections:
+        first.setdefault((one.field, one.problem), one.line)
+    return [
+        {"field": field, "problem": problem, "rows": rows, "first_line": first.get((field, problem))}
+        for (field, problem), rows in report.problems.most_common()
+    ]
+
+
+def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
+    if as_json:
+        counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected")}
+        print_json(
+            {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
+        )
+        return
+    table = Table("rows", "", "first line", title="Replayed")
+    for name, rows in (
+        ("read", report.rows),
+        ("published", summary.events),
+        ("left out by the mapping", report.skipped),
+    ):
+        table.add_row(f"{rows:,}", name, "")
+    for reason in reasons(report):
+        first = "" if reason["first_line"] is None else f"{reason['first_line']:,}"
+        table.add_row(
+            f"{reason['rows']:,}",
+            f"[red]rejected[/]: {escape(reason['field'])} {escape(reason['problem'])}",
+            first,
+        )
+    console.print(table)
+    if report.rejected:
+        console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")

@@ -1,0 +1,99 @@
+"""``crmstream score``: what Redis holds of one customer. Reads only."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any
+
+import typer
+from redis import Redis
+from rich.markup import escape
+from rich.table import Table
+
+from contracts.errors import CrmError
+from contracts.outcomes import Outcome
+from contracts.stored import profile_key, score_key
+from crmstream.commands.shared import connect_redis, console, load_settings, new_app, percent, print_json
+from crmstream.stack.endpoints import resolve_endpoints
+
+app = new_app()
+
+
+class UnknownCustomerError(CrmError):
+    """Nothing is known of a customer."""
+
+
+@app.command(name="score")
+def run(
+    customer_id: Annotated[str, typer.Argument(help="The customer's id, as in the events.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show the scores and the profile of one customer.
+
+    Each outcome has its probability, its percentile (97 = higher than 97 % of
+    the customers) and the features that moved it most. Applications read the
+    same from Redis: `HGETALL crm:score:{ID}`, with the braces.
+
+    [bold]Examples[/bold]
+
+    crmstream score c-000042
+
+    crmstream score c-000042 --json | jq .outcomes.churn.probability
+    """
+    settings = load_settings()
+    found = read_customer(connect_redis(resolve_endpoints(settings)), customer_id, settings.outcomes)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+
+
+def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """Read score and profile of a customer; raises :class:`UnknownCustomerError` if there are none."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hgetall(score_key(customer_id))
+    pipeline.hgetall(profile_key(customer_id))
+    score, profile = pipeline.execute()
+    if not score and not profile:
+        raise UnknownCustomerError(
+            f"Nothing is known of customer {customer_id!r}: no event has come in, or the dataflow is behind "
+            "(`crmstream status` shows how far)."
+        )
+    names = [outcome.name for outcome in outcomes if outcome.name in score]
+    scored = {field for name in names for field in (name, f"{name}_percentile", f"{name}_reasons")}
+    about = {field: value for field, value in score.items() if field not in scored}
+    found = {name: _outcome(score, name) for name in names}
+    return {"customer_id": customer_id, **about, "outcomes": found, "profile": profile}
+
+
+def _outcome(score: Mapping[str, str], name: str) -> dict[str, Any]:
+    percentile = score.get(f"{name}_percentile")
+    return {
+        "probability": float(score[name]),
+        "percentile": None if percentile is None else float(percentile),
+        "reasons": score.get(f"{name}_reasons"),
+    }
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    table = Table(
+        "outcome", "probability", "percentile", "reasons", title=f"Customer {escape(found['customer_id'])}"
+    )
+    for name, outcome in found["outcomes"].items():
+        place = "–" if outcome["percentile"] is None else f"{outcome['percentile']:.1f}"
+        table.add_row(name, percent(str(outcome["probability"])), place, escape(outcome["reasons"] or "–"))
+    if found["outcomes"]:
+        console.print(table)
+    else:
+        console.print(f"Customer {escape(found['customer_id'])} has no score yet.")
+    about = {
+        name: value for name, value in found.items() if name not in ("customer_id", "outcomes", "profile")
+    }
+    _show_fields("Score", about)
+    _show_fields("Profile", found["profile"])
+
+
+def _show_fields(title: str, fields: Mapping[str, str]) -> None:
+    if fields:
+        table = Table(title=title, show_header=False)
+        for name, value in fields.items():
+            table.add_row(name.replace("_", " "), escape(value))
+        console.print(table)

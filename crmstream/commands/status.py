@@ -1,0 +1,71 @@
+"""``crmstream status``: which parts are up, how far behind the dataflow is, how fast it goes. Reads only."""
+
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from crmstream.commands.shared import console, load_settings, new_app, print_json
+from crmstream.observe.status import Status, read_status
+from crmstream.stack.endpoints import resolve_endpoints
+
+app = new_app()
+
+
+@app.command(name="status")
+def run(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+) -> None:
+    """Show which parts are up, how far the dataflow is behind, and how fast it goes.
+
+    Lag is the number of records (events, and the marks of time between them)
+    that wait in Kafka. Takes about a second, in which the speed is measured.
+    Exit code 1 when a part is down.
+
+    [bold]Examples[/bold]
+
+    crmstream status
+
+    crmstream status --json | jq .lag
+    """
+    settings = load_settings()
+    status = read_status(resolve_endpoints(settings), settings.clickhouse_database)
+    if as_json:
+        print_json({**asdict(status), "lag": status.lag})
+    else:
+        _show(status)
+    if not all(part.up for part in status.parts):
+        raise typer.Exit(1)
+
+
+def _show(status: Status) -> None:
+    parts = Table("part", "", "", title="Parts")
+    for part in status.parts:
+        parts.add_row(part.name, "[green]up[/]" if part.up else "[bold red]down[/]", part.detail)
+    topics = Table("topic", "records", "read", "lag", title="Topics")
+    for topic in status.topics:
+        topics.add_row(topic.name, f"{topic.end:,}", _figure(topic.committed), _figure(topic.lag))
+    console.print(parts)
+    if status.topics:
+        console.print(topics)
+    console.print(_newest(status))
+    speed = "–" if status.events_per_second is None else f"{status.events_per_second:,.0f}"
+    console.print(
+        f"Events per second: {speed}. Customers: {_figure(status.customers)}. "
+        f"Dead letters: {_figure(status.dead_letters)}."
+    )
+
+
+def _newest(status: Status) -> str:
+    if status.newest_entered_at is None:
+        return "No event has come in yet."
+    age = (datetime.now(UTC) - status.newest_entered_at).total_seconds()
+    text = f"The newest event came in {max(age, 0):,.1f} s ago"
+    happened = status.newest_occurred_at
+    return f"{text}; it happened at {happened:%Y-%m-%d %H:%M:%S} UTC." if happened else f"{text}."
+
+
+def _figure(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"

@@ -1,0 +1,1 @@
+"""Reads how a running installation is doing, from its servers. Changes nothing."""

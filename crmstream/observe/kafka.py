@@ -1,0 +1,143 @@
+"""How far the dataflow is behind in Kafka, and what came in last. Reads only; joins no group."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+
+from contracts.errors import StoreUnavailableError
+from contracts.events import TICK_KEY, Kind
+from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
+from contracts.wire import Rejected, judge
+
+TIMEOUT_SECONDS: Final = 5.0
+_LOOK_BACK: Final = 100
+"""Records per partition that are read to find the newest event between ticks."""
+_KIND_OF: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind}
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+
+@dataclass(frozen=True)
+class Offsets:
+    """Where the log begins and ends and how far the group is, by topic and partition."""
+
+    low: dict[Place, int]
+    end: dict[Place, int]
+    committed: dict[Place, int]
+
+
+@dataclass(frozen=True)
+class Newest:
+    """When the newest event entered Kafka, and when it happened (None if no late record is an event)."""
+
+    entered_at: datetime | None
+    occurred_at: datetime | None
+
+
+class KafkaView:
+    """What can be seen from outside of the topics and of the dataflow's group."""
+
+    def __init__(self, bootstrap_servers: str):
+        self._config = {"bootstrap.servers": bootstrap_servers, "log_level": 0}
+        self._admin = AdminClient(self._config)
+
+    def brokers(self) -> int:
+        """Count the brokers. Raises :class:`StoreUnavailableError` when none answers."""
+        with _readable_errors():
+            return len(self._admin.list_topics(timeout=TIMEOUT_SECONDS).brokers)
+
+    def offsets(self) -> Offsets:
+        """Read the offsets of all topics of ours that exist. Raises as :meth:`brokers` does."""
+        with _readable_errors():
+            return self._offsets()
+
+    def _offsets(self) -> Offsets:
+        topics = self._admin.list_topics(timeout=TIMEOUT_SECONDS).topics
+        places = [
+            TopicPartition(topic.name, partition)
+            for topic in ALL_TOPICS
+            if topic.name in topics
+            for partition in topics[topic.name].partitions
+        ]
+        inputs = [place for place in places if place.topic in _KIND_OF]
+        return Offsets(
+            low=self._list(places, OffsetSpec.earliest()),
+            end=self._list(places, OffsetSpec.latest()),
+            committed=self._committed(inputs),
+        )
+
+    def newest(self, offsets: Offsets) -> Newest:
+        """Find the event that entered Kafka last, by the last records of every input partition."""
+        starts = {
+            place: max(offsets.low[place], end - _LOOK_BACK)
+            for place, end in offsets.end.items()
+            if place[0] in _KIND_OF and end > offsets.low[place]
+        }
+        events = [message for message in self._read(starts, offsets.end) if message.key() != TICK_KEY]
+        events.sort(key=lambda message: message.timestamp()[1], reverse=True)
+        if not events:
+            return Newest(None, None)
+        entered = datetime.fromtimestamp(events[0].timestamp()[1] / 1_000, UTC)
+        times = (time for message in events if (time := _occurred_at(message)) is not None)
+        return Newest(entered, next(times, None))
+
+    def _list(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
+        futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
+        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+
+    def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
+        if not places:
+            return {}
+        request = ConsumerGroupTopicPartitions(CONSUMER_GROUP, places)
+        futures = self._admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_SECONDS)
+        found = futures[CONSUMER_GROUP].result().topic_partitions
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _read(self, starts: dict[Place, int], ends: dict[Place, int]) -> list[Message]:
+        """Read each partition from its start to its end, as of now."""
+        if not starts:
+            return []
+        config = {
+            **self._config,
+            "group.id": "crm-status",
+            "enable.auto.commit": False,
+            "enable.partition.eof": False,
+        }
+        consumer = Consumer(config)
+        try:
+            consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
+            wanted = sum(ends[place] - start for place, start in starts.items())
+            return _consume(consumer, wanted)
+        finally:
+            consumer.close()
+
+
+@contextmanager
+def _readable_errors() -> Iterator[None]:
+    try:
+        yield
+    except KafkaException as error:
+        raise StoreUnavailableError(f"does not answer: {error.args[0].str()}") from None
+
+
+def _consume(consumer: Consumer, wanted: int) -> list[Message]:
+    """Read ``wanted`` records, or what comes within the time-out."""
+    messages: list[Message] = []
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while len(messages) < wanted and time.monotonic() < deadline:
+        batch = consumer.consume(wanted - len(messages), 0.2)
+        messages += [message for message in batch if message.error() is None]
+    return messages
+
+
+def _occurred_at(message: Message) -> datetime | None:
+    try:
+        return judge(_KIND_OF[message.topic()], message.value()).occurred_at
+    except Rejected:
+        return None
