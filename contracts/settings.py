@@ -46,7 +46,7 @@ class Settings(BaseSettings):
 
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, description="Customers silent for longer are no longer swept.")
-    training_stride_days: int = Field(7, ge=1, le=90, description="Days between two training snapshots of a customer.")
+    training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
     duplicate_window_events: int = Field(
         1_000_000, ge=1_000, description="Newest event ids, over all buckets, in which duplicates are recognised.")
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")

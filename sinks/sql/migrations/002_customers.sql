@@ -1,6 +1,7 @@
 -- customers: the newest profile of each customer; the row with the largest version wins (read with FINAL).
--- revenue and refunded are in the base currency. gap_* are whole hours between a customer's orders: count, sum, sum of
--- squares. *_7d, *_30d, *_90d and revenue_90d are decayed counts of that half-life, in units of 2^-20.
+-- revenue and refunded are in the base currency. gap_count and gap_sum_squares tell of the
+-- gaps between a customer's orders: how many, and the sum of their squares in whole hours. *_7d, *_30d and *_90d are
+-- counts that decay with that time constant, in units of 2^-20; revenue_90d likewise, in 1/10,000 of the currency.
 CREATE TABLE IF NOT EXISTS customers
 (
     customer_id String,
@@ -30,7 +31,6 @@ CREATE TABLE IF NOT EXISTS customers
     satisfaction_count UInt64,
     satisfaction_sum Decimal(18, 4),
     gap_count UInt64,
-    gap_sum_hours UInt64,
     gap_sum_squares UInt64,
     orders_7d Int64,
     orders_30d Int64,

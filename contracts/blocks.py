@@ -1,0 +1,169 @@
+"""The blocks of columns that pass between the steps of the dataflow.
+
+Never one object per event or customer: a block is a few numpy arrays of equal length and one list of ids. Blocks are
+immutable by convention; steps on other processes receive them pickled.
+
+Time is cut into *slots* of one sweep interval; slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
+epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.outputs import DeadLetter, TableRows
+
+EVENT_DTYPE = np.dtype([
+    ("id_hash", "u8"),  # 64-bit hash of event_id
+    ("occurred", "i8"),  # microseconds since the Unix epoch
+    ("slot", "i8"),  # the slot in which the event counts: its own, or a later one when it came late
+    ("entered", "i8"),  # when the record entered Kafka, milliseconds since the Unix epoch
+    ("amount", "i8"),  # money in 1/10,000 of the base currency
+    ("items", "i4"),
+    ("score", "i4"),  # satisfaction in 1/10,000
+    ("code", "i1"),  # what happened: streams.codes
+    ("late", "?"),
+])  # fmt: skip
+"""One event as the profiles need it: 54 bytes."""
+
+EventArray = NDArray[np.void]
+
+
+@dataclass(frozen=True)
+class LaneBatch:
+    """What was read from one partition of the input topics in one go.
+
+    ``start`` is the first slot of the partition and ``clock`` its event clock (microseconds); both are None until
+    every topic has had a record. ``fresh`` says that the log's end is near, so scores should follow events at once.
+    """
+
+    partition: int
+    events: EventArray
+    customers: NDArray[np.object_]
+    start: int | None
+    clock: int | None
+    fresh: bool
+    facts: tuple[TableRows, ...] = ()
+    dead: tuple[DeadLetter, ...] = ()
+
+
+@dataclass(frozen=True)
+class BucketBatch:
+    """The part of a :class:`LaneBatch` that concerns one bucket; without events it still carries the clock."""
+
+    bucket: int
+    events: EventArray
+    customers: NDArray[np.object_]
+    start: int | None
+    clock: int | None
+    fresh: bool
+
+
+@dataclass(frozen=True)
+class CustomerBlock:
+    """Customers of one bucket with their features as of a moment: the input of scoring.
+
+    ``boundary`` is the newest one that the bucket has swept. A *sweep* is as of that boundary; otherwise the block is
+    *live*: customers whom events have just moved, as of ``as_of`` (microseconds, one per customer).
+    ``features`` has shape (customers, len(FEATURES)), float32. ``versions`` grow with every change of a customer.
+    ``farewell`` marks customers whom the next sweep will leave out as dormant, unless they are seen again.
+    """
+
+    bucket: int
+    boundary: int
+    sweep: bool
+    ids: NDArray[np.object_]
+    versions: NDArray[np.int64]
+    as_of: NDArray[np.int64]
+    features: NDArray[np.float32]
+    buyers: NDArray[np.bool_]
+    lifecycle: NDArray[np.int8]
+    segment: NDArray[np.int8]
+    farewell: NDArray[np.bool_]
+    oldest_record_at: float | None = None
+
+
+@dataclass(frozen=True)
+class SweepBlock:
+    """A sweep with what labelling needs besides: table positions and lifetime counters.
+
+    ``rows[i]`` is the position of customer i in its bucket's table; positions never change. ``counters[name]`` holds
+    a lifetime counter of *all* customers of the bucket, also of dormant ones that are not in the sweep.
+    ``trainable[i]`` tells whether customer i takes part in training at this boundary.
+    """
+
+    customers: CustomerBlock
+    rows: NDArray[np.int32]
+    counters: Mapping[str, NDArray[np.int32]]
+    trainable: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled examples whose whole window has closed: features (n, features) and labels (n,)."""
+
+    features: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class LabelledSweep:
+    """A sweep and the examples that its boundary released, by outcome."""
+
+    customers: CustomerBlock
+    examples: Mapping[str, Examples]
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """Why a linear model gives the scores that it gives: the mean, deviation and weight of each feature.
+
+    Explanations are made only where somebody reads them, so blocks carry this instead of them.
+    """
+
+    mean: NDArray[np.float64]
+    deviation: NDArray[np.float64]
+    weight: NDArray[np.float64]
+
+    def effects(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
+        """By how much each feature moves each row's log-odds from the average customer's, shape (n, features)."""
+        effects: NDArray[np.float64] = (features - self.mean) / self.deviation * self.weight
+        return effects
+
+
+@dataclass(frozen=True)
+class OutcomeScores:
+    """The scores of one outcome for the customers of a block; NaN where the question is not asked of the customer.
+
+    ``probability`` lies in [0, 1]; ``percentile`` is the share of the population with a lower one, in per cent.
+    """
+
+    probability: NDArray[np.float64]
+    percentile: NDArray[np.float32]
+    explainer: Explainer
+
+
+@dataclass(frozen=True)
+class ScoredBlock:
+    """Customers and their scores by outcome, all from the models of one boundary."""
+
+    customers: CustomerBlock
+    scores: Mapping[str, OutcomeScores]
+    model_version: str
+
+
+@dataclass(frozen=True)
+class ModelReport:
+    """How one model stood at one boundary: what it learned there and how good its forecasts were."""
+
+    outcome: str
+    boundary: int
+    model_version: str
+    examples: int
+    positives: int
+    examples_total: int
+    quality: Mapping[str, float]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    digest: str = ""

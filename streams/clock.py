@@ -1,0 +1,63 @@
+"""Event clocks: how far a partition's events have come, and in which slot each event counts.
+
+A topic-partition's clock is the newest of its events' times, each held to its own ``received_at`` plus a small
+tolerance (a device whose clock runs ahead must not drag everybody with it), and of its ticks. An event counts in the
+slot in which it happened, or, when its own partition's clock had left that slot already, in the slot of the clock: it
+is late. Both follow from the log alone, not from how topics interleave or batches are cut.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+TOLERANCE: Final = 300 * 1_000_000
+"""How far (microseconds) an event may move the clock beyond the time at which it was received."""
+
+
+@dataclass
+class TopicClock:
+    """The clock of one topic-partition in microseconds; None before its first record."""
+
+    first: int | None = None
+    now: int | None = None
+
+    def place(
+        self,
+        occurred: NDArray[np.int64],
+        received: NDArray[np.int64],
+        offset: NDArray[np.int64],
+        ticks: list[tuple[int, int]],
+        interval: int,
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Move past events and ticks in the order of their offsets; return each event's slot and whether it is late."""
+        moves = np.minimum(occurred, received + TOLERANCE)
+        marks = np.array(ticks, np.int64).reshape(-1, 2)
+        order = np.argsort(np.concatenate((offset, marks[:, 0])), kind="stable")
+        times = np.concatenate((moves, marks[:, 1]))[order]
+        if not len(times):
+            return np.empty(0, np.int64), np.empty(0, np.bool_)
+        if self.first is None or self.now is None:
+            self.first = self.now = int(times[0])
+        after = np.maximum.accumulate(np.maximum(times, self.now))
+        before = np.empty_like(after)
+        before[order] = np.concatenate(([self.now], after[:-1]))
+        before = before[: len(occurred)]
+        self.now = int(after[-1])
+        own, floor = occurred // interval, before // interval
+        late: NDArray[np.bool_] = own < floor
+        return np.maximum(own, floor), late
+
+
+def lane_start(clocks: list[TopicClock], interval: int) -> int | None:
+    """The first slot of partitions that are read together: known once each of them has had a record."""
+    firsts = [clock.first for clock in clocks]
+    known = [first for first in firsts if first is not None]
+    return min(known) // interval if len(known) == len(firsts) else None
+
+
+def lane_clock(clocks: list[TopicClock]) -> int | None:
+    """The clock of partitions that are read together: the slowest one's."""
+    known = [clock.now for clock in clocks if clock.now is not None]
+    return min(known) if len(known) == len(clocks) else None

@@ -1,0 +1,294 @@
+"""Bytes to columns: the records of one topic-partition become facts, profile updates and dead letters.
+
+Pure. What does not parse or validate becomes a dead letter with its position, its bytes and the field at fault; it never
+stops the rest. The judge of every body is the contract (:func:`contracts.wire.judge`); the fast reader only saves its
+time on bodies that are plainly right.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import msgspec
+import numpy as np
+import orjson
+from confluent_kafka import murmur2
+from numpy.typing import NDArray
+from xxhash import xxh3_64_intdigest
+
+from contracts import wire
+from contracts.blocks import EVENT_DTYPE, EventArray
+from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
+from contracts.outputs import DeadLetter, TableRows
+from contracts.topics import Topic
+from streams.clock import TopicClock
+from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
+from streams.facts import Columns, to_facts
+
+MILLISECOND: Final = 1_000
+FUTURE: Final = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
+MONEY_SCALE: Final = 10_000
+
+
+class Message(Protocol):
+    """What is needed of a Kafka message."""
+
+    def value(self) -> bytes | None: ...  # noqa: D102 - confluent_kafka's own names
+    def key(self) -> bytes | None: ...  # noqa: D102
+    def offset(self) -> int: ...  # noqa: D102
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class DecodePolicy:
+    """What decoding must know of the settings; ``interval`` is the sweep interval in microseconds."""
+
+    interval: int
+    partitions: int
+    buckets: int
+    base_currency: str
+    exchange_rates: dict[str, float]
+
+
+@dataclass
+class Decoded:
+    """The yield of one read: facts, updates of known customers (with their buckets), and what was refused."""
+
+    facts: TableRows | None
+    events: EventArray
+    customers: NDArray[np.object_]
+    buckets: NDArray[np.int64]
+    dead: list[DeadLetter] = field(default_factory=list)
+    read: int = 0
+    ticks: int = 0
+
+
+@dataclass
+class _Reading:
+    """Bodies that read well so far, in log order, with the messages they came in."""
+
+    messages: list[Message] = field(default_factory=list)
+    envelopes: list[wire.Envelope] = field(default_factory=list)
+    properties: list[Any] = field(default_factory=list)
+    entered: list[int] = field(default_factory=list)
+
+
+def decode(
+    messages: Sequence[Message], topic: Topic, partition: int, clock: TopicClock, policy: DecodePolicy
+) -> Decoded:
+    """Decode records in log order and move the topic's clock past them."""
+    kind = _kind(topic)
+    dead: list[DeadLetter] = []
+    ticks: list[tuple[int, int]] = []
+    reading = _read(messages, kind, ticks, lambda m, why: dead.append(_letter(m, topic, partition, "decode", why)))
+    bad = _doubtful(reading, kind, partition, policy)
+    if bad:
+        reading = _keep(reading, bad, kind, partition, policy,
+                        lambda m, why: dead.append(_letter(m, topic, partition, "validate", why)))  # fmt: skip
+    columns = _columns(reading, kind, policy)
+    slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
+    known = np.flatnonzero(columns.customer != "")
+    facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
+    return Decoded(
+        facts=facts,
+        events=_events(columns, reading, slot, late)[known],
+        customers=columns.customer[known],
+        buckets=columns.bucket[known],
+        dead=sorted(dead, key=lambda letter: letter.offset),
+        read=len(messages),
+        ticks=len(ticks),
+    )
+
+
+def _kind(topic: Topic) -> Kind:
+    if topic.kind is None:
+        raise ValueError(f"{topic.name} is no input topic")
+    return topic.kind
+
+
+Refuse = Callable[[Message, wire.Rejected], None]
+
+
+def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]], refuse: Refuse) -> _Reading:
+    """Read bodies with the fast reader; what it refuses goes to the judge, ticks to ``ticks`` as (offset, time)."""
+    reading = _Reading()
+    envelope_of, properties_of = wire.ENVELOPE.decode, wire.PROPERTIES[kind].decode
+    for message in messages:
+        body = message.value()
+        try:
+            if message.key() == TICK_KEY:
+                ticks.append((message.offset(), _tick(message)))
+                continue
+            if not body or len(body) > MAX_EVENT_BYTES:
+                raise wire.Rejected(*_size_problem(body))
+            try:
+                envelope = envelope_of(body)
+                properties = properties_of(envelope.properties)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                envelope, properties = to_wire(wire.judge(kind, body))
+        except wire.Rejected as why:
+            refuse(message, why)
+            continue
+        reading.messages.append(message)
+        reading.envelopes.append(envelope)
+        reading.properties.append(properties)
+        reading.entered.append(message.timestamp()[1])
+    return reading
+
+
+def _size_problem(body: bytes | None) -> tuple[str, str]:
+    if not body:
+        return "body", "is empty"
+    return "body", f"has {len(body):,} bytes; the limit is {MAX_EVENT_BYTES:,}"
+
+
+def _tick(message: Message) -> int:
+    """The time of a tick in microseconds. Raises :class:`~contracts.wire.Rejected` if it is none, or lies ahead."""
+    try:
+        tick = Tick.model_validate_json(message.value() or b"")
+    except ValueError:
+        raise wire.Rejected("body", "is no tick, though its key says so") from None
+    time = microseconds(tick.occurred_at)
+    if time > message.timestamp()[1] * MILLISECOND + FUTURE:
+        raise wire.Rejected("occurred_at", "lies more than 24 hours after the record entered Kafka")
+    return time
+
+
+def to_wire(event: Event) -> tuple[wire.Envelope, Any]:
+    """An event of the contract as the fast reader would have given it."""
+    properties = orjson.dumps(event.properties.model_dump(mode="json", exclude_unset=True))
+    names = wire.Envelope.__struct_fields__
+    fields = {name: getattr(event, name) for name in names if name != "properties"}
+    return wire.Envelope(properties=msgspec.Raw(properties), **fields), wire.PROPERTIES[event.kind].decode(properties)
+
+
+def microseconds(time: datetime) -> int:
+    """Microseconds since the Unix epoch."""
+    return round(time.timestamp() * 1e6)
+
+
+_REQUIRED: Final = {name: fields for name, (_, fields) in EVENT_TYPES.items() if fields}
+
+
+def _doubtful(reading: _Reading, kind: Kind, partition: int, policy: DecodePolicy) -> set[int]:
+    """Positions that may break a rule across fields; the judge then says which, or lets them pass."""
+    doubtful = set()
+    types, required = EVENT_TYPES, _REQUIRED
+    transaction = kind == "transaction"
+    currencies = {None, policy.base_currency, *policy.exchange_rates}
+    for position, (event, properties) in enumerate(zip(reading.envelopes, reading.properties, strict=True)):
+        name = event.name
+        if (
+            event.kind != kind
+            or (event.customer_id is None and event.anonymous_id is None)
+            or (name in types and types[name][0] != kind)
+            or (name in required and any(getattr(properties, field) is None for field in required[name]))
+            or (transaction and (properties.currency not in currencies
+                                 or (properties.total is None) != (properties.currency is None)))
+        ):  # fmt: skip
+            doubtful.add(position)
+    return doubtful | _doubtful_times(reading) | _misplaced(reading, partition, policy)
+
+
+def _times(reading: _Reading, name: str) -> NDArray[np.int64]:
+    seconds = np.array([getattr(event, name).timestamp() for event in reading.envelopes], np.float64)
+    return np.rint(seconds * 1e6).astype(np.int64)
+
+
+def _doubtful_times(reading: _Reading) -> set[int]:
+    occurred, received = _times(reading, "occurred_at"), _times(reading, "received_at")
+    entered = np.array(reading.entered, np.int64) * MILLISECOND
+    wrong = (occurred < 0) | (occurred > received + FUTURE) | (received > entered + FUTURE)
+    return set(np.flatnonzero(wrong).tolist())
+
+
+def _misplaced(reading: _Reading, partition: int, policy: DecodePolicy) -> set[int]:
+    """Positions of customers whose records belong in another partition."""
+    count = policy.partitions
+    return {
+        position
+        for position, event in enumerate(reading.envelopes)
+        if event.customer_id is not None and murmur2(event.customer_id.encode(), count) != partition
+    }
+
+
+def _keep(
+    reading: _Reading, doubtful: set[int], kind: Kind, partition: int, policy: DecodePolicy, refuse: Refuse
+) -> _Reading:
+    """Have the judge decide on the doubtful; return what stays."""
+    kept = _Reading()
+    for position, message in enumerate(reading.messages):
+        if position in doubtful:
+            try:
+                _decide(reading, position, kind, partition, policy)
+            except wire.Rejected as why:
+                refuse(message, why)
+                continue
+        kept.messages.append(message)
+        kept.envelopes.append(reading.envelopes[position])
+        kept.properties.append(reading.properties[position])
+        kept.entered.append(reading.entered[position])
+    return kept
+
+
+def _decide(reading: _Reading, position: int, kind: Kind, partition: int, policy: DecodePolicy) -> None:
+    """Raise :class:`~contracts.wire.Rejected` if the event breaks the contract or cannot be used here."""
+    message, event = reading.messages[position], reading.envelopes[position]
+    wire.judge(kind, message.value())
+    if microseconds(event.received_at) > message.timestamp()[1] * MILLISECOND + FUTURE:
+        raise wire.Rejected("received_at", "lies more than 24 hours after the record entered Kafka")
+    if kind == "transaction":
+        currency = reading.properties[position].currency
+        if currency is not None and currency != policy.base_currency and currency not in policy.exchange_rates:
+            raise wire.Rejected("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
+    if event.customer_id is not None:
+        home = murmur2(event.customer_id.encode(), policy.partitions)
+        if home != partition:
+            raise wire.Rejected(
+                "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2")
+
+
+def _columns(reading: _Reading, kind: Kind, policy: DecodePolicy) -> Columns:
+    envelopes, properties = reading.envelopes, reading.properties
+    other = OTHER_OF_KIND[kind]
+    customer = np.array([event.customer_id or "" for event in envelopes], object)
+    return Columns(
+        envelopes=envelopes,
+        properties=properties,
+        customer=customer,
+        bucket=np.array([murmur2(one.encode(), policy.buckets) if one else -1 for one in customer], np.int64),
+        occurred=_times(reading, "occurred_at"),
+        received=_times(reading, "received_at"),
+        offset=np.array([message.offset() for message in reading.messages], np.int64),
+        code=np.array([CODE_OF_NAME.get(event.name, other) for event in envelopes], np.int8),
+        **(_money(properties, policy) if kind == "transaction" else {}),
+    )
+
+
+def _money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> dict[str, NDArray[np.int64]]:
+    """Amounts in 1/10,000 of their own and of the base currency."""
+    rates = {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
+    total = np.array([each.total or 0.0 for each in properties], np.float64) * MONEY_SCALE
+    rate = np.array([rates[each.currency] for each in properties], np.float64)
+    return {"amount": np.rint(total).astype(np.int64), "amount_base": np.rint(total * rate).astype(np.int64)}
+
+
+def _events(columns: Columns, reading: _Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:
+    events = np.zeros(len(slot), EVENT_DTYPE)
+    events["id_hash"] = [xxh3_64_intdigest(event.event_id.encode()) for event in columns.envelopes]
+    events["occurred"], events["slot"], events["late"] = columns.occurred, slot, late
+    events["entered"], events["code"] = reading.entered, columns.code
+    if columns.amount_base is not None:
+        events["amount"] = columns.amount_base
+        events["items"] = [each.items or 0 for each in columns.properties]
+    if columns.code.size and columns.properties and isinstance(columns.properties[0], wire.Service):
+        events["score"] = [round((each.score or 0) * MONEY_SCALE) for each in columns.properties]
+    return events
+
+
+def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.Rejected) -> DeadLetter:
+    return DeadLetter(
+        topic=topic.name, partition=partition, offset=message.offset(), timestamp_ms=message.timestamp()[1],
+        key=message.key(), body=message.value(), stage=stage, field=why.field, problem=why.problem,
+    )  # fmt: skip
