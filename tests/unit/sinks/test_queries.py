@@ -1,0 +1,32 @@
+"""The .sql files as the code sees them."""
+
+import re
+
+from contracts.stored import TABLES
+from sinks.queries import migrations, query, statements
+
+
+def test_statements_end_at_a_semicolon_that_ends_a_line() -> None:
+    script = "-- one; two;\nSELECT ';' ;\n\n  -- three\nSELECT 2\nFROM x;\n-- end\n"
+    assert statements(script) == ["SELECT ';'", "SELECT 2\nFROM x"]
+
+
+def test_migrations_are_numbered_without_gaps_and_in_order() -> None:
+    assert [int(name[:3]) for name in migrations()] == list(range(1, len(migrations()) + 1))
+
+
+def test_every_statement_may_be_repeated() -> None:
+    for script in migrations().values():
+        for statement in statements(script):
+            assert re.match(r"CREATE (TABLE|VIEW) IF NOT EXISTS \w+", statement)
+
+
+def test_every_table_of_the_contract_is_made_and_replaces_rows() -> None:
+    made = [statement for script in migrations().values() for statement in statements(script)]
+    tables = {statement.split()[5]: statement for statement in made if statement.startswith("CREATE TABLE")}
+    assert tables.keys() == TABLES.keys()
+    assert all("ENGINE = ReplacingMergeTree" in statement for statement in tables.values())
+
+
+def test_named_queries_are_found() -> None:
+    assert "FINAL" in query("applied_migrations")
