@@ -114,9 +114,11 @@ class Property(_Part):
         return value
 
     @model_validator(mode="after")
-    def _money_has_a_currency(self) -> Self:
+    def _fits_its_type(self) -> Self:
         if (self.type == "money") != (self.currency is not None):
             raise ValueError("type money needs a currency, and only money has one")
+        if self.absolute and self.type in ("string", "boolean"):
+            raise ValueError("absolute is for numbers and money only")
         return self
 
 
