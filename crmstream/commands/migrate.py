@@ -1,7 +1,5 @@
 """``crmstream migrate``: create what the dataflow writes to. Does no harm when run twice."""
 
-import typer
-
 from connectors.topics import ensure_topics
 from contracts.topics import ALL_TOPICS
 from crmstream.commands.shared import console, load_settings, new_app

@@ -23,7 +23,7 @@ notes: Final = Console(stderr=True)
 
 
 def new_app() -> typer.Typer:
-    """Make the Typer app of one command. Lines of its help beyond 76 columns break badly in a terminal of 80."""
+    """Make the Typer app of one command. Lines of its help beyond 76 columns break badly in a terminal."""
     return typer.Typer(
         add_completion=False,
         rich_markup_mode="rich",

@@ -60,7 +60,7 @@ def _show(status: Status) -> None:
 
 def _newest(status: Status) -> str:
     if status.newest_entered_at is None:
-        return "No event has come in yet."
+        return "No event has come in lately."
     age = (datetime.now(UTC) - status.newest_entered_at).total_seconds()
     text = f"The newest event came in {max(age, 0):,.1f} s ago"
     happened = status.newest_occurred_at

@@ -11,10 +11,10 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 from contracts.stored import score_key, top_key
 from crmstream.commands.shared import (
-    HELP_NAMES,
     connect_redis,
     console,
     load_settings,
+    new_app,
     notes,
     percent,
     print_json,

@@ -16,8 +16,8 @@ from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
 from contracts.wire import Rejected, judge
 
 TIMEOUT_SECONDS: Final = 5.0
-_LOOK_BACK: Final = 100
-"""Records per partition that are read to find the newest event between ticks."""
+_LOOK_BACKS: Final = (100, 2_000, 50_000)
+"""Records per partition that are read to find the newest event among ticks; more only if there is none."""
 _KIND_OF: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind}
 Place = tuple[str, int]
 """A topic and a partition."""
@@ -74,18 +74,20 @@ class KafkaView:
 
     def newest(self, offsets: Offsets) -> Newest:
         """Find the event that entered Kafka last, by the last records of every input partition."""
+        for look_back in _LOOK_BACKS:
+            events = self._last_events(offsets, look_back)
+            if events:
+                return _newest(events)
+        return Newest(None, None)
+
+    def _last_events(self, offsets: Offsets, look_back: int) -> list[Message]:
+        """Read the last records of every input partition, without the ticks."""
         starts = {
-            place: max(offsets.low[place], end - _LOOK_BACK)
+            place: max(offsets.low[place], end - look_back)
             for place, end in offsets.end.items()
             if place[0] in _KIND_OF and end > offsets.low[place]
         }
-        events = [message for message in self._read(starts, offsets.end) if message.key() != TICK_KEY]
-        events.sort(key=lambda message: message.timestamp()[1], reverse=True)
-        if not events:
-            return Newest(None, None)
-        entered = datetime.fromtimestamp(events[0].timestamp()[1] / 1_000, UTC)
-        times = (time for message in events if (time := _occurred_at(message)) is not None)
-        return Newest(entered, next(times, None))
+        return [message for message in self._read(starts, offsets.end) if message.key() != TICK_KEY]
 
     def _list(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
         futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
@@ -124,6 +126,13 @@ def _readable_errors() -> Iterator[None]:
         yield
     except KafkaException as error:
         raise StoreUnavailableError(f"does not answer: {error.args[0].str()}") from None
+
+
+def _newest(events: list[Message]) -> Newest:
+    events.sort(key=lambda message: message.timestamp()[1], reverse=True)
+    entered = datetime.fromtimestamp(events[0].timestamp()[1] / 1_000, UTC)
+    times = (time for message in events if (time := _occurred_at(message)) is not None)
+    return Newest(entered, next(times, None))
 
 
 def _consume(consumer: Consumer, wanted: int) -> list[Message]:

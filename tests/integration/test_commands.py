@@ -1,0 +1,216 @@
+"""The commands against the real servers: what goes in is told, and what came out is shown."""
+
+import csv
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from redis import Redis
+from typer.testing import CliRunner, Result
+
+from connectors.publisher import Publisher
+from connectors.simulator.truth import ShopTruth
+from connectors.topics import ensure_topics
+from contracts.events import TICK_KEY
+from contracts.stored import profile_key, score_key, top_key
+from contracts.topics import INPUT_TOPICS
+from crmstream import cli
+from crmstream.observe import status as status_module
+from crmstream.stack.endpoints import Endpoints
+from sinks.clients import clickhouse_client, redis_client
+
+pytestmark = pytest.mark.stack
+Crm = Callable[..., Result]
+
+
+@pytest.fixture
+def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
+    """Runs ``crmstream`` on the shared servers, in a folder and with a database of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CRM_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("CRM_KAFKA_BOOTSTRAP_SERVERS", stack.kafka)
+    monkeypatch.setenv("CRM_CLICKHOUSE_URL", stack.clickhouse_url)
+    monkeypatch.setenv("CRM_REDIS_URL", stack.redis_url)
+    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", f"commands_{uuid4().hex[:8]}")
+    monkeypatch.setattr(status_module, "SAMPLE_SECONDS", 0.1)
+    ensure_topics(stack.kafka, partitions=4)
+    runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
+    return lambda *arguments: runner.invoke(cli.app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def scored(stack: Endpoints) -> tuple[Redis, str, str]:
+    """Two customers with scores, of an outcome that no other test has."""
+    client = redis_client(stack.redis_url)
+    low, high = f"[b] {uuid4().hex}", f"c-{uuid4().hex}"
+    for customer, probability in ((low, "0.120000"), (high, "0.930000")):
+        fields = {"version": "7", "as_of": "2024-05-01T00:00:00Z", "model_version": "m1", "segment": "loyal"}
+        score = {"fame": probability, "fame_percentile": "97.1", "fame_reasons": "orders +0.82; [x] -0.31"}
+        client.hset(score_key(customer), mapping={**fields, **score})
+        client.hset(profile_key(customer), mapping={"version": "7", "orders": "12", "revenue": "410.50"})
+        client.zadd(top_key("fame"), {customer: float(probability)})
+    return client, low, high
+
+
+@pytest.fixture
+def fame(monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = {"name": "fame", "within_days": 10, "happens": True}
+    monkeypatch.setenv("CRM_OUTCOMES", json.dumps([outcome]))
+
+
+def ends(stack: Endpoints) -> dict[tuple[str, int], int]:
+    consumer = Consumer({"bootstrap.servers": stack.kafka, "group.id": "test-commands"})
+    places = [(topic.name, partition) for topic in INPUT_TOPICS for partition in range(4)]
+    found = {place: consumer.get_watermark_offsets(TopicPartition(*place), timeout=10)[1] for place in places}
+    consumer.close()
+    return found
+
+
+def events_since(stack: Endpoints, before: dict[tuple[str, int], int]) -> int:
+    """Count the records, bar ticks, that were written since."""
+    after = ends(stack)
+    consumer = Consumer({"bootstrap.servers": stack.kafka, "group.id": "test-commands"})
+    consumer.assign([TopicPartition(*place, offset) for place, offset in before.items()])
+    wanted, count = sum(after.values()) - sum(before.values()), 0
+    while wanted:
+        batch = consumer.consume(min(wanted, 10_000), 10)
+        assert batch, "Kafka gave nothing for ten seconds"
+        wanted -= len(batch)
+        count += sum(message.key() != TICK_KEY for message in batch)
+    consumer.close()
+    return count
+
+
+def test_migrate_prepares_everything_and_again_changes_nothing(crm: Crm, stack: Endpoints) -> None:
+    first, again = crm("migrate"), crm("migrate")
+    assert first.exit_code == again.exit_code == 0, first.output + again.output
+    assert "001_facts applied" in first.stdout
+    assert "up to date" in again.stdout
+
+
+def test_simulate_publishes_the_history_then_goes_on_live(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    before = ends(stack)
+    truth = tmp_path / "truth.json"
+    options = ("--customers", 40, "--days", 90, "--acceleration", 90_000, "--seconds", 1.5)
+    answer = crm("simulate", *options, "--truth", truth, "--json")
+    assert answer.exit_code == 0, answer.output
+    summary = json.loads(answer.stdout)
+    told = ShopTruth.model_validate_json(truth.read_text())
+    assert summary["history_events"] > 500
+    assert summary["live_events"] > 0
+    assert summary["history_events"] + summary["live_events"] == told.counts.records
+    assert events_since(stack, before) == told.counts.records
+    assert len(told.customers) == summary["customers"] > 20
+
+
+def test_replay_publishes_good_rows_and_reports_bad_ones(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    rows = ["customer_id,kind,ts,amount,items"]
+    rows += [f"r-{n},purchase,2024-01-{n:02}T10:00:00Z,9.50,1" for n in range(1, 21)]
+    rows[5], rows[9], rows[13] = rows[5].replace("2024", "later"), ",purchase,2024-01-09,1,1", rows[13] + "x"
+    file, rejects = tmp_path / "orders.csv", tmp_path / "rejects.csv"
+    file.write_text("\n".join(rows) + "\n")
+    before = ends(stack)
+    answer = crm("replay", file, "--mapping", "purchases", "--rejects", rejects, "--json")
+    assert answer.exit_code == 0, answer.output
+    report = json.loads(answer.stdout)
+    assert (report["rows"], report["published"], report["rejected"]) == (20, 17, 3)
+    assert events_since(stack, before) == 17
+    with rejects.open(newline="") as listed:
+        assert [int(row["line"]) for row in csv.DictReader(listed)] == [6, 10, 14]
+    assert {reason["first_line"]: reason["field"] for reason in report["rejections"]}.keys() == {6, 10, 14}
+    shown = crm("replay", file, "--mapping", "purchases")
+    assert "3 of 20 rows were rejected" in shown.stdout
+
+
+def test_replay_of_nothing_but_broken_rows_has_an_exit_code_of_its_own(crm: Crm, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text("customer_id,kind,ts,amount,items\na,purchase,never,1,1\n")
+    assert crm("replay", file, "--mapping", "purchases").exit_code == 2
+
+
+@pytest.mark.usefixtures("fame")
+def test_score_shows_what_redis_holds(crm: Crm, scored: tuple[Redis, str, str]) -> None:
+    _, low, high = scored
+    found = json.loads(crm("score", high, "--json").stdout)
+    assert found["customer_id"] == high
+    fame = {"probability": 0.93, "percentile": 97.1, "reasons": "orders +0.82; [x] -0.31"}
+    assert found["outcomes"] == {"fame": fame}
+    assert (found["segment"], found["as_of"], found["model_version"]) == (
+        "loyal",
+        "2024-05-01T00:00:00Z",
+        "m1",
+    )
+    assert found["profile"] == {"version": "7", "orders": "12", "revenue": "410.50"}
+    shown = crm("score", low)
+    for text in (low, "12.0%", "97.1", "[x] -0.31", "410.50", "loyal"):
+        assert text in shown.stdout
+
+
+def test_an_unknown_customer_is_said_so(crm: Crm) -> None:
+    answer = crm("score", "nobody-of-that-name")
+    assert answer.exit_code == 1
+    assert "Nothing is known of customer 'nobody-of-that-name'" in answer.stderr
+
+
+@pytest.mark.usefixtures("fame")
+def test_top_lists_the_highest_first(crm: Crm, scored: tuple[Redis, str, str]) -> None:
+    client, low, high = scored
+    rows = json.loads(crm("top", "fame", "--limit", 1000, "--json").stdout)
+    order = [row["customer_id"] for row in rows]
+    assert order.index(high) < order.index(low)
+    assert rows[order.index(high)]["probability"] == 0.93
+    assert len(json.loads(crm("top", "fame", "--limit", 1, "--json").stdout)) == 1
+    assert high in crm("top", "fame").stdout
+    client.delete(top_key("fame"))
+    nobody = crm("top", "fame")
+    assert (nobody.exit_code, nobody.stdout) == (0, "")
+    assert "Nobody has a score for fame yet" in nobody.stderr
+
+
+def test_status_tells_parts_lag_newest_event_and_counts(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    crm("migrate")
+    file = tmp_path / "orders.csv"
+    file.write_text(f"customer_id,kind,ts,amount,items\n{uuid4().hex},purchase,2024-02-03T04:05:06Z,1,1\n")
+    before = json.loads(crm("status", "--json").stdout)
+    crm("replay", file, "--mapping", "purchases")
+    answer = crm("status", "--json")
+    assert answer.exit_code == 0, answer.output
+    status = json.loads(answer.stdout)
+    assert {part["name"]: part["up"] for part in status["parts"]} == dict.fromkeys(
+        ("Kafka", "ClickHouse", "Redis"), True
+    )
+    assert status["newest_occurred_at"] == "2024-02-03T04:05:06Z"
+    assert status["lag"] > before["lag"]
+    assert (status["customers"], status["dead_letters"]) == (0, 0)
+    assert "2024-02-03 04:05:06 UTC" in crm("status").stdout
+
+
+def test_status_finds_the_newest_event_behind_many_ticks(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    file = tmp_path / "orders.csv"
+    file.write_text(f"customer_id,kind,ts,amount,items\n{uuid4().hex},purchase,2024-02-03T04:05:07Z,1,1\n")
+    crm("replay", file, "--mapping", "purchases")
+    with Publisher(stack.kafka, partitions=4) as publisher:
+        for second in range(300):
+            publisher.tick((1_706_933_107 + second) * 1_000_000)
+    status = json.loads(crm("status", "--json").stdout)
+    assert status["newest_occurred_at"] == "2024-02-03T04:05:07Z"
+
+
+def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
+    crm("migrate")
+    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    client.command(
+        "INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 1), ('t', 0, 2)"
+    )
+    client.command("INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 2)")
+    assert json.loads(crm("status", "--json").stdout)["dead_letters"] == 2
+
+
+def test_status_says_that_the_database_is_missing(crm: Crm) -> None:
+    answer = crm("status")
+    assert answer.exit_code == 0
+    assert "run `crmstream migrate`" in answer.stdout
