@@ -214,7 +214,7 @@ def test_a_script_that_the_server_forgot_is_loaded_again(writer: RedisWriter, st
 
 def test_a_key_of_another_type_is_a_clear_error(writer: RedisWriter, store: redis.Redis) -> None:
     store.set(score_key("anna"), "a string")
-    with pytest.raises(StoreRefusedError, match="Redis refused crm:score hashes: .*WRONGTYPE"):
+    with pytest.raises(StoreRefusedError, match=r"Redis refused crm:score hashes: .*WRONGTYPE"):
         writer.write([block(["anna"], 1)])
     writer.write([block(["ben"], 1)])
     assert store.hget(score_key("ben"), "version") == "1"
@@ -262,7 +262,7 @@ def test_a_crash_in_the_middle_leaves_hash_and_rank_together(
     torn.close()
     writing.join(20)
     server.start()
-    assert {key for key in store.scan_iter("crm:score:*", count=5_000)} == {
+    assert set(store.scan_iter("crm:score:*", count=5_000)) == {
         score_key(customer) for customer in store.zrange(TOP, 0, -1)
     }
     writer.write([block(ids, 1)])

@@ -1,0 +1,263 @@
+"""Migrations and the ClickHouse writer on the real engine, over HTTP."""
+
+import math
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from clickhouse_connect.driver.client import Client
+
+import sinks.migrations
+from contracts.errors import StoreRefusedError
+from contracts.outputs import DeadLetter, TableRows
+from contracts.stored import FACT_TABLES, TABLES
+from crmstream.stack.endpoints import Endpoints
+from sinks.clickhouse import ClickHouseWriter
+from sinks.clients import clickhouse_client
+from sinks.dead_letters import dead_letters_table
+from sinks.migrations import migrate
+from sinks.queries import migrations
+
+pytestmark = pytest.mark.stack
+DATABASE = "crm_sink_tests"
+WHEN = datetime(2026, 3, 1, 12, 30, 0, 123_456, UTC)
+
+
+@pytest.fixture(scope="module")
+def client(stack: Endpoints) -> Iterator[Client]:
+    made = clickhouse_client(stack.clickhouse_url, DATABASE)
+    migrate(made, DATABASE)
+    yield made
+    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
+    made.close()
+
+
+@pytest.fixture
+def writer(stack: Endpoints, client: Client) -> Iterator[ClickHouseWriter]:
+    made = ClickHouseWriter.to(stack.clickhouse_url, DATABASE)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def empty(stack: Endpoints) -> Iterator[Client]:
+    """A client whose database does not exist."""
+    made = clickhouse_client(stack.clickhouse_url, "crm_migration_tests")
+    yield made
+    made.command("DROP DATABASE IF EXISTS crm_migration_tests", use_database=False)
+    made.close()
+
+
+def fact(event_id: str, offset: int, **changes: Any) -> dict[str, Any]:
+    common = {
+        "event_id": event_id, "name": "Order Completed", "customer_id": "anna", "anonymous_id": "",
+        "occurred_at": WHEN, "received_at": WHEN, "source": "shop", "properties": '{"total": 12.5}',
+        "schema_version": 1, "is_late": 0, "log_partition": 2, "log_offset": offset,
+    }  # fmt: skip
+    return {**common, **changes}
+
+
+def table(rows: list[dict[str, Any]], **types: pa.DataType) -> pa.Table:
+    """Rows as Arrow, with microseconds, and labels as dictionaries, as the dataflow makes them."""
+    known = {
+        "occurred_at": pa.timestamp("us", tz="UTC"),
+        "received_at": pa.timestamp("us", tz="UTC"),
+        **types,
+    }
+    columns = {name: pa.array([row[name] for row in rows], known.get(name)) for name in rows[0]}
+    columns["name"] = columns["name"].dictionary_encode() if "name" in columns else None
+    return pa.table({name: values for name, values in columns.items() if values is not None})
+
+
+def test_migrating_makes_every_table_once(empty: Client) -> None:
+    assert migrate(empty, "crm_migration_tests") == list(migrations())
+    assert migrate(empty, "crm_migration_tests") == []
+    found = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
+    assert found == {*TABLES, "schema_migrations", "newest_scores"}
+
+
+def test_two_migrations_at_once_do_no_harm(stack: Endpoints, empty: Client) -> None:
+    def run() -> None:
+        one = clickhouse_client(stack.clickhouse_url, "crm_migration_tests")
+        migrate(one, "crm_migration_tests")
+        one.close()
+
+    threads = [threading.Thread(target=run) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert migrate(empty, "crm_migration_tests") == []
+    noted = [
+        row[0] for row in empty.query("SELECT name FROM schema_migrations FINAL ORDER BY name").result_rows
+    ]
+    assert noted == list(migrations())
+
+
+def test_a_migration_that_died_half_way_is_finished(empty: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = {**migrations(), "003_scores": migrations()["003_scores"].replace("CREATE VIEW", "CREATE VEIW")}
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: broken)
+    with pytest.raises(Exception, match="Syntax error"):
+        migrate(empty, "crm_migration_tests")
+    monkeypatch.undo()
+    assert migrate(empty, "crm_migration_tests") == ["003_scores", "004_model_quality", "005_dead_letters"]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda ours: {**ours, "001_facts": ours["001_facts"] + "-- changed\n"},
+            "001_facts .* with another text",
+        ),
+        (
+            lambda ours: {name: ours[name] for name in list(ours)[:-1]},
+            "005_dead_letters .* unknown to this version",
+        ),
+    ],
+)
+def test_another_history_of_migrations_is_refused(
+    empty: Client, monkeypatch: pytest.MonkeyPatch, change: Any, message: str
+) -> None:
+    migrate(empty, "crm_migration_tests")
+    changed = change(migrations())
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: changed)
+    with pytest.raises(StoreRefusedError, match=message):
+        migrate(empty, "crm_migration_tests")
+
+
+def test_a_database_name_is_an_identifier(stack: Endpoints) -> None:
+    name = "odd`name"
+    client = clickhouse_client(stack.clickhouse_url, name)
+    migrate(client, name)
+    assert name in [row[0] for row in client.query("SHOW DATABASES").result_rows]
+    client.command("DROP DATABASE `odd``name`", use_database=False)
+    client.close()
+
+
+@pytest.mark.parametrize("name", FACT_TABLES.values())
+def test_an_event_written_twice_is_one_row(name: str, writer: ClickHouseWriter, client: Client) -> None:
+    twice = [fact("e1", 5), fact("e2", 6), fact("e1", 5)]
+    for rows in (twice, twice[:1]):
+        writer.write([TableRows(name, table(rows))])
+        writer.flush()
+    found = client.query(
+        f"SELECT event_id, occurred_at, log_offset FROM {name} FINAL ORDER BY event_id"
+    ).result_rows
+    assert found == [("e1", WHEN.replace(tzinfo=None), 5), ("e2", WHEN.replace(tzinfo=None), 6)]
+
+
+def test_money_is_exact_and_absent_columns_have_their_default(
+    writer: ClickHouseWriter, client: Client
+) -> None:
+    amounts = [Decimal("0.1000"), Decimal("0.2000"), Decimal("99999999999999.9999")]
+    rows = [fact(f"m{i}", i, customer_id="money", amount=amount) for i, amount in enumerate(amounts)]
+    writer.write([TableRows("transactions", table(rows, amount=pa.decimal128(18, 4)))])
+    writer.flush()
+    found = client.query(
+        "SELECT sum(amount), any(currency), max(items) FROM transactions FINAL WHERE customer_id = 'money'"
+    )
+    assert found.result_rows == [(Decimal("100000000000000.2999"), "", 0)]
+
+
+def test_the_newest_profile_wins_whatever_comes_last(writer: ClickHouseWriter, client: Client) -> None:
+    for version in (1, 3, 2):
+        row = {
+            "customer_id": "anna",
+            "version": version,
+            "orders": version * 10,
+            "last_order": WHEN if version == 3 else None,
+        }
+        writer.write([TableRows("customers", table([row], last_order=pa.timestamp("us", tz="UTC")))])
+        writer.flush()
+    found = client.query("SELECT version, orders, last_order FROM customers FINAL").result_rows
+    assert found == [(3, 30, WHEN.replace(tzinfo=None))]
+
+
+def scores(probabilities: dict[str, float]) -> pa.Array:
+    return pa.array([probabilities], pa.map_(pa.string(), pa.float64()))
+
+
+def test_newest_scores_come_from_sweeps_and_from_events(writer: ClickHouseWriter, client: Client) -> None:
+    def sweep(customer: str, version: int, churn: float) -> TableRows:
+        row = {
+            "customer_id": [customer],
+            "version": [version],
+            "as_of": pa.array([WHEN], pa.timestamp("s", tz="UTC")),
+        }
+        return TableRows(
+            "customer_daily", pa.table({**row, "probability": scores({"churn": churn}), "log_orders": [1.5]})
+        )
+
+    def change(customer: str, version: int, churn: float) -> TableRows:
+        row = {
+            "customer_id": [customer],
+            "version": [version],
+            "as_of": pa.array([WHEN], pa.timestamp("us", tz="UTC")),
+        }
+        return TableRows("score_changes", pa.table({**row, "probability": scores({"churn": churn})}))
+
+    writer.write([sweep("anna", 1, 0.1), change("anna", 2, 0.2), change("ben", 1, 0.3), sweep("ben", 2, 0.4)])
+    writer.write([sweep("ben", 2, 0.4)])
+    writer.flush()
+    found = client.query(
+        "SELECT customer_id, version, probability['churn'] FROM newest_scores ORDER BY customer_id"
+    )
+    assert found.result_rows == [("anna", 2, 0.2), ("ben", 2, 0.4)]
+    assert client.query("SELECT count() FROM customer_daily FINAL").result_rows == [(2,)]
+
+
+def test_unknown_measures_are_nan(writer: ClickHouseWriter, client: Client) -> None:
+    row = {"as_of": pa.array([WHEN], pa.timestamp("s", tz="UTC")), "outcome": ["churn"], "auc": [math.nan]}
+    weights = pa.array([{"log_orders": -0.5}], pa.map_(pa.string(), pa.float64()))
+    writer.write([TableRows("model_quality", pa.table({**row, "weights": weights}))])
+    writer.flush()
+    auc, kept = client.query("SELECT auc, weights FROM model_quality FINAL").result_rows[0]
+    assert math.isnan(auc)
+    assert kept == {"log_orders": -0.5}
+
+
+def test_dead_letters_keep_every_byte(writer: ClickHouseWriter, client: Client) -> None:
+    letters = [
+        DeadLetter("crm-web-events", 0, offset, 1_700_000_000_000, key, body, "decode", "body", "is wrong")
+        for offset, key, body in [
+            (1, b"\xff\x00", bytes(range(256))),
+            (2, None, None),
+            (3, b"k", "東京".encode()),
+        ]
+    ]
+    for _ in range(2):
+        writer.write([TableRows("dead_letters", dead_letters_table(letters))])
+        writer.flush()
+    found = client.query(
+        "SELECT log_offset, hex(key), hex(body), reason FROM dead_letters FINAL ORDER BY log_offset"
+    )
+    assert found.result_rows == [
+        (1, "FF00", bytes(range(256)).hex().upper(), "body: is wrong"),
+        (2, "", "", "body: is wrong"),
+        (3, "6B", "東京".encode().hex().upper(), "body: is wrong"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (TableRows("customers", pa.table({"nobody": [1]})), "table customers: .*No such column nobody"),
+        (TableRows("no_such_table", pa.table({"x": [1]})), "table no_such_table"),
+        (
+            TableRows("customers", pa.table({"customer_id": ["anna"], "orders": ["anna"]})),
+            "table customers: ",
+        ),
+    ],
+)
+def test_rows_of_a_wrong_shape_are_a_clear_error(
+    rows: TableRows, message: str, writer: ClickHouseWriter
+) -> None:
+    writer.write([rows])
+    with pytest.raises(StoreRefusedError, match=message) as caught:
+        writer.flush()
+    assert "anna" not in str(caught.value)
