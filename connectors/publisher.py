@@ -104,9 +104,7 @@ class Publisher:
             left = self._producer.flush(self._timeout_seconds + 10)
             self._raise_failure()
             if left:
-                raise StoreUnavailableError(
-                    f"Kafka at {self._servers} did not take {left:,} records in time."
-                )
+                raise StoreUnavailableError(f"Kafka at {self._servers} did not take {left:,} records in time.")
 
     def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
         producer = self._producer or self._connect()
@@ -188,9 +186,7 @@ def publish_history(
 class _Run:
     """One run of :func:`publish_history`: its counts, its clock and its pace."""
 
-    def __init__(
-        self, publisher: Publisher, rate: float | None, on_progress: Callable[[Summary], None] | None
-    ):
+    def __init__(self, publisher: Publisher, rate: float | None, on_progress: Callable[[Summary], None] | None):
         self._publisher = publisher
         self._rate = rate
         self._on_progress = on_progress

@@ -41,9 +41,7 @@ class PlannedTick(NamedTuple):
     time_us: int
 
 
-def plan_ticks(
-    states: Sequence[PartitionState], now_us: int, idle_us: int, sweep_us: int
-) -> list[PlannedTick]:
+def plan_ticks(states: Sequence[PartitionState], now_us: int, idle_us: int, sweep_us: int) -> list[PlannedTick]:
     """Plan the ticks that are due at ``now_us`` for partitions that have been silent for ``idle_us``.
 
     In a live stream clocks follow ``now_us - idle_us``. Otherwise they follow the furthest clock of all,

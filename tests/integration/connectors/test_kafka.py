@@ -1,0 +1,194 @@
+"""Topics, publisher and heartbeat against a real broker. The tests share one log and run in this order."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Message, TopicPartition, murmur2
+from confluent_kafka.admin import AdminClient, ConfigResource
+
+from connectors import heartbeat
+from connectors.files import FileConnector
+from connectors.mapping import load_mapping
+from connectors.protocol import Record
+from connectors.publisher import Publisher, publish_history
+from connectors.topics import ensure_topics
+from contracts.errors import LogMismatchError, StoreUnavailableError
+from contracts.events import TICK_KEY, Tick, TransactionEvent, TransactionProperties
+from contracts.settings import Settings
+from contracts.topics import ALL_TOPICS, INPUT_TOPICS, TRANSACTIONS
+from contracts.wire import judge
+
+PARTITIONS = 3
+PLACES = [(topic.name, number) for topic in INPUT_TOPICS for number in range(PARTITIONS)]
+SETTINGS = Settings(partitions=PARTITIONS, buckets=6, heartbeat_idle_seconds=0.2)
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def broker(own_broker: str) -> str:
+    ensure_topics(own_broker, PARTITIONS)
+    return own_broker
+
+
+def read_log(broker: str) -> dict[tuple[str, int], list[Message]]:
+    """Everything in the input topics, by partition."""
+    consumer = Consumer(
+        {"bootstrap.servers": broker, "group.id": "tests", "enable.partition.eof": True, "enable.auto.commit": False}
+    )
+    consumer.assign([TopicPartition(*place, 0) for place in PLACES])
+    log: dict[tuple[str, int], list[Message]] = {place: [] for place in PLACES}
+    left = set(PLACES)
+    while left:
+        for message in consumer.consume(1_000, 0.2):
+            place = (message.topic(), message.partition())
+            if message.error() is None:
+                log[place].append(message)
+            else:
+                left.discard(place)
+    consumer.close()
+    return log
+
+
+def last_ticks(broker: str) -> dict[tuple[str, int], datetime | None]:
+    """The time of each partition's last record, where that is a tick."""
+    return {
+        place: Tick.model_validate_json(records[-1].value()).occurred_at
+        if records and records[-1].key() == TICK_KEY
+        else None
+        for place, records in read_log(broker).items()
+    }
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.2)
+
+
+def publish_one(broker: str, at: datetime) -> None:
+    event = TransactionEvent(
+        event_id=at.isoformat(),
+        name="Order Cancelled",
+        customer_id="one",
+        occurred_at=at,
+        received_at=datetime.now(UTC),
+        source="tests",
+        properties=TransactionProperties(order_id="one"),
+    )
+    body = event.model_dump_json(exclude_none=True).encode()
+    with Publisher(broker, PARTITIONS) as publisher:
+        publisher.publish(Record(TRANSACTIONS.name, b"one", body, None))
+
+
+@pytest.fixture
+def beating(broker: str) -> Iterator[None]:
+    """A heartbeat that runs."""
+    stop = threading.Event()
+    thread = threading.Thread(target=heartbeat.run, args=(SETTINGS, broker, stop))
+    thread.start()
+    yield
+    stop.set()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_topics_have_their_partitions_and_retention(broker: str) -> None:
+    admin = AdminClient({"bootstrap.servers": broker})
+    found = admin.list_topics(timeout=10).topics
+    assert [len(found[topic.name].partitions) for topic in ALL_TOPICS] == [PARTITIONS] * len(ALL_TOPICS)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, TRANSACTIONS.name)
+    config = admin.describe_configs([resource])[resource].result(10)
+    assert config["retention.ms"].value == str(365 * 86_400_000)
+    assert config["retention.bytes"].value == str(TRANSACTIONS.retention_bytes_per_partition)
+
+
+def test_existing_topics_are_left_alone_and_another_count_is_refused(broker: str) -> None:
+    ensure_topics(broker, PARTITIONS)
+    with pytest.raises(LogMismatchError, match=f"CRM_PARTITIONS={PARTITIONS}"):
+        ensure_topics(broker, PARTITIONS + 1)
+
+
+def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connectors.topics.TIMEOUT_SECONDS", 0.5)
+    with pytest.raises(StoreUnavailableError, match="CRM_KAFKA_BOOTSTRAP_SERVERS"):
+        ensure_topics("127.0.0.1:1", PARTITIONS)
+
+
+def test_the_heartbeat_leaves_an_empty_log_alone(broker: str, beating: None) -> None:
+    time.sleep(1.5)
+    assert not any(read_log(broker).values())
+
+
+def test_a_history_is_in_the_log_in_order_with_its_ticks(broker: str, tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    days = [f"2020-01-{day:02}" for day in (1, 2, 5) for _ in range(20)]
+    rows = [f"c{number % 7},purchase,{day} 12:00:00,1.25,1\n" for number, day in enumerate(days)]
+    path.write_text("customer_id,kind,ts,amount,items\n" + "".join(reversed(rows)), encoding="utf-8")
+    with Publisher(broker, PARTITIONS) as publisher:
+        summary = publish_history(FileConnector(path, load_mapping("purchases")), publisher)
+    assert (summary.events, summary.ticks) == (60, 6)
+    seen: Counter[bytes] = Counter()
+    for (topic, partition), records in read_log(broker).items():
+        clock, ticks = datetime(1970, 1, 1, tzinfo=UTC), []
+        for record in records:
+            if record.key() == TICK_KEY:
+                clock = Tick.model_validate_json(record.value()).occurred_at
+                ticks.append((clock.day, clock.hour))
+                continue
+            event = judge("transaction", record.value())
+            assert topic == TRANSACTIONS.name
+            assert partition == murmur2(record.key(), PARTITIONS)
+            assert event.occurred_at >= clock
+            assert abs(time.time() - record.timestamp()[1] / 1_000) < 3_600
+            seen[record.key()] += 1
+        assert ticks == [(1, 0), (2, 0), (3, 0), (4, 0), (5, 0), (5, 12)]
+    assert sum(seen.values()) == 60
+
+
+def test_a_history_whose_publisher_died_is_levelled(broker: str, beating: None) -> None:
+    """One event past the last tick, and then silence: all partitions come to its time, and no further."""
+    at = datetime(2020, 1, 6, 12, tzinfo=UTC)
+    publish_one(broker, at)
+    wait_for(lambda: sum(tick == at for tick in last_ticks(broker).values()) == len(PLACES) - 1)
+    time.sleep(1.5)
+    assert {tick for tick in last_ticks(broker).values() if tick} == {at}
+
+
+def test_a_live_event_makes_all_clocks_follow_the_wall_clock(broker: str) -> None:
+    """Run as the process that the stack runs, which ends cleanly on SIGTERM."""
+    start = datetime.now(UTC)
+    publish_one(broker, start)
+    env = {
+        "PATH": os.environ["PATH"], "CRM_KAFKA_BOOTSTRAP_SERVERS": broker, "CRM_PARTITIONS": str(PARTITIONS),
+        "CRM_BUCKETS": "6", "CRM_HEARTBEAT_IDLE_SECONDS": "0.2",
+    }  # fmt: skip
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen([sys.executable, "-m", "crmstream.heartbeat"], cwd=root, env=env)
+    try:
+        floor = start - timedelta(seconds=1)
+        wait_for(lambda: all(tick and tick >= floor for tick in last_ticks(broker).values()))
+        before = last_ticks(broker)
+        wait_for(lambda: all(tick and tick > (before[p] or start) for p, tick in last_ticks(broker).items()))
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    assert all(tick and tick <= datetime.now(UTC) for tick in last_ticks(broker).values())
+
+
+def test_broken_records_do_not_stop_the_heartbeat(broker: str, beating: None) -> None:
+    with Publisher(broker, PARTITIONS) as publisher:
+        for value in (b"{", None, b"\xff" * 100):
+            publisher.publish(Record(TRANSACTIONS.name, b"x", value, None))
+    floor = datetime.now(UTC) - timedelta(seconds=1)
+    wait_for(lambda: all(tick and tick >= floor for tick in last_ticks(broker).values()))
