@@ -80,17 +80,13 @@ def test_a_lone_row_goes_when_it_is_old_enough(client: RememberingClient) -> Non
     writer.close()
 
 
-def test_pieces_of_another_shape_are_inserted_apart(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_pieces_of_another_shape_are_inserted_apart(writer: ClickHouseWriter, client: RememberingClient) -> None:
     writer.write([rows(3), TableRows("t", pa.table({"y": ["a"]})), rows(4)])
     writer.flush()
     assert client.inserts == [("t", 3), ("t", 1), ("t", 4)]
 
 
-def test_dictionaries_of_several_batches_become_one(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_dictionaries_of_several_batches_become_one(writer: ClickHouseWriter, client: RememberingClient) -> None:
     for word in ("a", "b"):
         writer.write([TableRows("t", pa.table({"w": pa.array([word]).dictionary_encode()}))])
     writer.flush()
@@ -99,18 +95,14 @@ def test_dictionaries_of_several_batches_become_one(
     assert all(chunk.dictionary.equals(column.chunk(0).dictionary) for chunk in column.chunks)
 
 
-def test_empty_tables_and_an_empty_flush_are_nothing(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_empty_tables_and_an_empty_flush_are_nothing(writer: ClickHouseWriter, client: RememberingClient) -> None:
     writer.flush()
     writer.write([rows(0)])
     writer.flush()
     assert client.inserts == []
 
 
-def test_the_caller_waits_when_too_much_is_unwritten(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_the_caller_waits_when_too_much_is_unwritten(writer: ClickHouseWriter, client: RememberingClient) -> None:
     client.open.clear()
     writer.write([rows(100), rows(100), rows(100)])  # the bound is reached
     blocked = threading.Thread(target=writer.write, args=([rows(1)],))
@@ -156,31 +148,23 @@ def test_connecting_is_tried_until_it_succeeds(client: RememberingClient) -> Non
     writer.close()
 
 
-def test_a_refusal_is_raised_by_flush_and_ever_after(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_a_refusal_is_raised_by_flush_and_ever_after(writer: ClickHouseWriter, client: RememberingClient) -> None:
     client.errors = [DatabaseError("Code: 16. No such column 'secret' in table", code=16)]
     writer.write([rows(7)])
-    with pytest.raises(
-        StoreRefusedError, match=r"refused 7 rows for table t: .*No such column '\.\.\.' in table"
-    ):
+    with pytest.raises(StoreRefusedError, match=r"refused 7 rows for table t: .*No such column '\.\.\.' in table"):
         writer.flush()
     with pytest.raises(StoreRefusedError, match="refused 7 rows"):
         writer.write([rows(1)])
 
 
-def test_an_unforeseen_error_does_not_hang_the_caller(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_an_unforeseen_error_does_not_hang_the_caller(writer: ClickHouseWriter, client: RememberingClient) -> None:
     client.errors = [ZeroDivisionError("oops")]
     writer.write([rows(7)])
     with pytest.raises(StoreRefusedError, match="oops"):
         writer.flush()
 
 
-def test_a_failure_wakes_a_caller_that_waits_for_room(
-    writer: ClickHouseWriter, client: RememberingClient
-) -> None:
+def test_a_failure_wakes_a_caller_that_waits_for_room(writer: ClickHouseWriter, client: RememberingClient) -> None:
     client.open.clear()
     client.errors = [DatabaseError("no", code=16)]
     writer.write([rows(100), rows(200)])

@@ -26,9 +26,7 @@ def test_a_wrong_redis_url_names_the_setting_and_not_the_secret(url: str) -> Non
 
 
 def test_nobody_at_the_address_is_a_clear_error() -> None:
-    with pytest.raises(
-        StoreUnavailableError, match=r"ClickHouse at 127.0.0.1:1 does not answer: check"
-    ) as caught:
+    with pytest.raises(StoreUnavailableError, match=r"ClickHouse at 127.0.0.1:1 does not answer: check") as caught:
         clickhouse_client("http://u:secret@127.0.0.1:1", "crm")
     assert "secret" not in str(caught.value)
 

@@ -10,9 +10,7 @@ from contracts.outputs import HashWrites
 from sinks.held_blocks import HeldBlocks
 
 
-def sweep(
-    versions: Mapping[str, int], replaces: str | None = "b0", field: str = "f", prefix: str = "p"
-) -> HashWrites:
+def sweep(versions: Mapping[str, int], replaces: str | None = "b0", field: str = "f", prefix: str = "p") -> HashWrites:
     ids = list(versions)
     values = [f"{customer}@{versions[customer]}" for customer in ids]
     numbers = np.array(list(versions.values()), np.int64)
@@ -29,6 +27,10 @@ def held(*blocks: HashWrites) -> HeldBlocks:
 def test_a_later_sweep_of_the_same_bucket_replaces_the_earlier() -> None:
     newer = sweep({"a": 2, "b": 2, "c": 2})
     assert held(sweep({"a": 1, "b": 1}), newer).blocks() == [newer]
+
+
+def test_the_same_sweep_again_is_held_once() -> None:
+    assert held(sweep({"a": 1, "b": 2}), sweep({"b": 2, "a": 1})).customers == 2
 
 
 def test_other_buckets_prefixes_and_unnamed_blocks_stay() -> None:
