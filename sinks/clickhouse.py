@@ -192,11 +192,7 @@ class ClickHouseWriter:
     def _insert(self, client: Client, table: str, pieces: list[pa.Table]) -> None:
         """Insert pieces as one block; repeat it while ClickHouse is down."""
         # Arrow's file format wants one dictionary per column; chunks from several batches have one each.
-        rows = (
-            pa.concat_tables(pieces).unify_dictionaries()
-            if len(pieces) > 1
-            else pieces[0].unify_dictionaries()
-        )
+        rows = pa.concat_tables(pieces).unify_dictionaries()
         try:
             self._retrying.call(lambda: client.insert_arrow(table, rows, settings=_INSERT_SETTINGS))
         except CrmError:

@@ -20,6 +20,4 @@ def migrations() -> dict[str, str]:
 def statements(script: str) -> list[str]:
     """Split a script at the semicolons that end a line; comments are dropped."""
     code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
-    return [
-        part.strip() for part in code.replace(";\n", ";\0").rstrip().rstrip(";").split(";\0") if part.strip()
-    ]
+    return [part.strip() for part in code.replace(";\n", ";\0").rstrip().rstrip(";").split(";\0") if part.strip()]

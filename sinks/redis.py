@@ -124,9 +124,7 @@ class RedisWriter:
         try:
             applied = self._retrying.call(partial(self._send, blocks))
         except redis.RedisError as error:
-            raise StoreRefusedError(
-                f"Redis refused {blocks[0].prefix} hashes: {first_line(error)}"
-            ) from error
+            raise StoreRefusedError(f"Redis refused {blocks[0].prefix} hashes: {first_line(error)}") from error
         for block, count in zip(blocks, applied, strict=True):
             HASHES_WRITTEN.labels(block.prefix).inc(count)
 
@@ -171,9 +169,7 @@ class RedisWriter:
 
 
 def _numbered_arguments(blocks: Sequence[HashWrites]) -> Iterator[tuple[int, list[Any]]]:
-    return (
-        (number, arguments) for number, block in enumerate(blocks) for arguments in script_arguments(block)
-    )
+    return ((number, arguments) for number, block in enumerate(blocks) for arguments in script_arguments(block))
 
 
 def check(block: HashWrites) -> None:

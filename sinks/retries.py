@@ -58,15 +58,11 @@ class Retrying:
         """Wait before the next try; the first failure of an outage is logged."""
         if not failures:
             message = first_line(error)
-            _LOG.warning(
-                "%s does not answer; trying until it does: %s: %s", self.store, type(error).__name__, message
-            )
+            _LOG.warning("%s does not answer; trying until it does: %s: %s", self.store, type(error).__name__, message)
         STORE_RETRIES.labels(self.store).inc()
         pause = min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** min(failures, 16))
         if self.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (jitter, not a secret)
-            raise StoreUnavailableError(
-                f"{self.store} did not answer before its writer was closed"
-            ) from error
+            raise StoreUnavailableError(f"{self.store} did not answer before its writer was closed") from error
 
 
 def first_line(error: Exception) -> str:
