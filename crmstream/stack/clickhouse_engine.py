@@ -51,6 +51,7 @@ class Engine:
 
         Raises:
             clickhouse_connect.driver.exceptions.Error: the data is another process's, or cannot be opened.
+
         """
         common.set_setting("invalid_setting_action", "send")  # the engine's own errors are the ones clients expect
         self._store = folder / "store"
@@ -95,6 +96,7 @@ class Engine:
 
         Raises:
             clickhouse_connect.driver.exceptions.DatabaseError: with ClickHouse's code and message.
+
         """
         client = self._take(key)
         try:

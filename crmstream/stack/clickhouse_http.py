@@ -9,6 +9,7 @@ from typing import IO, cast
 from urllib.parse import urlsplit
 
 import lz4.frame
+from backports import zstd
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -76,6 +77,7 @@ def open_decompressed(body: IO[bytes], encoding: str) -> IO[bytes]:
 
     Raises:
         ValueError: the encoding is not one of lz4, zstd, gzip, deflate.
+
     """
     if encoding in {"", "identity"}:
         return body
@@ -95,6 +97,7 @@ async def spool_body(request: Request) -> IO[bytes]:
 
     Raises:
         BodyTooLargeError: it exceeds MAX_BODY_BYTES.
+
     """
     spool = tempfile.SpooledTemporaryFile(max_size=MEMORY_BODY_BYTES)  # noqa: SIM115 - the caller closes it
     size = 0

@@ -110,6 +110,7 @@ def execute(engine: Engine, call: Call) -> Answer:
     Raises:
         RefusedStatementError: the statement is not for this server.
         ClickHouseError: the engine's own refusal.
+
     """
     beginning = call.body.read(HEAD_BYTES).decode("latin-1")
     separator = "\n" if call.query and beginning else ""
@@ -120,7 +121,7 @@ def execute(engine: Engine, call: Call) -> Answer:
             rest = text[head.length :].encode("latin-1")
             summary = engine.insert(
                 replace(head, target=_utf8(head.target)),
-                PrefixedReader(rest, call.body), call.database, call.settings,
+                cast(IO[bytes], PrefixedReader(rest, call.body)), call.database, call.settings,
             )  # fmt: skip
             return Answer(b"", None, summary)
     return _run_statement(engine, call, _utf8(text) if len(beginning) < HEAD_BYTES else _whole(text, call.body))
@@ -162,7 +163,7 @@ class Front:
         self._engine = engine
         self._limiter = CapacityLimiter(CONCURRENT_QUERIES)
 
-    async def ping(self, request: Request) -> Response:
+    async def ping(self, _: Request) -> Response:
         """Answer that the server is there."""
         return PlainTextResponse("Ok.\n")
 
@@ -255,7 +256,8 @@ def main() -> None:
     os.chdir(scratch)
     uvicorn.run(
         build_app(folder), host="127.0.0.1", port=arguments.port, log_level="warning", access_log=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=10, h11_max_incomplete_event_size=MAX_URL_BYTES,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS, timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=MAX_URL_BYTES,
     )  # fmt: skip
 
 

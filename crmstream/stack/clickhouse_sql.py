@@ -150,6 +150,7 @@ def insert_head(sql: str) -> InsertHead | None:
 
     Raises:
         RefusedStatementError: the target is outside.
+
     """
     seen: list[Token] = []
     settings_at: int | None = None
@@ -165,7 +166,9 @@ def insert_head(sql: str) -> InsertHead | None:
     return None
 
 
-def _head(sql: str, seen: list[Token], settings_at: int | None, marker: Token, after: Token | None) -> InsertHead | None:
+def _head(
+    sql: str, seen: list[Token], settings_at: int | None, marker: Token, after: Token | None
+) -> InsertHead | None:
     check_tokens(seen)
     named = marker.upper == "FORMAT"
     if named and (after is None or after.kind != "word"):

@@ -28,8 +28,9 @@ class DataflowCommands:
 
 
 class RestartPolicy:
-    """Whether and when to start again what died: .5 s later, then twice as long each time, and at most five times in
-    a minute. Handed the time; pure otherwise.
+    """Whether and when to start again what died: at most five times in a minute, each wait twice the one before.
+
+    It is handed the time, and pure otherwise.
     """
 
     def __init__(self) -> None:
@@ -81,6 +82,7 @@ class ProcessGroup:
 
         Raises:
             StackError: a process will not start, or the group dies again and again.
+
         """
         if not self._wanted:
             return

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,18 +61,25 @@ def resolve_endpoints(settings: Settings) -> Endpoints:
 
     Raises:
         StackError: a server is not named by its setting and no stack is running.
+
     """
     outside = outside_servers(settings)
     running = running_stack(settings.data_dir)
     if running is not None:
-        return dataclasses.replace(running, **outside)
-    missing = [SETTING_NAMES[name] for name in SETTING_NAMES if name not in outside]
+        own = {name: str(getattr(running, name)) for name in SETTING_NAMES}
+        return combine(own | outside, running.worker_metrics, running.pid)
+    missing = [setting for name, setting in SETTING_NAMES.items() if name not in outside]
     if missing:
         raise StackError(
             f"no stack is running in {settings.data_dir}: start it with `crmstream up`, "
             f"or name outside servers by {', '.join(missing)}"
         )
-    return Endpoints(**outside)
+    return combine(outside)
+
+
+def combine(servers: Mapping[str, str], worker_metrics: tuple[str, ...] = (), pid: int = 0) -> Endpoints:
+    """Return the endpoints with the servers given by the name of their field."""
+    return Endpoints(servers["kafka"], servers["clickhouse_url"], servers["redis_url"], worker_metrics, pid)
 
 
 SETTING_NAMES = {

@@ -24,6 +24,7 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         settings: those of the stack.
         endpoints: where the servers are.
         worker_ports: loopback port of each worker, in the order of their index.
+
     """
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
     return inherited | settings_environment(settings) | {

@@ -45,6 +45,7 @@ def fetch_jars(folder: Path = JARS_DIR, lock: dict[str, str] | None = None) -> b
 
     Raises:
         StackError: Maven cannot be reached, or a jar is not the locked one (then nothing is kept).
+
     """
     locked = read_lock() if lock is None else lock
     if _is_complete(folder, locked):

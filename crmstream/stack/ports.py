@@ -57,6 +57,7 @@ class PortBook:
 
         Raises:
             StackError: the configured port is taken; the message names it, its setting and who has it.
+
         """
         if configured and not is_free(configured):
             owner = owner_of(configured)

@@ -1,8 +1,8 @@
 """The supervisor of the local stack: starts its parts, watches them, and stops them in order.
 
-At-least-once is not its business: every part is durable by itself, so a stop (or a kill of anything at any moment)
-followed by a start goes on where it was. Use it from the main thread, as a context manager, and call ``poll`` about once
-a second or rest in ``wait``.
+It delivers nothing itself: every part is durable on its own, so a stop (or a kill of anything at any moment) followed
+by a start goes on where it was. Use it from the main thread, as a context manager, and call ``poll`` about once a
+second or rest in ``wait``.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from typing import IO, Self
 from contracts.errors import StackError
 from contracts.settings import Settings
 from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, heartbeat_group, worker_group
-from crmstream.stack.endpoints import Endpoints, outside_servers, remove_endpoints, save_endpoints
+from crmstream.stack.endpoints import Endpoints, combine, outside_servers, remove_endpoints, save_endpoints
 from crmstream.stack.environment import dataflow_environment
 from crmstream.stack.parts import ClickHousePart, KafkaPart, RedisPart, ServerPart
 from crmstream.stack.ports import PortBook
@@ -34,7 +34,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class LocalStack:
     """All processes of one data folder."""
 
-    def __init__(  # noqa: PLR0913 - all but the first are options by name
+    def __init__(
         self,
         settings: Settings,
         *,
@@ -51,6 +51,7 @@ class LocalStack:
             prepare: called when the servers are ready and before the dataflow starts (topics, migrations).
             on_event: told in a short sentence what happens.
             commands: the dataflow's command lines.
+
         """
         self._settings = settings
         self._data_dir = settings.data_dir.resolve()
@@ -97,6 +98,7 @@ class LocalStack:
 
         Raises:
             StackError: the folder is in use, a port is taken, or a part does not start; its message says which.
+
         """
         self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._lock()
@@ -165,7 +167,7 @@ class LocalStack:
         fields = {"kafka": "kafka", "clickhouse": "clickhouse_url", "redis": "redis_url"}
         own = {fields[server.name]: server.endpoint() for server in self._servers}
         metrics = tuple(f"http://127.0.0.1:{port}/metrics" for port in metrics_ports)
-        return Endpoints(**own, **outside_servers(self._settings), worker_metrics=metrics, pid=os.getpid())
+        return combine(own | outside_servers(self._settings), metrics, os.getpid())
 
     def _start_dataflow(self, worker_ports: Sequence[int], metrics_ports: Sequence[int]) -> None:
         environment = dataflow_environment(self._settings, self.endpoints, worker_ports)
@@ -189,6 +191,7 @@ class LocalStack:
 
         Raises:
             StackError: a server died, a worker will not start, or the dataflow dies again and again.
+
         """
         for server in self._servers:
             server.check_alive()
@@ -218,7 +221,7 @@ class LocalStack:
         self._record()
 
     def stop(self) -> None:
-        """Stop everything in order: the dataflow, then the servers. Harmless when nothing runs; further signals wait."""
+        """Stop everything in order: the dataflow, then the servers. Harmless when nothing runs; signals wait."""
         with self._signals.ignored():
             if self._lock_file is None:
                 return
@@ -264,7 +267,7 @@ class _StopSignals:
         finally:
             self._ignoring = before
 
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         if not self._ignoring:
             self._ignoring = True
             raise KeyboardInterrupt
