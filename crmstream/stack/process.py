@@ -19,7 +19,7 @@ from contracts.errors import StackError
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 TAIL_LINES = 15
-LEFTOVER_SECONDS = 10.0
+LEFTOVER_SECONDS = 5.0
 
 
 class ChildProcess:
@@ -126,17 +126,17 @@ def record_children(path: Path, processes: Iterable[ChildProcess]) -> None:
     path.write_text(json.dumps(children), encoding="utf-8")
 
 
-def clear_leftovers(path: Path) -> None:
+def clear_leftovers(path: Path, patience_seconds: float = LEFTOVER_SECONDS) -> None:
     """Wait until the children of a crashed run are gone, and kill those that are not.
 
     The kernel kills them with their supervisor, but a moment later; their files and ports must be free first.
     """
     leftovers = list(_recorded(path))
-    _, alive = psutil.wait_procs(leftovers, timeout=LEFTOVER_SECONDS / 2)
+    _, alive = psutil.wait_procs(leftovers, timeout=patience_seconds)
     for process in alive:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS / 2)
+    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS)
     path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,38 @@
+"""The settings survive the way into a child's environment."""
+
+from pathlib import Path
+
+import pytest
+
+from contracts.outcomes import Outcome
+from contracts.settings import Settings
+from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.environment import dataflow_environment
+
+ENDPOINTS = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", (), 1)
+
+
+def test_a_worker_reads_the_same_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcome = Settings().outcomes[0].model_copy(update={"name": "loyalty"})
+    settings = Settings(
+        data_dir=tmp_path, workers=2, epoch_seconds=0.25, outcomes=(outcome,), exchange_rates={"EUR": 1.1}
+    )
+    environment = dataflow_environment(settings, ENDPOINTS, [11, 12])
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    read = Settings()
+    assert read.kafka_bootstrap_servers == ENDPOINTS.kafka
+    assert read.redis_url is not None
+    assert read.redis_url.get_secret_value() == ENDPOINTS.redis_url
+    servers = ("kafka_bootstrap_servers", "clickhouse_url", "redis_url")
+    assert read.model_copy(update=dict.fromkeys(servers)) == settings
+    assert isinstance(read.outcomes[0], Outcome)
+
+
+def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CRM_OLD_SETTING", "x")
+    monkeypatch.setenv("UNRELATED", "kept")
+    environment = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, [11, 12])
+    assert environment["CRM_WORKER_ADDRESSES"] == "127.0.0.1:11;127.0.0.1:12"
+    assert environment["UNRELATED"] == "kept"
+    assert "CRM_OLD_SETTING" not in environment
