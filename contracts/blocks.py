@@ -42,6 +42,7 @@ class LaneBatch:
     partition: int
     events: EventArray
     customers: NDArray[np.object_]
+    buckets: NDArray[np.int64]
     start: int | None
     clock: int | None
     fresh: bool
@@ -66,7 +67,8 @@ class CustomerBlock:
     """Customers of one bucket with their features as of a moment: the input of scoring.
 
     ``boundary`` is the newest one that the bucket has swept. A *sweep* is as of that boundary; otherwise the block is
-    *live*: customers whom events have just moved, as of ``as_of`` (microseconds, one per customer).
+    *live*: customers whom events have just moved, as of ``as_of`` (microseconds, one per customer). A sweep comes
+    twice: ``recorded``, for models and the record, and again, or in part, when it is published for look-ups.
     ``features`` has shape (customers, len(FEATURES)), float32. ``versions`` grow with every change of a customer.
     ``farewell`` marks customers whom the next sweep will leave out as dormant, unless they are seen again.
     """
@@ -82,6 +84,7 @@ class CustomerBlock:
     lifecycle: NDArray[np.int8]
     segment: NDArray[np.int8]
     farewell: NDArray[np.bool_]
+    recorded: bool = False
     oldest_record_at: float | None = None
 
 
@@ -109,10 +112,11 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class LabelledSweep:
-    """A sweep and the examples that its boundary released, by outcome."""
+class Released:
+    """The examples that one bucket's boundary released, by outcome."""
 
-    customers: CustomerBlock
+    bucket: int
+    boundary: int
     examples: Mapping[str, Examples]
 
 
@@ -167,3 +171,22 @@ class ModelReport:
     quality: Mapping[str, float]
     weights: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
+
+
+def select(customers: CustomerBlock, keep: NDArray[np.bool_]) -> CustomerBlock:
+    """Only some customers of a block."""
+    return CustomerBlock(
+        bucket=customers.bucket,
+        boundary=customers.boundary,
+        sweep=customers.sweep,
+        ids=customers.ids[keep],
+        versions=customers.versions[keep],
+        as_of=customers.as_of[keep],
+        features=customers.features[keep],
+        buyers=customers.buyers[keep],
+        lifecycle=customers.lifecycle[keep],
+        segment=customers.segment[keep],
+        farewell=customers.farewell[keep],
+        recorded=customers.recorded,
+        oldest_record_at=customers.oldest_record_at,
+    )

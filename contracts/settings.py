@@ -36,13 +36,13 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
     buckets: int = Field(8, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
-    epoch_seconds: float = Field(0.5, gt=0, le=60, description="Seconds between snapshots of the dataflow's state.")
+    epoch_seconds: float = Field(1.0, gt=0, le=60, description="Seconds between snapshots of the dataflow's state.")
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(7, gt=0, description="Most event-time days in one batch, so partitions stay aligned.")
     replay_epoch_days: float = Field(
-        60, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew.")
-    live_max_age_seconds: float = Field(
-        60, ge=0, description="Events older than this in Kafka are caught up first and scored when that is done.")
+        90, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew.")
+    live_backlog_events: int = Field(
+        2_000, ge=0, description="Scores follow events at once while fewer records wait in a partition; else they catch up.")
 
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, description="Customers silent for longer are no longer swept.")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, LabelledSweep, SweepBlock
+from contracts.blocks import Examples, Released, SweepBlock
 from contracts.outcomes import Outcome
 
 
@@ -35,7 +35,7 @@ class LabelState:
     waiting: list[Snapshot] = field(default_factory=list)
 
 
-def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], interval_hours: int) -> LabelledSweep:
+def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], interval_hours: int) -> Released:
     """Snapshot the sweep's trainable customers and release the examples whose window ends at its boundary.
 
     ``interval_hours`` is the time between two boundaries. A window that is no multiple of it is rounded up.
@@ -49,7 +49,7 @@ def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], int
         state.waiting.append(_snapshot(sweep))
     longest = max(window_slots(outcome, interval_hours) for outcome in outcomes)
     state.waiting = [snapshot for snapshot in state.waiting if snapshot.boundary > boundary - longest]
-    return LabelledSweep(sweep.customers, examples)
+    return Released(sweep.customers.bucket, boundary, examples)
 
 
 def window_slots(outcome: Outcome, interval_hours: int) -> int:

@@ -6,8 +6,7 @@ live block is scored by the model of the newest boundary that its bucket has swe
 every score is a function of the data, never of timing, batch bounds or the number of workers.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from copy import deepcopy
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -18,9 +17,9 @@ from numpy.typing import NDArray
 from contracts.blocks import (
     CustomerBlock,
     Examples,
-    LabelledSweep,
     ModelReport,
     OutcomeScores,
+    Released,
     ScoredBlock,
 )
 from contracts.outcomes import Outcome
@@ -28,8 +27,6 @@ from online_models.learner import Learner
 from online_models.quality import QualityWindow
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-KEPT_MODELS: Final = 3
-"""Past models kept for live blocks that lag behind the sweep of their own bucket."""
 QUANTILES: Final = 1_000
 Output = ScoredBlock | ModelReport
 
@@ -60,15 +57,16 @@ class OutcomeModel:
 class TrainerState:
     """The models as of ``boundary``, and what waits for a boundary that not every bucket has reached.
 
-    ``frontier`` is the newest boundary that each bucket has delivered; ``past`` the newest models by boundary.
+    ``sweeps`` and ``released`` are by boundary and bucket; the frontiers say which boundary came last of each bucket.
     """
 
     models: dict[str, OutcomeModel]
     boundary: int | None = None
-    frontier: dict[int, int] = field(default_factory=dict)
-    sweeps: dict[int, dict[int, LabelledSweep]] = field(default_factory=dict)
+    sweeps: dict[int, dict[int, CustomerBlock]] = field(default_factory=dict)
+    released: dict[int, dict[int, Released]] = field(default_factory=dict)
+    swept: dict[int, int] = field(default_factory=dict)
+    labelled: dict[int, int] = field(default_factory=dict)
     live: list[CustomerBlock] = field(default_factory=list)
-    past: dict[int, dict[str, OutcomeModel]] = field(default_factory=dict)
 
 
 def new_trainer(outcomes: Sequence[Outcome], features: Sequence[str]) -> TrainerState:
@@ -76,57 +74,60 @@ def new_trainer(outcomes: Sequence[Outcome], features: Sequence[str]) -> Trainer
     return TrainerState({outcome.name: OutcomeModel(Learner(features)) for outcome in outcomes})
 
 
-def offer(state: TrainerState, block: LabelledSweep | CustomerBlock, policy: TrainerPolicy) -> Iterator[Output]:
-    """Take in one block and yield what it completes."""
-    if isinstance(block, CustomerBlock):
-        state.live.append(block)
+def offer(state: TrainerState, blocks: Iterable[CustomerBlock | Released], policy: TrainerPolicy) -> Iterator[Output]:
+    """Take in blocks and yield what they complete.
+
+    The blocks of a bucket come in their order, so no block is offered after the models have passed its boundary.
+    """
+    for block in blocks:
+        if isinstance(block, Released):
+            state.released.setdefault(block.boundary, {})[block.bucket] = block
+            state.labelled[block.bucket] = block.boundary
+        elif block.recorded:
+            state.sweeps.setdefault(block.boundary, {})[block.bucket] = block
+            state.swept[block.bucket] = block.boundary
+        else:
+            state.live.append(block)
+    yield from _score_ready(state, policy)
+    for due in _complete(state, policy.buckets):
+        yield from _advance(state, due, policy)
+        yield from _score_ready(state, policy)
+
+
+def _complete(state: TrainerState, buckets: int) -> list[int]:
+    """The boundaries that every bucket has delivered, with examples and customers."""
+    if len(state.swept) < buckets or len(state.labelled) < buckets:
+        return []
+    frontier = min(*state.swept.values(), *state.labelled.values())
+    return sorted(boundary for boundary in state.sweeps if boundary <= frontier)
+
+
+def _score_ready(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredBlock]:
+    """Score the blocks whose models are there, live ones and published sweeps in one go each; keep the others."""
+    if state.boundary is None or not state.live:
         return
-    bucket, boundary = block.customers.bucket, block.customers.boundary
-    state.sweeps.setdefault(boundary, {})[bucket] = block
-    state.frontier[bucket] = boundary
-    if len(state.frontier) == policy.buckets:
-        complete = min(state.frontier.values())
-        for due in sorted(boundary for boundary in state.sweeps if boundary <= complete):
-            yield from _advance(state, due, policy)
-
-
-def score_live(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredBlock]:
-    """Score the live blocks whose model is there, all blocks of a boundary in one go; keep the others."""
-    ready: dict[int, list[CustomerBlock]] = {}
-    for block in state.live:
-        if block.boundary in state.past:
-            ready.setdefault(block.boundary, []).append(block)
-    current = -1 if state.boundary is None else state.boundary
-    state.live = [block for block in state.live if block.boundary > current]
-    for boundary, blocks in sorted(ready.items()):
-        yield _score(state.past[boundary], boundary, join_blocks(blocks), policy)
+    ready = [block for block in state.live if block.boundary <= state.boundary]
+    state.live = [block for block in state.live if block.boundary > state.boundary]
+    for sweep in (True, False):
+        if some := [block for block in ready if block.sweep == sweep]:
+            yield _score(state.models, join_blocks(some), policy)
 
 
 def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Iterator[Output]:
     """Make the models of ``boundary`` from its examples and score its sweep with them."""
-    sweeps = [sweep for _, sweep in sorted(state.sweeps.pop(boundary).items())]
+    released = [each for _, each in sorted(state.released.pop(boundary).items())]
+    block = join_blocks([each for _, each in sorted(state.sweeps.pop(boundary).items())])
+    state.boundary = boundary
     for outcome in policy.outcomes:
-        examples = _join_examples([sweep.examples[outcome.name] for sweep in sweeps])
+        examples = _join_examples([each.examples[outcome.name] for each in released])
         model = state.models[outcome.name]
         if len(examples.labels):
             model.quality.add(model.learner.predict(examples.features), examples.labels)
             model.learner.learn(examples.features, examples.labels)
-        if model.learner.learned:
             yield _report(outcome.name, boundary, model, examples, policy)
-    scored = _score(state.models, boundary, join_blocks([sweep.customers for sweep in sweeps]), policy)
-    for outcome in policy.outcomes:
-        state.models[outcome.name].quantiles = _quantiles(scored.scores[outcome.name].probability)
-    state.boundary = boundary
-    state.past[boundary] = deepcopy({name: _frozen(model) for name, model in state.models.items()})
-    for old in sorted(state.past)[:-KEPT_MODELS]:
-        del state.past[old]
-    if len(scored.customers.ids):
-        yield scored
-
-
-def _frozen(model: OutcomeModel) -> OutcomeModel:
-    """What scoring needs of a model, without its window of forecasts."""
-    return OutcomeModel(model.learner, QualityWindow(), model.quantiles)
+        model.quantiles = _quantiles(_forecast(model, outcome, block))
+    if len(block.ids):
+        yield _score(state.models, block, policy)
 
 
 def _report(
@@ -146,18 +147,21 @@ def _report(
 
 
 def _score(
-    models: Mapping[str, OutcomeModel], boundary: int, block: CustomerBlock, policy: TrainerPolicy
+    models: Mapping[str, OutcomeModel], block: CustomerBlock, policy: TrainerPolicy
 ) -> ScoredBlock:
     scores = {outcome.name: _score_outcome(models[outcome.name], outcome, block) for outcome in policy.outcomes}
-    return ScoredBlock(block, scores, policy.model_version(boundary))
+    return ScoredBlock(block, scores, policy.model_version(block.boundary))
 
 
 def _score_outcome(model: OutcomeModel, outcome: Outcome, block: CustomerBlock) -> OutcomeScores:
+    probability = _forecast(model, outcome, block)
+    return OutcomeScores(probability, _percentile(model.quantiles, probability), model.learner.explainer())
+
+
+def _forecast(model: OutcomeModel, outcome: Outcome, block: CustomerBlock) -> NDArray[np.float64]:
+    """The probability for each customer of whom the question is asked, NaN for the others."""
     probability = model.learner.predict(block.features)
-    if outcome.of == "buyers":
-        probability = np.where(block.buyers, probability, np.nan)
-    quantiles = _quantiles(probability) if block.sweep else model.quantiles
-    return OutcomeScores(probability, _percentile(quantiles, probability), model.learner.explainer())
+    return np.where(block.buyers, probability, np.nan) if outcome.of == "buyers" else probability
 
 
 def _quantiles(probability: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -190,6 +194,7 @@ def join_blocks(blocks: Sequence[CustomerBlock]) -> CustomerBlock:
         bucket=blocks[0].bucket,
         boundary=blocks[0].boundary,
         sweep=blocks[0].sweep,
+        recorded=blocks[0].recorded,
         ids=np.concatenate([block.ids for block in blocks]),
         versions=np.concatenate([block.versions for block in blocks]),
         as_of=np.concatenate([block.as_of for block in blocks]),

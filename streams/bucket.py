@@ -6,13 +6,13 @@ in the slot that its own partition's log gives it, and an event of a later slot 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import EVENT_DTYPE, BucketBatch, CustomerBlock, EventArray, SweepBlock
+from contracts.blocks import BucketBatch, CustomerBlock, EventArray, SweepBlock, select
 from streams.features import compute_features
 from streams.profiles import ProfileTable, apply_events, fade
 from streams.seen import SeenIds
@@ -20,6 +20,8 @@ from streams.segments import lifecycle_of, segment_of
 
 VERSION_SHIFT: Final = 32
 """A version is ``boundary << 32 | events of the customer``: it grows with every event and every sweep."""
+
+CATCH_UP_SWEEPS: Final = 90
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class BucketState:
     waiting: list[tuple[NDArray[np.object_], EventArray]] = field(default_factory=list)
     unscored: dict[int, int] = field(default_factory=dict)
     """Rows that events moved since their last score, with the time (ms) at which the first of these entered Kafka."""
+    held: CustomerBlock | None = None
+    """The newest sweep, while it is not published yet."""
 
 
 @dataclass
@@ -59,12 +63,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class ProfileBlock:
-    """Copies of profile rows that changed, for the stores."""
+    """Copies of profile rows that changed: for ClickHouse, or, if ``published``, for Redis."""
 
     ids: NDArray[np.object_]
     versions: NDArray[np.int64]
     rows: NDArray[np.void]
-    live: bool
+    published: bool
 
 
 Output = SweepBlock | CustomerBlock | ProfileBlock
@@ -76,7 +80,11 @@ def new_bucket(bucket: int, policy: BucketPolicy) -> BucketState:
 
 
 def advance(state: BucketState, batch: BucketBatch, policy: BucketPolicy, tally: Tally) -> Iterator[Output]:
-    """Take one batch in: apply what has come due, sweep every boundary that the clock has crossed."""
+    """Take one batch in: apply what has come due, sweep every boundary that the clock has crossed.
+
+    Every sweep is given out for training and for the record. What readers look up is published when the log's end is
+    near, else every :data:`CATCH_UP_SWEEPS`: in a catch-up nobody needs every day of a past year in Redis.
+    """
     if len(batch.events):
         state.waiting.append((batch.customers, batch.events))
     if batch.start is None or batch.clock is None:
@@ -87,14 +95,38 @@ def advance(state: BucketState, batch: BucketBatch, policy: BucketPolicy, tally:
     _apply_due(state, policy, tally)
     while batch.clock >= (state.slot + 1) * policy.interval:
         state.slot += 1
-        yield _changed_profiles(state, np.flatnonzero(state.table.used["touched"]), live=False)
-        yield _sweep(state, policy)
-        fade(state.table, policy.interval)
-        state.seen.rotate()
-        state.unscored.clear()
+        yield from _cross(state, policy)
         _apply_due(state, policy, tally)
-    if batch.fresh and state.unscored:
+    if batch.fresh:
+        yield from _publish(state)
         yield from _live(state, policy)
+
+
+def _cross(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
+    """Sweep the boundary at which the current slot begins."""
+    yield _stored_profiles(state, np.flatnonzero(state.table.used["touched"]))
+    sweep = _sweep(state, policy)
+    yield sweep
+    if state.held is not None and state.held.farewell.any():
+        yield select(state.held, state.held.farewell)
+    state.held = replace(sweep.customers, recorded=False)
+    fade(state.table, policy.interval)
+    state.seen.rotate()
+    state.unscored.clear()
+    if _slot(state) % CATCH_UP_SWEEPS == 0:
+        yield from _publish(state)
+
+
+def _publish(state: BucketState) -> Iterator[Output]:
+    """Give out the newest sweep and all changed profiles for those who look them up."""
+    if state.held is not None:
+        yield state.held
+        state.held = None
+    changed = np.flatnonzero(state.table.used["unpublished"])
+    if len(changed):
+        rows = state.table.used.take(changed)
+        state.table.used["unpublished"] = False
+        yield ProfileBlock(state.table.names.take(changed), rows["events"].astype(np.int64), rows, published=True)
 
 
 def _apply_due(state: BucketState, policy: BucketPolicy, tally: Tally) -> None:
@@ -161,12 +193,14 @@ def _sweep(state: BucketState, policy: BucketPolicy) -> SweepBlock:
 
 def _live(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
     """The customers whom events moved since their last score, as of each one's newest event."""
+    if not state.unscored:
+        return
     at = np.fromiter(sorted(state.unscored), np.int64, len(state.unscored))
     oldest = min(state.unscored.values()) / 1_000
     state.unscored.clear()
     rows = state.table.used.take(at)
     now = np.maximum(rows["last_seen"], _slot(state) * policy.interval)
-    yield _changed_profiles(state, at, live=True)
+    yield _stored_profiles(state, at)
     yield _block(state, at, rows, now, policy, sweep=False, oldest=oldest)
 
 
@@ -175,7 +209,8 @@ def _block(
     *, sweep: bool, oldest: float | None = None,
 ) -> CustomerBlock:  # fmt: skip
     """Customers with their features as of ``now``. A sweep comes before :func:`fade`, so decay is as of its boundary;
-    later in the slot it is as of the slot's end."""
+    later in the slot it is as of the slot's end.
+    """
     boundary_at = (_slot(state) + (0 if sweep else 1)) * policy.interval
     next_cut = (_slot(state) + 1) * policy.interval - policy.dormant_after
     lifecycle = lifecycle_of(rows, now)
@@ -191,10 +226,11 @@ def _block(
         lifecycle=lifecycle,
         segment=segment_of(rows, lifecycle),
         farewell=rows["last_seen"] < next_cut,
+        recorded=sweep,
         oldest_record_at=oldest,
     )
 
 
-def _changed_profiles(state: BucketState, at: NDArray[np.int64], *, live: bool) -> ProfileBlock:
+def _stored_profiles(state: BucketState, at: NDArray[np.int64]) -> ProfileBlock:
     rows = state.table.used.take(at)
-    return ProfileBlock(state.table.names.take(at), _versions(state, rows), rows, live)
+    return ProfileBlock(state.table.names.take(at), _versions(state, rows), rows, published=False)

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.profiles import DAY, NEVER, ONE, DECAYED
+from streams.profiles import DAY, DECAYED, NEVER, ONE
 
 FEATURES: Final = (
     "log_days_since_order", "log_days_since_seen", "log_tenure_days", "log_orders", "log_mean_gap_days",

@@ -49,7 +49,7 @@ ROW_DTYPE: Final = np.dtype(
     [("key", "u8")]
     + [(name, "i8") for name in (*_TIMES, *_SUMS, *DECAYED)]
     + [(name, "i4") for name in _COUNTS]
-    + [("touched", "?")],
+    + [("touched", "?"), ("unpublished", "?")],
     align=True,
 )
 """One customer: 224 bytes. ``key`` is a hash of the id, in whose order customers leave the table."""
@@ -144,7 +144,7 @@ def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArr
     np.add.at(rows["events"], at, 1)
     np.maximum.at(rows["last_seen"], at, time)
     np.minimum.at(rows["first_seen"], at, time)
-    rows["touched"][at] = True
+    rows["touched"][at] = rows["unpublished"][at] = True
     for each, counter in _COUNTER_OF_CODE.items():
         hit = at[code == each]
         if len(hit):

@@ -46,7 +46,8 @@ class SeenIds:
 
     def rotate(self) -> None:
         """Forget the older generation if the younger one is full. To be called at sweeps, so that it depends on
-        the data and not on how it was cut into batches."""
+        the data and not on how it was cut into batches.
+        """
         if len(self.younger) < self.capacity:
             return
         self.horizon = max(self.horizon, self.older_newest)

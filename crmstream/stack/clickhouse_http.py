@@ -28,6 +28,10 @@ _STATUS_OF_CODE = {
 _STATUS = {code: status for status, codes in _STATUS_OF_CODE.items() for code in codes}
 
 
+BROKEN_BODY_ERRORS = (ValueError, OSError, EOFError, RuntimeError, zlib.error, zstd.ZstdError)
+"""What the readers of compressed bodies raise when a body is not what its Content-Encoding says."""
+
+
 class BodyTooLargeError(Exception):
     """A request's body is larger than this server takes."""
 
@@ -84,7 +88,7 @@ def open_decompressed(body: IO[bytes], encoding: str) -> IO[bytes]:
     if encoding == "lz4":
         return cast(IO[bytes], lz4.frame.LZ4FrameFile(body))
     if encoding == "gzip":
-        return cast(IO[bytes], gzip.GzipFile(fileobj=body))
+        return cast(IO[bytes], gzip.GzipFile(fileobj=body, mode="rb"))
     if encoding == "deflate":
         return cast(IO[bytes], io.BufferedReader(_DeflateReader(body)))
     if encoding == "zstd":

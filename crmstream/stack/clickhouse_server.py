@@ -29,6 +29,7 @@ from starlette.routing import Route
 
 from crmstream.stack.clickhouse_engine import ConnectionKey, Engine
 from crmstream.stack.clickhouse_http import (
+    BROKEN_BODY_ERRORS,
     BodyTooLargeError,
     LoopbackOnly,
     PrefixedReader,
@@ -181,7 +182,7 @@ class Front:
             return self._failure(getattr(error, "code", None), str(error), headers)
         except BodyTooLargeError as error:
             return self._failure(307, f"Code: 307. DB::Exception: {error}. (TOO_MANY_BYTES)", headers)
-        except (ValueError, OSError, EOFError) as error:  # a body that is not what its Content-Encoding says
+        except BROKEN_BODY_ERRORS as error:
             return self._failure(36, f"Code: 36. DB::Exception: {error}. (BAD_ARGUMENTS)", headers)
         return _success(answer, headers)
 

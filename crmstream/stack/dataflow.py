@@ -16,6 +16,7 @@ WILL_NOT_START = 78
 STOP_SECONDS = 20.0
 MAX_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 60.0
+FIRST_WAIT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RestartPolicy:
         self._deaths.append(now)
         if len(self._deaths) > MAX_RESTARTS:
             return None
-        return now + 0.5 * 2.0 ** (len(self._deaths) - 1)
+        return now + FIRST_WAIT_SECONDS * 2.0 ** (len(self._deaths) - 1)
 
 
 class ProcessGroup:

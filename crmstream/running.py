@@ -1,0 +1,24 @@
+"""The composition: a local stack with topics, tables and recovery made ready, and the dataflow on top."""
+
+from collections.abc import Callable
+
+from connectors.topics import ensure_topics
+from contracts.settings import Settings
+from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.supervisor import LocalStack
+from sinks.clients import clickhouse_client
+from sinks.migrations import migrate
+
+
+def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None) -> LocalStack:
+    """Describe servers, workers and heartbeat of one data folder; nothing is started yet."""
+
+    def prepare(endpoints: Endpoints) -> None:
+        from streams.run import prepare_recovery  # noqa: PLC0415 - the dataflow's imports take a second
+
+        prepare_recovery(settings)
+        ensure_topics(endpoints.kafka, settings.partitions)
+        database = settings.clickhouse_database
+        migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
+
+    return LocalStack(settings, prepare=prepare, on_event=on_event)

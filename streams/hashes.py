@@ -1,0 +1,61 @@
+"""Blocks as Redis hashes: all fields are text, times ISO 8601 in UTC."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import ScoredBlock
+from contracts.outputs import HashWrites
+from contracts.stored import PROFILE_PREFIX, SCORE_PREFIX
+from streams.bucket import ProfileBlock
+from streams.profiles import NEVER, NOT_YET
+from streams.reasons import reasons_of
+from streams.segments import LAPSED, LIFECYCLES, SEGMENTS
+
+_PROFILE_TIMES: Final = ("first_seen", "last_seen", "first_order", "last_order")
+_PROFILE_COUNTS: Final = (
+    "events", "orders", "items", "refunds", "web_events", "sessions", "product_views", "carts", "checkouts", "tickets",
+)  # fmt: skip
+_PROFILE_MONEY: Final = ("revenue", "refunded")
+
+
+def score_hashes(block: ScoredBlock) -> HashWrites:
+    """The scores of a block, with the ranks of all but lapsed customers."""
+    customers = block.customers
+    columns: dict[str, Sequence[str | None]] = {
+        "as_of": _times(customers.as_of),
+        "model_version": [block.model_version] * len(customers.ids),
+        "segment": [SEGMENTS[at] for at in customers.segment.tolist()],
+        "lifecycle": [LIFECYCLES[at] for at in customers.lifecycle.tolist()],
+    }
+    ranks = {}
+    for name, scores in block.scores.items():
+        columns[name] = [_digits(value, 6) for value in scores.probability.tolist()]
+        columns[f"{name}_percentile"] = [_digits(value, 1) for value in scores.percentile.tolist()]
+        columns[f"{name}_reasons"] = reasons_of(scores, customers.features)
+        ranks[name] = np.where(customers.lifecycle == LAPSED, np.nan, scores.probability)
+    return HashWrites(
+        SCORE_PREFIX, customers.ids, customers.versions, columns, ranks, customers.oldest_record_at
+    )
+
+
+def profile_hashes(block: ProfileBlock, currency: str) -> HashWrites:
+    """The profiles of a block; money is in the base currency."""
+    rows = block.rows
+    columns: dict[str, Sequence[str | None]] = {name: _times(rows[name]) for name in _PROFILE_TIMES}
+    columns |= {name: [str(count) for count in rows[name].tolist()] for name in _PROFILE_COUNTS}
+    columns |= {name: [f"{amount / 10_000:.2f}" for amount in rows[name].tolist()] for name in _PROFILE_MONEY}
+    columns["currency"] = [currency] * len(rows)
+    return HashWrites(PROFILE_PREFIX, block.ids, block.versions, columns)
+
+
+def _times(times: NDArray[np.int64]) -> list[str | None]:
+    known = (times != NEVER) & (times != NOT_YET)
+    texts = np.datetime_as_string(np.where(known, times, 0).astype("datetime64[us]"), unit="s", timezone="UTC")
+    return [text if is_known else None for text, is_known in zip(texts.tolist(), known.tolist(), strict=True)]
+
+
+def _digits(value: float, digits: int) -> str | None:
+    return None if value != value else f"{value:.{digits}f}"

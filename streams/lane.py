@@ -1,0 +1,79 @@
+"""The position of one lane: partition *p* of every input topic, read together.
+
+All events of a customer, whatever their topic, are in one lane, so that the lane's clock (the slowest of its topics')
+is all that the customer's bucket needs to know about time. The rules of who may be read next are here, free of Kafka.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.clock import TopicClock, lane_clock
+
+DAY: Final = 86_400_000_000
+SMALLEST_BATCH: Final = 50
+
+
+@dataclass(frozen=True)
+class LanePolicy:
+    """Bounds of reading: event time in microseconds, sizes in records."""
+
+    step: int
+    epoch_allowance: int
+    max_batch: int
+
+
+@dataclass
+class TopicPosition:
+    """Where reading stands in one topic-partition. ``end`` is the log's end when Kafka last told of having reached it."""
+
+    offset: int = 0
+    clock: TopicClock = field(default_factory=TopicClock)
+    end: int | None = None
+    batch: int = 500
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything has been read, as far as is known."""
+        return self.end == self.offset
+
+    def resize(self, moved: int, read: int, policy: LanePolicy) -> None:
+        """Read more at a time while batches are short in event time, less when one spans more than a step."""
+        if moved > policy.step:
+            self.batch = max(SMALLEST_BATCH, int(self.batch * max(0.25, policy.step / moved)))
+        elif read >= self.batch and 2 * moved < policy.step:
+            self.batch = min(policy.max_batch, self.batch * 2)
+
+
+@dataclass
+class LaneState:
+    """The positions of a lane, by topic name, and the log that they belong to."""
+
+    cluster_id: str
+    topics: dict[str, TopicPosition]
+    epoch_started_at: int | None = None
+
+    def new_epoch(self) -> None:
+        """Start counting the epoch's allowance of event time anew."""
+        self.epoch_started_at = lane_clock([position.clock for position in self.topics.values()])
+
+    def readable(self, policy: LanePolicy) -> list[str]:
+        """The topics that may be read now, the one furthest behind first.
+
+        A topic waits while it is a step ahead of one that has more to read (no need to hold its future in memory),
+        and while the lane has used up its epoch's allowance (so that no lane runs far ahead of the others).
+        """
+        behind = [self._now(position) for position in self.topics.values() if not position.at_end]
+        limit = min(behind, default=2**62) + policy.step
+        if self.epoch_started_at is not None:
+            limit = min(limit, self.epoch_started_at + policy.epoch_allowance)
+        ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
+        return [name for _, name in sorted(ready)]
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything that the log holds has been read."""
+        return all(position.at_end for position in self.topics.values())
+
+    @staticmethod
+    def _now(position: TopicPosition) -> int:
+        return -(2**62) if position.clock.now is None else position.clock.now
