@@ -152,7 +152,7 @@ def _ended(processes: Sequence[psutil.Process], timeout_seconds: float) -> bool:
 def _lives(process: psutil.Process) -> bool:
     """Whether it holds files and ports: a zombie that nobody has waited for does not."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -15,7 +15,8 @@ OUTSIDE = {
     "clickhouse_url": "http://user:secret@store:8123",
     "redis_url": "redis://:secret@cache:6379/0",
 }
-LOCAL = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", ("http://127.0.0.1:4/metrics",), os.getpid())
+METRICS = ("http://127.0.0.1:4/metrics",)
+LOCAL = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", METRICS, os.getpid())
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def test_without_stack_and_settings_the_ways_on_are_named(tmp_path: Path) -> Non
 
 def test_only_what_is_missing_is_named(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, **OUTSIDE | {"redis_url": None})
-    with pytest.raises(StackError, match="servers by CRM_REDIS_URL$"):
+    with pytest.raises(StackError, match=r"servers by CRM_REDIS_URL$"):
         resolve_endpoints(settings)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from contracts.errors import StackError
 from crmstream.stack.process import ChildProcess, clear_leftovers, record_children, stop_all
 
 
@@ -94,7 +93,7 @@ def test_a_child_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    wait_until(lambda: not psutil.pid_exists(pid))
+    wait_until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def test_leftovers_of_a_crash_are_killed_and_strangers_are_not(tmp_path: Path) -> None:
@@ -104,5 +103,6 @@ def test_leftovers_of_a_crash_are_killed_and_strangers_are_not(tmp_path: Path) -
     stranger = f"[[{os.getpid()}, 1.0]"  # our own process id, with another process's start time
     path.write_text(path.read_text(encoding="utf-8").replace("[[", f"{stranger}, [", 1), encoding="utf-8")
     clear_leftovers(path, patience_seconds=0.1)
-    assert not psutil.pid_exists(leftover.pid or 0)
+    assert leftover.wait(10)
+    assert leftover.poll() == -signal.SIGKILL
     assert not path.exists()
