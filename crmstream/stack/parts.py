@@ -35,6 +35,7 @@ JAVA_OPTIONS = (
     # a small heap and one quick compiler halve the CPU of a start, and of a broker of this size too
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
+    "--sun-misc-unsafe-memory-access=allow",  # else Java warns of it in every log
     "-Djava.awt.headless=true",
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
 )
