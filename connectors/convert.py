@@ -1,6 +1,6 @@
 """Turn one row of a file into one record, by its mapping and then by the event contract.
 
-A row goes in and a record comes out, or :class:`contracts.wire.Rejected` with the field and the problem. No
+A row goes in and a record comes out, or :class:`contracts.wire.RejectedError` with the field and the problem. No
 value of the row is ever part of a problem, for rows are personal data.
 """
 
@@ -17,7 +17,7 @@ from connectors.protocol import Record
 from connectors.values import BadValueError, instant
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import ENVELOPE, PROPERTIES, Rejected, judge
+from contracts.wire import ENVELOPE, PROPERTIES, RejectedError, judge
 
 ID_AT: Final = slice(13, 45)
 """Where the 32 hexadecimal digits of the event id stand in every body: after ``{"event_id":"``."""
@@ -50,7 +50,7 @@ class RowConverter:
     def convert(self, row: Row, content: bytes) -> Record | None:
         """Make the record of a row, or None where the mapping's ``only`` leaves the row out.
 
-        ``content`` is the row as it stands in the file: it gives the event its id. Raises :class:`Rejected`.
+        ``content`` is the row as it stands in the file: it gives the event its id. Raises :class:`RejectedError`.
         """
         if self._passes and not self._passes(row):
             return None
@@ -60,7 +60,7 @@ class RowConverter:
             body = _encode(event)
             key = str(event.get("customer_id") or event["anonymous_id"]).encode()
         except UnicodeEncodeError:
-            raise Rejected("row", "is not in the mapping's encoding") from None
+            raise RejectedError("row", "is not in the mapping's encoding") from None
         kind = self._kinds[name]
         if not _is_plainly_valid(kind, name, body, occurred_us, received_us):
             judge(kind, body)
@@ -89,7 +89,7 @@ class RowConverter:
             event[field] = name = self._name(row)
         except BadValueError as problem:
             path = f"properties.{field}" if "received_at" in event and field != "name" else field
-            raise Rejected(path, str(problem)) from None
+            raise RejectedError(path, str(problem)) from None
         event["kind"] = self._kinds[name]
         event["source"] = self._source
         event["properties"] = properties

@@ -24,7 +24,7 @@ from connectors.readers import BrokenRow, RawRow, open_table
 from connectors.spool import RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
 from contracts.errors import InputFileError
 from contracts.topics import INPUT_TOPICS
-from contracts.wire import Rejected
+from contracts.wire import RejectedError
 
 MAX_REJECTIONS: Final = 10_000
 """Rejected rows that are listed one by one; beyond it they are only counted."""
@@ -60,7 +60,7 @@ class Report:
     rejections: list[Rejection] = field(default_factory=list)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def reject(self, line: int, problem: Rejected) -> None:
+    def reject(self, line: int, problem: RejectedError) -> None:
         """Count a rejected row and, up to :data:`MAX_REJECTIONS`, list it."""
         self.rejected += 1
         self.problems[problem.field, problem.problem] += 1
@@ -123,7 +123,7 @@ class FileConnector:
             return
         try:
             record = converter.convert(row.values, row.content)
-        except Rejected as problem:
+        except RejectedError as problem:
             report.reject(row.line, problem)
             return
         if record is None:

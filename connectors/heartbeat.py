@@ -22,7 +22,7 @@ from contracts.errors import StoreUnavailableError
 from contracts.events import FUTURE_TOLERANCE, TICK_KEY, Kind, Tick
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS
-from contracts.wire import Rejected, judge
+from contracts.wire import RejectedError, judge
 
 SOURCE: Final = "heartbeat"
 LOOK_BACK: Final = 8
@@ -189,7 +189,7 @@ def _time_of(topic: str, message: Message, written_us: int) -> tuple[int | None,
             tick_us = _microseconds(tick.occurred_at)
             return tick_us, tick.source == SOURCE and is_live_record(written_us, tick_us)
         event = judge(_KIND_OF[topic], message.value())
-    except (Rejected, ValidationError):
+    except (RejectedError, ValidationError):
         return None, False
     return _microseconds(min(event.occurred_at, event.received_at + FUTURE_TOLERANCE)), True
 

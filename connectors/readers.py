@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from connectors.mapping import Mapping
 from contracts.errors import InputFileError
-from contracts.wire import Rejected
+from contracts.wire import RejectedError
 
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BOM: Final = b"\xef\xbb\xbf"
@@ -40,7 +40,7 @@ class BrokenRow(NamedTuple):
     """A line that is no row."""
 
     line: int
-    problem: Rejected
+    problem: RejectedError
 
 
 class Table(NamedTuple):
@@ -109,7 +109,7 @@ def _open_csv(raw: BinaryIO, mapping: Mapping, _wanted: Sequence[str]) -> Table:
     return Table(columns, _csv_rows(lines, len(columns)), raw.tell)
 
 
-Lines = Iterator[tuple[int, list[str] | Rejected]]
+Lines = Iterator[tuple[int, list[str] | RejectedError]]
 
 
 def _split_lines(text: IO[str]) -> Lines:
@@ -133,7 +133,7 @@ def _csv_lines(text: IO[str], mapping: Mapping) -> Lines:
         except StopIteration:
             return
         except csv.Error as error:
-            yield line, Rejected("row", f"is not CSV ({error})")
+            yield line, RejectedError("row", f"is not CSV ({error})")
             continue
         if row:
             yield line, row
@@ -142,7 +142,7 @@ def _csv_lines(text: IO[str], mapping: Mapping) -> Lines:
 def _header(lines: Lines) -> tuple[str, ...]:
     """Read the names of the columns; a name that comes again gets a number."""
     _, row = next(lines, (0, []))
-    if isinstance(row, Rejected) or not row:
+    if isinstance(row, RejectedError) or not row:
         raise InputFileError("The file has no header line with the names of its columns.")
     seen: dict[str, int] = {}
     names = []
@@ -154,11 +154,11 @@ def _header(lines: Lines) -> tuple[str, ...]:
 
 def _csv_rows(lines: Lines, width: int) -> Iterator[RawRow | BrokenRow]:
     for line, row in lines:
-        if isinstance(row, Rejected):
+        if isinstance(row, RejectedError):
             yield BrokenRow(line, row)
         elif len(row) != width:
             problem = f"has {len(row):,} columns where {width:,} are expected"
-            yield BrokenRow(line, Rejected("row", problem))
+            yield BrokenRow(line, RejectedError("row", problem))
         else:
             yield RawRow(line, row, "\x1f".join(row).encode("utf-8", "surrogateescape"))
 
@@ -177,7 +177,7 @@ def _jsonl_rows(lines: IO[bytes], encoding: str, wanted: Sequence[str]) -> Itera
         try:
             document = decode(content if encoding == "utf-8" else content.decode(encoding))
         except (msgspec.DecodeError, UnicodeError, RecursionError):
-            yield BrokenRow(line, Rejected("row", "is not a JSON object"))
+            yield BrokenRow(line, RejectedError("row", "is not a JSON object"))
             continue
         yield RawRow(line, [_at(document, path) for path in paths], content)
 

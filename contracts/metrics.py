@@ -13,7 +13,8 @@ DEAD_LETTERS: Final = Counter("crm_dead_letters", "Records refused, by topic and
 DUPLICATES: Final = Counter("crm_duplicate_events", "Events whose id was known already; not counted in profiles again.")
 LATE: Final = Counter("crm_late_events", "Events that came after the sweep of their day; applied in the next one.")
 TOO_LATE: Final = Counter(
-    "crm_too_late_events", "Events from before the window of known ids: kept as facts, not counted in profiles.")
+    "crm_too_late_events", "Events from before the window of known ids: kept as facts, not counted in profiles."
+)
 SWEEPS: Final = Counter("crm_sweeps", "Sweeps of a bucket of customers.")
 SCORES: Final = Counter("crm_scores", "Customer scores computed, by reason (sweep or event).", ["reason"])
 EXAMPLES: Final = Counter("crm_examples", "Labelled examples learned, by outcome.", ["outcome"])
@@ -23,8 +24,10 @@ ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHo
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
 LATENCY: Final = Histogram(
-    "crm_end_to_end_seconds", "From a record's entry into Kafka to its score in Redis, the oldest of each block.",
-    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60))
+    "crm_end_to_end_seconds",
+    "From a record's entry into Kafka to its score in Redis, the oldest of each block.",
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+)
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, EVENT_CLOCK,

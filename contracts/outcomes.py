@@ -16,7 +16,7 @@ COUNTERS: Final[tuple[Counter, ...]] = (
 
 
 class Outcome(BaseModel):
-    """One question: does ``counter`` grow within ``within_days`` (``happens``), or does it stand still?
+    """One question: whether ``counter`` grows within ``within_days`` (``happens``), or stands still.
 
     ``of`` names the customers of whom the question is asked: ``buyers`` have at least one order, ``everyone`` is all.
     """

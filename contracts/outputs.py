@@ -24,11 +24,11 @@ class TableRows:
 class HashWrites:
     """Fields of one Redis hash per customer, under ``<prefix>:{<id>}``, applied only where ``versions`` are not older.
 
-    ``columns[name][i]`` is the field ``name`` of customer ``ids[i]``, already as text; None leaves the field out.
-    ``ranks[outcome][i]`` is the score of customer i in the sorted set ``crm:top:<outcome>``; NaN takes the customer out.
+    ``columns[name][i]`` is the field ``name`` of customer ``ids[i]``, already as text; None removes the field.
+    ``ranks[outcome][i]`` is the score of customer i in the sorted set ``crm:top:<outcome>``; NaN takes the customer
+    out.
     ``oldest_record_at`` is the time (Unix seconds) at which the oldest record behind the block entered Kafka, for the
     measure of end-to-end latency; None where the block has none (a sweep).
-    ``bucket`` tells blocks apart that replace each other: a later sweep of a bucket makes an earlier one superfluous.
     """
 
     prefix: str
@@ -37,7 +37,6 @@ class HashWrites:
     columns: dict[str, Sequence[str | None]]
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     oldest_record_at: float | None = None
-    replaces: str | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class DeadLetter:
     stage: str
     field: str
     problem: str
-    error: str = "Rejected"
+    error: str = "RejectedError"
 
     @property
     def reason(self) -> str:

@@ -22,12 +22,17 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(Path(".crmstream"), description="Folder of the local stack's data, logs and recovery store.")
     kafka_bootstrap_servers: str | None = Field(
-        None, description="Outside Kafka brokers (host:port,...). Unset: the local stack starts its own broker.")
+        None, description="Outside Kafka brokers (host:port,...). Unset: the local stack starts its own broker."
+    )
     clickhouse_url: SecretStr | None = Field(
-        None, description="Outside ClickHouse, http(s)://user:password@host:port. Unset: the local engine.")
-    clickhouse_database: str = Field("crm", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="ClickHouse database.")
+        None, description="Outside ClickHouse, http(s)://user:password@host:port. Unset: the local engine."
+    )
+    clickhouse_database: str = Field(
+        "crm", pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,62}$", description="ClickHouse database."
+    )
     redis_url: SecretStr | None = Field(
-        None, description="Outside Redis, redis(s)://user:password@host:port/db. Unset: the local server.")
+        None, description="Outside Redis, redis(s)://user:password@host:port/db. Unset: the local server."
+    )
 
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
@@ -38,24 +43,33 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
     epoch_seconds: float = Field(1.0, gt=0, le=60, description="Seconds between snapshots of the dataflow's state.")
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
-    replay_step_days: float = Field(7, gt=0, description="Most event-time days in one batch, so partitions stay aligned.")
+    replay_step_days: float = Field(
+        7, gt=0, description="Most event-time days in one batch, so partitions stay aligned."
+    )
     replay_epoch_days: float = Field(
-        90, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew.")
+        90, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew."
+    )
     live_backlog_events: int = Field(
-        2_000, ge=0, description="Scores follow events at once while fewer records wait in a partition; else they catch up.")
+        2_000,
+        ge=0,
+        description="Scores follow events at once while fewer records wait in a partition; else they catch up.",
+    )
 
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
     duplicate_window_events: int = Field(
-        1_000_000, ge=1_000, description="Newest event ids, over all buckets, in which duplicates are recognised.")
+        1_000_000, ge=1_000, description="Newest event ids, over all buckets, in which duplicates are recognised."
+    )
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
     base_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 currency in which profiles add up.")
     exchange_rates: dict[str, float] = Field(
-        {}, description="Worth of one unit of other currencies in the base currency, as JSON.")
+        {}, description="Worth of one unit of other currencies in the base currency, as JSON."
+    )
 
     heartbeat_idle_seconds: float = Field(
-        2, gt=0, description="A partition silent for this long gets a tick, so that it holds no clock back.")
+        2, gt=0, description="A partition silent for this long gets a tick, so that it holds no clock back."
+    )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level of log lines.")
 
     @model_validator(mode="after")

@@ -40,5 +40,3 @@ ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS)
 TOPIC_OF_KIND: Final[dict[Kind, Topic]] = {topic.kind: topic for topic in INPUT_TOPICS if topic.kind is not None}
 CONSUMER_GROUP: Final = "crm-dataflow"
 """The group under which the dataflow publishes its position, for ordinary lag tools. It never resumes from it."""
-
-

@@ -77,7 +77,7 @@ PROPERTIES: Final[Mapping[Kind, msgspec.json.Decoder[PropertiesStruct]]] = {
 }
 
 
-class Rejected(Exception):
+class RejectedError(Exception):
     """A body that is no event. ``field`` is the path of the field at fault, ``problem`` what is wrong with it."""
 
     def __init__(self, field: str, problem: str):
@@ -87,18 +87,18 @@ class Rejected(Exception):
 
 
 def judge(kind: Kind, body: bytes | None) -> Event:
-    """Validate one body by the contract. Raises :class:`Rejected`, whose text holds no value of the body."""
+    """Validate one body by the contract. Raises :class:`RejectedError`, whose text holds no value of the body."""
     if not body:
-        raise Rejected("body", "is empty")
+        raise RejectedError("body", "is empty")
     if len(body) > MAX_EVENT_BYTES:
-        raise Rejected("body", f"has {len(body):,} bytes; the limit is {MAX_EVENT_BYTES:,}")
+        raise RejectedError("body", f"has {len(body):,} bytes; the limit is {MAX_EVENT_BYTES:,}")
     try:
         return EVENT_MODELS[kind].model_validate_json(body)
     except ValidationError as error:
         raise _explain(error) from None
 
 
-def _explain(error: ValidationError) -> Rejected:
+def _explain(error: ValidationError) -> RejectedError:
     """Turn the first problem that pydantic found into a field and a sentence without the value itself."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = ".".join(str(part) for part in first["loc"]) or "body"
@@ -106,7 +106,7 @@ def _explain(error: ValidationError) -> Rejected:
     if first["type"] == "value_error":
         field, _, problem = message.partition(": ")
         inside = path == "properties" and not field.startswith("properties")
-        return Rejected(f"properties.{field}" if inside else field, problem)
+        return RejectedError(f"properties.{field}" if inside else field, problem)
     if first["type"] == "json_invalid":
-        return Rejected("body", "is not valid JSON")
-    return Rejected(path, message[:1].lower() + message[1:])
+        return RejectedError("body", "is not valid JSON")
+    return RejectedError(path, message[:1].lower() + message[1:])

@@ -61,7 +61,8 @@ class Learner:
         parts = self.explainer()
         slope = parts.weight / parts.deviation
         log_odds = features.astype(np.float64) @ slope + (self._intercept() - float(parts.mean @ slope))
-        return np.round(expit(log_odds), 6)
+        probability: NDArray[np.float64] = np.round(expit(log_odds), 6)
+        return probability
 
     def weights(self) -> dict[str, float]:
         """The weights on standardised features, and the intercept."""

@@ -130,9 +130,7 @@ def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Itera
         yield _score(state.models, block, policy)
 
 
-def _report(
-    outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy
-) -> ModelReport:
+def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy) -> ModelReport:
     return ModelReport(
         outcome=outcome,
         boundary=boundary,
@@ -146,9 +144,7 @@ def _report(
     )
 
 
-def _score(
-    models: Mapping[str, OutcomeModel], block: CustomerBlock, policy: TrainerPolicy
-) -> ScoredBlock:
+def _score(models: Mapping[str, OutcomeModel], block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
     scores = {outcome.name: _score_outcome(models[outcome.name], outcome, block) for outcome in policy.outcomes}
     return ScoredBlock(block, scores, policy.model_version(block.boundary))
 
@@ -182,9 +178,7 @@ def _percentile(quantiles: NDArray[np.float64], probability: NDArray[np.float64]
 
 
 def _join_examples(parts: Sequence[Examples]) -> Examples:
-    return Examples(
-        np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts])
-    )
+    return Examples(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
 
 
 def join_blocks(blocks: Sequence[CustomerBlock]) -> CustomerBlock:

@@ -184,7 +184,7 @@ def _sweep(state: BucketState, policy: BucketPolicy) -> SweepBlock:
     steady = rows["last_seen"] >= now - policy.dormant_after + policy.longest_window
     turn = (rows["key"] % policy.training_stride).astype(np.int64) == _slot(state) % policy.training_stride
     return SweepBlock(
-        customers=_block(state, at, rows, np.full(len(at), now), policy, sweep=True),
+        customers=_block(state, _Chosen(at, rows, np.full(len(at), now)), policy, sweep=True),
         rows=at.astype(np.int32),
         counters={name: used[name].copy() for name in policy.counters},
         trainable=steady & turn,
@@ -201,24 +201,33 @@ def _live(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
     rows = state.table.used.take(at)
     now = np.maximum(rows["last_seen"], _slot(state) * policy.interval)
     yield _stored_profiles(state, at)
-    yield _block(state, at, rows, now, policy, sweep=False, oldest=oldest)
+    block = _block(state, _Chosen(at, rows, now), policy, sweep=False)
+    yield replace(block, oldest_record_at=oldest)
 
 
-def _block(
-    state: BucketState, at: NDArray[np.int64], rows: NDArray[np.void], now: NDArray[np.int64], policy: BucketPolicy,
-    *, sweep: bool, oldest: float | None = None,
-) -> CustomerBlock:  # fmt: skip
-    """Customers with their features as of ``now``. A sweep comes before :func:`fade`, so decay is as of its boundary;
-    later in the slot it is as of the slot's end.
+@dataclass(frozen=True)
+class _Chosen:
+    """Some customers: their rows in the table, copies of these, and the moment as of which each is looked at."""
+
+    at: NDArray[np.int64]
+    rows: NDArray[np.void]
+    now: NDArray[np.int64]
+
+
+def _block(state: BucketState, chosen: _Chosen, policy: BucketPolicy, *, sweep: bool) -> CustomerBlock:
+    """Make the block of the chosen customers.
+
+    A sweep comes before :func:`fade`, so decay is as of its boundary; later in the slot it is as of the slot's end.
     """
     boundary_at = (_slot(state) + (0 if sweep else 1)) * policy.interval
     next_cut = (_slot(state) + 1) * policy.interval - policy.dormant_after
+    rows, now = chosen.rows, chosen.now
     lifecycle = lifecycle_of(rows, now)
     return CustomerBlock(
         bucket=state.bucket,
         boundary=_slot(state),
         sweep=sweep,
-        ids=state.table.names.take(at),
+        ids=state.table.names.take(chosen.at),
         versions=_versions(state, rows),
         as_of=now,
         features=compute_features(rows, now, boundary_at),
@@ -227,7 +236,6 @@ def _block(
         segment=segment_of(rows, lifecycle),
         farewell=rows["last_seen"] < next_cut,
         recorded=sweep,
-        oldest_record_at=oldest,
     )
 
 

@@ -25,7 +25,7 @@ from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from t
 from contracts.outputs import DeadLetter, HashWrites, TableRows
 from contracts.settings import Settings
 from online_models.labels import LabelState, label, window_slots
-from online_models.trainer import TrainerPolicy, TrainerState, new_trainer, offer
+from online_models.trainer import TrainerPolicy, new_trainer, offer
 from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
@@ -63,7 +63,7 @@ def build_dataflow(settings: Settings, stores: Stores, stopping: Callable[[], bo
         split_by_bucket, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
     policy = bucket_policy(settings)
     profiled = op.stateful_batch("keep-profiles", routed, partial(ProfileStep, policy=policy))
-    sweeps = op.filter("only-sweeps", profiled, lambda item: isinstance(item[1], SweepBlock))
+    sweeps = op.flat_map("only-sweeps", profiled, _sweep_blocks)
     labelled = op.stateful_batch("label-outcomes", sweeps, partial(_label_step, settings=settings))
     blocks = op.flat_map("only-customers", profiled, _customer_blocks)
     profiles = op.filter("only-profiles", profiled, lambda item: isinstance(item[1], ProfileBlock))
@@ -130,9 +130,15 @@ def _label_step(saved: bytes | None, settings: Settings) -> LabelStep:
 
 
 def _train_step(saved: bytes | None, policy: TrainerPolicy) -> TrainStep:
-    fresh = saved is None
-    state: TrainerState = new_trainer(policy.outcomes, FEATURES) if fresh else pickle.loads(saved)  # noqa: S301 - our own store
+    state = new_trainer(policy.outcomes, FEATURES)
+    if saved is not None:
+        state = pickle.loads(saved)  # noqa: S301 - our own store
     return TrainStep(state, partial(offer, policy=policy))
+
+
+def _sweep_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, SweepBlock]]:
+    bucket, block = item
+    return [(bucket, block)] if isinstance(block, SweepBlock) else []
 
 
 def _customer_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, CustomerBlock]]:

@@ -1,8 +1,8 @@
 """Bytes to columns: the records of one topic-partition become facts, profile updates and dead letters.
 
-Pure. What does not parse or validate becomes a dead letter with its position, its bytes and the field at fault; it never
-stops the rest. The judge of every body is the contract (:func:`contracts.wire.judge`); the fast reader only saves its
-time on bodies that are plainly right.
+Pure. What does not parse or validate becomes a dead letter with its position, its bytes and the field at fault; it
+never stops the rest. The judge of every body is the contract (:func:`contracts.wire.judge`); the fast reader only saves
+its time on bodies that are plainly right.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -84,8 +84,11 @@ def decode(
     reading = _read(messages, kind, ticks, lambda m, why: dead.append(_letter(m, topic, partition, "decode", why)))
     bad = _doubtful(reading, kind, partition, policy)
     if bad:
-        reading = _keep(reading, bad, kind, partition, policy,
-                        lambda m, why: dead.append(_letter(m, topic, partition, "validate", why)))  # fmt: skip
+        doubts = reading
+        reading = _keep(
+            doubts, bad, lambda position: _decide(doubts, position, kind, partition, policy),
+            lambda m, why: dead.append(_letter(m, topic, partition, "validate", why)),
+        )  # fmt: skip
     columns = _columns(reading, kind, policy)
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
     known = np.flatnonzero(columns.customer != "")
@@ -107,7 +110,7 @@ def _kind(topic: Topic) -> Kind:
     return topic.kind
 
 
-Refuse = Callable[[Message, wire.Rejected], None]
+Refuse = Callable[[Message, wire.RejectedError], None]
 
 
 def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]], refuse: Refuse) -> _Reading:
@@ -121,13 +124,13 @@ def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]],
                 ticks.append((message.offset(), _tick(message)))
                 continue
             if not body or len(body) > MAX_EVENT_BYTES:
-                raise wire.Rejected(*_size_problem(body))
+                raise wire.RejectedError(*_size_problem(body))
             try:
                 envelope = envelope_of(body)
                 properties = properties_of(envelope.properties)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 envelope, properties = to_wire(wire.judge(kind, body))
-        except wire.Rejected as why:
+        except wire.RejectedError as why:
             refuse(message, why)
             continue
         reading.messages.append(message)
@@ -144,14 +147,14 @@ def _size_problem(body: bytes | None) -> tuple[str, str]:
 
 
 def _tick(message: Message) -> int:
-    """The time of a tick in microseconds. Raises :class:`~contracts.wire.Rejected` if it is none, or lies ahead."""
+    """The time of a tick in microseconds. Raises ``RejectedError`` if it is none, or lies ahead."""
     try:
         tick = Tick.model_validate_json(message.value() or b"")
     except ValueError:
-        raise wire.Rejected("body", "is no tick, though its key says so") from None
+        raise wire.RejectedError("body", "is no tick, though its key says so") from None
     time = microseconds(tick.occurred_at)
     if time > message.timestamp()[1] * MILLISECOND + FUTURE:
-        raise wire.Rejected("occurred_at", "lies more than 24 hours after the record entered Kafka")
+        raise wire.RejectedError("occurred_at", "lies more than 24 hours after the record entered Kafka")
     return time
 
 
@@ -213,16 +216,14 @@ def _misplaced(reading: _Reading, partition: int, policy: DecodePolicy) -> set[i
     }
 
 
-def _keep(
-    reading: _Reading, doubtful: set[int], kind: Kind, partition: int, policy: DecodePolicy, refuse: Refuse
-) -> _Reading:
-    """Have the judge decide on the doubtful; return what stays."""
+def _keep(reading: _Reading, doubtful: set[int], decide: Callable[[int], None], refuse: Refuse) -> _Reading:
+    """Have ``decide`` refuse or pass the doubtful positions; return what stays."""
     kept = _Reading()
     for position, message in enumerate(reading.messages):
         if position in doubtful:
             try:
-                _decide(reading, position, kind, partition, policy)
-            except wire.Rejected as why:
+                decide(position)
+            except wire.RejectedError as why:
                 refuse(message, why)
                 continue
         kept.messages.append(message)
@@ -233,20 +234,21 @@ def _keep(
 
 
 def _decide(reading: _Reading, position: int, kind: Kind, partition: int, policy: DecodePolicy) -> None:
-    """Raise :class:`~contracts.wire.Rejected` if the event breaks the contract or cannot be used here."""
+    """Raise :class:`~contracts.wire.RejectedError` if the event breaks the contract or cannot be used here."""
     message, event = reading.messages[position], reading.envelopes[position]
     wire.judge(kind, message.value())
     if microseconds(event.received_at) > message.timestamp()[1] * MILLISECOND + FUTURE:
-        raise wire.Rejected("received_at", "lies more than 24 hours after the record entered Kafka")
+        raise wire.RejectedError("received_at", "lies more than 24 hours after the record entered Kafka")
     if kind == "transaction":
         currency = reading.properties[position].currency
         if currency is not None and currency != policy.base_currency and currency not in policy.exchange_rates:
-            raise wire.Rejected("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
+            raise wire.RejectedError("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
     if event.customer_id is not None:
         home = murmur2(event.customer_id.encode(), policy.partitions)
         if home != partition:
-            raise wire.Rejected(
-                "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2")
+            raise wire.RejectedError(
+                "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
+            )
 
 
 def _columns(reading: _Reading, kind: Kind, policy: DecodePolicy) -> Columns:
@@ -287,7 +289,7 @@ def _events(columns: Columns, reading: _Reading, slot: NDArray[np.int64], late: 
     return events
 
 
-def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.Rejected) -> DeadLetter:
+def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.RejectedError) -> DeadLetter:
     return DeadLetter(
         topic=topic.name, partition=partition, offset=message.offset(), timestamp_ms=message.timestamp()[1],
         key=message.key(), body=message.value(), stage=stage, field=why.field, problem=why.problem,

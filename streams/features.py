@@ -40,9 +40,7 @@ def days_since_order(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> ND
     return since
 
 
-def compute_features(
-    rows: NDArray[np.void], now: NDArray[np.int64] | int, boundary_at: int
-) -> NDArray[np.float32]:
+def compute_features(rows: NDArray[np.void], now: NDArray[np.int64] | int, boundary_at: int) -> NDArray[np.float32]:
     """Features as of ``now`` (microseconds), shape (rows, len(FEATURES)), float32, finite.
 
     ``boundary_at`` is the moment as of which the decayed counters are kept: the end of the current slot.

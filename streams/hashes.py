@@ -1,5 +1,6 @@
 """Blocks as Redis hashes: all fields are text, times ISO 8601 in UTC."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -36,9 +37,8 @@ def score_hashes(block: ScoredBlock) -> HashWrites:
         columns[f"{name}_percentile"] = [_digits(value, 1) for value in scores.percentile.tolist()]
         columns[f"{name}_reasons"] = reasons_of(scores, customers.features)
         ranks[name] = np.where(customers.lifecycle == LAPSED, np.nan, scores.probability)
-    return HashWrites(
-        SCORE_PREFIX, customers.ids, customers.versions, columns, ranks, customers.oldest_record_at
-    )
+    ids = customers.ids.tolist()
+    return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)
 
 
 def profile_hashes(block: ProfileBlock, currency: str) -> HashWrites:
@@ -48,7 +48,7 @@ def profile_hashes(block: ProfileBlock, currency: str) -> HashWrites:
     columns |= {name: [str(count) for count in rows[name].tolist()] for name in _PROFILE_COUNTS}
     columns |= {name: [f"{amount / 10_000:.2f}" for amount in rows[name].tolist()] for name in _PROFILE_MONEY}
     columns["currency"] = [currency] * len(rows)
-    return HashWrites(PROFILE_PREFIX, block.ids, block.versions, columns)
+    return HashWrites(PROFILE_PREFIX, block.ids.tolist(), block.versions, columns)
 
 
 def _times(times: NDArray[np.int64]) -> list[str | None]:
@@ -58,4 +58,4 @@ def _times(times: NDArray[np.int64]) -> list[str | None]:
 
 
 def _digits(value: float, digits: int) -> str | None:
-    return None if value != value else f"{value:.{digits}f}"
+    return None if math.isnan(value) else f"{value:.{digits}f}"

@@ -24,7 +24,7 @@ class LanePolicy:
 
 @dataclass
 class TopicPosition:
-    """Where reading stands in one topic-partition. ``end`` is the log's end when Kafka last told of having reached it."""
+    """Where reading stands in one topic-partition. ``end`` is the log's end when it was last reached."""
 
     offset: int = 0
     clock: TopicClock = field(default_factory=TopicClock)

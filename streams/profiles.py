@@ -197,18 +197,14 @@ def _apply_service(rows: NDArray[np.void], at: NDArray[np.int64], events: EventA
     _add_decayed(rows, ("tickets_30d",), at, boundary_at - time)
 
 
-def _add_decayed(
-    rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.int64], age: NDArray[np.int64]
-) -> None:
+def _add_decayed(rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.int64], age: NDArray[np.int64]) -> None:
     """Add one event of each ``age`` (microseconds before the boundary) to decayed counters."""
     for name in names:
         weight = np.exp(age * (-1.0 / (DECAYED[name] * DAY)))
         np.add.at(rows[name], at, np.rint(weight * ONE).astype(np.int64))
 
 
-def _since_previous(
-    at: NDArray[np.int64], time: NDArray[np.int64], last: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _since_previous(at: NDArray[np.int64], time: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Seconds from the newest earlier event of the same row to each event, in log order.
 
     Very large where there is none; not positive where the event is older than its predecessor. Works as a loop over

@@ -1,7 +1,8 @@
 """Runs the dataflow in this process, alone or as one of a cluster, with recovery.
 
 The recovery store is a folder of SQLite files, as many as there are partitions: the most workers ever wanted. It
-belongs to one layout (partitions, buckets, sweeps, outcomes); another layout is refused, for its state would be read wrongly.
+belongs to one layout (partitions, buckets, sweeps, outcomes); another layout is refused, for its state would be read
+wrongly.
 """
 
 import json
@@ -34,7 +35,8 @@ def prepare_recovery(settings: Settings) -> Path:
         if changed:
             raise SettingsError(
                 f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
-                "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log.")
+                "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
+            )
         return folder
     folder.mkdir(parents=True, exist_ok=True)
     init_db_dir(folder, settings.partitions)
@@ -59,7 +61,8 @@ def run_worker(
     """Run worker ``index`` of the cluster at ``addresses`` (fewer than two: alone) until ``stopping`` says True."""
     if settings.kafka_bootstrap_servers is None or settings.clickhouse_url is None or settings.redis_url is None:
         raise SettingsError(
-            "a worker needs CRM_KAFKA_BOOTSTRAP_SERVERS, CRM_CLICKHOUSE_URL and CRM_REDIS_URL; `crmstream up` sets them")
+            "a worker needs CRM_KAFKA_BOOTSTRAP_SERVERS, CRM_CLICKHOUSE_URL and CRM_REDIS_URL; `crmstream up` sets them"
+        )
     stores = Stores(
         settings.kafka_bootstrap_servers,
         settings.clickhouse_url.get_secret_value(),

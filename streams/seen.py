@@ -45,8 +45,9 @@ class SeenIds:
         return old
 
     def rotate(self) -> None:
-        """Forget the older generation if the younger one is full. To be called at sweeps, so that it depends on
-        the data and not on how it was cut into batches.
+        """Forget the older generation if the younger one is full.
+
+        To be called at sweeps, so that it depends on the data and not on how it was cut into batches.
         """
         if len(self.younger) < self.capacity:
             return

@@ -14,7 +14,9 @@ from streams.features import days_since_order, mean_gap_days
 from streams.profiles import DAY
 
 LIFECYCLES: Final = ("prospect", "new", "active", "at_risk", "lapsed")
-SEGMENTS: Final = ("prospects", "newcomers", "promising", "loyal", "champions", "needs_attention", "cannot_lose", "hibernating")
+SEGMENTS: Final = (
+    "prospects", "newcomers", "promising", "loyal", "champions", "needs_attention", "cannot_lose", "hibernating",
+)  # fmt: skip
 
 PROSPECT, NEW, ACTIVE, AT_RISK, LAPSED = range(len(LIFECYCLES))
 NEW_DAYS: Final = 30.0

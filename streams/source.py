@@ -113,18 +113,20 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             consumer.close()
 
     def _connect(self) -> Consumer:
-        return Consumer({
-            "bootstrap.servers": self._config.bootstrap_servers,
-            "group.id": CONSUMER_GROUP,
-            "enable.auto.commit": False,
-            "enable.auto.offset.store": False,
-            "auto.offset.reset": "error",
-            "enable.partition.eof": True,
-            "queued.max.messages.kbytes": 16_384,
-            "fetch.wait.max.ms": 100,
-            "log_level": 0,
-            "error_cb": _log_error,
-        })
+        return Consumer(
+            {
+                "bootstrap.servers": self._config.bootstrap_servers,
+                "group.id": CONSUMER_GROUP,
+                "enable.auto.commit": False,
+                "enable.auto.offset.store": False,
+                "auto.offset.reset": "error",
+                "enable.partition.eof": True,
+                "queued.max.messages.kbytes": 16_384,
+                "fetch.wait.max.ms": 100,
+                "log_level": 0,
+                "error_cb": _log_error,
+            }
+        )
 
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and seek to it."""
@@ -136,7 +138,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             if resume.cluster_id != cluster:
                 raise LogMismatchError(
                     f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
-                    f"{cluster}. {WAYS_ON}")
+                    f"{cluster}. {WAYS_ON}"
+                )
             for name, consumer in self._consumers.items():
                 resume.topics[name] = self._seek(consumer, name, resume.topics[name])
         except KafkaException as error:
@@ -150,7 +153,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         if not low <= offset <= high:
             raise LogMismatchError(
                 f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
-                f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}")
+                f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
+            )
         consumer.assign([TopicPartition(name, self._partition, offset)])
         return TopicPosition(offset, position.clock, batch=position.batch)
 
@@ -179,7 +183,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             position.end = message.offset()
         elif error.code() in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             raise LogMismatchError(
-                f"{message.topic()}-{self._partition} no longer holds offset {position.offset:,}. {WAYS_ON}")
+                f"{message.topic()}-{self._partition} no longer holds offset {position.offset:,}. {WAYS_ON}"
+            )
         elif not error.retriable():
             log.warning("kafka: %s", error.str())
         return False

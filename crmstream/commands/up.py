@@ -1,4 +1,4 @@
-"""``crmstream up``: the local stack and the dataflow, until Ctrl-C. Everything goes on where it was at the next start."""
+"""``crmstream up``: the local stack and the dataflow, until Ctrl-C. The next start goes on where it was."""
 
 from typing import Annotated
 

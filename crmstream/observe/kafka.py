@@ -13,7 +13,7 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY, Kind
 from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
-from contracts.wire import Rejected, judge
+from contracts.wire import RejectedError, judge
 
 TIMEOUT_SECONDS: Final = 5.0
 _LOOK_BACKS: Final = (100, 2_000, 50_000)
@@ -148,5 +148,5 @@ def _consume(consumer: Consumer, wanted: int) -> list[Message]:
 def _occurred_at(message: Message) -> datetime | None:
     try:
         return judge(_KIND_OF[message.topic()], message.value()).occurred_at
-    except Rejected:
+    except RejectedError:
         return None

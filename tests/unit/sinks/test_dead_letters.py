@@ -24,7 +24,7 @@ def test_a_row_keeps_place_bytes_and_reason() -> None:
             "stage": "decode",
             "field": "body",
             "reason": "body: is not valid JSON",
-            "error": "Rejected",
+            "error": "RejectedError",
             "key": b"\xffk",
             "body": b"\x00\xfe{",
         }
@@ -53,7 +53,7 @@ def test_a_record_keeps_key_and_bytes_and_says_why() -> None:
         "__connect.errors.partition": b"3",
         "__connect.errors.offset": b"41",
         "__connect.errors.stage": b"decode",
-        "__connect.errors.exception.class.name": b"Rejected",
+        "__connect.errors.exception.class.name": b"RejectedError",
         "__connect.errors.exception.message": b"body: is not valid JSON",
     }
 

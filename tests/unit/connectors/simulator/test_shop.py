@@ -17,7 +17,7 @@ from connectors.simulator.shop import Period, Sent, Shop
 from connectors.simulator.truth import ShopTruth
 from contracts.events import KINDS, Event
 from contracts.topics import INPUT_TOPICS
-from contracts.wire import Rejected, judge
+from contracts.wire import RejectedError, judge
 
 KIND_OF = {topic.name: topic.kind for topic in INPUT_TOPICS}
 CONFIG = ShopConfig(customers=600, history_days=600, duplicate_share=0.02, late_share=0.02, broken_share=0.01)
@@ -91,7 +91,7 @@ def test_bodies_say_what_the_records_say(events: list[tuple[Sent, Event]]) -> No
 def test_broken_records_fail_the_contract_and_reach_every_topic(told: tuple[list[Sent], ShopTruth]) -> None:
     broken = [one.record for one in told[0] if one.mark == "broken"]
     for record in broken:
-        with pytest.raises(Rejected):
+        with pytest.raises(RejectedError):
             judge(KIND_OF[record.topic], record.value)
     per_topic = Counter(record.topic for record in broken)
     assert set(per_topic) == set(KIND_OF)
@@ -101,7 +101,7 @@ def test_broken_records_fail_the_contract_and_reach_every_topic(told: tuple[list
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("number", range(len(FAULTS)), ids=list(FAULTS))
 def test_every_fault_fails_in_every_kind(kind: str, number: int) -> None:
-    with pytest.raises(Rejected):
+    with pytest.raises(RejectedError):
         judge(kind, broken_body(number, kind, "c-1", "e-1", CONFIG.start_us))
 
 
