@@ -2,12 +2,11 @@
 
 Delivery: a hash changes only if the version given is not older than the one stored, so a replay after a crash
 never moves a customer back, and the same version again repairs whatever is missing. A hash and its ranks
-change in one script: both or neither. Blocks with a record behind them are written at once; blocks of a sweep
-may wait for :data:`HOLD_SECONDS`, or the next flush, and a later sweep of the same bucket takes their place.
+change in one script: both or neither.
 
-When :meth:`RedisWriter.flush` returns, the server has answered every write. How durable that is, the server's
+When :meth:`RedisWriter.write` returns, the server has answered. How durable that is, the server's
 ``appendfsync`` says: with ``always`` it is on disk; with ``everysec`` it survives the death of the server,
-while a power cut may take the last second, which ClickHouse still has.
+while a power cut may take the last second, which the next sweep writes again.
 
 One script carries many customers, so their keys lie in several slots: this needs one Redis server (with
 replicas, if wanted), not a Redis Cluster.
@@ -32,13 +31,10 @@ from contracts.metrics import HASHES_WRITTEN, LATENCY
 from contracts.outputs import HashWrites
 from contracts.stored import VERSION_FIELD, top_key
 from sinks.clients import redis_client
-from sinks.held_blocks import HeldBlocks
 from sinks.retries import Retrying, first_line
 
 CHUNK_CUSTOMERS: Final = 250
 """Customers per script call: few enough that the script holds the server up for milliseconds only."""
-HOLD_SECONDS: Final = 0.5
-MAX_HELD_CUSTOMERS: Final = 200_000
 LARGEST_VERSION: Final = 2**53
 """Versions are compared as Lua numbers, which are exact up to here."""
 ABSENT: Final = "\0"
@@ -77,7 +73,6 @@ class RedisWriter:
     def __init__(self, client: redis.Redis, *, clock: Callable[[], float] = time.time):
         self._client = client
         self._clock = clock
-        self._held = HeldBlocks()
         self._closed = threading.Event()
         self._retrying = Retrying("Redis", redis_is_out, self._closed.wait)
 
@@ -87,37 +82,24 @@ class RedisWriter:
         return cls(redis_client(url))
 
     def write(self, batch: Sequence[HashWrites]) -> None:
-        """Write live blocks now, and keep the others for a moment. Waits for as long as Redis is down.
+        """Write blocks; return when Redis has answered. Waits for as long as Redis is down.
 
         Raises ValueError for a block whose parts do not fit together, StoreRefusedError if Redis refuses for
         good.
         """
         for block in batch:
             check(block)
-        live = [block for block in batch if block.oldest_record_at is not None]
-        for block in batch:
-            if block.oldest_record_at is None:
-                self._held.add(block, self._clock())
-        if live:
-            self._apply(live)
-            self._observe(live)
-        if self._held.customers >= MAX_HELD_CUSTOMERS or self._held.age(self._clock()) >= HOLD_SECONDS:
-            self._apply_held()
+        if batch:
+            self._apply(batch)
+            self._observe(batch)
 
     def flush(self) -> None:
-        """Return when Redis has answered for everything handed over. Raises as :meth:`write` does."""
-        self._apply_held()
+        """Nothing waits here: Redis has answered for everything when :meth:`write` returns."""
 
     def close(self) -> None:
-        """Close the connection; what was not flushed is dropped."""
+        """Close the connection."""
         self._closed.set()
         self._client.close()
-
-    def _apply_held(self) -> None:
-        blocks = self._held.blocks()
-        if blocks:
-            self._apply(blocks)
-        self._held.clear()
 
     def _apply(self, blocks: Sequence[HashWrites]) -> None:
         """Write blocks, again and again until Redis has answered for all of them."""

@@ -47,7 +47,7 @@ def rows(batch: int) -> TableRows:
     ids = [f"e{batch}-{i}" for i in range(BATCH_ROWS)]
     place = list(range(batch * BATCH_ROWS, (batch + 1) * BATCH_ROWS))
     return TableRows(
-        "web_events", pa.table({"event_id": ids, "customer_id": ["anna"] * BATCH_ROWS, "log_offset": place})
+        "web_events", pa.table({"event_id": ids, "customer_id": ["c-1"] * BATCH_ROWS, "log_offset": place})
     )
 
 

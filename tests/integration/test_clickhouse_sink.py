@@ -54,7 +54,7 @@ def empty(stack: Endpoints) -> Iterator[Client]:
 
 def fact(event_id: str, offset: int, **changes: Any) -> dict[str, Any]:
     common = {
-        "event_id": event_id, "name": "Order Completed", "customer_id": "anna", "anonymous_id": "",
+        "event_id": event_id, "name": "Order Completed", "customer_id": "c-1", "anonymous_id": "",
         "occurred_at": WHEN, "received_at": WHEN, "source": "shop", "properties": '{"total": 12.5}',
         "schema_version": 1, "is_late": 0, "log_partition": 2, "log_offset": offset,
     }  # fmt: skip
@@ -167,7 +167,7 @@ def test_money_is_exact_and_absent_columns_have_their_default(
 def test_the_newest_profile_wins_whatever_comes_last(writer: ClickHouseWriter, client: Client) -> None:
     for version in (1, 3, 2):
         row = {
-            "customer_id": "anna",
+            "customer_id": "c-1",
             "version": version,
             "orders": version * 10,
             "last_order": WHEN if version == 3 else None,
@@ -201,13 +201,13 @@ def test_newest_scores_come_from_sweeps_and_from_events(writer: ClickHouseWriter
         }
         return TableRows("score_changes", pa.table({**row, "probability": scores({"churn": churn})}))
 
-    writer.write([sweep("anna", 1, 0.1), change("anna", 2, 0.2), change("ben", 1, 0.3), sweep("ben", 2, 0.4)])
-    writer.write([sweep("ben", 2, 0.4)])
+    writer.write([sweep("c-1", 1, 0.1), change("c-1", 2, 0.2), change("c-2", 1, 0.3), sweep("c-2", 2, 0.4)])
+    writer.write([sweep("c-2", 2, 0.4)])
     writer.flush()
     found = client.query(
         "SELECT customer_id, version, probability['churn'] FROM newest_scores ORDER BY customer_id"
     )
-    assert found.result_rows == [("anna", 2, 0.2), ("ben", 2, 0.4)]
+    assert found.result_rows == [("c-1", 2, 0.2), ("c-2", 2, 0.4)]
     assert client.query("SELECT count() FROM customer_daily FINAL").result_rows == [(2,)]
 
 
@@ -249,7 +249,7 @@ def test_dead_letters_keep_every_byte(writer: ClickHouseWriter, client: Client) 
         (TableRows("customers", pa.table({"nobody": [1]})), "table customers: .*No such column nobody"),
         (TableRows("no_such_table", pa.table({"x": [1]})), "table no_such_table"),
         (
-            TableRows("customers", pa.table({"customer_id": ["anna"], "orders": ["anna"]})),
+            TableRows("customers", pa.table({"customer_id": ["c-1"], "orders": ["c-1"]})),
             "table customers: ",
         ),
     ],
@@ -260,4 +260,4 @@ def test_rows_of_a_wrong_shape_are_a_clear_error(
     writer.write([rows])
     with pytest.raises(StoreRefusedError, match=message) as caught:
         writer.flush()
-    assert "anna" not in str(caught.value)
+    assert "c-1" not in str(caught.value)
