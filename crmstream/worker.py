@@ -5,6 +5,7 @@ It reads its settings from the environment, where the stack names all servers, a
 """
 
 import argparse
+import gc
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ def main() -> None:
     parser.add_argument("--index", type=int, required=True, help="Number of this worker, from 0.")
     index = parser.parse_args().index
     settings = Settings()
+    gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = _StopFlag()
     metrics_port = int(os.environ.get("CRM_WORKER_METRICS_PORT", "0"))

@@ -26,7 +26,8 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         worker_ports: loopback port of each worker, in the order of their index.
 
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
+    # BYTEWAX_* would open an unauthenticated port to the world, or change how the dataflow runs
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "BYTEWAX_"))}
     return inherited | settings_environment(settings) | {
         "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
