@@ -116,7 +116,6 @@ Refuse = Callable[[Message, wire.RejectedError], None]
 def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]], refuse: Refuse) -> _Reading:
     """Read bodies with the fast reader; what it refuses goes to the judge, ticks to ``ticks`` as (offset, time)."""
     reading = _Reading()
-    envelope_of, properties_of = wire.ENVELOPE.decode, wire.PROPERTIES[kind].decode
     for message in messages:
         body = message.value()
         try:
@@ -126,8 +125,7 @@ def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]],
             if not body or len(body) > MAX_EVENT_BYTES:
                 raise wire.RejectedError(*_size_problem(body))
             try:
-                envelope = envelope_of(body)
-                properties = properties_of(envelope.properties)
+                envelope, properties = wire.read(kind, body)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 envelope, properties = to_wire(wire.judge(kind, body))
         except wire.RejectedError as why:
