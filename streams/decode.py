@@ -82,14 +82,17 @@ def decode(
     dead: list[DeadLetter] = []
     ticks: list[tuple[int, int]] = []
     reading = _read(messages, kind, ticks, lambda m, why: dead.append(_letter(m, topic, partition, "decode", why)))
-    bad = _doubtful(reading, kind, partition, policy)
-    if bad:
+    columns = _columns(reading, kind, policy.buckets)
+    doubtful = _doubtful(columns, reading, kind, partition, policy)
+    if doubtful:
         doubts = reading
         reading = _keep(
-            doubts, bad, lambda position: _decide(doubts, position, kind, partition, policy),
+            doubts, doubtful, lambda position: _decide(doubts, position, kind, partition, policy),
             lambda m, why: dead.append(_letter(m, topic, partition, "validate", why)),
         )  # fmt: skip
-    columns = _columns(reading, kind, policy)
+        columns = _columns(reading, kind, policy.buckets)
+    if kind == "transaction":
+        columns.amount, columns.amount_base = _money(reading.properties, policy)
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
     known = np.flatnonzero(columns.customer != "")
     facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
@@ -172,46 +175,38 @@ def microseconds(time: datetime) -> int:
 _REQUIRED: Final = {name: fields for name, (_, fields) in EVENT_TYPES.items() if fields}
 
 
-def _doubtful(reading: _Reading, kind: Kind, partition: int, policy: DecodePolicy) -> set[int]:
+def _doubtful(columns: Columns, reading: _Reading, kind: Kind, partition: int, policy: DecodePolicy) -> set[int]:
     """Positions that may break a rule across fields; the judge then says which, or lets them pass."""
-    doubtful = set()
-    types, required = EVENT_TYPES, _REQUIRED
-    transaction = kind == "transaction"
+    names, properties = columns.name, columns.properties
+    foreign = {name for name in set(names) if name in EVENT_TYPES and EVENT_TYPES[name][0] != kind}
+    required = {name: _REQUIRED.get(name, ()) for name in set(names)}
+    doubtful = {at for at, event in enumerate(columns.envelopes) if event.kind != kind or event.name in foreign}
+    doubtful.update(
+        at for at, (name, each) in enumerate(zip(names, properties, strict=True))
+        for field in required[name] if getattr(each, field) is None
+    )  # fmt: skip
+    if kind == "transaction":
+        doubtful |= _doubtful_money(properties, policy)
+    # As buckets are a multiple of partitions, the bucket also tells the partition.
+    nobody = (columns.customer == "") & (columns.anonymous == "")
+    misplaced = (columns.bucket >= 0) & (columns.bucket % policy.partitions != partition)
+    wrong = nobody | misplaced | _doubtful_times(columns, reading)
+    return doubtful.union(np.flatnonzero(wrong).tolist())
+
+
+def _doubtful_money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> set[int]:
     currencies = {None, policy.base_currency, *policy.exchange_rates}
-    for position, (event, properties) in enumerate(zip(reading.envelopes, reading.properties, strict=True)):
-        name = event.name
-        if (
-            event.kind != kind
-            or (event.customer_id is None and event.anonymous_id is None)
-            or (name in types and types[name][0] != kind)
-            or (name in required and any(getattr(properties, field) is None for field in required[name]))
-            or (transaction and (properties.currency not in currencies
-                                 or (properties.total is None) != (properties.currency is None)))
-        ):  # fmt: skip
-            doubtful.add(position)
-    return doubtful | _doubtful_times(reading) | _misplaced(reading, partition, policy)
-
-
-def _times(reading: _Reading, name: str) -> NDArray[np.int64]:
-    seconds = np.array([getattr(event, name).timestamp() for event in reading.envelopes], np.float64)
-    return np.rint(seconds * 1e6).astype(np.int64)
-
-
-def _doubtful_times(reading: _Reading) -> set[int]:
-    occurred, received = _times(reading, "occurred_at"), _times(reading, "received_at")
-    entered = np.array(reading.entered, np.int64) * MILLISECOND
-    wrong = (occurred < 0) | (occurred > received + FUTURE) | (received > entered + FUTURE)
-    return set(np.flatnonzero(wrong).tolist())
-
-
-def _misplaced(reading: _Reading, partition: int, policy: DecodePolicy) -> set[int]:
-    """Positions of customers whose records belong in another partition."""
-    count = policy.partitions
     return {
-        position
-        for position, event in enumerate(reading.envelopes)
-        if event.customer_id is not None and murmur2(event.customer_id.encode(), count) != partition
-    }
+        at for at, each in enumerate(properties)
+        if each.currency not in currencies or (each.total is None) != (each.currency is None)
+    }  # fmt: skip
+
+
+def _doubtful_times(columns: Columns, reading: _Reading) -> NDArray[np.bool_]:
+    occurred, received = columns.occurred, columns.received
+    entered = np.array(reading.entered, np.int64) * MILLISECOND
+    wrong: NDArray[np.bool_] = (occurred < 0) | (occurred > received + FUTURE) | (received > entered + FUTURE)
+    return wrong
 
 
 def _keep(reading: _Reading, doubtful: set[int], decide: Callable[[int], None], refuse: Refuse) -> _Reading:
@@ -249,29 +244,38 @@ def _decide(reading: _Reading, position: int, kind: Kind, partition: int, policy
             )
 
 
-def _columns(reading: _Reading, kind: Kind, policy: DecodePolicy) -> Columns:
-    envelopes, properties = reading.envelopes, reading.properties
-    other = OTHER_OF_KIND[kind]
-    customer = np.array([event.customer_id or "" for event in envelopes], object)
+def _columns(reading: _Reading, kind: Kind, buckets: int) -> Columns:
+    envelopes, other = reading.envelopes, OTHER_OF_KIND[kind]
+    names = [event.name for event in envelopes]
+    customers = [event.customer_id or "" for event in envelopes]
+    bucket_of = {one: murmur2(one.encode(), buckets) if one else -1 for one in set(customers)}
     return Columns(
         envelopes=envelopes,
-        properties=properties,
-        customer=customer,
-        bucket=np.array([murmur2(one.encode(), policy.buckets) if one else -1 for one in customer], np.int64),
-        occurred=_times(reading, "occurred_at"),
-        received=_times(reading, "received_at"),
+        properties=reading.properties,
+        name=names,
+        customer=np.array(customers, object),
+        anonymous=np.array([event.anonymous_id or "" for event in envelopes], object),
+        bucket=np.array([bucket_of[one] for one in customers], np.int64),
+        occurred=_times([event.occurred_at for event in envelopes]),
+        received=_times([event.received_at for event in envelopes]),
         offset=np.array([message.offset() for message in reading.messages], np.int64),
-        code=np.array([CODE_OF_NAME.get(event.name, other) for event in envelopes], np.int8),
-        **(_money(properties, policy) if kind == "transaction" else {}),
+        code=np.array([CODE_OF_NAME.get(name, other) for name in names], np.int8),
     )
 
 
-def _money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> dict[str, NDArray[np.int64]]:
+def _times(times: Iterable[datetime]) -> NDArray[np.int64]:
+    """Microseconds since the Unix epoch."""
+    return np.rint(np.array([time.timestamp() for time in times], np.float64) * 1e6).astype(np.int64)
+
+
+def _money(
+    properties: Sequence[wire.Transaction], policy: DecodePolicy
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Amounts in 1/10,000 of their own and of the base currency."""
     rates = {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
     total = np.array([each.total or 0.0 for each in properties], np.float64) * MONEY_SCALE
     rate = np.array([rates[each.currency] for each in properties], np.float64)
-    return {"amount": np.rint(total).astype(np.int64), "amount_base": np.rint(total * rate).astype(np.int64)}
+    return np.rint(total).astype(np.int64), np.rint(total * rate).astype(np.int64)
 
 
 def _events(columns: Columns, reading: _Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:

@@ -23,7 +23,9 @@ class Columns:
 
     envelopes: Sequence[wire.Envelope]
     properties: Sequence[Any]
+    name: Sequence[str]
     customer: NDArray[np.object_]
+    anonymous: NDArray[np.object_]
     bucket: NDArray[np.int64]
     occurred: NDArray[np.int64]
     received: NDArray[np.int64]
@@ -46,9 +48,9 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     envelopes, properties = columns.envelopes, columns.properties
     arrays: dict[str, Any] = {
         "event_id": [event.event_id for event in envelopes],
-        "name": [event.name for event in envelopes],
+        "name": columns.name,
         "customer_id": columns.customer,
-        "anonymous_id": [event.anonymous_id or "" for event in envelopes],
+        "anonymous_id": columns.anonymous,
         "occurred_at": to_time(columns.occurred),
         "received_at": to_time(columns.received),
         "source": [event.source for event in envelopes],
