@@ -5,9 +5,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
-from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from contracts.errors import StoreUnavailableError
@@ -96,10 +97,17 @@ class KafkaView:
     def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
         if not places:
             return {}
-        request = ConsumerGroupTopicPartitions(CONSUMER_GROUP, places)
-        futures = self._admin.list_consumer_group_offsets([request], request_timeout=TIMEOUT_SECONDS)
-        found = futures[CONSUMER_GROUP].result().topic_partitions
+        found = self._group.committed(places, timeout=TIMEOUT_SECONDS)
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    @cached_property
+    def _group(self) -> Consumer:
+        """A consumer that only asks for the group's positions; without a subscription it is no member.
+
+        Not the admin client: it crashes when the group's coordinator is still loading (librdkafka 2.16 hands the
+        refresh to a consumer group that an admin client does not have).
+        """
+        return Consumer({**self._config, "group.id": CONSUMER_GROUP, "enable.auto.commit": False})
 
     def _read(self, starts: dict[Place, int], ends: dict[Place, int]) -> list[Message]:
         """Read each partition from its start to its end, as of now."""
