@@ -1,5 +1,7 @@
 """Progress bars of the commands that publish, on standard error. Moves no data."""
 
+import time
+
 from rich.progress import (
     BarColumn,
     Progress,
@@ -10,6 +12,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from connectors.files import Progress as Reading
+from connectors.files import Report
+from connectors.publisher import Summary
 from crmstream.commands.shared import notes
 
 
@@ -36,3 +41,26 @@ def add_bar(progress: Progress, description: str, total: float | None, unit: str
 def move_bar(progress: Progress, bar: TaskID, done: float, events: int, seconds: float) -> None:
     """Move a bar to ``done`` of its total, reached with ``events`` in ``seconds``."""
     progress.update(bar, completed=done, events=events, speed=events / max(seconds, 1e-3))
+
+
+class FileBars:
+    """Two bars for a file: it is read first, then published."""
+
+    def __init__(self, progress: Progress):
+        self._progress = progress
+        self._reading = add_bar(progress, "Reading", None, unit="rows")
+        self._publishing = add_bar(progress, "Publishing", None)
+        self._began = time.monotonic()
+        self._read_seconds = 0.0
+
+    def reading(self, state: Reading) -> None:
+        """Show how far the reading is."""
+        self._read_seconds = time.monotonic() - self._began
+        self._progress.update(self._reading, total=max(state.bytes_total, 1))
+        move_bar(self._progress, self._reading, state.bytes_read, state.rows, self._read_seconds)
+
+    def publishing(self, summary: Summary, report: Report) -> None:
+        """Show how far the publishing is."""
+        self._progress.update(self._publishing, total=max(report.accepted, 1))
+        seconds = summary.seconds - self._read_seconds  # the summary's clock starts with the reading
+        move_bar(self._progress, self._publishing, summary.events, summary.events, seconds)

@@ -4,23 +4,20 @@ Delivery: that of the publisher. Event ids come from the file's content, so a se
 """
 
 import csv
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from connectors.files import FileConnector, Rejection, Report
-from connectors.files import Progress as Reading
 from connectors.mapping import load_mapping
 from connectors.publisher import Publisher, Summary, publish_history
 from connectors.topics import ensure_topics
 from contracts.errors import InputFileError
-from crmstream.commands.progress import add_bar, event_progress, move_bar
+from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, load_settings, new_app, notes, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -64,7 +61,7 @@ def run(
         event_progress() as progress,
         Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
     ):
-        display = _Display(progress)
+        display = FileBars(progress)
         connector = FileConnector(file, chosen, on_progress=display.reading)
         summary = publish_history(
             connector,
@@ -76,27 +73,6 @@ def run(
     _print(summary, connector.report, as_json=as_json)
     if not summary.events:
         raise typer.Exit(NOTHING_READ)
-
-
-class _Display:
-    """Two bars: the file is read first, then published."""
-
-    def __init__(self, progress: Progress):
-        self._progress = progress
-        self._reading = add_bar(progress, "Reading", None, unit="rows")
-        self._publishing = add_bar(progress, "Publishing", None)
-        self._began = time.monotonic()
-        self._read_seconds = 0.0
-
-    def reading(self, state: Reading) -> None:
-        self._read_seconds = time.monotonic() - self._began
-        self._progress.update(self._reading, total=max(state.bytes_total, 1))
-        move_bar(self._progress, self._reading, state.bytes_read, state.rows, self._read_seconds)
-
-    def publishing(self, summary: Summary, report: Report) -> None:
-        self._progress.update(self._publishing, total=max(report.accepted, 1))
-        seconds = summary.seconds - self._read_seconds  # the summary's clock starts with the reading
-        move_bar(self._progress, self._publishing, summary.events, summary.events, seconds)
 
 
 def _check_writable(path: Path | None) -> None:
@@ -143,10 +119,17 @@ def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
             {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
         )
         return
-    table = Table("rows", "", "first line", title="Replayed")
+    console.print(report_table("Replayed", summary.events, report))
+    if report.rejected:
+        console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")
+
+
+def report_table(title: str, published: int, report: Report) -> Table:
+    """Lay out what became of a file's rows."""
+    table = Table("rows", "", "first line", title=title)
     for name, rows in (
         ("read", report.rows),
-        ("published", summary.events),
+        ("published", published),
         ("left out by the mapping", report.skipped),
     ):
         table.add_row(f"{rows:,}", name, "")
@@ -157,6 +140,4 @@ def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
             f"[red]rejected[/]: {escape(reason['field'])} {escape(reason['problem'])}",
             first,
         )
-    console.print(table)
-    if report.rejected:
-        console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")
+    return table
