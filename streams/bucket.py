@@ -104,11 +104,12 @@ def advance(state: BucketState, batch: BucketBatch, policy: BucketPolicy, tally:
 
 def _cross(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
     """Sweep the boundary at which the current slot begins."""
+    if state.held is not None and state.held.farewell.any():
+        # before the sweep: with it the models may pass on, and these belong to the models before
+        yield select(state.held, state.held.farewell)
     yield _stored_profiles(state, np.flatnonzero(state.table.used["touched"]))
     sweep = _sweep(state, policy)
     yield sweep
-    if state.held is not None and state.held.farewell.any():
-        yield select(state.held, state.held.farewell)
     state.held = replace(sweep.customers, recorded=False)
     fade(state.table, policy.interval)
     state.seen.rotate()

@@ -11,6 +11,7 @@ from streams.clock import TopicClock, lane_clock
 
 DAY: Final = 86_400_000_000
 SMALLEST_BATCH: Final = 50
+FIRST_BATCH: Final = 500
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class TopicPosition:
     offset: int = 0
     clock: TopicClock = field(default_factory=TopicClock)
     end: int | None = None
-    batch: int = 500
+    batch: int = FIRST_BATCH
 
     @property
     def at_end(self) -> bool:
@@ -39,7 +40,8 @@ class TopicPosition:
     def resize(self, moved: int, read: int, policy: LanePolicy) -> None:
         """Read more at a time while batches are short in event time, less when one spans more than a step."""
         if moved > policy.step:
-            self.batch = max(SMALLEST_BATCH, int(self.batch * max(0.25, policy.step / moved)))
+            smallest = min(SMALLEST_BATCH, policy.max_batch)
+            self.batch = max(smallest, int(self.batch * max(0.25, policy.step / moved)))
         elif read >= self.batch and 2 * moved < policy.step:
             self.batch = min(policy.max_batch, self.batch * 2)
 

@@ -23,7 +23,7 @@ from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
 from streams.clock import lane_clock, lane_start
 from streams.decode import Decoded, DecodePolicy, decode
 from streams.edge import at_edge
-from streams.lane import LanePolicy, LaneState, TopicPosition
+from streams.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             first = next(iter(self._consumers.values()))
             cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
             if resume is None:
-                resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING) for name in TOPIC_OF})
+                batch = min(FIRST_BATCH, self._config.reading.max_batch)
+                resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
             if resume.cluster_id != cluster:
                 raise LogMismatchError(
                     f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
