@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from itertools import chain, takewhile
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
@@ -16,6 +16,7 @@ from connectors.protocol import Record
 from connectors.publisher import HOUR_US
 from contracts.errors import SettingsError
 from contracts.settings import Settings
+from crmstream.running import apart
 from sinks.queries import query
 
 OUTCOMES: Final = ("churn", "opportunity")
@@ -78,14 +79,7 @@ def throwaway_settings(settings: Settings, folder: Path, workers: int) -> Settin
             f"CRM_OUTCOMES declares no {' and no '.join(missing)}, which a backtest predicts. Unset it, or add them.")
     if workers > settings.partitions:
         raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
-    own: dict[str, Any] = {
-        "data_dir": folder,
-        "workers": workers,
-        "dormant_days": NEVER_DORMANT_DAYS,
-        **dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url")),
-        **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port"), 0),
-    }
-    return type(settings).model_validate(settings.model_dump() | own)
+    return apart(settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS)
 
 
 def read_scores(client: Client, moments: Sequence[int]) -> Iterator[ScoreRow]:

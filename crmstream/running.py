@@ -1,6 +1,8 @@
 """The composition: a local stack with topics, tables and recovery made ready, and the dataflow on top."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from connectors.topics import ensure_topics
 from contracts.settings import Settings
@@ -22,3 +24,13 @@ def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
 
     return LocalStack(settings, prepare=prepare, on_event=on_event)
+
+
+def apart(settings: Settings, folder: Path, **changes: object) -> Settings:
+    """The settings for a local stack in ``folder`` that shares no server, port or data with any other."""
+    own: dict[str, Any] = {
+        "data_dir": folder,
+        **dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url")),
+        **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port"), 0),
+    }
+    return type(settings).model_validate(settings.model_dump() | own | changes)

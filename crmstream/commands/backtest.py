@@ -39,6 +39,7 @@ from crmstream.commands.shared import as_time, console, load_settings, new_app, 
 from crmstream.drain import Drained, wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.quality import Quality, quality_table, read_quality
+from crmstream.running import full_stack
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import clickhouse_client
 
@@ -108,8 +109,6 @@ class _Run:
         self, history: History, report: Report, moments: list[int], out: Path
     ) -> tuple[Summary, int, Qualities]:
         """Publish, wait, write the predictions; returns what was published, rows written and the models' quality."""
-        from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
-
         with full_stack(self._settings, on_event=lambda what: notes.print(f"[dim]{what}[/dim]")) as stack:
             summary = self._publish(stack, history, report, moments[-1])
             self._wait(stack)

@@ -13,6 +13,8 @@ from contracts.errors import StackError
 from contracts.settings import Settings
 
 STACK_FILE = "stack.json"
+DEMO_FOLDER = "demo"
+"""The demo's data folder inside CRM_DATA_DIR."""
 
 
 @dataclass(frozen=True)
@@ -57,14 +59,14 @@ def running_stack(data_dir: Path) -> Endpoints | None:
 
 
 def resolve_endpoints(settings: Settings) -> Endpoints:
-    """Return where the servers are: settings win, else the running stack of the data folder.
+    """Return where the servers are: settings win, else the running stack of the data folder, else its demo.
 
     Raises:
         StackError: a server is not named by its setting and no stack is running.
 
     """
     outside = outside_servers(settings)
-    running = running_stack(settings.data_dir)
+    running = running_stack(settings.data_dir) or running_stack(settings.data_dir / DEMO_FOLDER)
     if running is not None:
         own = {name: str(getattr(running, name)) for name in SETTING_NAMES}
         return combine(own | outside, running.worker_metrics, running.pid)

@@ -1,0 +1,1 @@
+"""The parts of ``crmstream demo``: its folder, the feeding of the shop, what is read meanwhile, and the screen."""
