@@ -145,7 +145,7 @@ class Event(BaseModel):
             raise ValueError("customer_id: one of customer_id and anonymous_id is required")
         if self.occurred_at < EARLIEST:
             raise ValueError("occurred_at: lies before 1970")
-        if self.occurred_at > self.received_at + FUTURE_TOLERANCE:
+        if self.occurred_at - self.received_at > FUTURE_TOLERANCE:  # a sum could overflow
             raise ValueError("occurred_at: lies more than 24 hours after received_at")
         kind, required = EVENT_TYPES.get(self.name, (self.kind, ()))
         if kind != self.kind:

@@ -12,7 +12,6 @@ from typing import Any, Final, Protocol
 
 import msgspec
 import numpy as np
-import orjson
 from confluent_kafka import murmur2
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
@@ -161,7 +160,7 @@ def _tick(message: Message) -> int:
 
 def to_wire(event: Event) -> tuple[wire.Envelope, Any]:
     """An event of the contract as the fast reader would have given it."""
-    properties = orjson.dumps(event.properties.model_dump(mode="json", exclude_unset=True))
+    properties = event.properties.model_dump_json(exclude_unset=True).encode()
     names = wire.Envelope.__struct_fields__
     fields = {name: getattr(event, name) for name in names if name != "properties"}
     return wire.Envelope(properties=msgspec.Raw(properties), **fields), wire.PROPERTIES[event.kind].decode(properties)
