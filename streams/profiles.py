@@ -27,6 +27,8 @@ NOT_YET: Final = 2**62
 """A first time that has not happened yet."""
 SECOND: Final = 1_000_000
 DAY: Final = 86_400 * SECOND
+NONE_BEFORE: Final = -NEVER // SECOND
+"""Seconds since a previous event that is not there are at least this many; no event lies before 1970."""
 SESSION_GAP_SECONDS: Final = 1_800
 """A web event starts a new session when nothing came for 30 minutes: the usual definition in web analytics."""
 ONE: Final = 1 << 20
@@ -168,8 +170,8 @@ def _apply_transactions(rows: NDArray[np.void], at: NDArray[np.int64], events: E
     amount, time = events["amount"], events["occurred"]
     np.add.at(rows["revenue"], at, amount)
     np.add.at(rows["items"], at, events["items"])
-    hours = _since_previous(at, time, rows["last_order"]) // 3_600
-    repeat = hours > 0
+    since = _since_previous(at, time, rows["last_order"])
+    hours, repeat = since // 3_600, (since >= 3_600) & (since < NONE_BEFORE)
     np.add.at(rows["gap_count"], at[repeat], 1)
     np.add.at(rows["gap_sum_squares"], at[repeat], hours[repeat] ** 2)
     np.maximum.at(rows["last_order"], at, time)
@@ -207,7 +209,7 @@ def _add_decayed(rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.
 def _since_previous(at: NDArray[np.int64], time: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Seconds from the newest earlier event of the same row to each event, in log order.
 
-    Very large where there is none; not positive where the event is older than its predecessor. Works as a loop over
+    At least :data:`NONE_BEFORE` where there is none; not positive where the event is older than its predecessor. Works as a loop over
     the events would, with a running maximum per row: rows are told apart by a multiple of the whole range of times.
     """
     order = np.argsort(at, kind="stable")

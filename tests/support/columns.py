@@ -1,0 +1,85 @@
+"""Event columns for tests of the pure core, made from short tuples, and hypothesis strategies of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from contracts.blocks import EVENT_DTYPE, EventArray
+from streams import codes
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+TRANSACTIONS = (codes.ORDER, codes.REFUND, codes.CANCELLATION, codes.OTHER_TRANSACTION)
+WEB = (codes.PAGE_VIEW, codes.PRODUCT_VIEW, codes.PRODUCT_ADDED, codes.CART_VIEW, codes.CHECKOUT, codes.OTHER_WEB)
+SERVICE = (codes.TICKET_OPENED, codes.TICKET_SOLVED, codes.SATISFACTION, codes.OTHER_SERVICE)
+TOPICS = (TRANSACTIONS, WEB, SERVICE, (codes.IDENTITY,))
+
+
+@dataclass(frozen=True)
+class Happening:
+    """One event as profiles see it. Times in microseconds, money in 1/10,000, ``score`` too."""
+
+    customer: str
+    occurred: int
+    code: int = codes.ORDER
+    amount: int = 0
+    items: int = 0
+    score: int = 0
+    id: int | None = None
+    slot: int | None = None
+    late: bool = False
+    entered: int = 0
+
+
+def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArray[np.object_], EventArray]:
+    """Customers and events; an event without a slot counts in its own, one without an id gets one of its own."""
+    events = np.zeros(len(happenings), EVENT_DTYPE)
+    for row, each in zip(events, happenings, strict=True):
+        row["id_hash"] = each.id if each.id is not None else id(each)
+        row["slot"] = each.slot if each.slot is not None else each.occurred // interval
+        for name in ("occurred", "code", "amount", "items", "score", "late", "entered"):
+            row[name] = getattr(each, name)
+    return np.array([each.customer for each in happenings], object), events
+
+
+def happenings(days: int, customers: str = "abcd", max_size: int = 40) -> st.SearchStrategy[list[Happening]]:
+    """Lists of events of all kinds within some days from the epoch; seconds are whole or not."""
+    times = st.one_of(st.integers(0, days * DAY - 1), st.integers(0, days * 24 * 60 - 1).map(lambda at: at * MINUTE))
+    one: Any = st.builds(
+        Happening,
+        customer=st.sampled_from(customers),
+        occurred=times,
+        code=st.sampled_from([code for topic in TOPICS for code in topic]),
+        amount=st.integers(0, 10**13),
+        items=st.integers(0, 1_000),
+        score=st.integers(10_000, 50_000),
+    )
+    return st.lists(one, max_size=max_size)
+
+
+def topic_of(happening: Happening) -> int:
+    """The number of the topic that an event comes by."""
+    return next(number for number, topic in enumerate(TOPICS) if happening.code in topic)
+
+
+def interleave(events: Sequence[Happening], draws: Iterable[int]) -> list[Happening]:
+    """Another order of the same events in which each topic keeps its own."""
+    queues = [[each for each in events if topic_of(each) == topic] for topic in range(len(TOPICS))]
+    order = []
+    for draw in draws:
+        waiting = [queue for queue in queues if queue]
+        if not waiting:
+            break
+        order.append(waiting[draw % len(waiting)].pop(0))
+    return order + [each for queue in queues for each in queue]
+
+
+def cut(events: Sequence[Happening], at: Iterable[int]) -> list[list[Happening]]:
+    """The same events in pieces, cut before the given positions."""
+    bounds = [0, *sorted({position for position in at if 0 < position < len(events)}), len(events)]
+    return [list(events[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
