@@ -1,0 +1,58 @@
+"""The dataflow as a worker runs it, until a preloaded log is worked off: python engine_run.py RECORDS; prints JSON.
+
+Settings come from the environment. The clock starts when reading starts and stops when everything is durable in the
+stores and the dataflow has ended.
+"""
+
+import json
+import sys
+import time
+from datetime import timedelta
+from typing import Final
+
+from prometheus_client import Counter
+
+from contracts.metrics import DEAD_LETTERS, EVENTS, TICKS
+from contracts.settings import Settings
+from streams.run import prepare_recovery, run_worker
+
+SETTLE_SECONDS: Final = 0.1
+"""How long to go on after the last record, so that lanes notice that they are at the end."""
+
+
+class UntilRead:
+    """Tells the sources to stop once ``records`` records were read; notes when reading began."""
+
+    def __init__(self, records: int):
+        self._records = records
+        self._read_at: float | None = None
+        self.began: tuple[float, float] | None = None
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if self.began is None:
+            self.began = (now, time.process_time())
+        if self._read_at is None and sum(map(total, (EVENTS, TICKS, DEAD_LETTERS))) >= self._records:
+            self._read_at = now
+        return self._read_at is not None and now - self._read_at >= SETTLE_SECONDS
+
+
+def total(counter: Counter) -> float:
+    """The sum of a counter over all its labels."""
+    samples = (sample for family in counter.collect() for sample in family.samples)
+    return sum(sample.value for sample in samples if sample.name.endswith("_total"))
+
+
+def main() -> None:
+    """Work off the log once."""
+    settings, until = Settings(), UntilRead(int(sys.argv[1]))
+    prepare_recovery(settings)
+    run_worker(settings, 0, [], until, timedelta(seconds=settings.epoch_seconds))
+    if until.began is None:
+        raise RuntimeError("the dataflow ended before it began")
+    wall, cpu = until.began
+    print(json.dumps({"wall_seconds": time.monotonic() - wall, "cpu_seconds": time.process_time() - cpu}))
+
+
+if __name__ == "__main__":
+    main()
