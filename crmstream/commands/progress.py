@@ -2,6 +2,7 @@
 
 import time
 
+from rich.console import Console
 from rich.progress import (
     BarColumn,
     Progress,
@@ -18,7 +19,7 @@ from connectors.publisher import Summary
 from crmstream.commands.shared import notes
 
 
-def event_progress() -> Progress:
+def event_progress(console: Console = notes) -> Progress:
     """Make a progress display whose tasks carry ``events``, their ``unit`` and the ``speed`` per second."""
     return Progress(
         TextColumn("{task.description:<11}"),
@@ -29,7 +30,7 @@ def event_progress() -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=notes,
+        console=console,
     )
 
 

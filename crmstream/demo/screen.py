@@ -3,6 +3,7 @@
 import time
 from typing import Any, Final, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
@@ -12,10 +13,12 @@ from rich.table import Table
 from crmstream.commands.progress import add_bar, event_progress, move_bar
 from crmstream.commands.shared import percent
 from crmstream.demo.views import HistoryView, LiveView
-from crmstream.quality import Quality, figure, quality_table
+from crmstream.quality import Quality, figure
 
 PLAIN_SECONDS: Final = 2.0
 """Seconds between two plain lines."""
+FIGURES: Final = 5
+"""How many of :func:`live_facts` come before those of the models."""
 TITLES: Final = {"churn": "Top risks (churn)", "opportunity": "Top opportunities"}
 
 
@@ -62,7 +65,7 @@ class TerminalScreen:
         progress.update(self._bars["scoring"], unit=f"scores, {metrics.customers:,} customers")
 
     def _begin_history(self, days: int) -> Progress:
-        self._progress = progress = event_progress()
+        self._progress = progress = event_progress(self._console)
         self._bars = {
             "history": add_bar(progress, "Publishing", days),
             "scoring": add_bar(progress, "Scoring", days, unit="scores"),
@@ -140,27 +143,30 @@ def live_facts(view: LiveView) -> list[str]:
 
 def quality_fact(one: Quality) -> str:
     """One model's quality in a phrase."""
-    return f"{one.outcome}: AUC {figure(one.auc)} on {one.examples:,} examples"
+    return (
+        f"{one.outcome}: AUC {figure(one.auc)}, log loss {figure(one.log_loss)}, base rate {figure(one.base_rate)}, "
+        f"{one.examples:,} examples"
+    )
 
 
 def live_page(view: LiveView) -> Group:
-    """The page of the live part."""
-    facts = Table.grid(padding=(0, 3))
-    for line in live_facts(view)[:5]:
-        facts.add_row(line)
+    """The page of the live part: at most 24 lines of 80 columns, or a terminal cuts it."""
+    facts = live_facts(view)
     return Group(
-        facts,
+        "; ".join(facts[:2]),
+        "; ".join(facts[2:FIGURES]),
+        *facts[FIGURES:],
         *(_top_table(outcome, rows) for outcome, rows in view.top.items()),
-        quality_table("Model quality so far", [("", view.quality)]),
-        "[dim]Ctrl-C ends it. In another terminal: crmstream score ID, crmstream top churn, crmstream status[/]",
+        "[dim]Ctrl-C ends it. Elsewhere: crmstream score ID, top churn, status[/]",
     )
 
 
 def _top_table(outcome: str, rows: list[dict[str, Any]]) -> Table:
-    table = Table("customer", "score", "lifecycle", "because", title=TITLES.get(outcome, f"Top {outcome}"), expand=True)
-    for column in table.columns[:3]:
+    title = TITLES.get(outcome, f"Top {outcome}")
+    table = Table(title, "score", "lifecycle", "because", box=SIMPLE_HEAD, expand=True)
+    for column in table.columns:
         column.no_wrap = True
-    table.columns[3].ratio, table.columns[3].overflow, table.columns[3].no_wrap = 1, "ellipsis", True
+    table.columns[3].ratio = 1
     for row in rows:
         because, lifecycle = escape(row["reasons"] or "–"), escape(row["lifecycle"] or "–")
         table.add_row(escape(row["customer_id"]), percent(str(row["probability"])), lifecycle, because)
