@@ -41,12 +41,12 @@ def read_quality(client: Client, until_seconds: int) -> list[Quality]:
 
 def quality_table(title: str, rows: Iterable[tuple[str, Sequence[Quality]]]) -> Table:
     """Lay out qualities, each group with a label such as its date."""
-    table = Table("", "outcome", "examples", *_TITLES, title=title, box=SIMPLE_HEAD)
+    table = Table("", "outcome", "examples", *_TITLES, title=title, box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in table.columns:
         column.no_wrap = True
     for label, qualities in rows:
         if not qualities:
-            table.add_row(label, "[dim]nothing learned yet[/]")
+            table.add_row(label, "–", "0", *["–"] * len(FIGURES))
         for number, one in enumerate(qualities):
             figures = (figure(getattr(one, name)) for name in FIGURES)
             table.add_row("" if number else label, one.outcome, f"{one.examples:,}", *figures)
