@@ -12,7 +12,7 @@ from contracts.errors import StackError, StoreUnavailableError
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets, Place
 
-POLL_SECONDS: Final = 0.2
+POLL_SECONDS: Final = 0.3
 STALL_SECONDS: Final = 300.0
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
 
@@ -64,7 +64,7 @@ def wait_until_drained(
 
     Args:
         view: reads the offsets.
-        poll: called about five times a second, to look after the stack; what it raises ends the waiting.
+        poll: called about three times a second, to look after the stack; what it raises ends the waiting.
         on_progress: called as often with the figures so far.
         stall_seconds: how long nothing may move.
 

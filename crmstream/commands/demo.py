@@ -36,7 +36,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print only the summary, as
 @app.command(name="demo")
 def run(  # noqa: PLR0913, PLR0917 - one argument per option
     seconds: Seconds = None,
-    customers: Customers = 3_000,
+    customers: Customers = 2_000,
     seed: Seed = 7,
     acceleration: Acceleration = 21_600,
     workers: Workers = None,
