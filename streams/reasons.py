@@ -39,10 +39,25 @@ def reasons_of(scores: OutcomeScores, features: NDArray[np.float32]) -> list[str
     Empty where no feature moves the score, as before the first examples.
     """
     effects = scores.explainer.effects(features)
-    strongest = np.argsort(-np.abs(effects), axis=1, kind="stable")[:, :SHOWN]
-    sizes = np.take_along_axis(effects, strongest, axis=1)
-    words = [WORDS[name] for name in FEATURES]
-    return [
-        "; ".join(f"{words[at]} {size:+.2f}" for at, size in zip(row, values, strict=True) if abs(size) >= 0.005)
-        for row, values in zip(strongest.tolist(), sizes.tolist(), strict=True)
+    lines = np.full(len(effects), "", object)
+    for place in range(SHOWN):
+        strongest = np.abs(effects).argmax(axis=1)[:, None]
+        sizes = np.take_along_axis(effects, strongest, axis=1)
+        lines += _phrases(strongest.ravel(), sizes.ravel(), "; " if place else "")
+        np.put_along_axis(effects, strongest, 0.0, axis=1)
+    texts: list[str] = lines.tolist()
+    return texts
+
+
+def _phrases(features: NDArray[np.int64], sizes: NDArray[np.float64], before: str) -> NDArray[np.object_]:
+    """``<before><words> <size>`` for each feature and its size, empty where the size rounds to nothing.
+
+    Many customers share a phrase, so each is written once and then picked.
+    """
+    hundredths = np.rint(sizes * 100).astype(np.int64)
+    known, at = np.unique(hundredths * len(FEATURES) + features, return_inverse=True)
+    phrases = [
+        f"{before}{WORDS[FEATURES[feature]]} {size / 100:+.2f}" if size else ""
+        for size, feature in (divmod(pair, len(FEATURES)) for pair in known.tolist())
     ]
+    return np.array(phrases, object)[at]
