@@ -122,7 +122,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 "auto.offset.reset": "error",
                 "enable.partition.eof": True,
                 "queued.max.messages.kbytes": 16_384,
-                "fetch.wait.max.ms": 100,
+                "fetch.wait.max.ms": 500,
                 "log_level": 0,
                 "error_cb": _log_error,
             }
