@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
 
-from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from contracts.errors import StoreUnavailableError
@@ -17,6 +17,10 @@ from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
 from contracts.wire import RejectedError, judge
 
 TIMEOUT_SECONDS: Final = 5.0
+COORDINATOR_PAUSE_SECONDS: Final = 0.1
+_NO_COORDINATOR_YET: Final = (
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+)  # fmt: skip
 _LOOK_BACKS: Final = (100, 2_000, 50_000)
 """Records per partition that are read to find the newest event among ticks; more only if there is none."""
 _KIND_OF: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind}
@@ -97,8 +101,21 @@ class KafkaView:
     def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
         if not places:
             return {}
-        found = self._group.committed(places, timeout=TIMEOUT_SECONDS)
+        found = self._ask_coordinator(places)
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
+
+    def _ask_coordinator(self, places: list[TopicPartition]) -> list[TopicPartition]:
+        """Ask for the group's positions. Just after a broker's start, nobody is the group's coordinator yet."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            try:
+                committed: list[TopicPartition] = self._group.committed(places, timeout=TIMEOUT_SECONDS)
+            except KafkaException as error:
+                if error.args[0].code() not in _NO_COORDINATOR_YET or time.monotonic() >= deadline:
+                    raise
+                time.sleep(COORDINATOR_PAUSE_SECONDS)
+            else:
+                return committed
 
     @cached_property
     def _group(self) -> Consumer:

@@ -18,8 +18,21 @@ ENVIRONMENT_ONLY = {"CRM_WORKER_METRICS_PORT", "CRM_WORKER_ADDRESSES"}
 
 
 def shell_lines(text: str) -> list[list[str]]:
-    found = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [shlex.split(line, comments=True) for block in found for line in block.splitlines() if line.strip()]
+    """The commands of the shell blocks, in words. Scripts that a command is handed in quotes are words of it."""
+    lines = []
+    for block in re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        whole = ""
+        for line in block.splitlines():
+            whole += line
+            try:
+                words = shlex.split(whole, comments=True)
+            except ValueError:  # a quotation or an escape goes on in the next line
+                whole = whole.removesuffix("\\") + "\n"
+                continue
+            lines.append(words)
+            whole = ""
+        assert not whole.strip(), "a quotation is not closed"
+    return [line for line in lines if line]
 
 
 def crmstream_lines() -> list[list[str]]:
