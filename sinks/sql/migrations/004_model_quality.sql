@@ -11,7 +11,6 @@ CREATE TABLE IF NOT EXISTS model_quality
     window UInt64,
     base_rate Float64,
     auc Float64,
-    average_precision Float64,
     log_loss Float64,
     brier Float64,
     ece Float64,
