@@ -152,7 +152,7 @@ def records_in(kafka: str) -> int:
 
 
 def _count(database: Client, table: str) -> int:
-    query = "SELECT count() FROM {table:Identifier}"
+    query = "SELECT count() FROM {table:Identifier} FINAL"
     return int(database.query(query, parameters={"table": table}).result_rows[0][0])
 
 
