@@ -35,7 +35,7 @@ from streams.decode import DecodePolicy
 from streams.features import FEATURES
 from streams.hashes import profile_hashes, score_hashes
 from streams.lane import LanePolicy
-from streams.outlets import Outlet, WriterPart
+from streams.outlets import Outlet
 from streams.rows import change_rows, customers_rows, daily_rows, quality_rows
 from streams.source import LaneSource, SourceConfig
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
@@ -76,19 +76,19 @@ def build_dataflow(settings: Settings, stores: Stores, stopping: Callable[[], bo
 def _write(
     settings: Settings, stores: Stores, lanes: Stream[LaneBatch], profiles: Stream[Any], scored: Stream[Any]
 ) -> None:
-    parts, interval = settings.workers, settings.sweep_hours * HOUR
+    parts, interval = settings.partitions, settings.sweep_hours * HOUR
     facts = op.flat_map("to-facts", lanes, _facts)
     changed = op.flat_map("to-customers", profiles, _customers)
     results = op.flat_map("to-results", scored, partial(_results, interval=interval))
     rows = op.merge("rows", facts, changed, results)
-    op.output("write-clickhouse", rows, Outlet(parts, lambda: WriterPart(
-        ClickHouseWriter.to(stores.clickhouse_url, settings.clickhouse_database))))  # fmt: skip
+    op.output("write-clickhouse", rows, Outlet(parts, lambda: ClickHouseWriter.to(
+        stores.clickhouse_url, settings.clickhouse_database)))  # fmt: skip
     scores = op.flat_map("to-score-hashes", scored, _score_hashes)
     known = op.flat_map("to-profile-hashes", profiles, partial(_profile_hashes, currency=settings.base_currency))
-    op.output("write-redis", op.merge("hashes", scores, known), Outlet(parts, lambda: WriterPart(
-        RedisWriter.to(stores.redis_url))))  # fmt: skip
+    hashes = op.merge("hashes", scores, known)
+    op.output("write-redis", hashes, Outlet(parts, lambda: RedisWriter.to(stores.redis_url)))
     letters = op.flat_map("to-dead-letters", lanes, _letters)
-    op.output("write-dead-letters", letters, Outlet(parts, lambda: WriterPart(DeadLetterWriter.to(stores.kafka))))
+    op.output("write-dead-letters", letters, Outlet(parts, lambda: DeadLetterWriter.to(stores.kafka)))
 
 
 def source_config(settings: Settings, stores: Stores, stopping: Callable[[], bool]) -> SourceConfig:

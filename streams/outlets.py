@@ -20,15 +20,18 @@ class Writer(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-Build = Callable[[], StatefulSinkPartition[Any, None]]
-
-
 class Outlet(FixedPartitionedSink[Any, None]):
-    """A sink of as many partitions as there are workers; keys are decimal numbers that spread over them."""
+    """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
 
-    def __init__(self, parts: int, build: Build):
+    The number belongs to the saved state, so it must not follow the number of workers. The partitions that come to
+    be in one process share one writer there.
+    """
+
+    def __init__(self, parts: int, connect: Callable[[], Writer]):
         self._parts: Final = parts
-        self._build: Final = build
+        self._connect: Final = connect
+        self._writer: Writer | None = None
+        self._open = 0
 
     def list_parts(self) -> list[str]:
         """Every worker can write every part: the stores are reached over the network."""
@@ -39,16 +42,27 @@ class Outlet(FixedPartitionedSink[Any, None]):
         return int(item_key)
 
     @at_edge
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> StatefulSinkPartition[Any, None]:  # noqa: ARG002
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
         """Connect; there is nothing to resume, for the stores know what they have."""
-        return self._build()
+        if self._writer is None:
+            self._writer = self._connect()
+        self._open += 1
+        return WriterPart(self._writer, self._release)
+
+    def _release(self) -> None:
+        """Disconnect when the last part in this process has closed."""
+        self._open -= 1
+        if not self._open and self._writer is not None:
+            self._writer.close()
+            self._writer = None
 
 
 class WriterPart(StatefulSinkPartition[Any, None]):
-    """Hands everything to one writer."""
+    """Hands everything to the writer of its process."""
 
-    def __init__(self, writer: Writer):
+    def __init__(self, writer: Writer, release: Callable[[], None]):
         self._writer = writer
+        self._release = release
 
     @at_edge
     def write_batch(self, values: list[Any]) -> None:
@@ -57,10 +71,11 @@ class WriterPart(StatefulSinkPartition[Any, None]):
 
     @at_edge
     def snapshot(self) -> None:
-        """Make everything durable."""
+        """Make everything durable that any part of this process was given."""
         self._writer.flush()
 
+    @at_edge
     def close(self) -> None:
-        """Flush and disconnect."""
-        self.snapshot()
-        self._writer.close()
+        """Flush, and disconnect if this was the last part."""
+        self._writer.flush()
+        self._release()

@@ -209,8 +209,9 @@ def _add_decayed(rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.
 def _since_previous(at: NDArray[np.int64], time: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.int64]:
     """Seconds from the newest earlier event of the same row to each event, in log order.
 
-    At least :data:`NONE_BEFORE` where there is none; not positive where the event is older than its predecessor. Works as a loop over
-    the events would, with a running maximum per row: rows are told apart by a multiple of the whole range of times.
+    At least :data:`NONE_BEFORE` where there is none; not positive where the event is older than its predecessor. Works
+    as a loop over the events would, with a running maximum per row: rows are told apart by a multiple of the whole
+    range of times.
     """
     order = np.argsort(at, kind="stable")
     row, second = at[order], time[order] // SECOND

@@ -1,7 +1,7 @@
 """The servers of the local stack: Apache Kafka, the ClickHouse engine, and Redis (a Valkey server).
 
-Each is durable against a kill of its process: Kafka and ClickHouse hand what they acknowledged to the kernel or the
-disk, Redis syncs its append-only file before it answers. All listen on 127.0.0.1 only.
+Each is durable against a kill of its process: what they acknowledged is with the kernel or on the disk. All listen on
+127.0.0.1 only.
 """
 
 import abc

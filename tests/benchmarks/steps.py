@@ -219,7 +219,7 @@ def _texts_and_rows(
     return daily, {"score hashes": scores, "profile hashes": known}
 
 
-def _store(  # noqa: PLR0917 - all of them are needed, once
+def _store(
     meter: Meter, daily: list[TableRows], facts: list[TableRows], hashes: Hashes, settings: Settings, to: Endpoints
 ) -> None:
     for name, rows in (("facts", facts), ("a sweep", daily)):

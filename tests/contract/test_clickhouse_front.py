@@ -185,7 +185,7 @@ def test_the_database_is_the_requests(stack: Endpoints, client: Client) -> None:
         ("SELECT * FROM file('/etc/passwd')", 403, 497, "ACCESS_DENIED"),
     ],
 )
-def test_errors_are_clickhouses(  # noqa: PLR0917 - pytest gives them by name
+def test_errors_are_clickhouses(
     stack: Endpoints, client: Client, query: str, status: int, code: int, name: str
 ) -> None:
     got, headers, body = ask(stack, "POST", "/", query.encode())

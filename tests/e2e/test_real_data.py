@@ -61,5 +61,6 @@ def test_incidents_become_service_events_and_broken_rows_are_told(flow: Flow, tm
     counts = dict(client.query("SELECT name, count() FROM service_events FINAL GROUP BY name").result_rows)
     assert sum(counts.values()) == 141_673
     assert counts["Ticket Opened"] == 24_915
+    callers = client.query("SELECT uniqExact(customer_id) FROM service_events").first_row[0]
     profiles = client.query("SELECT count(), sum(events), sum(tickets) FROM customers FINAL").result_rows
-    assert profiles == [(client.query("SELECT uniqExact(customer_id) FROM service_events").first_row[0], 141_673, 24_915)]
+    assert profiles == [(callers, 141_673, 24_915)]

@@ -1,5 +1,6 @@
 """Event columns for tests of the pure core, made from short tuples, and hypothesis strategies of them."""
 
+import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ DAY = 24 * HOUR
 TRANSACTIONS = (codes.ORDER, codes.REFUND, codes.CANCELLATION, codes.OTHER_TRANSACTION)
 WEB = (codes.PAGE_VIEW, codes.PRODUCT_VIEW, codes.PRODUCT_ADDED, codes.CART_VIEW, codes.CHECKOUT, codes.OTHER_WEB)
 SERVICE = (codes.TICKET_OPENED, codes.TICKET_SOLVED, codes.SATISFACTION, codes.OTHER_SERVICE)
+_OWN_IDS = itertools.count(1 << 40)
 TOPICS = (TRANSACTIONS, WEB, SERVICE, (codes.IDENTITY,))
 
 
@@ -40,7 +42,7 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
     """Customers and events; an event without a slot counts in its own, one without an id gets one of its own."""
     events = np.zeros(len(happenings), EVENT_DTYPE)
     for row, each in zip(events, happenings, strict=True):
-        row["id_hash"] = each.id if each.id is not None else id(each)
+        row["id_hash"] = each.id if each.id is not None else next(_OWN_IDS)
         row["slot"] = each.slot if each.slot is not None else each.occurred // interval
         for name in ("occurred", "code", "amount", "items", "score", "late", "entered"):
             row[name] = getattr(each, name)
@@ -82,4 +84,4 @@ def interleave(events: Sequence[Happening], draws: Iterable[int]) -> list[Happen
 def cut(events: Sequence[Happening], at: Iterable[int]) -> list[list[Happening]]:
     """The same events in pieces, cut before the given positions."""
     bounds = [0, *sorted({position for position in at if 0 < position < len(events)}), len(events)]
-    return [list(events[start:stop]) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [list(events[start:stop]) for start, stop in itertools.pairwise(bounds)]

@@ -4,6 +4,8 @@ A digit is an event that happened at its column and was received at once; ``t`` 
 in the order of their digits, which is the order of the log, not that of their times.
 """
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -109,7 +111,7 @@ def test_any_cutting_places_events_alike(times: list[int], ticks: dict[int, int]
     expected = whole.place(array(hours), array(hours), array([2 * at for at in range(len(hours))]), marks, SLOT)
     pieces = []
     bounds = [0, *sorted(at for at in cuts if at < len(hours)), 30]
-    for start, stop in zip(bounds[:-1], bounds[1:], strict=True):
+    for start, stop in itertools.pairwise(bounds):
         part = hours[start:stop]
         offsets = array([2 * at for at in range(start, start + len(part))])
         own = [(offset, time) for offset, time in marks if 2 * start <= offset < 2 * stop]

@@ -1,0 +1,49 @@
+"""A store that is down slows the flow and loses nothing; when it is back, the flow catches up by itself."""
+
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from support.flow import Flow, Log, NewSettings, wait_until
+from support.history import SLOWLY
+from support.tables import Written, differences, read_written
+
+from crmstream.stack.parts import ClickHousePart, RedisPart, ServerPart
+from crmstream.stack.ports import free_port
+from crmstream.stack.process import stop_all
+
+DOWN_SECONDS = 2
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[tuple[ServerPart, ServerPart]]:
+    """A ClickHouse and a Redis of the test's own, to be killed."""
+    parts = (ClickHousePart(tmp_path, free_port()), RedisPart(tmp_path, free_port()))
+    for part in parts:
+        part.start()
+    for part in parts:
+        part.wait_ready()
+    yield parts
+    stop_all([part.process for part in parts], 20)
+
+
+def test_stores_that_were_down_end_up_the_same(
+    stores: tuple[ServerPart, ServerPart], undisturbed: Written, log: Log, new_settings: NewSettings
+) -> None:
+    clickhouse, redis = stores
+    settings = new_settings(clickhouse_url=clickhouse.endpoint(), redis_url=redis.endpoint(), **SLOWLY)
+    log.forget_progress()
+    with Flow(settings) as flow:
+        for moment, store in ((0.15, clickhouse), (0.5, redis)):
+            flow.await_that(lambda moment=moment: log.progress() > moment, f"{moment:.0%} are done")  # type: ignore[misc]
+            store.process.signal(signal.SIGKILL)
+            wait_until(lambda store=store: not store.process.alive, "the store is down")  # type: ignore[misc]
+            time.sleep(DOWN_SECONDS)
+            assert log.progress() < 1
+            store.start()
+            store.wait_ready()
+        flow.drain(log)
+        assert flow.is_alive()
+    assert differences(undisturbed, read_written(settings)) == []

@@ -1,0 +1,63 @@
+"""A small but rich history for whole-system tests: a simulated shop with all its noise, and real purchases among it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from heapq import merge
+from itertools import takewhile
+from pathlib import Path
+
+from connectors.files import FileConnector
+from connectors.mapping import load_mapping
+from connectors.protocol import Record
+from connectors.publisher import Publisher, Summary, publish_history
+from connectors.simulator.config import DAY_US, ShopConfig
+from connectors.simulator.shop import Shop
+from connectors.topics import ensure_topics
+from contracts.outcomes import Outcome
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+PARTITIONS = 4
+OUTCOMES = (
+    Outcome(name="churn", within_days=20, happens=False, of="buyers"),
+    Outcome(name="opportunity", within_days=10, happens=True),
+)
+"""Windows that close within the history."""
+SLOWLY = {"epoch_seconds": 0.2, "replay_epoch_days": 6, "max_batch_events": 50}
+"""Settings with which the history takes some ten seconds, so that something can happen in its middle."""
+SHOP = ShopConfig(
+    seed=5,
+    customers=200,
+    start=datetime(1997, 1, 1, tzinfo=UTC),
+    history_days=110,
+    passers_by=0.5,
+    duplicate_share=0.02,
+    late_share=0.02,
+    broken_share=0.005,
+)
+
+
+@dataclass(frozen=True)
+class RichHistory:
+    """A simulated shop of 200 customers over 110 days, and every 40th customer of CDNOW, in order of receipt."""
+
+    def records(self) -> Iterator[Record]:
+        """Yield the records."""
+        simulated = ((sent.received_at, sent.record) for sent in Shop(SHOP).sent(SHOP.end_us))
+        bought = ((record.occurred_at or 0, record) for record in cdnow_records(every=40))
+        early = takewhile(lambda pair: pair[0] < SHOP.end_us, bought)
+        for _, record in merge(simulated, early, key=lambda pair: pair[0]):
+            yield record
+
+
+def cdnow_records(every: int) -> Iterator[Record]:
+    """Yield the purchases of every n-th customer of CDNOW."""
+    connector = FileConnector(DATA / "cdnow" / "CDNOW_master.txt", load_mapping("cdnow"))
+    return (record for record in connector.records() if int(record.key or b"0") % every == 0)
+
+
+def publish_rich_history(bootstrap_servers: str) -> Summary:
+    """Publish it, with its ticks."""
+    ensure_topics(bootstrap_servers, PARTITIONS)
+    with Publisher(bootstrap_servers, PARTITIONS) as publisher:
+        return publish_history(RichHistory(), publisher, until=SHOP.end_us + DAY_US)
