@@ -27,9 +27,9 @@ SLOWLY = {"epoch_seconds": 0.2, "replay_epoch_days": 6, "max_batch_events": 50}
 """Settings with which the history takes some ten seconds, so that something can happen in its middle."""
 SHOP = ShopConfig(
     seed=5,
-    customers=200,
+    customers=150,
     start=datetime(1997, 1, 1, tzinfo=UTC),
-    history_days=110,
+    history_days=80,
     passers_by=0.5,
     duplicate_share=0.02,
     late_share=0.02,
@@ -39,7 +39,7 @@ SHOP = ShopConfig(
 
 @dataclass(frozen=True)
 class RichHistory:
-    """A simulated shop of 200 customers over 110 days, and every 40th customer of CDNOW, in order of receipt."""
+    """A simulated shop of 150 customers over 80 days, and every 40th customer of CDNOW, in order of receipt."""
 
     def records(self) -> Iterator[Record]:
         """Yield the records."""
