@@ -10,14 +10,13 @@ from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import clickhouse_client
 from sinks.migrations import migrate
+from streams.recovery import prepare_recovery
 
 
 def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None) -> LocalStack:
     """Describe servers, workers and heartbeat of one data folder; nothing is started yet."""
 
     def prepare(endpoints: Endpoints) -> None:
-        from streams.run import prepare_recovery  # noqa: PLC0415 - the dataflow's imports take a second
-
         prepare_recovery(settings)
         ensure_topics(endpoints.kafka, settings.partitions)
         database = settings.clickhouse_database

@@ -14,7 +14,8 @@ from prometheus_client import Counter
 
 from contracts.metrics import DEAD_LETTERS, EVENTS, TICKS
 from contracts.settings import Settings
-from streams.run import prepare_recovery, run_worker
+from streams.recovery import prepare_recovery
+from streams.run import run_worker
 
 SETTLE_SECONDS: Final = 0.1
 """How long to go on after the last record, so that lanes notice that they are at the end."""
