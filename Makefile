@@ -42,8 +42,8 @@ lint: env
 	@$(BIN)/lint-imports --no-logo 2>&1 || { echo "the layers are broken" >&2; exit 1; }
 
 test: lint
-	@echo "Running all tests, two at a time (some minutes; they start real servers on free ports) ..."
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@echo "Running all tests (some minutes; they start real servers on free ports) ..."
+	@$(BIN)/python -m pytest
 
 bench: env
 	@$(BIN)/python tests/benchmarks/bench.py
