@@ -178,7 +178,7 @@ def _doubtful(columns: Columns, reading: _Reading, kind: Kind, partition: int, p
     """Positions that may break a rule across fields; the judge then says which, or lets them pass."""
     names, properties = columns.name, columns.properties
     foreign = {name for name in set(names) if name in EVENT_TYPES and EVENT_TYPES[name][0] != kind}
-    required = {name: _REQUIRED.get(name, ()) for name in set(names)}
+    required = {name: () if name in foreign else _REQUIRED.get(name, ()) for name in set(names)}
     doubtful = {at for at, event in enumerate(columns.envelopes) if event.kind != kind or event.name in foreign}
     doubtful.update(
         at for at, (name, each) in enumerate(zip(names, properties, strict=True))
