@@ -153,6 +153,8 @@ def _tick(message: Message) -> int:
     except ValueError:
         raise wire.RejectedError("body", "is no tick, though its key says so") from None
     time = microseconds(tick.occurred_at)
+    if time < 0:
+        raise wire.RejectedError("occurred_at", "lies before 1970")
     if time > message.timestamp()[1] * MILLISECOND + FUTURE:
         raise wire.RejectedError("occurred_at", "lies more than 24 hours after the record entered Kafka")
     return time

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, TOPICS, Happening, columns, happenings, interleave, topic_of
 
@@ -316,6 +316,7 @@ def profiles(outputs: list[Output]) -> dict[str, bytes]:
     return {name: tuple(row[field] for field in row.dtype.names[:-2]) for name, row in kept.items()}
 
 
+@settings(derandomize=True)
 @given(
     events=happenings(DAYS),
     duplicated=st.lists(st.integers(0, 39), max_size=6),
