@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, TOPICS, Happening, columns, happenings, interleave, topic_of
 
@@ -24,6 +24,7 @@ from streams.bucket import (
     new_bucket,
 )
 from streams.clock import TopicClock
+from streams.hashes import profile_hashes
 
 POLICY = BucketPolicy(
     interval=DAY,
@@ -310,13 +311,17 @@ def looked_up(outputs: list[Output]) -> dict[str, object]:
     return dict(kept)
 
 
-def profiles(outputs: list[Output]) -> dict[str, bytes]:
-    published = [each for each in outputs if isinstance(each, ProfileBlock) and each.published]
-    kept = {name: row for each in published for name, row in zip(each.ids, each.rows, strict=True)}
-    return {name: tuple(row[field] for field in row.dtype.names[:-2]) for name, row in kept.items()}
+def profiles(outputs: list[Output]) -> dict[str, object]:
+    """The profile of each customer that readers find in the end."""
+    kept: dict[str, object] = {}
+    for block in outputs:
+        if isinstance(block, ProfileBlock) and block.published:
+            hashes = profile_hashes(block, "EUR")
+            for at, customer in enumerate(hashes.ids):
+                kept[customer] = {name: column[at] for name, column in hashes.columns.items()}
+    return kept
 
 
-@settings(derandomize=True)
 @given(
     events=happenings(DAYS),
     duplicated=st.lists(st.integers(0, 39), max_size=6),
