@@ -19,7 +19,7 @@ from pydantic import ValidationError
 from connectors.publisher import EPOCH, HOUR_US, Publisher
 from connectors.tick_plan import PartitionState, is_live_record, plan_ticks
 from contracts.errors import StoreUnavailableError
-from contracts.events import FUTURE_TOLERANCE, TICK_KEY, Kind, Tick
+from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Kind, Tick
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
@@ -181,17 +181,23 @@ def state_of(place: Place, records: list[Message]) -> PartitionState:
 def _time_of(topic: str, message: Message, written_us: int) -> tuple[int | None, bool]:
     """Give a record's event time, and whether it tells if the stream is live.
 
-    Events do, and live ticks of a heartbeat; the ticks of a publisher of history don't.
+    Events do, and live ticks of a heartbeat; the ticks of a publisher of history don't. What the dataflow refuses as
+    too far ahead of the record's entry into Kafka has no time here either.
     """
+    latest = written_us + FUTURE_TOLERANCE // _MICROSECOND
     try:
         if message.key() == TICK_KEY:
             tick = Tick.model_validate_json(message.value() or b"")
             tick_us = _microseconds(tick.occurred_at)
+            if not 0 <= tick_us <= latest:
+                return None, False
             return tick_us, tick.source == SOURCE and is_live_record(written_us, tick_us)
         event = judge(_KIND_OF[topic], message.value())
     except (RejectedError, ValidationError):
         return None, False
-    return _microseconds(min(event.occurred_at, event.received_at + FUTURE_TOLERANCE)), True
+    if _microseconds(event.received_at) > latest:
+        return None, False
+    return _microseconds(min(event.occurred_at, event.received_at + CLOCK_TOLERANCE)), True
 
 
 def _microseconds(moment: datetime) -> int:

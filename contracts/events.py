@@ -22,6 +22,8 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(hours=24)
 """How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
 MAX_AMOUNT: Final = 1_000_000_000
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""How far an event may move the clock of its partition beyond the time at which it was received."""
 """The largest amount of money in one event, in units of its currency."""
 MAX_EVENT_BYTES: Final = 32_768
 """The largest body of one event."""

@@ -4,13 +4,18 @@
 come from the environment only and are never logged.
 """
 
+import re
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.errors import SettingsError
 from contracts.outcomes import DEFAULT_OUTCOMES, Outcome
+
+MOST_EXCHANGE_RATE: Final = 10_000
+"""Above it the largest amounts would no longer add up in 64 bits."""
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -81,6 +86,27 @@ class Settings(BaseSettings):
         names = [outcome.name for outcome in self.outcomes]
         if not names or len(set(names)) != len(names):
             raise ValueError("CRM_OUTCOMES must hold at least one outcome, each with a name of its own")
-        if any(rate <= 0 for rate in self.exchange_rates.values()):
-            raise ValueError("CRM_EXCHANGE_RATES must be positive")
+        for currency, rate in self.exchange_rates.items():
+            if not re.fullmatch("[A-Z]{3}", currency):
+                raise ValueError(f"CRM_EXCHANGE_RATES: {currency!r} is no ISO 4217 currency, like EUR")
+            if not 0 < rate <= MOST_EXCHANGE_RATE:
+                raise ValueError(f"CRM_EXCHANGE_RATES: {currency} must be above 0 and at most {MOST_EXCHANGE_RATE:,}")
+        longest = max(outcome.within_days for outcome in self.outcomes)
+        if self.dormant_days <= longest:
+            raise ValueError(f"CRM_DORMANT_DAYS must be above {longest}, the longest within_days of CRM_OUTCOMES")
         return self
+
+
+def load_settings(**changes: Any) -> Settings:
+    """Read the settings from the environment; ``changes`` (by field name) take precedence.
+
+    Raises :class:`SettingsError` that names every wrong one, and never a secret's value.
+    """
+    try:
+        return Settings(**changes)
+    except ValidationError as error:
+        problems = (
+            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()
+        )
+        lines = [f"CRM_{name.upper()}: {message}" if name else message for name, message in problems]
+        raise SettingsError("; ".join(lines)) from None

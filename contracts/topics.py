@@ -31,7 +31,7 @@ TRANSACTIONS: Final = Topic("crm-transactions", "connectors", "orders and refund
 SERVICE_EVENTS: Final = Topic("crm-service-events", "connectors", "tickets and chats", 365, 4 * _GIB, "service")
 IDENTITIES: Final = Topic("crm-identities", "connectors", "who somebody is", 365, 4 * _GIB, "identity")
 DEAD_LETTERS: Final = Topic("crm-dead-letters", "streams", "records that are no events", 90, 1 * _GIB)
-ALERTS: Final = Topic("crm-alerts", "streams", "alerts to deliver", 30, 1 * _GIB)
+ALERTS: Final = Topic("crm-alerts", "streams", "reserved: alerts to deliver", 30, 1 * _GIB)
 
 INPUT_TOPICS: Final = (WEB_EVENTS, TRANSACTIONS, SERVICE_EVENTS, IDENTITIES)
 """The topics that the dataflow reads, in the order in which code numbers them."""

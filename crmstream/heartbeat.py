@@ -10,7 +10,7 @@ from threading import Event
 
 from connectors import heartbeat
 from contracts.errors import CrmError, SettingsError
-from contracts.settings import Settings
+from contracts.settings import load_settings
 
 
 def main() -> int:
@@ -19,7 +19,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     try:
-        settings = Settings()
+        settings = load_settings()
         if not settings.kafka_bootstrap_servers:
             raise SettingsError("CRM_KAFKA_BOOTSTRAP_SERVERS is not set; it names the brokers.")
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")

@@ -17,7 +17,7 @@ from typing import Final
 from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
-from contracts.settings import Settings
+from contracts.settings import load_settings
 from streams import edge
 from streams.run import run_worker
 
@@ -30,7 +30,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="One worker process of the dataflow.")
     parser.add_argument("--index", type=int, required=True, help="Number of this worker, from 0.")
     index = parser.parse_args().index
-    settings = Settings()
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        sys.exit(WILL_NOT_START)
     gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = _StopFlag()

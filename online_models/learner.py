@@ -20,6 +20,23 @@ MINI_BATCH: Final = 512
 """Examples per gradient step. River's ``learn_many`` takes one step of the mean gradient, and
 pays off from a few hundred rows on."""
 LEARNING_RATE: Final = 0.2
+ROUNDING: Final = 1e-12
+"""A variance below this part of the squared mean is one of rounding alone."""
+
+
+class Scaler(preprocessing.StandardScaler):
+    """River's scaler, for which a constant feature has a variance of zero.
+
+    It takes a portion's variance as the mean square less the squared mean, which rounding leaves a little above or below
+    zero; a deviation made of that would blow up the first other value, and below zero there is none.
+    """
+
+    def learn_many(self, X: pa.Table) -> None:  # noqa: N803 - River's own name
+        """Update with a portion of examples."""
+        super().learn_many(X)
+        for name, mean in self.means.items():
+            if self.vars[name] <= ROUNDING * mean**2:
+                self.vars[name] = 0.0
 
 
 class Learner:
@@ -38,7 +55,7 @@ class Learner:
         self.learned = 0
         self.positives = 0
         self._model = compose.Pipeline(
-            preprocessing.StandardScaler(),
+            ("StandardScaler", Scaler()),
             linear_model.LogisticRegression(optimizer=optim.SGD(LEARNING_RATE), intercept_lr=LEARNING_RATE),
         )
 

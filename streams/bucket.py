@@ -19,7 +19,7 @@ from streams.seen import SeenIds
 from streams.segments import lifecycle_of, segment_of
 
 VERSION_SHIFT: Final = 32
-"""A version is ``boundary << 32 | events of the customer``: it grows with every event and every sweep."""
+"""A version is ``slot << 32 | events of the customer``: it grows with every event and every sweep that is told."""
 
 CATCH_UP_SWEEPS: Final = 90
 
@@ -83,7 +83,8 @@ def advance(state: BucketState, batch: BucketBatch, policy: BucketPolicy, tally:
     """Take one batch in: apply what has come due, sweep every boundary that the clock has crossed.
 
     Every sweep is given out for training and for the record. What readers look up is published when the log's end is
-    near, else every :data:`CATCH_UP_SWEEPS`: in a catch-up nobody needs every day of a past year in Redis.
+    near, else every :data:`CATCH_UP_SWEEPS`: in a catch-up nobody needs every day of a past year in Redis. Of slots in
+    which there is nobody to sweep only the last is given out, so that years without customers cost next to nothing.
     """
     if len(batch.events):
         state.waiting.append((batch.customers, batch.events))
@@ -93,12 +94,16 @@ def advance(state: BucketState, batch: BucketBatch, policy: BucketPolicy, tally:
         state.slot = batch.start
         yield _sweep(state, policy)
     _apply_due(state, policy, tally)
-    while batch.clock >= (state.slot + 1) * policy.interval:
+    target = batch.clock // policy.interval
+    while state.slot < target:
         state.slot += 1
-        yield from _cross(state, policy)
+        if state.slot < target and _nobody_to_sweep(state, policy):
+            _end_slot(state, policy)
+        else:
+            yield from _cross(state, policy)
         _apply_due(state, policy, tally)
     if batch.fresh:
-        yield from _publish(state)
+        yield from _publish(state, policy)
         yield from _live(state, policy)
 
 
@@ -107,18 +112,31 @@ def _cross(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
     if state.held is not None and state.held.farewell.any():
         # before the sweep: with it the models may pass on, and these belong to the models before
         yield select(state.held, state.held.farewell)
-    yield _stored_profiles(state, np.flatnonzero(state.table.used["touched"]))
+    yield _stored_profiles(state, np.flatnonzero(_touched(state, policy)))
     sweep = _sweep(state, policy)
     yield sweep
     state.held = replace(sweep.customers, recorded=False)
+    _end_slot(state, policy)
+    if _slot(state) % CATCH_UP_SWEEPS == 0:
+        yield from _publish(state, policy)
+
+
+def _end_slot(state: BucketState, policy: BucketPolicy) -> None:
+    """Move what is kept per slot on, after the sweep of its end."""
     fade(state.table, policy.interval)
     state.seen.rotate()
     state.unscored.clear()
-    if _slot(state) % CATCH_UP_SWEEPS == 0:
-        yield from _publish(state)
 
 
-def _publish(state: BucketState) -> Iterator[Output]:
+def _nobody_to_sweep(state: BucketState, policy: BucketPolicy) -> bool:
+    """Whether all customers are dormant, and those who became so have been published for the last time."""
+    if state.held is not None and len(state.held.ids):
+        return False
+    used, now = state.table.used, _slot(state) * policy.interval
+    return not len(used) or bool(max(used["last_seen"].max() + policy.dormant_after, used["slot_end"].max()) < now)
+
+
+def _publish(state: BucketState, policy: BucketPolicy) -> Iterator[Output]:
     """Give out the newest sweep and all changed profiles for those who look them up."""
     if state.held is not None:
         yield state.held
@@ -127,7 +145,8 @@ def _publish(state: BucketState) -> Iterator[Output]:
     if len(changed):
         rows = state.table.used.take(changed)
         state.table.used["unpublished"] = False
-        yield ProfileBlock(state.table.names.take(changed), rows["events"].astype(np.int64), rows, published=True)
+        versions = _version(rows["slot_end"] // policy.interval - 1, rows)
+        yield ProfileBlock(state.table.names.take(changed), versions, rows, published=True)
 
 
 def _apply_due(state: BucketState, policy: BucketPolicy, tally: Tally) -> None:
@@ -169,8 +188,14 @@ def _slot(state: BucketState) -> int:
     return state.slot
 
 
-def _versions(state: BucketState, rows: NDArray[np.void]) -> NDArray[np.int64]:
-    version: NDArray[np.int64] = (np.int64(_slot(state)) << VERSION_SHIFT) + rows["events"].astype(np.int64)
+def _touched(state: BucketState, policy: BucketPolicy) -> NDArray[np.bool_]:
+    """Whom events of the slot touched that ends where the current one begins."""
+    touched: NDArray[np.bool_] = state.table.used["slot_end"] == _slot(state) * policy.interval
+    return touched
+
+
+def _version(slot: NDArray[np.int64] | int, rows: NDArray[np.void]) -> NDArray[np.int64]:
+    version: NDArray[np.int64] = (np.asarray(slot, np.int64) << VERSION_SHIFT) + rows["events"].astype(np.int64)
     return version
 
 
@@ -179,7 +204,7 @@ def _sweep(state: BucketState, policy: BucketPolicy) -> SweepBlock:
     now = _slot(state) * policy.interval
     used = state.table.used
     at = state.table.in_order()
-    at = at[(used["last_seen"][at] >= now - policy.dormant_after) | used["touched"][at]]
+    at = at[(used["last_seen"][at] >= now - policy.dormant_after) | _touched(state, policy)[at]]
     rows = used.take(at)
     # Whoever is in training must still be swept when the longest window closes.
     steady = rows["last_seen"] >= now - policy.dormant_after + policy.longest_window
@@ -229,7 +254,7 @@ def _block(state: BucketState, chosen: _Chosen, policy: BucketPolicy, *, sweep: 
         boundary=_slot(state),
         sweep=sweep,
         ids=state.table.names.take(chosen.at),
-        versions=_versions(state, rows),
+        versions=_version(_slot(state), rows),
         as_of=now,
         features=compute_features(rows, now, boundary_at),
         buyers=rows["orders"] > 0,
@@ -242,4 +267,4 @@ def _block(state: BucketState, chosen: _Chosen, policy: BucketPolicy, *, sweep: 
 
 def _stored_profiles(state: BucketState, at: NDArray[np.int64]) -> ProfileBlock:
     rows = state.table.used.take(at)
-    return ProfileBlock(state.table.names.take(at), _versions(state, rows), rows, published=False)
+    return ProfileBlock(state.table.names.take(at), _version(_slot(state), rows), rows, published=False)

@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-TOLERANCE: Final = 300 * 1_000_000
-"""How far (microseconds) an event may move the clock beyond the time at which it was received."""
+from contracts.events import CLOCK_TOLERANCE
+
+TOLERANCE: Final = int(CLOCK_TOLERANCE.total_seconds()) * 1_000_000
 
 
 @dataclass

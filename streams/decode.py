@@ -18,7 +18,7 @@ from xxhash import xxh3_64_intdigest
 
 from contracts import wire
 from contracts.blocks import EVENT_DTYPE, EventArray
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
+from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_AMOUNT, MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
 from contracts.outputs import DeadLetter, TableRows
 from contracts.topics import Topic
 from streams.clock import TopicClock
@@ -97,7 +97,7 @@ def decode(
     facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
     return Decoded(
         facts=facts,
-        events=_events(columns, reading, slot, late)[known],
+        events=_events(columns, kind, reading, slot, late)[known],
         customers=columns.customer[known],
         buckets=columns.bucket[known],
         dead=sorted(dead, key=lambda letter: letter.offset),
@@ -196,11 +196,18 @@ def _doubtful(columns: Columns, reading: _Reading, kind: Kind, partition: int, p
 
 
 def _doubtful_money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> set[int]:
-    currencies = {None, policy.base_currency, *policy.exchange_rates}
+    rates = _rates(policy)
     return {
         at for at, each in enumerate(properties)
-        if each.currency not in currencies or (each.total is None) != (each.currency is None)
+        if (each.total is None) != (each.currency is None)
+        or (each.total or 0.0) * rates.get(each.currency, np.inf) > MAX_AMOUNT
+        or each.currency not in rates
     }  # fmt: skip
+
+
+def _rates(policy: DecodePolicy) -> dict[str | None, float]:
+    """Worth of one unit of each currency in the base currency; without a currency there is no amount."""
+    return {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
 
 
 def _doubtful_times(columns: Columns, reading: _Reading) -> NDArray[np.bool_]:
@@ -234,15 +241,21 @@ def _decide(reading: _Reading, position: int, kind: Kind, partition: int, policy
     if microseconds(event.received_at) > message.timestamp()[1] * MILLISECOND + FUTURE:
         raise wire.RejectedError("received_at", "lies more than 24 hours after the record entered Kafka")
     if kind == "transaction":
-        currency = reading.properties[position].currency
-        if currency is not None and currency != policy.base_currency and currency not in policy.exchange_rates:
-            raise wire.RejectedError("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
+        _decide_money(reading.properties[position], policy)
     if event.customer_id is not None:
         home = murmur2(event.customer_id.encode(), policy.partitions)
         if home != partition:
             raise wire.RejectedError(
                 "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
             )
+
+
+def _decide_money(properties: wire.Transaction, policy: DecodePolicy) -> None:
+    rate = _rates(policy).get(properties.currency)
+    if rate is None:
+        raise wire.RejectedError("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
+    if (properties.total or 0.0) * rate > MAX_AMOUNT:
+        raise wire.RejectedError("properties.total", f"is worth more than {MAX_AMOUNT:,} of the base currency")
 
 
 def _columns(reading: _Reading, kind: Kind, buckets: int) -> Columns:
@@ -273,15 +286,20 @@ def _money(
     properties: Sequence[wire.Transaction], policy: DecodePolicy
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Amounts in 1/10,000 of their own and of the base currency."""
-    rates = {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
+    rates = _rates(policy)
     total = np.array([each.total or 0.0 for each in properties], np.float64) * MONEY_SCALE
     rate = np.array([rates[each.currency] for each in properties], np.float64)
     return np.rint(total).astype(np.int64), np.rint(total * rate).astype(np.int64)
 
 
-def _events(columns: Columns, reading: _Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:
+def _events(
+    columns: Columns, kind: Kind, reading: _Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]
+) -> EventArray:
     events = np.zeros(len(slot), EVENT_DTYPE)
-    events["id_hash"] = [xxh3_64_intdigest(event.event_id.encode()) for event in columns.envelopes]
+    # what the fact tables know an event by; no id holds a control character
+    events["id_hash"] = [
+        xxh3_64_intdigest(f"{kind}\0{event.customer_id}\0{event.event_id}".encode()) for event in columns.envelopes
+    ]
     events["occurred"], events["slot"], events["late"] = columns.occurred, slot, late
     events["entered"], events["code"] = reading.entered, columns.code
     if columns.amount_base is not None:

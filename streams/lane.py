@@ -7,11 +7,14 @@ is all that the customer's bucket needs to know about time. The rules of who may
 from dataclasses import dataclass, field
 from typing import Final
 
-from streams.clock import TopicClock, lane_clock
+from streams.clock import TopicClock, lane_clock, lane_start
 
 DAY: Final = 86_400_000_000
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
+MOST_BOUNDARIES: Final = 32
+"""Sweep boundaries that one batch may cross: a jump of the clock over years is told bit by bit, so that the dataflow
+takes snapshots and answers in between."""
 
 
 @dataclass(frozen=True)
@@ -48,15 +51,19 @@ class TopicPosition:
 
 @dataclass
 class LaneState:
-    """The positions of a lane, by topic name, and the log that they belong to."""
+    """The positions of a lane, by topic name, and the log that they belong to.
+
+    ``told`` is the clock that the buckets have been told: behind the lane's after a jump.
+    """
 
     cluster_id: str
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
+    told: int | None = None
 
     def new_epoch(self) -> None:
         """Start counting the epoch's allowance of event time anew."""
-        self.epoch_started_at = lane_clock([position.clock for position in self.topics.values()])
+        self.epoch_started_at = self.clock
 
     def readable(self, policy: LanePolicy) -> list[str]:
         """The topics that may be read now, the one furthest behind first.
@@ -70,6 +77,29 @@ class LaneState:
             limit = min(limit, self.epoch_started_at + policy.epoch_allowance)
         ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
         return [name for _, name in sorted(ready)]
+
+    def tell(self, interval: int) -> int | None:
+        """Move the clock that the buckets are told, by at most :data:`MOST_BOUNDARIES`; None before it starts."""
+        clock, start = self.clock, self.start(interval)
+        if clock is None or start is None:
+            return None
+        since = start * interval if self.told is None else self.told
+        self.told = min(clock, since + MOST_BOUNDARIES * interval)
+        return self.told
+
+    @property
+    def owes_clock(self) -> bool:
+        """Whether the buckets have not yet been told the whole of a jump."""
+        return self.told != self.clock
+
+    @property
+    def clock(self) -> int | None:
+        """The event clock of the lane; None before it starts."""
+        return lane_clock([position.clock for position in self.topics.values()])
+
+    def start(self, interval: int) -> int | None:
+        """The first slot of the lane; None before it starts."""
+        return lane_start([position.clock for position in self.topics.values()], interval)
 
     @property
     def at_end(self) -> bool:

@@ -48,13 +48,14 @@ DECAYED: Final = {
 """Decayed counters and their time constants in days."""
 
 ROW_DTYPE: Final = np.dtype(
-    [("key", "u8")]
+    [("key", "u8"), ("slot_end", "i8")]
     + [(name, "i8") for name in (*_TIMES, *_SUMS, *DECAYED)]
     + [(name, "i4") for name in _COUNTS]
-    + [("touched", "?"), ("unpublished", "?")],
+    + [("unpublished", "?")],
     align=True,
 )
-"""One customer: 224 bytes. ``key`` is a hash of the id, in whose order customers leave the table."""
+"""One customer: 232 bytes. ``key`` is a hash of the id, in whose order customers leave the table; ``slot_end`` is the
+end of the slot in which the newest event counted."""
 
 _COUNTER_OF_CODE: Final = {
     codes.ORDER: "orders",
@@ -146,7 +147,8 @@ def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArr
     np.add.at(rows["events"], at, 1)
     np.maximum.at(rows["last_seen"], at, time)
     np.minimum.at(rows["first_seen"], at, time)
-    rows["touched"][at] = rows["unpublished"][at] = True
+    rows["slot_end"][at] = boundary_at
+    rows["unpublished"][at] = True
     for each, counter in _COUNTER_OF_CODE.items():
         hit = at[code == each]
         if len(hit):
@@ -228,11 +230,10 @@ def _since_previous(at: NDArray[np.int64], time: NDArray[np.int64], last: NDArra
 
 
 def fade(table: ProfileTable, interval: int) -> None:
-    """Move all decayed counters on by one slot of ``interval`` microseconds and forget who was touched."""
+    """Move all decayed counters on by one slot of ``interval`` microseconds."""
     rows = table.used
     for name, days in DECAYED.items():
         column = rows[name]
         alive = column != 0
         if alive.any():
             column[alive] = np.rint(column[alive] * np.exp(-interval / (days * DAY))).astype(np.int64)
-    rows["touched"] = False

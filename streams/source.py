@@ -20,7 +20,6 @@ from contracts.blocks import EVENT_DTYPE, LaneBatch
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
-from streams.clock import lane_clock, lane_start
 from streams.decode import Decoded, DecodePolicy, decode
 from streams.edge import at_edge
 from streams.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
@@ -85,14 +84,16 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         """Read what may be read now, as at most one batch."""
         if self._config.stopping():
             raise StopIteration
-        read = [self._read(name) for name in self._state.readable(self._config.reading)]
+        behind = self._state.owes_clock  # after a jump nothing more is read until the buckets know of all of it
+        read = [] if behind else [self._read(name) for name in self._state.readable(self._config.reading)]
         got = [decoded for decoded in read if decoded is not None]
-        fresh = self._fresh()
-        self._idle = not got
-        if not got and not (fresh and self._owes_fresh):
+        clock = self._state.tell(self._config.decoding.interval)
+        fresh = self._fresh() and not self._state.owes_clock
+        self._idle = not got and not behind
+        if self._idle and not (fresh and self._owes_fresh):
             return []
         self._owes_fresh = not fresh
-        return [self._batch(got, fresh=fresh)]
+        return [self._batch(got, clock, fresh=fresh)]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when there was nothing to read."""
@@ -165,6 +166,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         wait = CONSUME_SECONDS if not position.at_end else 0.0
         messages = [m for m in self._consumers[name].consume(position.batch, wait) if self._is_record(m, position)]
         if not messages:
+            position.offset = max(position.offset, position.end or 0)  # a log may end in records for Kafka alone
             return None
         before = position.clock.now
         topic = TOPIC_OF[name]
@@ -204,9 +206,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 waiting += high - position.offset if high >= 0 else NOBODY_KNOWS
         return waiting
 
-    def _batch(self, got: list[Decoded], *, fresh: bool) -> LaneBatch:
-        clocks = [position.clock for position in self._state.topics.values()]
-        clock = lane_clock(clocks)
+    def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool) -> LaneBatch:
         if clock is not None:
             EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
         empty: list[Any] = [np.empty(0, EVENT_DTYPE)]
@@ -215,7 +215,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             events=np.concatenate([decoded.events for decoded in got] or empty),
             customers=np.concatenate([decoded.customers for decoded in got] or [np.empty(0, object)]),
             buckets=np.concatenate([decoded.buckets for decoded in got] or [np.empty(0, np.int64)]),
-            start=lane_start(clocks, self._config.decoding.interval),
+            start=self._state.start(self._config.decoding.interval),
             clock=clock,
             fresh=fresh,
             facts=tuple(decoded.facts for decoded in got if decoded.facts is not None),
@@ -223,6 +223,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         )
 
     def _commit(self, state: LaneState) -> None:
+        if state.owes_clock:
+            return
         for name, position in state.topics.items():
             where = TopicPartition(name, self._partition, position.offset)
             try:

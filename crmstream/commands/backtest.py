@@ -23,7 +23,7 @@ from connectors.mapping import load_mapping
 from connectors.protocol import Record
 from connectors.publisher import Publisher, Summary, publish_history
 from contracts.errors import InputFileError
-from contracts.settings import Settings
+from contracts.settings import Settings, load_settings
 from crmstream.backtest import (
     OUTCOMES,
     SECOND_US,
@@ -35,7 +35,7 @@ from crmstream.backtest import (
 )
 from crmstream.commands.progress import FileBars, add_bar, event_progress, move_bar
 from crmstream.commands.replay import NOTHING_READ, report_table
-from crmstream.commands.shared import as_time, console, load_settings, new_app, notes
+from crmstream.commands.shared import as_time, console, new_app, notes
 from crmstream.drain import Drained, wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.quality import Quality, quality_table, read_quality

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from connectors.simulator.config import ShopConfig
 from contracts.errors import SettingsError
-from contracts.settings import Settings
-from crmstream.commands.shared import console, load_settings, new_app, notes, print_json
+from contracts.settings import Settings, load_settings
+from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.demo.folder import fresh_folder
 from crmstream.demo.screen import Screen, make_screen
 from crmstream.demo.show import Plan, Show
@@ -65,7 +65,8 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     began = time.monotonic()
     plan = Plan(_shop(seed, customers), acceleration, seconds, began)
-    settings = _settings(load_settings(), workers)
+    own = load_settings() if workers is None else load_settings(workers=workers)
+    settings = apart(own, own.data_dir / DEMO_FOLDER)
     screen = make_screen(notes)
     fresh_folder(settings.data_dir.parent)
     with full_stack(settings, on_event=screen.say) as stack:
@@ -83,13 +84,6 @@ def _shop(seed: int, customers: int) -> ShopConfig:
         return ShopConfig(seed=seed, customers=customers)
     except ValidationError as error:
         raise SettingsError("; ".join(f"--{one['loc'][0]}: {one['msg']}" for one in error.errors())) from None
-
-
-def _settings(settings: Settings, workers: int | None) -> Settings:
-    workers = settings.workers if workers is None else workers
-    if workers > settings.partitions:
-        raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
-    return apart(settings, settings.data_dir / DEMO_FOLDER, workers=workers)
 
 
 def _show(plan: Plan, settings: Settings, stack: LocalStack, screen: Screen) -> Ending:

@@ -1,8 +1,9 @@
 """``crmstream migrate``: create what the dataflow writes to. Does no harm when run twice."""
 
 from connectors.topics import ensure_topics
+from contracts.settings import load_settings
 from contracts.topics import ALL_TOPICS
-from crmstream.commands.shared import console, load_settings, new_app
+from crmstream.commands.shared import console, new_app
 from crmstream.stack.endpoints import resolve_endpoints
 from sinks.clients import clickhouse_client
 from sinks.migrations import migrate

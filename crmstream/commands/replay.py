@@ -17,8 +17,9 @@ from connectors.mapping import load_mapping
 from connectors.publisher import Publisher, Summary, publish_history
 from connectors.topics import ensure_topics
 from contracts.errors import InputFileError
+from contracts.settings import load_settings
 from crmstream.commands.progress import FileBars, event_progress
-from crmstream.commands.shared import console, load_settings, new_app, notes, print_json
+from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()

@@ -10,8 +10,9 @@ from rich.table import Table
 
 from contracts.errors import CrmError
 from contracts.outcomes import Outcome
+from contracts.settings import load_settings
 from contracts.stored import profile_key, score_key
-from crmstream.commands.shared import connect_redis, console, load_settings, new_app, percent, print_json
+from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()

@@ -1,4 +1,4 @@
-"""What several commands need: readable settings errors, connections, ways to print. Moves no data."""
+"""What several commands need: connections, ways to print. Moves no data."""
 
 import sys
 from datetime import UTC, datetime
@@ -6,13 +6,11 @@ from typing import Final
 
 import orjson
 import typer
-from pydantic import ValidationError
 from redis import Redis
 from redis.exceptions import RedisError
 from rich.console import Console
 
-from contracts.errors import SettingsError, StoreUnavailableError
-from contracts.settings import Settings
+from contracts.errors import StoreUnavailableError
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import redis_client
 
@@ -29,19 +27,6 @@ def new_app() -> typer.Typer:
         rich_markup_mode="rich",
         context_settings={"help_option_names": ["-h", "--help"]},
     )
-
-
-def load_settings() -> Settings:
-    """Read the settings from the environment. Raises :class:`SettingsError` that names every wrong one."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        problems = (
-            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, "))
-            for one in error.errors()
-        )
-        lines = [f"CRM_{name.upper()}: {message}" if name else message for name, message in problems]
-        raise SettingsError("; ".join(lines)) from None
 
 
 def print_json(value: object) -> None:

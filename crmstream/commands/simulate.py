@@ -21,8 +21,9 @@ from connectors.simulator.shop import Period, Shop
 from connectors.simulator.truth import ShopTruth
 from connectors.topics import ensure_topics
 from contracts.errors import InputFileError, SettingsError
+from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar
-from crmstream.commands.shared import as_time, console, load_settings, new_app, notes, print_json
+from crmstream.commands.shared import as_time, console, new_app, notes, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()

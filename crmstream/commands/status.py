@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from crmstream.commands.shared import console, load_settings, new_app, print_json
+from contracts.settings import load_settings
+from crmstream.commands.shared import console, new_app, print_json
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
 

@@ -8,12 +8,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import SettingsError
-from contracts.settings import Settings
+from contracts.settings import Settings, load_settings
 from contracts.stored import score_key, top_key
 from crmstream.commands.shared import (
     connect_redis,
     console,
-    load_settings,
     new_app,
     notes,
     percent,

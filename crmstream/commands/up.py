@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from crmstream.commands.shared import console, load_settings, new_app
+from contracts.settings import load_settings
+from crmstream.commands.shared import console, new_app
 from crmstream.stack.endpoints import Endpoints
 
 app = new_app()
@@ -35,9 +36,7 @@ def run(
     """
     from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
 
-    settings = load_settings()
-    if workers is not None:
-        settings = type(settings).model_validate(settings.model_dump() | {"workers": workers})
+    settings = load_settings() if workers is None else load_settings(workers=workers)
     with full_stack(settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]")) as stack:
         console.print(_address_table(stack.endpoints))
         console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")

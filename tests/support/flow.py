@@ -71,9 +71,10 @@ class Log:
 
     def _committed(self) -> dict[Place, int]:
         """Read the group's position; a broker that has just started says for a moment that it can't tell yet."""
-        for _ in range(100):
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
             try:
-                found = self._consumer.committed(self._places, timeout=20)
+                found = self._consumer.committed(self._places, timeout=5)
             except KafkaException as error:
                 if error.args[0].code() not in NOT_YET:
                     raise
