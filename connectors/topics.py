@@ -42,6 +42,8 @@ def new_topic(topic: Topic, partitions: int, brokers: int) -> NewTopic:
         "retention.ms": str(topic.retention_days * _DAY_MS),
         "retention.bytes": str(topic.retention_bytes_per_partition),
         "cleanup.policy": "delete",
+        # a producer's own time, which may be years old or ahead, must not decide what is kept and what is refused
+        "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": "2" if replicas == 3 else "1",
     }
     return NewTopic(topic.name, num_partitions=partitions, replication_factor=replicas, config=config)

@@ -24,7 +24,7 @@ ROUNDING: Final = 1e-12
 """A variance below this part of the squared mean is one of rounding alone."""
 
 
-class Scaler(preprocessing.StandardScaler):
+class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no types
     """River's scaler, for which a constant feature has a variance of zero.
 
     It takes a portion's variance as the mean square less the squared mean, which rounding leaves a little above or below

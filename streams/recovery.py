@@ -5,6 +5,8 @@ wrongly, so that is refused. Kept apart from the dataflow, whose imports take se
 """
 
 import json
+import os
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +16,8 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
+STATE_VERSION: Final = 1
+"""To be raised with every change of what a step pickles: older state is then refused and not misread."""
 
 
 def recovery_folder(settings: Settings) -> Path:
@@ -24,29 +28,54 @@ def recovery_folder(settings: Settings) -> Path:
 def prepare_recovery(settings: Settings) -> Path:
     """Make the recovery store if there is none; raise :class:`SettingsError` if it has another layout.
 
-    To be called once before workers start, not by each of them.
+    To be called once before workers start, not by each of them. A store is there whole or not at all: it is made beside
+    its place and moved there last.
     """
     folder = recovery_folder(settings)
-    layout = layout_of(settings)
-    file = folder / LAYOUT_FILE
-    if file.exists():
-        known = json.loads(file.read_text(encoding="utf-8"))
-        changed = [f"{name} (was {known.get(name)})" for name in layout if known.get(name) != layout[name]]
-        if changed:
-            raise SettingsError(
-                f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
-                "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
-            )
+    if folder.exists():
+        _check(folder, layout_of(settings))
         return folder
-    folder.mkdir(parents=True, exist_ok=True)
-    init_db_dir(folder, settings.partitions)
-    file.write_text(json.dumps(layout), encoding="utf-8")
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    init_db_dir(new, settings.partitions)
+    (new / LAYOUT_FILE).write_text(json.dumps(layout_of(settings)), encoding="utf-8")
+    for path in (*new.iterdir(), new):
+        _sync(path)
+    new.rename(folder)
+    _sync(folder.parent)
     return folder
 
 
+def _check(folder: Path, layout: dict[str, object]) -> None:
+    try:
+        known = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(
+            f"{folder} is no recovery store of this program: its {LAYOUT_FILE} cannot be read. Move that folder away "
+            "to rebuild all state from the start of the log."
+        ) from None
+    changed = [f"{name} (was {known.get(name)})" for name in layout if known.get(name) != layout[name]]
+    if changed:
+        raise SettingsError(
+            f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
+            "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
+        )
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def layout_of(settings: Settings) -> dict[str, object]:
-    """The settings that stored state depends on."""
+    """What stored state depends on: the version of its shape, and settings."""
     return {
+        "the version of crmstream's state": STATE_VERSION,
         "CRM_PARTITIONS": settings.partitions,
         "CRM_BUCKETS": settings.buckets,
         "CRM_SWEEP_HOURS": settings.sweep_hours,

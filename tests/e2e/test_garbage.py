@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from support.flow import Flow, Log
 from support.history import PARTITIONS
 
-from connectors.publisher import Publisher
+from connectors.publisher import Publisher, tick_body
 from contracts.events import TICK_KEY, Kind
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, TOPIC_OF_KIND
@@ -18,6 +18,7 @@ from sinks.clients import clickhouse_client
 CUSTOMER = "c-garbage"
 SECRET = "very-private-value"  # what a dead letter's reason must never repeat
 NOON = "2024-03-01T12:00:00Z"
+LONG_AHEAD, LONG_AHEAD_US = "2099-01-01T00:00:00Z", 4_070_908_800_000_000
 NAME: dict[Kind, str] = {
     "web": "Page Viewed", "transaction": "Order Completed", "service": "Ticket Opened", "identity": "Identify",
 }  # fmt: skip
@@ -62,6 +63,8 @@ def garbage(kind: Kind) -> list[Bad]:
         Bad("body", orjson.dumps(event(kind, properties={"long": SECRET * 4_000}))),
         Bad("body", b"[1, 2]"),
         Bad("body", b"not a time", TICK_KEY),
+        Bad("occurred_at", tick_body(-1, "test"), TICK_KEY),
+        Bad("occurred_at", tick_body(LONG_AHEAD_US, "test"), TICK_KEY),
         changed("event_id", kind, event_id=None),
         changed("event_id", kind, event_id=7),
         changed("event_id", kind, event_id=SECRET * 20),
@@ -70,11 +73,12 @@ def garbage(kind: Kind) -> list[Bad]:
         changed("customer_id", kind, customer_id=f"{SECRET}\u0000"),
         changed("customer_id", kind, customer_id=stray_customer()),
         Bad("kind", orjson.dumps(event(kind) | {"kind": "web" if kind != "web" else "service"})),
-        changed("occurred_at", kind, occurred_at="2099-01-01T00:00:00Z"),
+        changed("occurred_at", kind, occurred_at=LONG_AHEAD),
         changed("occurred_at", kind, occurred_at="1969-12-31T23:59:59Z"),
         changed("occurred_at", kind, occurred_at="2024-03-01T12:00:00"),
         changed("occurred_at", kind, occurred_at=SECRET),
-        changed("received_at", kind, received_at="2099-01-01T00:00:00Z"),
+        changed("received_at", kind, received_at=LONG_AHEAD),
+        changed("received_at", kind, occurred_at=LONG_AHEAD, received_at=LONG_AHEAD),
         changed("received_at", kind, received_at=None),
         changed("schema_version", kind, schema_version=2),
         changed("unheard_of", kind, unheard_of=SECRET),

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Message, TopicPartition, murmur2
+from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 from connectors import heartbeat
@@ -24,7 +24,7 @@ from connectors.topics import ensure_topics
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.events import TICK_KEY, Tick, TransactionEvent, TransactionProperties
 from contracts.settings import Settings
-from contracts.topics import ALL_TOPICS, INPUT_TOPICS, TRANSACTIONS
+from contracts.topics import ALL_TOPICS, INPUT_TOPICS, TRANSACTIONS, WEB_EVENTS
 from contracts.wire import judge
 
 PARTITIONS = 3
@@ -111,6 +111,19 @@ def test_topics_have_their_partitions_and_retention(broker: str) -> None:
     config = admin.describe_configs([resource])[resource].result(10)
     assert config["retention.ms"].value == str(365 * 86_400_000)
     assert config["retention.bytes"].value == str(TRANSACTIONS.retention_bytes_per_partition)
+
+
+def test_records_are_dated_by_the_broker(broker: str) -> None:
+    """Else an event with a producer's old date would be refused as one from the future, or expire at once."""
+    dates = []
+    producer = Producer({"bootstrap.servers": broker})
+    producer.produce(
+        WEB_EVENTS.name, b"{", b"c", 0, timestamp=1_000, on_delivery=lambda _, sent: dates.append(sent.timestamp())
+    )
+    assert producer.flush(20) == 0
+    ((kind, milliseconds),) = dates
+    assert kind == TIMESTAMP_LOG_APPEND_TIME
+    assert abs(milliseconds / 1_000 - time.time()) < 3_600
 
 
 def test_existing_topics_are_left_alone_and_another_count_is_refused(broker: str) -> None:

@@ -67,6 +67,16 @@ def test_an_event_from_far_ahead_is_refused() -> None:
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("ahead", [event("2099-01-01T00:00:00Z", "2099-01-01T00:00:00Z"), tick(4_070_908_800, "x")])
+def test_what_claims_to_be_from_long_after_it_entered_kafka_has_no_time(ahead: FakeMessage) -> None:
+    """Else the heartbeat would take all clocks there, and every event of today would be late."""
+    assert read(event("2023-11-14T22:13:10Z"), ahead) == (AT - 10, AT, (AT, AT - 10))
+
+
+def test_an_event_moves_the_clock_a_little_beyond_its_receipt_at_most() -> None:
+    assert read(event("2023-11-15T20:00:00Z"))[0] == AT + 300
+
+
 def test_broken_records_are_looked_past() -> None:
     broken = [FakeMessage(b"c", b"{", AT + 1), FakeMessage(TICK_KEY, b"{}", AT + 2), FakeMessage(b"c", None, AT + 3)]
     assert read(event("2023-11-14T22:13:10Z"), *broken) == (AT - 10, AT + 3, (AT, AT - 10))

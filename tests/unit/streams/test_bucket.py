@@ -97,6 +97,23 @@ def test_every_boundary_is_swept_once_also_in_silence(bucket: Bucket) -> None:
     assert [names(each.customers) for each in swept] == [{"a"}] * 3
 
 
+def test_years_without_customers_are_told_in_one_sweep(bucket: Bucket) -> None:
+    """An event dated 1970 must not cost every bucket a sweep for each day since."""
+    bucket.take(clock=0)
+    (last,) = sweeps(bucket.take(Happening("a", 20_000 * DAY), clock=20_000 * DAY + HOUR))
+    assert (last.customers.boundary, names(last.customers)) == (20_000, set())
+
+
+def test_years_in_which_all_are_dormant_are_told_in_one_sweep_too(bucket: Bucket) -> None:
+    bucket.take(Happening("a", HOUR), clock=HOUR)
+    outputs = bucket.take(clock=20_000 * DAY)
+    assert [each.customers.boundary for each in sweeps(outputs)] == [1, 2, 3, 4, 5, 6, 20_000]
+    (farewell,) = blocks(outputs)
+    assert (names(farewell), farewell.boundary) == ({"a"}, 5)
+    bucket.take(Happening("a", 20_000 * DAY + HOUR), clock=20_000 * DAY + HOUR)
+    assert names(sweeps(bucket.take(clock=20_001 * DAY))[0].customers) == {"a"}
+
+
 def test_an_event_of_a_later_slot_waits_until_its_slot_has_come(bucket: Bucket) -> None:
     """The other topic is still in day 0 when a's order of day 1 is read: boundary 1 must not know of it."""
     bucket.take(Happening("a", 30 * HOUR), Happening("b", HOUR), clock=2 * HOUR)
@@ -138,6 +155,18 @@ def test_versions_grow_with_every_event_and_every_sweep(bucket: Bucket) -> None:
     versions = [int(block.versions[0]) for block in blocks(outputs) if len(block.ids)]
     assert versions == sorted(set(versions))
     assert versions[-1] == (1 << VERSION_SHIFT) + 3
+
+
+def test_a_published_profile_wins_against_one_of_an_earlier_day_with_more_events(bucket: Bucket) -> None:
+    """After a rebuild from what is left of the log, fewer events are known of a customer."""
+    before = bucket.take(*[Happening("a", hour * HOUR) for hour in range(9)], clock=HOUR, fresh=True)
+    rebuilt = Bucket(new_bucket(3, POLICY), Tally())
+    after = rebuilt.take(Happening("a", 2 * DAY), clock=2 * DAY + HOUR, fresh=True)
+    old, new = (
+        next(int(each.versions[0]) for each in outputs if isinstance(each, ProfileBlock) and each.published)
+        for outputs in (before, after)
+    )
+    assert new > old
 
 
 # Live scores

@@ -1,0 +1,65 @@
+"""The recovery store is there whole or not at all, and is used only with the layout that it was made for."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from contracts.errors import SettingsError
+from contracts.settings import Settings
+from streams import recovery
+from streams.recovery import LAYOUT_FILE, prepare_recovery
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path / "crm", partitions=2, buckets=4)
+
+
+def test_a_store_has_a_file_per_partition_and_is_made_once(settings: Settings) -> None:
+    folder = prepare_recovery(settings)
+    made = {path.name: path.stat().st_ino for path in folder.iterdir()}
+    assert len(made) == 2 + 1
+    assert prepare_recovery(settings) == folder
+    assert {path.name: path.stat().st_ino for path in folder.iterdir()} == made
+
+
+@pytest.mark.parametrize("moment", ["init_db_dir", "layout_of", "_sync"])
+def test_what_died_while_making_it_leaves_nothing_in_its_way(
+    settings: Settings, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(recovery, moment, die)
+        with pytest.raises(KeyboardInterrupt):
+            prepare_recovery(settings)
+    assert not recovery.recovery_folder(settings).exists()
+    assert (prepare_recovery(settings) / LAYOUT_FILE).exists()
+    assert [path.name for path in settings.data_dir.iterdir()] == ["recovery"]
+
+
+@pytest.mark.parametrize("change", [{"sweep_hours": 1}, {"buckets": 8}, {"base_currency": "EUR"}])
+def test_another_layout_is_refused_by_the_name_of_its_setting(settings: Settings, change: dict[str, object]) -> None:
+    prepare_recovery(settings)
+    with pytest.raises(SettingsError, match=f"CRM_{next(iter(change)).upper()} .was"):
+        prepare_recovery(settings.model_copy(update=change))
+
+
+def test_state_of_another_version_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_recovery(settings)
+    monkeypatch.setattr(recovery, "STATE_VERSION", recovery.STATE_VERSION + 1)
+    with pytest.raises(SettingsError, match="version of crmstream's state"):
+        prepare_recovery(settings)
+
+
+@pytest.mark.parametrize("content", [None, "", json.dumps({"CRM_PARTITIONS": 2})[:-1]])
+def test_a_store_without_its_layout_is_refused(settings: Settings, content: str | None) -> None:
+    file = prepare_recovery(settings) / LAYOUT_FILE
+    if content is None:
+        file.unlink()
+    else:
+        file.write_text(content)
+    with pytest.raises(SettingsError, match="cannot be read"):
+        prepare_recovery(settings)
