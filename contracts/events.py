@@ -17,13 +17,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 Kind = Literal["web", "transaction", "service", "identity"]
 KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
 
-SCHEMA_VERSION: Final = 1
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(hours=24)
 """How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
-MAX_AMOUNT: Final = 1_000_000_000
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
-"""How far an event may move the clock of its partition beyond the time at which it was received."""
+"""How far an event may move the clock of its partition beyond the time at which it was received: a device whose clock
+runs ahead must not drag everybody with it."""
+MAX_AMOUNT: Final = 1_000_000_000
 """The largest amount of money in one event, in units of its currency."""
 MAX_EVENT_BYTES: Final = 32_768
 """The largest body of one event."""
@@ -135,11 +135,6 @@ class Event(BaseModel):
     source: Identifier
     properties: Properties = Field(default_factory=Properties)
     schema_version: Literal[1] = 1
-
-    @property
-    def subject_id(self) -> str:
-        """Whom the event is about: the key of its record."""
-        return self.customer_id or self.anonymous_id or ""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

@@ -9,10 +9,7 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Counter = Literal["orders", "refunds", "sessions", "carts", "checkouts", "tickets", "product_views"]
-COUNTERS: Final[tuple[Counter, ...]] = (
-    "orders", "refunds", "sessions", "carts", "checkouts", "tickets", "product_views",
-)  # fmt: skip
-"""The lifetime counters of a profile that an outcome can watch."""
+"""A lifetime counter of a profile that an outcome can watch."""
 
 
 class Outcome(BaseModel):

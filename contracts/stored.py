@@ -1,11 +1,9 @@
 """The names and shapes that other programs read: Redis keys and ClickHouse tables.
 
-``docs/contracts.md`` documents each with a line to try. A change of shape is a change of :data:`SHAPE_VERSION`.
+``docs/contracts.md`` documents each with a line to try.
 """
 
 from typing import Final
-
-SHAPE_VERSION: Final = 1
 
 SCORE_PREFIX: Final = "crm:score"
 PROFILE_PREFIX: Final = "crm:profile"

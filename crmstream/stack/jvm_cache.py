@@ -1,7 +1,7 @@
 """A cache of the broker's loaded classes (Java's AOT cache), which halves the time and the CPU of its start.
 
-Run as ``python -m crmstream.stack.jvm_cache``; ``make env`` does so, once. The broker works the same without it, and Java
-ignores a cache that another runtime or other jars have made.
+Run as ``python -m crmstream.stack.jvm_cache``; ``make env`` does so, once. The broker works the same without it, and
+Java ignores a cache that another runtime or other jars have made.
 """
 
 import signal

@@ -213,13 +213,6 @@ class LocalStack:
         for group in self._groups:
             group.stop()
 
-    def restart_workers(self) -> None:
-        """Stop the dataflow and start it again."""
-        self.stop_workers()
-        for group in self._groups:
-            group.start()
-        self._record()
-
     def stop(self) -> None:
         """Stop everything in order: the dataflow, then the servers. Harmless when nothing runs; signals wait."""
         with self._signals.ignored():

@@ -61,7 +61,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "CRM_BUCKETS": "2",
         "CRM_OUTCOMES": json.dumps(outcomes),
         "CRM_TRAINING_STRIDE_DAYS": "2",
-        "CRM_DORMANT_DAYS": "1",
+        "CRM_DORMANT_DAYS": "21",
         "COLUMNS": "160",
     }.items():
         monkeypatch.setenv(name, value)

@@ -48,7 +48,7 @@ def test_a_midnight_without_a_sweep_is_refused() -> None:
 def test_the_stack_shares_nothing_with_the_users(tmp_path: Path) -> None:
     users = Settings(
         kafka_bootstrap_servers="k:1", clickhouse_url="http://c:2", redis_url="redis://r:3/0", kafka_port=9092,
-        base_currency="EUR", dormant_days=5,
+        base_currency="EUR", dormant_days=200,
     )  # fmt: skip
     own = throwaway_settings(users, tmp_path, 2)
     assert (own.kafka_bootstrap_servers, own.clickhouse_url, own.redis_url, own.kafka_port) == (None, None, None, 0)

@@ -123,10 +123,10 @@ def test_a_window_that_is_no_multiple_of_the_interval_closes_at_the_next_sweep()
 
 def test_where_nothing_is_released_there_are_examples_without_rows() -> None:
     (released,) = feed(sweep(4, [1, 1], train=[0]))
-    assert (released.bucket, released.boundary, released.examples.keys()) == (5, 4, {"buys", "stays_away"})
+    assert (released.bucket, released.boundary, list(released.examples)) == (5, 4, ["buys", "stays_away"])
     for examples in released.examples.values():
-        assert (examples.features.shape, examples.features.dtype) == ((0, 2), np.float32)
-        assert (examples.labels.shape, examples.labels.dtype) == ((0,), np.bool_)
+        assert (examples.features.shape, examples.features.dtype.name) == ((0, 2), "float32")
+        assert (examples.labels.shape, examples.labels.dtype.name) == ((0,), "bool")
 
 
 def test_a_boundary_that_is_left_out_drops_what_it_would_have_released() -> None:

@@ -83,7 +83,7 @@ def test_the_stream_is_in_order_of_receipt(told: tuple[list[Sent], ShopTruth]) -
 def test_bodies_say_what_the_records_say(events: list[tuple[Sent, Event]]) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for sent, event in events:
-        assert sent.record.key == event.subject_id.encode()
+        assert sent.record.key == (event.customer_id or event.anonymous_id or "").encode()
         assert event.occurred_at == epoch + timedelta(microseconds=sent.record.occurred_at)
         assert event.received_at == epoch + timedelta(microseconds=sent.received_at)
 
