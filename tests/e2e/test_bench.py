@@ -17,6 +17,7 @@ def test_a_quick_bench_measures_steps_and_the_whole() -> None:
     assert done.returncode == 0, done.stderr[-2_000:]
     figures = json.loads(done.stdout)
     assert {"consume", "decode, with rows of facts", "apply to profiles"} <= {step["name"] for step in figures["steps"]}
+    assert 200 < figures["state"]["profiles"] < 1_000
     (whole,) = figures["whole"]
     (ours,), (loop,) = whole["runs"]["dataflow"], whole["runs"]["hand-written loop"]
     assert whole["total"] > 2_000

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from support.data import real
 from support.flow import Flow, Log
-from support.history import DATA, PARTITIONS
+from support.history import PARTITIONS
 
 from contracts.settings import Settings
 
@@ -15,7 +16,7 @@ WAYS_ON = ("connect to the Kafka that", "fresh CRM_DATA_DIR", "`recovery`")
 
 def test_a_foreign_and_a_truncated_log_are_refused(folder: Path, tmp_path: Path) -> None:
     few = tmp_path / "few.txt"
-    few.write_text("".join((DATA / "cdnow" / "CDNOW_master.txt").open().readlines()[:200]))
+    few.write_text("".join(real("data/cdnow/CDNOW_master.txt").open().readlines()[:200]))
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
     with Flow(Settings(data_dir=folder, sweep_hours=168, **unset)) as flow:  # type: ignore[arg-type]
         log = Log(flow.endpoints.kafka, PARTITIONS)

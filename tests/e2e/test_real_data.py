@@ -5,14 +5,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from support.data import real
 from support.flow import Flow, Log
-from support.history import DATA, PARTITIONS
+from support.history import PARTITIONS
 
 from contracts.settings import Settings
 from sinks.clients import clickhouse_client, redis_client
 
-CDNOW = DATA / "cdnow" / "CDNOW_master.txt"
-INCIDENTS = DATA / "incidents" / "incident_event_log.csv.gz"
+CDNOW, INCIDENTS = "data/cdnow/CDNOW_master.txt", "data/incidents/incident_event_log.csv.gz"
 PURCHASES, CUSTOMERS, MONEY = 69_659, 23_570, Decimal("2500315.63")
 WAIT_SECONDS = 230
 
@@ -30,7 +30,7 @@ def test_cdnow_is_there_exactly_and_once(flow: Flow) -> None:
     log = Log(flow.endpoints.kafka, PARTITIONS)
     client = clickhouse_client(flow.endpoints.clickhouse_url, "crm")
     for _ in range(2):  # the second time doubles nothing
-        assert "69,659" in flow.run("replay", str(CDNOW), "--mapping", "cdnow")
+        assert "69,659" in flow.run("replay", str(real(CDNOW)), "--mapping", "cdnow")
         flow.drain(log, WAIT_SECONDS)
         facts = client.query("SELECT count(), uniqExact(customer_id), sum(amount) FROM transactions FINAL")
         assert facts.result_rows == [(PURCHASES, CUSTOMERS, MONEY)]
@@ -50,7 +50,7 @@ def test_cdnow_is_there_exactly_and_once(flow: Flow) -> None:
 
 def test_incidents_become_service_events_and_broken_rows_are_told(flow: Flow, tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    told = flow.run("replay", str(INCIDENTS), "--mapping", "incidents", "--rejects", str(rejects))
+    told = flow.run("replay", str(real(INCIDENTS)), "--mapping", "incidents", "--rejects", str(rejects))
     assert "141,712" in told
     lines = rejects.read_text().splitlines()
     assert lines[0] == "line,field,problem"

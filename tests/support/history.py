@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import takewhile
-from pathlib import Path
+
+from support.data import real
 
 from connectors.files import FileConnector
 from connectors.mapping import load_mapping
@@ -16,7 +17,6 @@ from connectors.simulator.shop import Shop
 from connectors.topics import ensure_topics
 from contracts.outcomes import Outcome
 
-DATA = Path(__file__).parents[2].parent / "shared" / "data"
 PARTITIONS = 4
 OUTCOMES = (
     Outcome(name="churn", within_days=20, happens=False, of="buyers"),
@@ -52,7 +52,7 @@ class RichHistory:
 
 def cdnow_records(every: int) -> Iterator[Record]:
     """Yield the purchases of every n-th customer of CDNOW."""
-    connector = FileConnector(DATA / "cdnow" / "CDNOW_master.txt", load_mapping("cdnow"))
+    connector = FileConnector(real("data/cdnow/CDNOW_master.txt"), load_mapping("cdnow"))
     return (record for record in connector.records() if int(record.key or b"0") % every == 0)
 
 

@@ -5,15 +5,15 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+from support.data import real
+
 from connectors.files import FileConnector
 from connectors.mapping import load_mapping
 from contracts.wire import judge
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
-
 
 def test_every_cdnow_purchase_is_read() -> None:
-    connector = FileConnector(DATA / "cdnow" / "CDNOW_master.txt", load_mapping("cdnow"))
+    connector = FileConnector(real("data/cdnow/CDNOW_master.txt"), load_mapping("cdnow"))
     records = list(connector.records())
     events = [json.loads(record.value or b"") for record in records]
     assert len(events) == connector.report.rows == 69_659
@@ -25,7 +25,7 @@ def test_every_cdnow_purchase_is_read() -> None:
 
 
 def test_every_incident_is_read_or_reported() -> None:
-    connector = FileConnector(DATA / "incidents" / "incident_event_log.csv.gz", load_mapping("incidents"))
+    connector = FileConnector(real("data/incidents/incident_event_log.csv.gz"), load_mapping("incidents"))
     names = Counter(json.loads(record.value or b"")["name"] for record in connector.records())
     assert connector.report.rows == 141_712
     assert connector.report.problems == {
