@@ -107,7 +107,7 @@ def load_settings(**changes: Any) -> Settings:
         return Settings(**changes)
     except SourceError as error:
         (name,) = re.findall(r'field "(\w+)"', str(error))
-        raise SettingsError(f"CRM_{name.upper()}: is no JSON") from None
+        raise SettingsError(f"CRM_{name.upper()}: is not valid JSON") from None
     except ValidationError as error:
         problems = (
             (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()

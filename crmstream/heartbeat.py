@@ -7,10 +7,15 @@ import logging
 import signal
 import sys
 from threading import Event
+from typing import Final
 
 from connectors import heartbeat
 from contracts.errors import CrmError, SettingsError
 from contracts.settings import load_settings
+
+
+WILL_NOT_START: Final = 78
+"""``EX_CONFIG`` of sysexits: the stack does not start it again."""
 
 
 def main() -> int:
@@ -26,7 +31,7 @@ def main() -> int:
         heartbeat.run(settings, settings.kafka_bootstrap_servers, stop)
     except CrmError as error:
         print(error, file=sys.stderr)
-        return 1
+        return WILL_NOT_START if isinstance(error, SettingsError) else 1
     return 0
 
 
