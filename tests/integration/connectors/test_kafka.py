@@ -113,19 +113,6 @@ def test_topics_have_their_partitions_and_retention(broker: str) -> None:
     assert config["retention.bytes"].value == str(TRANSACTIONS.retention_bytes_per_partition)
 
 
-def test_records_are_dated_by_the_broker(broker: str) -> None:
-    """Else an event with a producer's old date would be refused as one from the future, or expire at once."""
-    dates = []
-    producer = Producer({"bootstrap.servers": broker})
-    producer.produce(
-        WEB_EVENTS.name, b"{", b"c", 0, timestamp=1_000, on_delivery=lambda _, sent: dates.append(sent.timestamp())
-    )
-    assert producer.flush(20) == 0
-    ((kind, milliseconds),) = dates
-    assert kind == TIMESTAMP_LOG_APPEND_TIME
-    assert abs(milliseconds / 1_000 - time.time()) < 3_600
-
-
 def test_existing_topics_are_left_alone_and_another_count_is_refused(broker: str) -> None:
     ensure_topics(broker, PARTITIONS)
     with pytest.raises(LogMismatchError, match=f"CRM_PARTITIONS={PARTITIONS}"):
@@ -205,3 +192,16 @@ def test_broken_records_do_not_stop_the_heartbeat(broker: str, beating: None) ->
             publisher.publish(Record(TRANSACTIONS.name, b"x", value, None))
     floor = datetime.now(UTC) - timedelta(seconds=1)
     wait_for(lambda: all(tick and tick >= floor for tick in last_ticks(broker).values()))
+
+
+def test_records_are_dated_by_the_broker(broker: str) -> None:
+    """Else an event with a producer's old date would be refused as one from the future, or expire at once."""
+    dates = []
+    producer = Producer({"bootstrap.servers": broker})
+    producer.produce(
+        WEB_EVENTS.name, b"{", b"c", 0, timestamp=1_000, on_delivery=lambda _, sent: dates.append(sent.timestamp())
+    )
+    assert producer.flush(20) == 0
+    ((kind, milliseconds),) = dates
+    assert kind == TIMESTAMP_LOG_APPEND_TIME
+    assert abs(milliseconds / 1_000 - time.time()) < 3_600

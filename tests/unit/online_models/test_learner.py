@@ -106,6 +106,15 @@ def test_the_digest_tells_other_portions_and_another_order_apart() -> None:
     assert len(digests) == 1 + len(others)
 
 
+def test_the_digest_tells_models_apart_that_differ_in_weights_or_intercept_alone() -> None:
+    """One step from nothing: who is positive moves the weights, how many are moves the intercept."""
+    features, _ = portion(7, 100)
+    few, others, many = (np.arange(100) < 20, np.arange(100) >= 80, np.arange(100) < 50)
+    assert taught([(features, few)]).digest() != taught([(features, others)]).digest()
+    same = np.ones_like(features)
+    assert taught([(same, few)]).digest() == taught([(same, others)]).digest() != taught([(same, many)]).digest()
+
+
 def test_predicting_changes_nothing() -> None:
     learner = taught(portions(8, 300))
     asked, _ = portion(9, 50)
