@@ -19,6 +19,7 @@ from contracts.events import TICK_KEY
 from contracts.stored import profile_key, score_key, top_key
 from contracts.topics import INPUT_TOPICS
 from crmstream import cli
+from crmstream.commands import shared
 from crmstream.observe import status as status_module
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
@@ -38,6 +39,7 @@ def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Cr
     monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", f"commands_{uuid4().hex[:8]}")
     monkeypatch.setattr(status_module, "SAMPLE_SECONDS", 0.1)
     ensure_topics(stack.kafka, partitions=4)
+    monkeypatch.setattr(shared.console, "width", 160)  # it may have been made before, of another terminal
     runner = CliRunner(env={"COLUMNS": "160", "NO_COLOR": "1"})
     return lambda *arguments: runner.invoke(cli.app, [str(argument) for argument in arguments])
 
