@@ -114,7 +114,7 @@ def test_a_batch_that_spans_more_than_a_step_is_cut_to_a_quarter_at_most(steps: 
 
 @given(
     moves=st.lists(st.tuples(st.integers(0, 1_000 * DAY), st.integers(0, 6_000)), max_size=20),
-    most=st.integers(1, 5_000),
+    most=st.one_of(st.integers(1, 2 * SMALLEST_BATCH), st.integers(1, 5_000)),
 )
 def test_the_size_of_a_batch_stays_in_its_bounds(moves: list[tuple[int, int]], most: int) -> None:
     policy, topic = LanePolicy(7 * DAY, 90 * DAY, most), TopicPosition(batch=min(FIRST_BATCH, most))

@@ -186,9 +186,10 @@ def test_a_daily_row_holds_what_the_models_saw() -> None:
 
 
 def test_stages_are_told_by_name() -> None:
-    rows = daily_rows(scored(swept(ORDER, Happening("b", HOUR, codes.PAGE_VIEW))), DAY)
-    assert by_customer(rows, "lifecycle") == {"a": "new", "b": "prospect"}
-    assert by_customer(rows, "segment") == {"a": "newcomers", "b": "prospects"}
+    block = swept(ORDER, ORDER, Happening("b", HOUR, codes.PAGE_VIEW))
+    rows = daily_rows(scored(block), DAY)
+    assert by_customer(rows, "lifecycle") == {"a": "active", "b": "prospect"}
+    assert by_customer(rows, "segment") == {"a": "loyal", "b": "prospects"}
 
 
 def asked_in_part() -> ScoredBlock:
