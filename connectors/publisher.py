@@ -169,7 +169,7 @@ def publish_history(
     on_progress: Callable[[Summary], None] | None = None,
     until: int | None = None,
 ) -> Summary:
-    """Publish everything ``connector`` has, with a tick at every sweep boundary that it crosses.
+    """Publish everything ``connector`` has, with a tick at the sweep boundaries that it crosses.
 
     ``rate`` is the most events per second (None: full speed). ``until`` (microseconds since 1970 UTC) is
     the time up to which the history is complete; without it the history ends with its last event.
@@ -221,14 +221,14 @@ class _Run:
         return summary
 
     def _advance(self, at: int) -> None:
-        """Tick every boundary up to ``at``; before the first event, only the one that opens its sweep."""
+        """Tick the newest boundary up to ``at``, unless it was ticked; it stands for those before it too."""
         step = self._publisher.sweep_us
-        if self._next_boundary is None:
-            self._first = at
-            self._next_boundary = at // step * step
-        while self._next_boundary <= at:
-            self._tick(self._next_boundary)
-            self._next_boundary += step
+        if self._first is None:
+            self._first = self._next_boundary = at
+        if self._next_boundary is not None and at >= self._next_boundary:
+            boundary = at // step * step
+            self._tick(boundary)
+            self._next_boundary = boundary + step
 
     def _tick(self, at: int) -> None:
         self._publisher.tick(at)
