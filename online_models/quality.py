@@ -61,7 +61,7 @@ def area_under_curve(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) 
 
 def calibration_error(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
     """Expected calibration error over equal-mass bins (Naeini et al. 2015); ties stay in one bin."""
-    edges = np.unique(np.quantile(forecasts, np.linspace(0, 1, BINS + 1)))[1:-1]
+    edges = np.unique(np.quantile(forecasts, np.linspace(0, 1, BINS + 1)[1:-1]))
     bins = np.searchsorted(edges, forecasts, side="right")
     gap = np.bincount(bins, labels) - np.bincount(bins, forecasts)
     return float(np.abs(gap).sum() / len(labels))

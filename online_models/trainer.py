@@ -171,9 +171,9 @@ def _quantiles(probability: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _percentile(quantiles: NDArray[np.float64], probability: NDArray[np.float64]) -> NDArray[np.float32]:
     """The share of the population with a lower score, in per cent with one digit; 50 where nothing is known yet."""
-    if not len(quantiles):
-        return np.full(len(probability), 50.0, np.float32)
-    below = np.searchsorted(quantiles, probability) / len(quantiles) * 100.0
+    below = np.full(len(probability), 50.0)
+    if len(quantiles):
+        below = np.searchsorted(quantiles, probability) / len(quantiles) * 100.0
     return np.where(np.isnan(probability), np.nan, np.round(below, 1)).astype(np.float32)
 
 

@@ -35,7 +35,9 @@ def score_hashes(block: ScoredBlock) -> HashWrites:
     for name, scores in block.scores.items():
         columns[name] = [_digits(value, 6) for value in scores.probability.tolist()]
         columns[f"{name}_percentile"] = [_digits(value, 1) for value in scores.percentile.tolist()]
-        columns[f"{name}_reasons"] = reasons_of(scores, customers.features)
+        unasked = np.isnan(scores.probability).tolist()
+        texts = reasons_of(scores, customers.features)
+        columns[f"{name}_reasons"] = [None if no else text for no, text in zip(unasked, texts, strict=True)]
         ranks[name] = np.where(customers.lifecycle == LAPSED, np.nan, scores.probability)
     ids = customers.ids.tolist()
     return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)

@@ -63,7 +63,7 @@ def _count(state: BucketState, tally: Tally, outputs: Sequence[Output]) -> None:
     TOO_LATE.inc(tally.too_late)
     SWEEPS.inc(sum(isinstance(output, SweepBlock) for output in outputs))
     SCORES.labels("sweep").inc(sum(len(o.customers.ids) for o in outputs if isinstance(o, SweepBlock)))
-    SCORES.labels("event").inc(sum(len(o.ids) for o in outputs if isinstance(o, CustomerBlock)))
+    SCORES.labels("event").inc(sum(len(o.ids) for o in outputs if isinstance(o, CustomerBlock) and not o.sweep))
     CUSTOMERS.labels(state.bucket).set(len(state.table))
 
 

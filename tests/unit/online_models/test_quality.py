@@ -86,6 +86,12 @@ def test_calibration_error_of_one_forecast_for_all_is_its_distance_from_the_base
     assert calibration_error(np.full(10, 0.9), labels) == pytest.approx(0.6)
 
 
+@pytest.mark.parametrize("low", [4, 5, 6, 9])
+def test_calibration_errors_of_two_forecasts_do_not_cancel(low: int) -> None:
+    chances = np.array([0.2] * low + [0.8] * (11 - low))
+    assert calibration_error(chances, chances < 0.5) == pytest.approx(0.8)
+
+
 def test_without_examples_nothing_is_defined() -> None:
     found = QualityWindow().measure()
     assert found.pop("window") == 0

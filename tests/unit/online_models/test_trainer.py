@@ -264,6 +264,10 @@ def test_before_the_first_swept_customer_percentiles_are_in_the_middle(trainer: 
     trainer.take(*both(0, 0, count=0), *both(1, 0, count=0))
     (moved,) = scored(trainer.take(customers(0, 0, live=True)))
     assert moved.scores["buys"].percentile.tolist() == [50.0] * 3
+    asked = ~np.isnan(moved.scores["churn"].probability)
+    assert moved.scores["churn"].percentile[asked].tolist() == [50.0] * asked.sum()
+    assert np.isnan(moved.scores["churn"].percentile[~asked]).all()
+    assert not asked.all()
 
 
 # Laws

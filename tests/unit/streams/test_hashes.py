@@ -76,7 +76,7 @@ def test_a_question_that_is_not_asked_has_no_answer() -> None:
     churn = scores(0.5, NAN, 0.25, percentile=[50, NAN, 20])
     hashes = score_hashes(ScoredBlock(three(), {"churn": churn}, "m"))
     told = fields(hashes)["b"]
-    assert (told["churn"], told["churn_percentile"]) == (None, None)
+    assert (told["churn"], told["churn_percentile"], told["churn_reasons"]) == (None, None, None)
     assert np.isnan(hashes.ranks["churn"]).tolist() == [False, True, False]
 
 

@@ -140,6 +140,7 @@ def test_scores_are_counted_by_their_reason() -> None:
     feed(step, batch([Happening("d", HOUR)], clock=HOUR, fresh=True))
     feed(step, batch([Happening("a", 2 * HOUR)], clock=2 * HOUR, fresh=True))
     feed(step, batch(clock=2 * DAY))
+    feed(step, batch(clock=2 * DAY, fresh=True))  # publishes the sweep, whose scores were counted
     after = [metric("crm_scores_total", reason=reason) for reason in ("sweep", "event")]
     assert (after[0] - before[0], after[1] - before[1]) == (2 * 4, 4 + 1)
 
