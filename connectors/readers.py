@@ -24,6 +24,7 @@ from contracts.wire import RejectedError
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _BOM: Final = b"\xef\xbb\xbf"
 _PARQUET_ROWS: Final = 10_000
+_COLUMNS_TOLD: Final = 50
 _ENDINGS: Final = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet"}
 _NAMED: Final = {"tab": "\t"}
 
@@ -60,16 +61,22 @@ def open_table(path: Path, mapping: Mapping, wanted: Sequence[str]) -> Iterator[
     try:
         with path.open("rb") as raw:
             table = _OPENERS[file_format(path, mapping)](raw, mapping, wanted)
-            missing = [column for column in wanted if column not in table.columns]
-            if missing:
-                raise InputFileError(
-                    f"{path.name} has no column {missing[0]!r}, which the mapping names. It has: "
-                    + ", ".join(table.columns)
-                    + "."
-                )
+            _check_columns(path.name, table.columns, wanted)
             yield table
     except (OSError, EOFError, zlib.error, UnicodeError, pa.ArrowException) as error:
         raise InputFileError(f"{path} can't be read: {_why(error)}.", path=str(path)) from error
+
+
+def _check_columns(file: str, columns: Sequence[str], wanted: Sequence[str]) -> None:
+    if not columns:
+        raise InputFileError(f"{file} has no header line with the names of its columns.")
+    missing = [column for column in wanted if column not in columns]
+    if not missing:
+        return
+    if not all(column.isprintable() for column in columns):
+        raise InputFileError(f"{file} is no text in the mapping's encoding (or not what its ending or `format` says).")
+    told = ", ".join(columns[:_COLUMNS_TOLD]) + (", ..." if len(columns) > _COLUMNS_TOLD else "")
+    raise InputFileError(f"{file} has no column {missing[0]!r}, which the mapping names. It has: {told[:1_000]}.")
 
 
 def file_format(path: Path, mapping: Mapping) -> str:
@@ -142,8 +149,8 @@ def _csv_lines(text: IO[str], mapping: Mapping) -> Lines:
 def _header(lines: Lines) -> tuple[str, ...]:
     """Read the names of the columns; a name that comes again gets a number."""
     _, row = next(lines, (0, []))
-    if isinstance(row, RejectedError) or not row:
-        raise InputFileError("The file has no header line with the names of its columns.")
+    if isinstance(row, RejectedError):
+        return ()
     seen: dict[str, int] = {}
     names = []
     for name in map(str.strip, row):
@@ -157,7 +164,7 @@ def _csv_rows(lines: Lines, width: int) -> Iterator[RawRow | BrokenRow]:
         if isinstance(row, RejectedError):
             yield BrokenRow(line, row)
         elif len(row) != width:
-            problem = f"has {len(row):,} columns where {width:,} are expected"
+            problem = f"has {len(row):,} column{'s' * (len(row) != 1)} where {width:,} are expected"
             yield BrokenRow(line, RejectedError("row", problem))
         else:
             yield RawRow(line, row, "\x1f".join(row).encode("utf-8", "surrogateescape"))

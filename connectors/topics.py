@@ -6,10 +6,10 @@ Idempotent: what exists with the right partition count stays as it is, with the 
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata, NewTopic
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic
 
 from contracts.errors import LogMismatchError, StoreUnavailableError
-from contracts.topics import ALL_TOPICS, Topic
+from contracts.topics import ALL_TOPICS, INPUT_TOPICS, Topic
 
 TIMEOUT_SECONDS: Final = 15.0
 _DAY_MS: Final = 86_400_000
@@ -18,7 +18,7 @@ _DAY_MS: Final = 86_400_000
 def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
     """Create every missing topic of :data:`contracts.topics.ALL_TOPICS` with ``partitions`` partitions.
 
-    Raises :class:`LogMismatchError` where a topic exists with another partition count, and
+    Raises :class:`LogMismatchError` where a topic exists with another partition count or trusts producers' dates, and
     :class:`StoreUnavailableError` where no broker answers or a topic can't be created.
     """
     admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
@@ -27,6 +27,7 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
         missing = [topic for topic in ALL_TOPICS if topic.name not in before.topics]
         _create(admin, missing, partitions, brokers=len(before.brokers))
         _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
+        _check_dates(admin, [topic for topic in INPUT_TOPICS if topic not in missing])
     except KafkaException as error:
         raise StoreUnavailableError(
             f"Kafka at {bootstrap_servers} did not answer or refused ({error.args[0].str()}). Is the broker "
@@ -60,6 +61,21 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+
+
+def _check_dates(admin: AdminClient, topics: list[Topic]) -> None:
+    """Make sure that the broker dates records: a producer's own date could claim that 2099 has come."""
+    if not topics:
+        return
+    wanted = [ConfigResource(ConfigResource.Type.TOPIC, topic.name) for topic in topics]
+    for resource, future in admin.describe_configs(wanted, request_timeout=TIMEOUT_SECONDS).items():
+        if future.result(TIMEOUT_SECONDS)["message.timestamp.type"].value != "LogAppendTime":
+            raise LogMismatchError(
+                f"Topic {resource.name} takes the producers' dates of records for true. Set its "
+                f"message.timestamp.type to LogAppendTime: kafka-configs.sh --alter --topic {resource.name} "
+                "--add-config message.timestamp.type=LogAppendTime",
+                topic=resource.name,
+            )
 
 
 def _check(metadata: ClusterMetadata, partitions: int) -> None:

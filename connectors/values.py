@@ -20,6 +20,7 @@ _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False, "1":
 _EXACT_INTEGERS: Final = 2**53
 _CACHED_TIMES: Final = 65_536
 _UNIX_US: Final = {"unix": 1_000_000, "unix_ms": 1_000}
+_TOLD: Final = {"iso": "ISO 8601, like 2024-05-31 or 2024-05-31T10:00:00Z"}
 
 
 class BadValueError(Exception):
@@ -101,7 +102,7 @@ def time_parser(pattern: str, zone: str) -> Callable[[str], Instant]:
         try:
             return instant(parse(text))
         except (ValueError, ArithmeticError):
-            raise BadValueError(f"is not a time in the format {pattern}") from None
+            raise BadValueError(f"is not a time in the format {_TOLD.get(pattern, pattern)}") from None
 
     return read
 

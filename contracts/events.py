@@ -23,7 +23,7 @@ FUTURE_TOLERANCE: Final = timedelta(hours=24)
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far an event may move the clock of its partition beyond the time at which it was received: a device whose clock
 runs ahead must not drag everybody with it."""
-MAX_AMOUNT: Final = 1_000_000_000
+MAX_AMOUNT: Final = 100_000_000_000
 """The largest amount of money in one event, in units of its currency."""
 MAX_EVENT_BYTES: Final = 32_768
 """The largest body of one event."""

@@ -15,8 +15,7 @@ from pydantic_settings.exceptions import SettingsError as SourceError
 from contracts.errors import SettingsError
 from contracts.outcomes import DEFAULT_OUTCOMES, Outcome
 
-MOST_EXCHANGE_RATE: Final = 10_000
-"""Above it the largest amounts would no longer add up in 64 bits."""
+MOST_EXCHANGE_RATE: Final = 1_000_000
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -47,25 +46,39 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
-    epoch_seconds: float = Field(1.0, gt=0, le=60, description="Seconds between snapshots of the dataflow's state.")
+    epoch_seconds: float = Field(
+        1.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
+    )
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(
-        7, gt=0, description="Most event-time days in one batch, so partitions stay aligned."
+        7,
+        gt=0,
+        le=3_650,
+        allow_inf_nan=False,
+        description="Most event-time days in one batch, so partitions stay aligned.",
     )
     replay_epoch_days: float = Field(
-        90, gt=0, description="Most event-time days that a partition may advance in one epoch: the bound of their skew."
+        90,
+        gt=0,
+        le=36_500,
+        allow_inf_nan=False,
+        description="Most event-time days that a partition may advance in one epoch: the bound of their skew.",
     )
     live_backlog_events: int = Field(
         2_000,
         ge=0,
+        le=1_000_000_000,
         description="Scores follow events at once while fewer records wait in a partition; else they catch up.",
     )
 
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
-    dormant_days: int = Field(730, ge=1, description="Customers silent for longer are no longer swept.")
+    dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
     duplicate_window_events: int = Field(
-        1_000_000, ge=1_000, description="Newest event ids, over all buckets, in which duplicates are recognised."
+        1_000_000,
+        ge=1_000,
+        le=1_000_000_000,
+        description="Newest event ids, over all buckets, in which duplicates are recognised.",
     )
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
     base_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 currency in which profiles add up.")
@@ -74,7 +87,11 @@ class Settings(BaseSettings):
     )
 
     heartbeat_idle_seconds: float = Field(
-        2, gt=0, description="A partition silent for this long gets a tick, so that it holds no clock back."
+        2,
+        gt=0,
+        le=86_400,
+        allow_inf_nan=False,
+        description="A partition silent for this long gets a tick, so that it holds no clock back.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level of log lines.")
 
@@ -92,9 +109,16 @@ class Settings(BaseSettings):
                 raise ValueError(f"CRM_EXCHANGE_RATES: {currency!r} is no ISO 4217 currency, like EUR")
             if not 0 < rate <= MOST_EXCHANGE_RATE:
                 raise ValueError(f"CRM_EXCHANGE_RATES: {currency} must be above 0 and at most {MOST_EXCHANGE_RATE:,}")
-        longest = max(outcome.within_days for outcome in self.outcomes)
+        longest = (
+            max(-(-outcome.within_days * 24 // self.sweep_hours) for outcome in self.outcomes) * self.sweep_hours / 24
+        )
         if self.dormant_days <= longest:
-            raise ValueError(f"CRM_DORMANT_DAYS must be above {longest}, the longest within_days of CRM_OUTCOMES")
+            raise ValueError(
+                f"CRM_DORMANT_DAYS must be above {longest:g}, the longest within_days of CRM_OUTCOMES in whole sweeps"
+            )
+        ports = [port for port in (self.kafka_port, self.clickhouse_port, self.redis_port) if port]
+        if len(set(ports)) < len(ports):
+            raise ValueError("CRM_KAFKA_PORT, CRM_CLICKHOUSE_PORT and CRM_REDIS_PORT must differ")
         return self
 
 

@@ -13,7 +13,6 @@ from connectors import heartbeat
 from contracts.errors import CrmError, SettingsError
 from contracts.settings import load_settings
 
-
 WILL_NOT_START: Final = 78
 """``EX_CONFIG`` of sysexits: the stack does not start it again."""
 

@@ -35,7 +35,7 @@ class Quality:
 
 def read_quality(client: Client, until_seconds: int) -> list[Quality]:
     """Read how each outcome's model stood at a moment (Unix seconds)."""
-    rows = client.query(query("quality_at"), parameters={"until": until_seconds}).result_rows
+    rows = client.query(query("quality_at"), parameters={"until": until_seconds}, tz_mode="aware").result_rows
     return [Quality(*row) for row in rows]
 
 

@@ -8,7 +8,7 @@ from connectors.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.supervisor import LocalStack
-from sinks.clients import clickhouse_client
+from sinks.clients import check_redis, clickhouse_client
 from sinks.migrations import migrate
 from streams.recovery import prepare_recovery
 
@@ -19,6 +19,8 @@ def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None
     def prepare(endpoints: Endpoints) -> None:
         prepare_recovery(settings)
         ensure_topics(endpoints.kafka, settings.partitions)
+        if settings.redis_url is not None:
+            check_redis(endpoints.redis_url)
         database = settings.clickhouse_database
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
 

@@ -82,6 +82,18 @@ def redis_client(url: SecretStr | str) -> redis.Redis:
     )  # fmt: skip
 
 
+def check_redis(url: SecretStr | str) -> None:
+    """Make sure that Redis answers. Raises SettingsError for a URL of another form, StoreUnavailableError if not."""
+    address = urlsplit(_reveal(url)).netloc.rpartition("@")[2]
+    with redis_client(url) as client:
+        try:
+            client.ping()
+        except (redis.RedisError, OSError):
+            raise StoreUnavailableError(
+                f"Redis at {address} does not answer, or does not let us in: check CRM_REDIS_URL", address=address
+            ) from None
+
+
 def kafka_producer(bootstrap_servers: str) -> Producer:
     """Make an idempotent producer that keeps trying while brokers are down. It connects in the background."""
     return Producer({

@@ -23,7 +23,7 @@ _PROFILE_MONEY: Final = ("revenue", "refunded")
 
 
 def score_hashes(block: ScoredBlock) -> HashWrites:
-    """The scores of a block, with the ranks of all but lapsed customers."""
+    """The scores of a block, with the ranks of all but lapsed customers and those who become dormant."""
     customers = block.customers
     columns: dict[str, Sequence[str | None]] = {
         "as_of": _times(customers.as_of),
@@ -31,14 +31,14 @@ def score_hashes(block: ScoredBlock) -> HashWrites:
         "segment": [SEGMENTS[at] for at in customers.segment.tolist()],
         "lifecycle": [LIFECYCLES[at] for at in customers.lifecycle.tolist()],
     }
-    ranks = {}
+    ranks, gone = {}, (customers.lifecycle == LAPSED) | customers.farewell
     for name, scores in block.scores.items():
         columns[name] = [_digits(value, 6) for value in scores.probability.tolist()]
         columns[f"{name}_percentile"] = [_digits(value, 1) for value in scores.percentile.tolist()]
         unasked = np.isnan(scores.probability).tolist()
         texts = reasons_of(scores, customers.features)
         columns[f"{name}_reasons"] = [None if no else text for no, text in zip(unasked, texts, strict=True)]
-        ranks[name] = np.where(customers.lifecycle == LAPSED, np.nan, scores.probability)
+        ranks[name] = np.where(gone, np.nan, scores.probability)
     ids = customers.ids.tolist()
     return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)
 

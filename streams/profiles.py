@@ -31,6 +31,9 @@ NONE_BEFORE: Final = -NEVER // SECOND
 """Seconds since a previous event that is not there are at least this many; no event lies before 1970."""
 SESSION_GAP_SECONDS: Final = 1_800
 """A web event starts a new session when nothing came for 30 minutes: the usual definition in web analytics."""
+MOST_MONEY: Final = 10**18 - 1
+"""Sums of money stop here: what ClickHouse's Decimal(18, 4) holds."""
+_PORTION: Final = 8_000
 ONE: Final = 1 << 20
 """One event in the fixed point of decayed counters."""
 
@@ -164,13 +167,13 @@ def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArr
 
 def _apply_transactions(rows: NDArray[np.void], at: NDArray[np.int64], events: EventArray, boundary_at: int) -> None:
     refund = events["code"] == codes.REFUND
-    np.add.at(rows["refunded"], at[refund], events["amount"][refund])
+    _add_money(rows["refunded"], at[refund], events["amount"][refund])
     order = events["code"] == codes.ORDER
     if not order.any():
         return
     at, events = at[order], events[order]
     amount, time = events["amount"], events["occurred"]
-    np.add.at(rows["revenue"], at, amount)
+    _add_money(rows["revenue"], at, amount)
     np.add.at(rows["items"], at, events["items"])
     since = _since_previous(at, time, rows["last_order"])
     hours, repeat = since // 3_600, (since >= 3_600) & (since < NONE_BEFORE)
@@ -180,7 +183,7 @@ def _apply_transactions(rows: NDArray[np.void], at: NDArray[np.int64], events: E
     np.minimum.at(rows["first_order"], at, time)
     _add_decayed(rows, ("orders_7d", "orders_30d", "orders_90d"), at, boundary_at - time)
     weight = np.exp(-(boundary_at - time) / (DECAYED["revenue_90d"] * DAY))
-    np.add.at(rows["revenue_90d"], at, np.rint(amount * weight).astype(np.int64))
+    _add_money(rows["revenue_90d"], at, np.rint(amount * weight).astype(np.int64))
 
 
 def _apply_web(rows: NDArray[np.void], at: NDArray[np.int64], events: EventArray, boundary_at: int) -> None:
@@ -199,6 +202,17 @@ def _apply_service(rows: NDArray[np.void], at: NDArray[np.int64], events: EventA
     at, time = at[opened], events["occurred"][opened]
     np.maximum.at(rows["last_ticket"], at, time)
     _add_decayed(rows, ("tickets_30d",), at, boundary_at - time)
+
+
+def _add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray[np.int64]) -> None:
+    """Add amounts (none below zero), up to :data:`MOST_MONEY`: so capped, a sum is order-free still.
+
+    In portions of which the largest amounts that an event may hold stay within 64 bits.
+    """
+    for start in range(0, len(at), _PORTION):
+        some = at[start : start + _PORTION]
+        np.add.at(column, some, amounts[start : start + _PORTION])
+        column[some] = np.minimum(column[some], MOST_MONEY)
 
 
 def _add_decayed(rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.int64], age: NDArray[np.int64]) -> None:

@@ -34,6 +34,10 @@ def run(
 ) -> None:
     """List the customers with the highest score of an outcome.
 
+    Those who have lapsed (silent for four times their own rhythm, and for 90
+    days at least) or are dormant are gone already, and not in the list.
+    Reasons are log-odds: what moved the score most, up (+) or down (-).
+
     [bold]Examples[/bold]
 
     crmstream top churn

@@ -83,7 +83,7 @@ class Show:
             shop=self._plan.shop,
             history=self._history or self._history_view(),
             live=self._live,
-            scored=self._reader.scored_customers(),
+            ranked=self._reader.ranked_customers(),
             seconds_to_scores=self._ready_seconds,
             completed=completed,
         )

@@ -16,7 +16,7 @@ class Ending:
     shop: ShopConfig
     history: HistoryView | None
     live: LiveView | None
-    scored: Mapping[str, int]
+    ranked: Mapping[str, int]
     seconds_to_scores: float | None
     completed: bool
 
@@ -36,9 +36,9 @@ def as_dictionary(ending: Ending) -> dict[str, Any]:
             "simulated_until": live.simulated_until,
             "scores": live.live_scores,
         },
-        "end_to_end_seconds": {"p50": live.p50, "p99": live.p99, "blocks": live.scored_blocks},
+        "end_to_end_seconds": {"p50": _rounded(live.p50), "p99": _rounded(live.p99), "blocks": live.scored_blocks},
         "customers": live.customers,
-        "scored_customers": dict(ending.scored),
+        "ranked_customers": dict(ending.ranked),
         "dead_letters": live.dead_letters,
         "model_quality": [asdict(one) for one in live.quality],
         "top": {outcome: list(rows) for outcome, rows in live.top.items()},

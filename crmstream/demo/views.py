@@ -106,8 +106,8 @@ class Reader:
             top={outcome: read_top(self._redis, outcome, self._top) for outcome in self._outcomes},
         )
 
-    def scored_customers(self) -> dict[str, int]:
-        """How many customers have a score in Redis, by outcome."""
+    def ranked_customers(self) -> dict[str, int]:
+        """How many customers are in the ranking of each outcome."""
         return {outcome: int(self._redis.zcard(top_key(outcome))) for outcome in self._outcomes}
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ WILL_NOT_START = 78
 """Exit code of a worker that must not be started again (``EX_CONFIG`` of sysexits)."""
 STOP_SECONDS = 20.0
 MAX_RESTARTS = 5
-RESTART_WINDOW_SECONDS = 60.0
+RESTART_WINDOW_SECONDS = 300.0
 FIRST_WAIT_SECONDS = 0.5
 
 
@@ -29,7 +29,7 @@ class DataflowCommands:
 
 
 class RestartPolicy:
-    """Whether and when to start again what died: at most five times in a minute, each wait twice the one before.
+    """Whether and when to start again what died: at most five times in five minutes, each wait twice the one before.
 
     It is handed the time, and pure otherwise.
     """
@@ -106,7 +106,10 @@ class ProcessGroup:
                 f"{dead[0].death_message()}",
                 part=dead[0].name,
             )
-        self._on_event(f"{dead[0].name} died (exit code {dead[0].poll()}): starting the {self._name} again")
+        self._on_event(
+            f"{dead[0].name} died (exit code {dead[0].poll()}): starting the {self._name} again. The end of its log: "
+            f"{dead[0].log_tail(1) or '(nothing)'}"
+        )
 
     def _raise_if_fatal(self) -> None:
         for process in self.processes:

@@ -100,8 +100,14 @@ class LocalStack:
             StackError: the folder is in use, a port is taken, or a part does not start; its message says which.
 
         """
-        self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock()
+        try:
+            self._data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock()
+        except OSError as error:
+            raise StackError(
+                f"{self._data_dir} cannot be used as the data folder ({error.strerror}): set CRM_DATA_DIR to a "
+                "folder that can be written"
+            ) from error
         clear_leftovers(self._data_dir / "children.json")
         ports = PortBook(self._data_dir / "ports.json")
         self._start_servers(ports)

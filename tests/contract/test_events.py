@@ -86,7 +86,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"properties__total": ...}, "properties.total"),
     ({"properties__total": None}, "properties.total"),
     ({"properties__total": -1}, "properties.total"),
-    ({"properties__total": 1e10}, "properties.total"),
+    ({"properties__total": 1e12}, "properties.total"),
     ({"properties__total": "12"}, "properties.total"),
     ({"properties__currency": ...}, "properties.currency"),
     ({"properties__currency": "usd"}, "properties.currency"),

@@ -102,4 +102,4 @@ def test_queries_answer(fed: Endpoints) -> None:
     queries = blocks("sql")
     assert queries
     for query in queries:
-        assert len(clickhouse_client(fed.clickhouse_url, "crm").query(query).result_rows) == 10
+        assert len(clickhouse_client(fed.clickhouse_url, "default").query(query).result_rows) == 10

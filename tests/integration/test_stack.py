@@ -164,6 +164,16 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     assert running_stack(tmp_path) is None
 
 
+@pytest.mark.parametrize("folder", ["/proc/crm", "file"])
+def test_a_folder_that_cannot_be_used_is_named_with_its_setting(
+    folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match=f"{folder} cannot be used .*CRM_DATA_DIR"):
+        LocalStack(local(Path(folder))).start()
+
+
 def test_a_server_that_cannot_start_is_reported_with_its_log(stack: Endpoints, tmp_path: Path) -> None:
     store = tmp_path / "redis" / "appendonlydir"
     store.mkdir(parents=True)
@@ -254,7 +264,7 @@ def test_workers_that_die_again_and_again_end_the_stack(tmp_path: Path, monkeypa
     monkeypatch.setattr("crmstream.stack.dataflow.FIRST_WAIT_SECONDS", 0.01)
     code = "raise SystemExit('the reason')"
     with (
-        pytest.raises(StackError, match=r"(?s)dataflow died 6 times within 60 s.*the reason"),
+        pytest.raises(StackError, match=r"(?s)dataflow died 6 times within 300 s.*the reason"),
         dataflow(tmp_path, code) as stack,
     ):
         stack.wait()

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition, murmur2
-from confluent_kafka.admin import AdminClient, ConfigResource
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from connectors import heartbeat
 from connectors.files import FileConnector
@@ -117,6 +117,22 @@ def test_existing_topics_are_left_alone_and_another_count_is_refused(broker: str
     ensure_topics(broker, PARTITIONS)
     with pytest.raises(LogMismatchError, match=f"CRM_PARTITIONS={PARTITIONS}"):
         ensure_topics(broker, PARTITIONS + 1)
+
+
+def test_a_topic_that_trusts_producers_dates_is_refused_with_the_command_that_mends_it(broker: str) -> None:
+    admin = AdminClient({"bootstrap.servers": broker})
+
+    def date_by(kind: str) -> None:
+        entry = ConfigEntry("message.timestamp.type", kind, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.TOPIC, WEB_EVENTS.name, incremental_configs=[entry])
+        for future in admin.incremental_alter_configs([resource]).values():
+            future.result(20)
+
+    date_by("CreateTime")
+    with pytest.raises(LogMismatchError, match=f"--topic {WEB_EVENTS.name} --add-config message.timestamp.type"):
+        ensure_topics(broker, PARTITIONS)
+    date_by("LogAppendTime")
+    ensure_topics(broker, PARTITIONS)
 
 
 def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,11 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: object) -> str:
         ("CRM_CLICKHOUSE_DATABASE", "crm; DROP DATABASE crm"),
         ("CRM_SWEEP_HOURS", "0"),
         ("CRM_DORMANT_DAYS", "90"),
+        ("CRM_DORMANT_DAYS", "200000000"),
+        ("CRM_REPLAY_STEP_DAYS", "inf"),
+        ("CRM_REPLAY_EPOCH_DAYS", "inf"),
+        ("CRM_HEARTBEAT_IDLE_SECONDS", "inf"),
+        ("CRM_EPOCH_SECONDS", "nan"),
         ("CRM_OUTCOMES", "[]"),
         ("CRM_BASE_CURRENCY", "dollars"),
         ("CRM_EXCHANGE_RATES", '{"EUR": 0}'),
@@ -38,6 +43,16 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: object) -> str:
 )
 def test_what_cannot_be_is_refused_by_its_name(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     assert name in refusal(monkeypatch, **{name: value})
+
+
+def test_customers_stay_for_the_longest_window_in_whole_sweeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With sweeps of 31 days, a window of 90 ends after 93; who is dormant before would never be learned from."""
+    assert load_settings(sweep_hours=744, dormant_days=94)
+    assert "above 93" in refusal(monkeypatch, CRM_SWEEP_HOURS="744", CRM_DORMANT_DAYS="93")
+
+
+def test_two_servers_cannot_have_one_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "must differ" in refusal(monkeypatch, CRM_KAFKA_PORT="7001", CRM_REDIS_PORT="7001")
 
 
 def test_all_that_is_wrong_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,6 +80,14 @@ def test_a_question_that_is_not_asked_has_no_answer() -> None:
     assert np.isnan(hashes.ranks["churn"]).tolist() == [False, True, False]
 
 
+def test_who_becomes_dormant_leaves_the_rankings_and_keeps_the_score() -> None:
+    """Else a rank would stay for ever, for nobody sweeps a dormant customer."""
+    churn = scores(0.5, 0.6, 0.25, percentile=[50, 60, 20])
+    hashes = score_hashes(ScoredBlock(three(farewell=np.array([False, True, False])), {"churn": churn}, "m"))
+    assert np.isnan(hashes.ranks["churn"]).tolist() == [False, True, False]
+    assert fields(hashes)["b"]["churn"] == "0.600000"
+
+
 def test_every_outcome_has_its_fields_and_ranks() -> None:
     churn = scores(0.1, 0.2, 0.3, percentile=[1, 2, 3], explainer=ORDERS)
     buys = scores(0.9, 0.8, 0.7, percentile=[9, 8, 7])

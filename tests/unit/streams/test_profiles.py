@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, MINUTE, Happening, columns, cut, happenings, interleave
 
+from contracts.events import MAX_AMOUNT
 from streams import codes
 from streams.profiles import (
     DECAYED,
+    MOST_MONEY,
     NEVER,
     NOT_YET,
     ONE,
@@ -132,6 +134,15 @@ def test_the_table_is_what_a_loop_over_the_events_gives(events: list[Happening])
         for name in DECAYED:
             slack = 1e-12 * abs(int(row[name])) + len(events)
             assert abs(int(row[name]) - expected[customer][name]) <= slack, name
+
+
+def test_sums_of_money_stop_at_what_the_tables_hold() -> None:
+    orders = [Happening("a", HOUR, codes.ORDER, amount=MAX_AMOUNT * 10_000) for _ in range(20_000)]
+    orders += [Happening("b", HOUR, codes.ORDER, amount=5), Happening("b", HOUR, codes.REFUND, amount=3)]
+    for pieces in ([orders], cut(orders, range(0, 20_000, 700))):
+        table = build(pieces)
+        assert dict(zip(table.ids, table.used["revenue"].tolist(), strict=True)) == {"a": MOST_MONEY, "b": 5}
+        assert table.used["refunded"].tolist() == [0, 3]
 
 
 def test_sessions_break_after_thirty_minutes_of_silence() -> None:
