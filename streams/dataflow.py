@@ -31,7 +31,7 @@ from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
 from streams.bucket import BucketPolicy, ProfileBlock
-from streams.decode import DecodePolicy
+from streams.doubts import DecodePolicy
 from streams.features import FEATURES
 from streams.hashes import profile_hashes, score_hashes
 from streams.lane import LanePolicy

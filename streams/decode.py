@@ -8,7 +8,7 @@ its time on bodies that are plainly right.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -18,36 +18,25 @@ from xxhash import xxh3_64_intdigest
 
 from contracts import wire
 from contracts.blocks import EVENT_DTYPE, EventArray
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_AMOUNT, MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
+from contracts.events import MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
 from contracts.outputs import DeadLetter, TableRows
 from contracts.topics import Topic
 from streams.clock import TopicClock
 from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
+from streams.doubts import (
+    FUTURE,
+    MILLISECOND,
+    DecodePolicy,
+    Message,
+    Reading,
+    decide,
+    doubtful_positions,
+    microseconds,
+    rates_of,
+)
 from streams.facts import Columns, to_facts
 
-MILLISECOND: Final = 1_000
-FUTURE: Final = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
 MONEY_SCALE: Final = 10_000
-
-
-class Message(Protocol):
-    """What is needed of a Kafka message."""
-
-    def value(self) -> bytes | None: ...  # noqa: D102 - confluent_kafka's own names
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def offset(self) -> int: ...  # noqa: D102
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
-
-
-@dataclass(frozen=True)
-class DecodePolicy:
-    """What decoding must know of the settings; ``interval`` is the sweep interval in microseconds."""
-
-    interval: int
-    partitions: int
-    buckets: int
-    base_currency: str
-    exchange_rates: dict[str, float]
 
 
 @dataclass
@@ -63,16 +52,6 @@ class Decoded:
     ticks: int = 0
 
 
-@dataclass
-class _Reading:
-    """Bodies that read well so far, in log order, with the messages they came in."""
-
-    messages: list[Message] = field(default_factory=list)
-    envelopes: list[wire.Envelope] = field(default_factory=list)
-    properties: list[Any] = field(default_factory=list)
-    entered: list[int] = field(default_factory=list)
-
-
 def decode(
     messages: Sequence[Message], topic: Topic, partition: int, clock: TopicClock, policy: DecodePolicy
 ) -> Decoded:
@@ -82,11 +61,11 @@ def decode(
     ticks: list[tuple[int, int]] = []
     reading = _read(messages, kind, ticks, lambda m, why: dead.append(_letter(m, topic, partition, "decode", why)))
     columns = _columns(reading, kind, policy.buckets)
-    doubtful = _doubtful(columns, reading, kind, partition, policy)
+    doubtful = doubtful_positions(columns, reading, kind, partition, policy)
     if doubtful:
         doubts = reading
         reading = _keep(
-            doubts, doubtful, lambda position: _decide(doubts, position, kind, partition, policy),
+            doubts, doubtful, lambda position: decide(doubts, position, kind, partition, policy),
             lambda m, why: dead.append(_letter(m, topic, partition, "validate", why)),
         )  # fmt: skip
         columns = _columns(reading, kind, policy.buckets)
@@ -115,9 +94,9 @@ def _kind(topic: Topic) -> Kind:
 Refuse = Callable[[Message, wire.RejectedError], None]
 
 
-def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]], refuse: Refuse) -> _Reading:
+def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]], refuse: Refuse) -> Reading:
     """Read bodies with the fast reader; what it refuses goes to the judge, ticks to ``ticks`` as (offset, time)."""
-    reading = _Reading()
+    reading = Reading()
     for message in messages:
         body = message.value()
         try:
@@ -168,58 +147,9 @@ def to_wire(event: Event) -> tuple[wire.Envelope, Any]:
     return wire.Envelope(properties=msgspec.Raw(properties), **fields), wire.PROPERTIES[event.kind].decode(properties)
 
 
-def microseconds(time: datetime) -> int:
-    """Microseconds since the Unix epoch."""
-    return round(time.timestamp() * 1e6)
-
-
-_REQUIRED: Final = {name: fields for name, (_, fields) in EVENT_TYPES.items() if fields}
-
-
-def _doubtful(columns: Columns, reading: _Reading, kind: Kind, partition: int, policy: DecodePolicy) -> set[int]:
-    """Positions that may break a rule across fields; the judge then says which, or lets them pass."""
-    names, properties = columns.name, columns.properties
-    foreign = {name for name in set(names) if name in EVENT_TYPES and EVENT_TYPES[name][0] != kind}
-    required = {name: () if name in foreign else _REQUIRED.get(name, ()) for name in set(names)}
-    doubtful = {at for at, event in enumerate(columns.envelopes) if event.kind != kind or event.name in foreign}
-    doubtful.update(
-        at for at, (name, each) in enumerate(zip(names, properties, strict=True))
-        for field in required[name] if getattr(each, field) is None
-    )  # fmt: skip
-    if kind == "transaction":
-        doubtful |= _doubtful_money(properties, policy)
-    # As buckets are a multiple of partitions, the bucket also tells the partition.
-    nobody = (columns.customer == "") & (columns.anonymous == "")
-    misplaced = (columns.bucket >= 0) & (columns.bucket % policy.partitions != partition)
-    wrong = nobody | misplaced | _doubtful_times(columns, reading)
-    return doubtful.union(np.flatnonzero(wrong).tolist())
-
-
-def _doubtful_money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> set[int]:
-    rates = _rates(policy)
-    return {
-        at for at, each in enumerate(properties)
-        if (each.total is None) != (each.currency is None)
-        or (each.total or 0.0) * rates.get(each.currency, np.inf) > MAX_AMOUNT
-        or each.currency not in rates
-    }  # fmt: skip
-
-
-def _rates(policy: DecodePolicy) -> dict[str | None, float]:
-    """Worth of one unit of each currency in the base currency; without a currency there is no amount."""
-    return {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
-
-
-def _doubtful_times(columns: Columns, reading: _Reading) -> NDArray[np.bool_]:
-    occurred, received = columns.occurred, columns.received
-    entered = np.array(reading.entered, np.int64) * MILLISECOND
-    wrong: NDArray[np.bool_] = (occurred < 0) | (occurred > received + FUTURE) | (received > entered + FUTURE)
-    return wrong
-
-
-def _keep(reading: _Reading, doubtful: set[int], decide: Callable[[int], None], refuse: Refuse) -> _Reading:
+def _keep(reading: Reading, doubtful: set[int], decide: Callable[[int], None], refuse: Refuse) -> Reading:
     """Have ``decide`` refuse or pass the doubtful positions; return what stays."""
-    kept = _Reading()
+    kept = Reading()
     for position, message in enumerate(reading.messages):
         if position in doubtful:
             try:
@@ -234,31 +164,7 @@ def _keep(reading: _Reading, doubtful: set[int], decide: Callable[[int], None], 
     return kept
 
 
-def _decide(reading: _Reading, position: int, kind: Kind, partition: int, policy: DecodePolicy) -> None:
-    """Raise :class:`~contracts.wire.RejectedError` if the event breaks the contract or cannot be used here."""
-    message, event = reading.messages[position], reading.envelopes[position]
-    wire.judge(kind, message.value())
-    if microseconds(event.received_at) > message.timestamp()[1] * MILLISECOND + FUTURE:
-        raise wire.RejectedError("received_at", "lies more than 24 hours after the record entered Kafka")
-    if kind == "transaction":
-        _decide_money(reading.properties[position], policy)
-    if event.customer_id is not None:
-        home = murmur2(event.customer_id.encode(), policy.partitions)
-        if home != partition:
-            raise wire.RejectedError(
-                "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
-            )
-
-
-def _decide_money(properties: wire.Transaction, policy: DecodePolicy) -> None:
-    rate = _rates(policy).get(properties.currency)
-    if rate is None:
-        raise wire.RejectedError("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
-    if (properties.total or 0.0) * rate > MAX_AMOUNT:
-        raise wire.RejectedError("properties.total", f"is worth more than {MAX_AMOUNT:,} of the base currency")
-
-
-def _columns(reading: _Reading, kind: Kind, buckets: int) -> Columns:
+def _columns(reading: Reading, kind: Kind, buckets: int) -> Columns:
     envelopes, other = reading.envelopes, OTHER_OF_KIND[kind]
     names = [event.name for event in envelopes]
     customers = [event.customer_id or "" for event in envelopes]
@@ -282,18 +188,16 @@ def _times(times: Iterable[datetime]) -> NDArray[np.int64]:
     return np.rint(np.array([time.timestamp() for time in times], np.float64) * 1e6).astype(np.int64)
 
 
-def _money(
-    properties: Sequence[wire.Transaction], policy: DecodePolicy
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Amounts in 1/10,000 of their own and of the base currency."""
-    rates = _rates(policy)
+    rates = rates_of(policy)
     total = np.array([each.total or 0.0 for each in properties], np.float64) * MONEY_SCALE
     rate = np.array([rates[each.currency] for each in properties], np.float64)
     return np.rint(total).astype(np.int64), np.rint(total * rate).astype(np.int64)
 
 
 def _events(
-    columns: Columns, kind: Kind, reading: _Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]
+    columns: Columns, kind: Kind, reading: Reading, slot: NDArray[np.int64], late: NDArray[np.bool_]
 ) -> EventArray:
     events = np.zeros(len(slot), EVENT_DTYPE)
     # what the fact tables know an event by; no id holds a control character

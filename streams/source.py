@@ -20,7 +20,8 @@ from contracts.blocks import EVENT_DTYPE, LaneBatch
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
-from streams.decode import Decoded, DecodePolicy, decode
+from streams.decode import Decoded, decode
+from streams.doubts import DecodePolicy
 from streams.edge import at_edge
 from streams.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 

@@ -16,7 +16,8 @@ from contracts.events import MAX_AMOUNT, TICK_KEY, Event
 from contracts.topics import ALERTS, IDENTITIES, INPUT_TOPICS, SERVICE_EVENTS, TRANSACTIONS, WEB_EVENTS, Topic
 from streams import codes
 from streams.clock import TopicClock
-from streams.decode import Decoded, DecodePolicy, decode, microseconds, to_wire
+from streams.decode import Decoded, decode, to_wire
+from streams.doubts import DecodePolicy, microseconds
 
 DAY = 86_400_000_000
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
