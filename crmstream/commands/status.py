@@ -22,7 +22,9 @@ def run(
     """Show which parts are up, how far the dataflow is behind, and how fast it goes.
 
     Lag is the number of records (events, and the marks of time between them)
-    that wait in Kafka. Takes about a second, in which the speed is measured.
+    that wait in Kafka. The event clock says how far they have been worked off
+    in the time of the events: scores are as of then. Takes about a second, in
+    which the speed is measured.
     Exit code 1 when a part is down.
 
     [bold]Examples[/bold]
@@ -52,6 +54,8 @@ def _show(status: Status) -> None:
     if status.topics:
         console.print(topics)
     console.print(_newest(status))
+    if status.event_clock is not None:
+        console.print(f"The event clock stands at {status.event_clock:%Y-%m-%d %H:%M:%S} UTC.")
     speed = "–" if status.events_per_second is None else f"{status.events_per_second:,.0f}"
     console.print(
         f"Events per second: {speed}. Customers: {_figure(status.customers)}. "

@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 from urllib.request import urlopen
 
@@ -20,6 +20,7 @@ from sinks.queries import query
 SAMPLE_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 2.0
 _EVENT_COUNTER: Final = "crm_events_total"
+_EVENT_CLOCK: Final = "crm_event_clock_seconds"
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
 
 
@@ -50,6 +51,8 @@ class Status:
     topics: list[TopicState]
     newest_entered_at: datetime | None
     newest_occurred_at: datetime | None
+    event_clock: datetime | None
+    """How far the slowest partition has come in event time: scores are as of about then."""
     events_per_second: float | None
     dead_letters: int | None
     customers: int | None
@@ -66,17 +69,18 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
     kafka, before, newest = _kafka(endpoints)
     clickhouse, counts = _clickhouse(endpoints, database)
     redis = _redis(endpoints)
-    workers, first = _workers(endpoints)
+    workers, first, _ = _workers(endpoints)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     after = _offsets(endpoints) if kafka.up else None
-    second = _workers(endpoints)[1]
+    _, second, clock = _workers(endpoints)
     elapsed = time.monotonic() - began
     return Status(
         parts=[kafka, clickhouse, redis, *workers],
         topics=topic_states(after or before),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
+        event_clock=None if clock is None else datetime.fromtimestamp(clock, UTC),
         events_per_second=_speed(first, second, before, after, elapsed),
         customers=counts[0],
         dead_letters=counts[1],
@@ -162,23 +166,24 @@ def _redis(endpoints: Endpoints) -> Part:
         return Part("Redis", False, "does not answer")
 
 
-def _workers(endpoints: Endpoints) -> tuple[list[Part], float | None]:
-    """Ask each worker for its metrics: parts, and the sum of event counts (None if one is silent)."""
-    counts = [_event_count(url) for url in endpoints.worker_metrics]
+def _workers(endpoints: Endpoints) -> tuple[list[Part], float | None, float | None]:
+    """Ask each worker for its metrics: parts, events counted (None if one is silent), and the slowest event clock."""
+    samples = [_samples(url) for url in endpoints.worker_metrics]
     parts = [
-        Part(f"worker {number}", count is not None, "" if count is not None else "does not answer")
-        for number, count in enumerate(counts)
+        Part(f"worker {number}", told is not None, "" if told is not None else "does not answer")
+        for number, told in enumerate(samples)
     ]
-    known = [count for count in counts if count is not None]
-    return parts, sum(known) if known and len(known) == len(counts) else None
+    known = [pair for told in samples if told is not None for pair in told]
+    complete = bool(samples) and all(told is not None for told in samples)
+    events = sum(value for name, value in known if name == _EVENT_COUNTER) if complete else None
+    return parts, events, min((value for name, value in known if name == _EVENT_CLOCK), default=None)
 
 
-def _event_count(url: str) -> float | None:
+def _samples(url: str) -> list[tuple[str, float]] | None:
     try:
         with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the URL is our own stack's
             text = answer.read().decode()
     except (OSError, ValueError):
         return None
     families = text_string_to_metric_families(text)
-    samples = (sample for family in families for sample in family.samples)
-    return sum(sample.value for sample in samples if sample.name == _EVENT_COUNTER)
+    return [(sample.name, sample.value) for family in families for sample in family.samples]

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -38,6 +39,9 @@ class Worker(BaseHTTPRequestHandler):
             "# TYPE crm_events_total counter\n"
             f'crm_events_total{{topic="crm-transactions"}} {70 * self.asked}\n'
             f'crm_events_total{{topic="crm-web-events"}} {30 * self.asked}\n'
+            "# TYPE crm_event_clock_seconds gauge\n"
+            'crm_event_clock_seconds{partition="0"} 1714521600\n'
+            'crm_event_clock_seconds{partition="1"} 1714521601\n'
             "# TYPE crm_ticks_total counter\n"
             'crm_ticks_total{topic="crm-web-events"} 9999\n'
         ).encode()
@@ -81,6 +85,7 @@ def test_parts_that_are_down_are_said_and_the_rest_still_answers(worker: str) ->
     assert status.lag is status.newest_entered_at is status.customers is status.dead_letters is None
     assert status.events_per_second is not None
     assert 0 < status.events_per_second <= 100 / 0.2
+    assert status.event_clock == datetime(2024, 5, 1, tzinfo=UTC), "the slowest partition's"
 
 
 @pytest.mark.usefixtures("quick")
