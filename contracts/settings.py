@@ -6,9 +6,10 @@ come from the environment only and are never logged.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="A partition silent for this long gets a tick, so that it holds no clock back.",
     )
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level of log lines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level of log lines.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -133,8 +134,13 @@ def load_settings(**changes: Any) -> Settings:
         (name,) = re.findall(r'field "(\w+)"', str(error))
         raise SettingsError(f"CRM_{name.upper()}: is not valid JSON") from None
     except ValidationError as error:
-        problems = (
-            (".".join(map(str, one["loc"])), one["msg"].removeprefix("Value error, ")) for one in error.errors()
-        )
-        lines = [f"CRM_{name.upper()}: {message}" if name else message for name, message in problems]
-        raise SettingsError("; ".join(lines)) from None
+        raise SettingsError("; ".join(map(_told, error.errors()))) from None
+
+
+def _told(problem: ErrorDetails) -> str:
+    """A problem by the name of its variable, and the place in its JSON if it has one."""
+    message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    if not problem["loc"]:
+        return message
+    name, *place = map(str, problem["loc"])
+    return f"CRM_{name.upper()}{''.join(f' [{key}]' for key in place)}: {message}"
