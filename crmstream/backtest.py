@@ -22,6 +22,8 @@ from sinks.queries import query
 OUTCOMES: Final = ("churn", "opportunity")
 SECOND_US: Final = 1_000_000
 NEVER_DORMANT_DAYS: Final = 36_500
+EPOCH_SECONDS: Final = 5.0
+"""Snapshots are rare: what is thrown away need not go on soon after a crash."""
 """Everybody ever seen is asked for, so nobody may be left out of a sweep for having been silent."""
 ScoreRow = tuple[str, date, float | None, float | None]
 
@@ -79,7 +81,7 @@ def throwaway_settings(settings: Settings, folder: Path, workers: int) -> Settin
             f"CRM_OUTCOMES declares no {' and no '.join(missing)}, which a backtest predicts. Unset it, or add them.")
     if workers > settings.partitions:
         raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
-    return apart(settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS)
+    return apart(settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS)
 
 
 def read_scores(client: Client, moments: Sequence[int]) -> Iterator[ScoreRow]:

@@ -25,6 +25,8 @@ from sinks.clients import clickhouse_client, clickhouse_is_out
 from sinks.retries import Retrying, first_line
 
 BLOCK_ROWS: Final = 50_000
+DUE_ROWS: Final = 10_000
+"""So many rows do not wait for more while nothing else is being inserted: the dataflow goes on meanwhile."""
 MAX_WAIT_SECONDS: Final = 1.0
 MAX_WAITING_ROWS: Final = 500_000
 _CLOSE_SECONDS: Final = 10.0
@@ -59,7 +61,7 @@ class _Queue:
 
 
 class ClickHouseWriter:
-    """Gathers rows per table and inserts a table's when they are many or a second old.
+    """Gathers rows per table and inserts a table's when they are many or a second old, one block at a time.
 
     ``connect`` is called in the writer's thread, at the first rows, and again until ClickHouse answers.
     ``max_waiting_rows`` bounds the rows held in memory, in rows of all tables: :meth:`write` waits when they
@@ -71,11 +73,13 @@ class ClickHouseWriter:
         connect: Callable[[], Client],
         *,
         block_rows: int = BLOCK_ROWS,
+        due_rows: int = DUE_ROWS,
         max_wait_seconds: float = MAX_WAIT_SECONDS,
         max_waiting_rows: int = MAX_WAITING_ROWS,
     ):
         self._connect = connect
         self._block_rows = block_rows
+        self._due_rows = min(due_rows, block_rows)
         self._max_wait_seconds = max_wait_seconds
         self._max_waiting_rows = max_waiting_rows
         self._queues: dict[str, _Queue] = {}
@@ -150,7 +154,7 @@ class ClickHouseWriter:
         queue = self._queues.setdefault(output.table, _Queue())
         queue.put(output.rows, time.monotonic())
         self._unwritten_rows += rows
-        if queue.rows >= self._block_rows:
+        if queue.rows >= self._due_rows:
             self._changed.notify_all()
 
     def _run(self) -> None:
@@ -185,7 +189,7 @@ class ClickHouseWriter:
 
     def _due_in(self, queue: _Queue, now: float) -> float:
         """Seconds until the rows of a table should be inserted."""
-        if self._flushing or queue.rows >= self._block_rows:
+        if self._flushing or queue.rows >= self._due_rows:
             return 0.0
         return queue.since + self._max_wait_seconds - now
 

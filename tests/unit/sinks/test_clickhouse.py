@@ -1,6 +1,7 @@
 """How the ClickHouse writer gathers, waits, retries and fails, seen with a client that only remembers."""
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -69,6 +70,25 @@ def test_a_full_block_goes_without_a_flush(client: RememberingClient) -> None:
     writer.write([rows(100)])
     assert inserted.wait(20)
     writer.close()
+
+
+def test_what_comes_while_an_insert_is_under_way_becomes_the_next_block(client: RememberingClient) -> None:
+    """So blocks grow with the work: small while ClickHouse keeps up, up to the limit while it does not."""
+    writer = ClickHouseWriter(lambda: client, block_rows=100, due_rows=10, max_wait_seconds=LONG)  # type: ignore[arg-type, return-value]
+    client.open.clear()
+    writer.write([rows(10)])
+    while not writer_is_inserting(writer):
+        time.sleep(0.005)
+    for _ in range(15):
+        writer.write([rows(10)])
+    client.open.set()
+    writer.flush()
+    assert [count for _, count in client.inserts] == [10, 100, 50]
+    writer.close()
+
+
+def writer_is_inserting(writer: ClickHouseWriter) -> bool:
+    return not any(queue.pieces for queue in writer._queues.values())
 
 
 def test_a_lone_row_goes_when_it_is_old_enough(client: RememberingClient) -> None:
