@@ -30,22 +30,28 @@ class WorkerMetrics:
 
 def read_metrics(urls: Sequence[str]) -> WorkerMetrics | None:
     """Read the pages of all workers; None if one does not answer."""
+    return sum_metrics([read_samples(url) for url in urls])
+
+
+def read_samples(url: str) -> list[Sample] | None:
+    """Read one worker's page; None if no worker answers."""
     try:
-        return sum_metrics([_fetch(url) for url in urls])
+        with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the URL is our own stack's
+            return parse_samples(answer.read().decode())
     except (OSError, ValueError):
         return None
 
 
-def _fetch(url: str) -> str:
-    with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the URL is our own stack's
-        return str(answer.read().decode())
+def parse_samples(page: str) -> list[Sample]:
+    """The samples on a metrics page. Raises ValueError if it is none."""
+    return [sample for family in text_string_to_metric_families(page) for sample in family.samples]
 
 
-def sum_metrics(pages: Iterable[str]) -> WorkerMetrics:
-    """Sum the figures of several metrics pages."""
-    samples = [
-        sample for page in pages for family in text_string_to_metric_families(page) for sample in family.samples
-    ]
+def sum_metrics(pages: Sequence[list[Sample] | None]) -> WorkerMetrics | None:
+    """Sum the figures of all workers; None if one of them is missing."""
+    if any(page is None for page in pages):
+        return None
+    samples = [sample for page in pages if page is not None for sample in page]
     clocks = [sample.value for sample in samples if sample.name == "crm_event_clock_seconds"]
     return WorkerMetrics(
         events=_total(samples, "crm_events_total"),

@@ -4,23 +4,19 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
-from urllib.request import urlopen
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
-from prometheus_client.parser import text_string_to_metric_families
 from redis.exceptions import RedisError
 
 from contracts.errors import CrmError
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.observe.kafka import KafkaView, Newest, Offsets
+from crmstream.observe.metrics import WorkerMetrics, read_samples, sum_metrics
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
 from sinks.queries import query
 
 SAMPLE_SECONDS: Final = 1.0
-_TIMEOUT_SECONDS: Final = 2.0
-_EVENT_COUNTER: Final = "crm_events_total"
-_EVENT_CLOCK: Final = "crm_event_clock_seconds"
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
 
 
@@ -69,18 +65,18 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
     kafka, before, newest = _kafka(endpoints)
     clickhouse, counts = _clickhouse(endpoints, database)
     redis = _redis(endpoints)
-    workers, first, _ = _workers(endpoints)
+    workers, first = _workers(endpoints)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     after = _offsets(endpoints) if kafka.up else None
-    _, second, clock = _workers(endpoints)
+    second = _workers(endpoints)[1]
     elapsed = time.monotonic() - began
     return Status(
         parts=[kafka, clickhouse, redis, *workers],
         topics=topic_states(after or before),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
-        event_clock=None if clock is None else datetime.fromtimestamp(clock, UTC),
+        event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
         events_per_second=_speed(first, second, before, after, elapsed),
         customers=counts[0],
         dead_letters=counts[1],
@@ -103,11 +99,15 @@ def _topic_state(name: str, offsets: Offsets) -> TopicState:
 
 
 def _speed(
-    first: float | None, second: float | None, before: Offsets | None, after: Offsets | None, elapsed: float
+    first: WorkerMetrics | None,
+    second: WorkerMetrics | None,
+    before: Offsets | None,
+    after: Offsets | None,
+    elapsed: float,
 ) -> float | None:
     """Events per second by the workers' own counts, else by what the group committed in between."""
-    if first is not None and second is not None and second >= first:
-        return (second - first) / elapsed
+    if first is not None and second is not None and second.events >= first.events:
+        return (second.events - first.events) / elapsed
     if before is None or after is None:
         return None
     moved = sum(after.committed.values()) - sum(before.committed.get(place, 0) for place in after.committed)
@@ -166,24 +166,11 @@ def _redis(endpoints: Endpoints) -> Part:
         return Part("Redis", False, "does not answer")
 
 
-def _workers(endpoints: Endpoints) -> tuple[list[Part], float | None, float | None]:
-    """Ask each worker for its metrics: parts, events counted (None if one is silent), and the slowest event clock."""
-    samples = [_samples(url) for url in endpoints.worker_metrics]
+def _workers(endpoints: Endpoints) -> tuple[list[Part], WorkerMetrics | None]:
+    """Ask each worker for its metrics: parts, and the figures of all (None if one is silent)."""
+    pages = [read_samples(url) for url in endpoints.worker_metrics]
     parts = [
-        Part(f"worker {number}", told is not None, "" if told is not None else "does not answer")
-        for number, told in enumerate(samples)
+        Part(f"worker {number}", page is not None, "" if page is not None else "does not answer")
+        for number, page in enumerate(pages)
     ]
-    known = [pair for told in samples if told is not None for pair in told]
-    complete = bool(samples) and all(told is not None for told in samples)
-    events = sum(value for name, value in known if name == _EVENT_COUNTER) if complete else None
-    return parts, events, min((value for name, value in known if name == _EVENT_CLOCK), default=None)
-
-
-def _samples(url: str) -> list[tuple[str, float]] | None:
-    try:
-        with urlopen(url, timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - the URL is our own stack's
-            text = answer.read().decode()
-    except (OSError, ValueError):
-        return None
-    families = text_string_to_metric_families(text)
-    return [(sample.name, sample.value) for family in families for sample in family.samples]
+    return parts, sum_metrics(pages) if pages else None

@@ -5,7 +5,15 @@ import math
 import pytest
 
 from contracts import metrics as catalogue
-from crmstream.observe.metrics import observations, quantile, read_metrics, since, sum_metrics
+from crmstream.observe.metrics import (
+    WorkerMetrics,
+    observations,
+    parse_samples,
+    quantile,
+    read_metrics,
+    since,
+    sum_metrics,
+)
 
 PAGE = """\
 # TYPE crm_events counter
@@ -32,7 +40,8 @@ crm_end_to_end_seconds_count 10.0
 
 
 def test_pages_of_all_workers_are_summed() -> None:
-    found = sum_metrics([PAGE, PAGE.replace("800.5", "700.5")])
+    found = sum_metrics([parse_samples(PAGE), parse_samples(PAGE.replace("800.5", "700.5"))])
+    assert found is not None
     assert (found.events, found.sweeps, found.sweep_scores, found.live_scores) == (24, 16, 200, 6)
     assert (found.customers, found.clock) == (84, 700.5)
     assert found.latency == {0.1: 12.0, 1.0: 20.0, math.inf: 20.0}
@@ -46,11 +55,16 @@ def test_every_figure_is_in_the_catalogue() -> None:
 
 def test_a_worker_that_does_not_answer_gives_none() -> None:
     assert read_metrics(["http://127.0.0.1:1/metrics"]) is None
+    assert sum_metrics([parse_samples(PAGE), None]) is None
 
 
 def test_a_page_without_events_is_zero() -> None:
-    assert sum_metrics([""]).clock is None
-    assert sum_metrics([""]).events == 0
+    assert sum_metrics([parse_samples("")]) == WorkerMetrics()
+
+
+def test_a_page_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="."):
+        parse_samples("<html><body>It works!</body></html>")
 
 
 @pytest.mark.parametrize(
