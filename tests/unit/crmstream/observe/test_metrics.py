@@ -63,7 +63,7 @@ def test_a_page_without_events_is_zero() -> None:
 
 
 def test_a_page_of_something_else_is_refused() -> None:
-    with pytest.raises(ValueError, match="could not convert"):
+    with pytest.raises(ValueError, match="invalid metric name"):
         parse_samples("<html><body>It works!</body></html>")
 
 
