@@ -7,9 +7,10 @@ Hence one row in two files (exports that overlap) is one event too. A row that i
 never ends the reading.
 """
 
+import csv
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +67,14 @@ class Report:
         self.problems[problem.field, problem.problem] += 1
         if len(self.rejections) < MAX_REJECTIONS:
             self.rejections.append(Rejection(line, problem.field, problem.problem))
+
+
+def write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
+    """List rejected rows as CSV: line, field, problem. Raises OSError."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("line", "field", "problem"))
+        writer.writerows((one.line, one.field, one.problem) for one in rejections)
 
 
 class FileConnector:

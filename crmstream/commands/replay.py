@@ -3,7 +3,6 @@
 Delivery: that of the publisher. Event ids come from the file's content, so a second replay doubles nothing.
 """
 
-import csv
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.files import FileConnector, Rejection, Report
+from connectors.files import FileConnector, Rejection, Report, write_rejections
 from connectors.mapping import load_mapping
 from connectors.publisher import Publisher, Summary, publish_history
 from connectors.topics import ensure_topics
@@ -94,10 +93,7 @@ def _write_rejects(path: Path | None, report: Report) -> None:
 
 def _write_rows(path: Path, rejections: Iterable[Rejection]) -> None:
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(("line", "field", "problem"))
-            writer.writerows((one.line, one.field, one.problem) for one in rejections)
+        write_rejections(path, rejections)
     except OSError as error:
         raise InputFileError(f"--rejects: {path} can't be written: {error.strerror}.") from None
 

@@ -21,7 +21,7 @@ WAIT_SECONDS = 230
 def flow(folder: Path) -> Iterator[Flow]:
     """An installation with all its servers of its own."""
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(data_dir=folder, sweep_hours=168, partitions=PARTITIONS, **unset)  # type: ignore[arg-type]
+    settings = Settings(data_dir=folder, sweep_hours=672, partitions=PARTITIONS, **unset)  # type: ignore[arg-type]
     with Flow(settings) as running:
         yield running
 

@@ -1,0 +1,125 @@
+"""``crmstream watch``: the files that appear in a folder, into Kafka, one after another.
+
+Delivery: that of the publisher; a file stays in the folder until Kafka holds it (:mod:`connectors.inbox`).
+"""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+from rich.markup import escape
+
+from connectors.files import FileConnector, Rejection
+from connectors.inbox import Inbox
+from connectors.mapping import Mapping, load_mapping
+from connectors.publisher import Publisher, publish_history
+from connectors.topics import ensure_topics
+from contracts.errors import InputFileError, StoreUnavailableError
+from contracts.settings import Settings, load_settings
+from crmstream.commands.progress import FileBars, event_progress
+from crmstream.commands.shared import console, new_app, notes
+from crmstream.stack.endpoints import resolve_endpoints
+
+app = new_app()
+LOOK_SECONDS: Final = 0.5
+FIRST_WAIT_SECONDS: Final = 1.0
+MOST_WAIT_SECONDS: Final = 60.0
+
+Folder = Annotated[Path, typer.Argument(help="The folder to watch.")]
+MappingName = Annotated[str, typer.Option(help="Mapping file, or the name of one that is shipped.")]
+Once = Annotated[bool, typer.Option("--once", help="Take what is there, and end.")]
+Settle = Annotated[float, typer.Option(min=0, help="Seconds without a change after which a file is complete.")]
+
+
+@app.command(name="watch")
+def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle = 2.0) -> None:
+    """Publish every file that appears in a folder.
+
+    A file is taken when it has not changed for some seconds. When Kafka holds
+    all its events it goes to the subfolder done, with a list of its rejected
+    rows beside it; a file that cannot be read, or of which no row is an event,
+    goes to failed, with the reason. Hidden files and those that end in .tmp or
+    .part are left alone. All files follow one mapping (docs/mapping.md); a
+    file that comes twice doubles nothing, and neither does a crash.
+
+    [bold]Examples[/bold]
+
+    crmstream watch /srv/exports --mapping orders.yaml
+
+    crmstream watch /srv/exports --mapping orders.yaml --once
+      [dim]from cron[/dim]
+    """
+    settings = load_settings()
+    chosen = load_mapping(mapping)
+    kafka = resolve_endpoints(settings).kafka
+    ensure_topics(kafka, settings.partitions)
+    with Inbox(folder, settle) as inbox:
+        if not once:
+            notes.print(f"Watching {folder}. [dim]Ctrl-C ends it.[/dim]", highlight=False)
+        try:
+            _Watch(inbox, chosen, settings, kafka).run(once=once)
+        except KeyboardInterrupt:
+            notes.print("Stopped. [dim]What is in the folder still will be taken next time.[/dim]")
+
+
+class _Watch:
+    """One run over a folder."""
+
+    def __init__(self, inbox: Inbox, mapping: Mapping, settings: Settings, kafka: str):
+        self._inbox = inbox
+        self._mapping = mapping
+        self._settings = settings
+        self._kafka = kafka
+        self._publisher: Publisher | None = None  # connecting takes a second, so one serves all files
+
+    def run(self, *, once: bool) -> None:
+        wait = FIRST_WAIT_SECONDS
+        while not once or self._inbox.waiting():
+            try:
+                for path in self._inbox.complete(time.monotonic()):
+                    self._take(path)
+                wait = FIRST_WAIT_SECONDS
+            except StoreUnavailableError as error:
+                self._publisher = None
+                if once:
+                    raise
+                notes.print(f"{error} Trying again in {wait:g} s; the file stays where it is.", highlight=False)
+                time.sleep(wait)
+                wait = min(MOST_WAIT_SECONDS, 2 * wait)
+            time.sleep(LOOK_SECONDS)
+
+    def _take(self, path: Path) -> None:
+        try:
+            told = self._publish(path)
+        except InputFileError as error:
+            if not path.exists():  # somebody took it back
+                return
+            self._inbox.refuse(path, str(error))
+            told = f"[red]refused[/]: {escape(str(error))}"
+        console.print(f"{escape(path.name)}: {told}", highlight=False, soft_wrap=True)
+
+    def _publish(self, path: Path) -> str:
+        if self._publisher is None:
+            self._publisher = Publisher(self._kafka, self._settings.partitions, self._settings.sweep_hours)
+        publisher = self._publisher
+        with event_progress() as progress:
+            bars = FileBars(progress)
+            connector = FileConnector(path, self._mapping, on_progress=bars.reading)
+            summary = publish_history(
+                connector, publisher, on_progress=lambda done: bars.publishing(done, connector.report)
+            )
+        report = connector.report
+        if not summary.events:
+            raise InputFileError(f"none of its {report.rows:,} rows is an event. {_first(report.rejections)}")
+        target = self._inbox.finish(path, report)
+        rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
+        return f"{summary.events:,} events published{rejected}"
+
+
+def _first(rejections: Sequence[Rejection]) -> str:
+    if not rejections:
+        return "The mapping leaves all of them out."
+    first = rejections[0]
+    return f"The first problem is in line {first.line:,}: {first.field} {first.problem}."
