@@ -44,7 +44,7 @@ lint: env
 
 test: lint
 	@echo "Running all tests (some minutes; they start real servers on free ports) ..."
-	@$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: env
 	@$(BIN)/python tests/benchmarks/bench.py

@@ -9,13 +9,6 @@ from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.supervisor import LocalStack
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a file's tests stay in one process; so do all that compare with the one undisturbed run, which takes long."""
-    for item in items:
-        shared = "undisturbed" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("undisturbed" if shared else item.path.as_posix()))
-
-
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Kafka, ClickHouse and Redis (no dataflow, no topics, no tables), shared by the session: use names of your own."""

@@ -102,7 +102,7 @@ def test_a_file_that_comes_twice_has_the_same_events(command: list[str], inbox: 
 
 
 def test_killed_in_the_middle_it_takes_the_file_again(command: list[str], inbox: Path, stack: Endpoints) -> None:
-    customer, count = f"c-{uuid4().hex}", 30_000
+    customer, count = f"c-{uuid4().hex}", 60_000
     (inbox / "large.csv").write_text(rows(customer, count))
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not events_of(stack, customer):
