@@ -3,10 +3,11 @@
 Idempotent: what exists with the right partition count stays as it is, with the retention it was given.
 """
 
+import time
 from typing import Final
 
-from confluent_kafka import KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, OffsetSpec
 
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS, Topic
@@ -61,6 +62,23 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
+    _await_leaders(admin, [TopicPartition(topic.name, part) for topic in topics for part in range(partitions)])
+
+
+def _await_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
+    """Wait until new partitions can be used: for a moment their brokers do not know that they lead them."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while True:
+        wanted = {place: OffsetSpec.latest() for place in places}
+        try:
+            for future in admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS).values():
+                future.result(TIMEOUT_SECONDS)
+        except KafkaException:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+        else:
+            return
 
 
 def _check_dates(admin: AdminClient, topics: list[Topic]) -> None:
