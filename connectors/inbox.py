@@ -69,31 +69,30 @@ class Inbox:
 
     def waiting(self) -> list[Path]:
         """The files that have not been read yet, those changed first first; unfinished and hidden ones are left out."""
-        found = []
+        return list(self._look())
+
+    def _look(self) -> dict[Path, os.stat_result]:
+        found = {}
         for entry in os.scandir(self.folder):
             if entry.name.startswith(".") or entry.name.lower().endswith(_UNFINISHED):
                 continue
             try:
                 if entry.is_file():
-                    found.append((entry.stat().st_mtime_ns, entry.name))
+                    found[self.folder / entry.name] = entry.stat()
             except FileNotFoundError:  # gone since
                 continue
-        return [self.folder / name for _, name in sorted(found)]
+        return dict(sorted(found.items(), key=lambda file: (file[1].st_mtime_ns, file[0].name)))
 
     def complete(self, now: float) -> list[Path]:
         """Those of the waiting files that have not changed for the settling time; ``now`` is in monotonic seconds."""
-        sights = {path: sight for path in self.waiting() if (sight := self._sight(path, now)) is not None}
-        self._seen = sights
-        return [path for path, sight in sights.items() if now - sight.since >= self._settle_seconds]
+        self._seen = {path: self._sight(path, stat, now) for path, stat in self._look().items()}
+        return [path for path, sight in self._seen.items() if now - sight.since >= self._settle_seconds]
 
-    def _sight(self, path: Path, now: float) -> _Sight | None:
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            return None
+    def _sight(self, path: Path, stat: os.stat_result, now: float) -> _Sight:
         before = self._seen.get(path)
-        same = before is not None and (before.size, before.changed_ns) == (stat.st_size, stat.st_mtime_ns)
-        return before if same else _Sight(stat.st_size, stat.st_mtime_ns, now)
+        if before is not None and (before.size, before.changed_ns) == (stat.st_size, stat.st_mtime_ns):
+            return before
+        return _Sight(stat.st_size, stat.st_mtime_ns, now)
 
     def finish(self, path: Path, report: Report) -> Path:
         """Put a file away that has been published, with a list of its rejected rows if there are any.

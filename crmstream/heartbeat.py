@@ -7,14 +7,11 @@ import logging
 import signal
 import sys
 from threading import Event
-from typing import Final
 
 from connectors import heartbeat
 from contracts.errors import CrmError, SettingsError
 from contracts.settings import load_settings
-
-WILL_NOT_START: Final = 78
-"""``EX_CONFIG`` of sysexits: the stack does not start it again."""
+from crmstream.stack.dataflow import WILL_NOT_START
 
 
 def main() -> int:

@@ -18,10 +18,10 @@ from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
 from contracts.settings import load_settings
+from crmstream.stack.dataflow import WILL_NOT_START
 from streams import edge
 from streams.run import run_worker
 
-WILL_NOT_START: Final = 78
 FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
 
 
