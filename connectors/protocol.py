@@ -11,13 +11,15 @@ from typing import NamedTuple, Protocol
 class Record(NamedTuple):
     """One record for Kafka: where it goes, and what it holds.
 
-    ``occurred_at`` is the event time in microseconds since 1970 UTC, or None where the body tells none.
+    ``occurred_at`` is the event time in microseconds since 1970 UTC, or None where the body tells none. ``headers`` are
+    those of the record; only what is refused at the door has any (:mod:`contracts.refused`).
     """
 
     topic: str
     key: bytes | None
     value: bytes | None
     occurred_at: int | None
+    headers: tuple[tuple[str, bytes], ...] = ()
 
 
 class Connector(Protocol):

@@ -7,7 +7,7 @@ their order.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -18,6 +18,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer, murmu
 from connectors.protocol import Connector, Record
 from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY, Tick
+from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -77,8 +78,7 @@ class Publisher:
         Waits while the queue is full. Raises :class:`StoreUnavailableError` when this or an earlier record
         failed.
         """
-        placed_by = record.key if record.key is not None else record.value
-        self._send(record.topic, murmur2(placed_by or b"", self.partitions), record.key, record.value)
+        self._send(record.topic, partition_of(record, self.partitions), record.key, record.value, record.headers)
 
     def tick(self, time_us: int) -> None:
         """Mark every input partition: all that this writer had before ``time_us`` stands before the mark."""
@@ -106,11 +106,18 @@ class Publisher:
             if left:
                 raise StoreUnavailableError(f"Kafka at {self._servers} did not take {left:,} records in time.")
 
-    def _send(self, topic: str, partition: int, key: bytes | None, value: bytes | None) -> None:
+    def _send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: Sequence[tuple[str, bytes]] = (),
+    ) -> None:
         producer = self._producer or self._connect()
         while True:
             try:
-                producer.produce(topic, value, key, partition)
+                producer.produce(topic, value, key, partition, headers=list(headers))
                 break
             except BufferError:
                 producer.poll(0.1)
@@ -250,6 +257,12 @@ class _Run:
         last = self._last if self._first is not None else None
         elapsed = time.monotonic() - self._started
         return Summary(self._events, self._ticks, self._first, last, elapsed)
+
+
+def partition_of(record: Record, partitions: int) -> int:
+    """The partition in which a record belongs: by murmur2 of its key, or of its value if it has none that places it."""
+    keyed = record.key is not None and record.key != REFUSED_KEY
+    return int(murmur2((record.key if keyed else record.value) or b"", partitions))
 
 
 def tick_body(time_us: int, source: str) -> bytes:

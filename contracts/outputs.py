@@ -41,7 +41,10 @@ class HashWrites:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record that is no event: where it stood, what it held, and why it was refused."""
+    """A record that is no event: where it stood, what it held, and why it was refused.
+
+    ``source`` is the configured source that sent it, known only of what a connector refused at its door.
+    """
 
     topic: str
     partition: int
@@ -53,6 +56,7 @@ class DeadLetter:
     field: str
     problem: str
     error: str = "RejectedError"
+    source: str = ""
 
     @property
     def reason(self) -> str:

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
         None, description="Outside Redis, redis(s)://user:password@host:port/db. Unset: the local server."
     )
 
+    sources_file: Path | None = Field(
+        None, description="File of the sources, their write keys and rules. Unset: sources.yaml in CRM_DATA_DIR."
+    )
+
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
     redis_port: Port = Field(0, description="Port of the local Redis server; 0 takes a free one.")

@@ -28,6 +28,7 @@ def dead_letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
         "field": pa.array(fields, pa.string()),
         "reason": pa.array(reasons, pa.string()),
         "error": pa.array([letter.error for letter in letters], pa.string()).cast(_LABEL),
+        "source": pa.array([_text(letter.source) for letter in letters], pa.string()).cast(_LABEL),
         "key": pa.array([letter.key or b"" for letter in letters], pa.binary()),
         "body": pa.array([letter.body or b"" for letter in letters], pa.binary()),
     })  # fmt: skip

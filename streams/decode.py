@@ -20,6 +20,7 @@ from contracts import wire
 from contracts.blocks import EVENT_DTYPE, EventArray
 from contracts.events import MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
 from contracts.outputs import DeadLetter, TableRows
+from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.topics import Topic
 from streams.clock import TopicClock
 from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
@@ -100,9 +101,12 @@ def _read(messages: Iterable[Message], kind: Kind, ticks: list[tuple[int, int]],
     for message in messages:
         body = message.value()
         try:
-            if message.key() == TICK_KEY:
+            key = message.key()
+            if key == TICK_KEY:
                 ticks.append((message.offset(), _tick(message)))
                 continue
+            if key == REFUSED_KEY:
+                raise wire.RejectedError("body", "was refused by a connector")
             if not body or len(body) > MAX_EVENT_BYTES:
                 raise wire.RejectedError(*_size_problem(body))
             try:
@@ -215,7 +219,10 @@ def _events(
 
 
 def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.RejectedError) -> DeadLetter:
+    refused = read_refusal(message.headers()) if message.key() == REFUSED_KEY else None
+    reason = refused or Refusal(stage, why.field, why.problem, "")
     return DeadLetter(
         topic=topic.name, partition=partition, offset=message.offset(), timestamp_ms=message.timestamp()[1],
-        key=message.key(), body=message.value(), stage=stage, field=why.field, problem=why.problem,
+        key=message.key(), body=message.value(),
+        stage=reason.stage, field=reason.field, problem=reason.problem, source=reason.source,
     )  # fmt: skip

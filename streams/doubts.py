@@ -28,6 +28,7 @@ class Message(Protocol):
     def key(self) -> bytes | None: ...  # noqa: D102
     def offset(self) -> int: ...  # noqa: D102
     def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ def test_a_row_keeps_place_bytes_and_reason() -> None:
             "field": "body",
             "reason": "body: is not valid JSON",
             "error": "RejectedError",
+            "source": "",
             "key": b"\xffk",
             "body": b"\x00\xfe{",
         }

@@ -18,7 +18,8 @@ def test_migrations_are_numbered_without_gaps_and_in_order() -> None:
 def test_every_statement_may_be_repeated() -> None:
     for script in migrations().values():
         for statement in statements(script):
-            assert re.match(r"CREATE (TABLE|VIEW) IF NOT EXISTS \w+", statement)
+            repeatable = r"(CREATE (TABLE|VIEW)|ALTER TABLE \w+ ADD COLUMN) IF NOT EXISTS \w+"
+            assert re.match(repeatable, statement)
 
 
 def test_every_table_of_the_contract_is_made_and_replaces_rows() -> None:

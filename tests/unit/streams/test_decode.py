@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from contracts import wire
 from contracts.events import MAX_AMOUNT, TICK_KEY, Event
+from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import ALERTS, IDENTITIES, INPUT_TOPICS, SERVICE_EVENTS, TRANSACTIONS, WEB_EVENTS, Topic
 from streams import codes
 from streams.clock import TopicClock
@@ -33,6 +34,7 @@ class Record:
     at: int = 0
     record_key: bytes | None = b"c-1"
     entered_ms: int = NOW_MS
+    record_headers: tuple[tuple[str, bytes | None], ...] = ()
 
     def value(self) -> bytes | None:
         return self.body
@@ -42,6 +44,9 @@ class Record:
 
     def offset(self) -> int:
         return self.at
+
+    def headers(self) -> list[tuple[str, bytes | None]] | None:
+        return list(self.record_headers) or None
 
     def timestamp(self) -> tuple[int, int]:
         return 1, self.entered_ms
@@ -435,3 +440,17 @@ def test_nothing_stops_decoding_and_every_record_is_somewhere(topic: Topic, bodi
     for letter in decoded.dead:
         assert letter.field
         assert letter.problem
+
+
+def test_what_a_connector_refused_becomes_a_dead_letter_with_its_reason() -> None:
+    refusal = Refusal("collect", "properties.total", "is no number", "web-shop")
+    valid = json.dumps(event()).encode()  # even what would be an event stays refused
+    told, untold = (
+        Record(valid, record_key=REFUSED_KEY, record_headers=headers) for headers in (refusal.headers(), ())
+    )
+    dead = decode([told, untold], WEB_EVENTS, 0, TopicClock(), POLICY).dead
+    assert [(d.stage, d.field, d.problem, d.source) for d in dead] == [
+        ("collect", "properties.total", "is no number", "web-shop"),
+        ("decode", "body", "was refused by a connector", ""),
+    ]
+    assert dead[0].body == valid
