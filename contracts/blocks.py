@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.crossings import Absorbed, Links, no_links
 from contracts.outputs import DeadLetter, TableRows
 
 EVENT_DTYPE = np.dtype([
@@ -32,11 +33,22 @@ EventArray = NDArray[np.void]
 
 
 @dataclass(frozen=True)
+class Visits:
+    """Events of whom only an anonymous id is known, with their profile ids and the buckets of these."""
+
+    events: EventArray = field(default_factory=lambda: np.empty(0, EVENT_DTYPE))
+    visitors: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
+    buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+
+@dataclass(frozen=True)
 class LaneBatch:
     """What was read from one partition of the input topics in one go.
 
     ``start`` is the first slot of the partition and ``clock`` its event clock (microseconds); both are None until
     every topic has had a record. ``fresh`` says that the log's end is near, so scores should follow events at once.
+    ``events`` are those of customers, ``visits`` those of visitors. ``turned`` says that the clock is in another slot
+    than at the batch before.
     """
 
     partition: int
@@ -48,11 +60,17 @@ class LaneBatch:
     fresh: bool
     facts: tuple[TableRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
+    visits: Visits = field(default_factory=Visits)
+    links: Links = field(default_factory=no_links)
+    turned: bool = True
 
 
 @dataclass(frozen=True)
 class BucketBatch:
-    """The part of a :class:`LaneBatch` that concerns one bucket; without events it still carries the clock."""
+    """The part of a :class:`LaneBatch` that concerns one bucket; without events it still carries the clock.
+
+    ``customers`` are profile ids: of visitors in a bucket of visitors.
+    """
 
     bucket: int
     events: EventArray
@@ -94,13 +112,15 @@ class SweepBlock:
 
     ``rows[i]`` is the position of customer i in its bucket's table; positions never change. ``counters[name]`` holds
     a lifetime counter of *all* customers of the bucket, also of dormant ones that are not in the sweep.
-    ``trainable[i]`` tells whether customer i takes part in training at this boundary.
+    ``trainable[i]`` tells whether customer i takes part in training at this boundary. ``absorbed`` are those who took a
+    visitor over since the sweep before.
     """
 
     customers: CustomerBlock
     rows: NDArray[np.int32]
     counters: Mapping[str, NDArray[np.int32]]
     trainable: NDArray[np.bool_]
+    absorbed: Absorbed | None = None
 
 
 @dataclass(frozen=True)

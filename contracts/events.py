@@ -14,6 +14,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from contracts.identity import is_no_customer
+
 Kind = Literal["web", "transaction", "service", "identity"]
 KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
 
@@ -140,6 +142,10 @@ class Event(BaseModel):
     def _is_consistent(self) -> Self:
         if self.customer_id is None and self.anonymous_id is None:
             raise ValueError("customer_id: one of customer_id and anonymous_id is required")
+        for field in ("customer_id", "anonymous_id"):
+            identifier = getattr(self, field)
+            if identifier is not None and is_no_customer(identifier):
+                raise ValueError(f"{field}: is a placeholder or a reserved name, and nobody's id")
         if self.occurred_at < EARLIEST:
             raise ValueError("occurred_at: lies before 1970")
         if self.occurred_at - self.received_at > FUTURE_TOLERANCE:  # a sum could overflow

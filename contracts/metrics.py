@@ -19,6 +19,10 @@ SWEEPS: Final = Counter("crm_sweeps", "Sweeps of a bucket of customers.")
 SCORES: Final = Counter("crm_scores", "Customer scores computed, by reason (sweep or event).", ["reason"])
 EXAMPLES: Final = Counter("crm_examples", "Labelled examples learned, by outcome.", ["outcome"])
 CUSTOMERS: Final = Gauge("crm_customers", "Customers with a profile, by bucket.", ["bucket"])
+VISITORS: Final = Gauge("crm_visitors", "Visitors with a profile, not known as customers yet, by bucket.", ["bucket"])
+IDENTITIES: Final = Counter(
+    "crm_identity_links", "Decisions about links between ids, by outcome (linked, or why not).", ["outcome"]
+)
 EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partition, Unix seconds.", ["partition"])
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
@@ -30,6 +34,6 @@ LATENCY: Final = Histogram(
 )
 
 CATALOGUE: Final = (
-    EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, EVENT_CLOCK,
-    ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY,
+    EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
+    EVENT_CLOCK, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY,
 )  # fmt: skip

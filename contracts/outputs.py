@@ -28,7 +28,8 @@ class HashWrites:
     ``ranks[outcome][i]`` is the score of customer i in the sorted set ``crm:top:<outcome>``; NaN takes the customer
     out.
     ``oldest_record_at`` is the time (Unix seconds) at which the oldest record behind the block entered Kafka, for the
-    measure of end-to-end latency; None where the block has none (a sweep).
+    measure of end-to-end latency; None where the block has none (a sweep). ``expires_seconds`` is how long the hashes
+    live without another write; 0: for ever.
     """
 
     prefix: str
@@ -37,6 +38,7 @@ class HashWrites:
     columns: dict[str, Sequence[str | None]]
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
     oldest_record_at: float | None = None
+    expires_seconds: int = 0
 
 
 @dataclass(frozen=True)

@@ -79,6 +79,12 @@ class Settings(BaseSettings):
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
+    visitor_days: int = Field(
+        90, ge=1, le=36_500, description="Anonymous visitors silent for longer are forgotten."
+    )
+    most_merges: int = Field(
+        100, ge=1, le=100_000, description="Most anonymous ids that one customer may take over; more are refused."
+    )
     duplicate_window_events: int = Field(
         1_000_000,
         ge=1_000,

@@ -9,12 +9,16 @@ or twice never trains twice.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Examples, Released, SweepBlock
+from contracts.crossings import Absorbed
 from contracts.outcomes import Outcome
+
+HOUR: Final = 3_600_000_000
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,9 @@ def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], int
     ``interval_hours`` is the time between two boundaries. A window that is no multiple of it is rounded up.
     """
     boundary = sweep.customers.boundary
+    if sweep.absorbed is not None:
+        for snapshot in state.waiting:
+            _rebase(snapshot, sweep.absorbed, snapshot.boundary * interval_hours * HOUR)
     examples = {
         outcome.name: _release(state, sweep, outcome, boundary - window_slots(outcome, interval_hours))
         for outcome in outcomes
@@ -55,6 +62,18 @@ def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], int
 def window_slots(outcome: Outcome, interval_hours: int) -> int:
     """The window of an outcome in sweep intervals."""
     return -(-outcome.within_days * 24 // interval_hours)
+
+
+def _rebase(snapshot: Snapshot, absorbed: Absorbed, taken_at: int) -> None:
+    """Add what absorbed visitors had done before a snapshot to its counters: it is no growth since then."""
+    order = np.argsort(snapshot.rows, kind="stable")
+    for name, growth in absorbed.counters.items():
+        old = absorbed.newest[name] < taken_at
+        at = np.searchsorted(snapshot.rows, absorbed.rows[old], sorter=order)
+        inside = at < len(order)
+        at = order[at[inside]]
+        mine = snapshot.rows[at] == absorbed.rows[old][inside]
+        np.add.at(snapshot.counters[name], at[mine], growth[old][inside][mine])
 
 
 def _snapshot(sweep: SweepBlock) -> Snapshot:

@@ -2,11 +2,12 @@
 -- customers' ranks with them. Returns how many hashes were set.
 --
 -- KEYS: the hash of each of n customers, then a sorted set per outcome.
--- ARGV: number of fields, number of outcomes, where the id begins in a key, name of the version field, names of the
---       fields; then columns of n values each: versions, each field (a zero byte removes it), each rank ('nan' removes it).
-local fields, outcomes, id_at, version_field = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+-- ARGV: number of fields, number of outcomes, where the id begins in a key, seconds after which the hashes expire (0:
+--       never), name of the version field, names of the fields; then columns of n values each: versions, each field (a zero byte removes it), each rank ('nan' removes it).
+local fields, outcomes, id_at = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local expires, version_field = tonumber(ARGV[4]), ARGV[5]
 local n = #KEYS - outcomes
-local versions_at = 4 + fields
+local versions_at = 5 + fields
 local fields_at = versions_at + n
 local ranks_at = fields_at + fields * n
 
@@ -25,15 +26,18 @@ for i = 1, n do
     for field = 1, fields do
       local value = ARGV[fields_at + (field - 1) * n + i]
       if value == '\0' then
-        absent[#absent + 1] = ARGV[4 + field]
+        absent[#absent + 1] = ARGV[5 + field]
       else
-        set[#set + 1] = ARGV[4 + field]
+        set[#set + 1] = ARGV[5 + field]
         set[#set + 1] = value
       end
     end
     redis.call('HSET', key, unpack(set))
     if #absent > 0 then
       redis.call('HDEL', key, unpack(absent))
+    end
+    if expires > 0 then
+      redis.call('EXPIRE', key, expires)
     end
     local id = string.sub(key, id_at, -2)
     for outcome = 1, outcomes do

@@ -178,7 +178,8 @@ def script_arguments(block: HashWrites) -> Iterator[list[Any]]:
     columns = [_with_absent(values) for values in block.columns.values()]
     columns = [block.versions.tolist(), *columns, *(scores.tolist() for scores in block.ranks.values())]
     tops = [top_key(outcome) for outcome in block.ranks]
-    shape = [len(block.columns), len(tops), len(before) + 1, VERSION_FIELD, *block.columns]
+    expires = block.expires_seconds
+    shape = [len(block.columns), len(tops), len(before) + 1, expires, VERSION_FIELD, *block.columns]
     for start in range(0, len(keys), CHUNK_CUSTOMERS):
         chunk = slice(start, start + CHUNK_CUSTOMERS)
         chunk_keys = keys[chunk]

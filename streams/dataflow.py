@@ -1,12 +1,12 @@
 """The dataflow: from the log to the stores. The only place where streams, models and sinks meet.
 
     read-events ─→ facts, dead letters ───────────────────────────────────────────────┐
-         │                                                                              ├→ write-clickhouse
-         └→ route-to-buckets → keep-profiles ─→ label-outcomes ─→ score-and-learn ─────┤
-                                    └ live customers, changed profiles ──┘              ├→ write-redis
-                                                                                        └→ write-dead-letters
-
-Anonymous visitors are facts only, so far: resolving them to customers belongs between reading and routing.
+      │                                                                                 ├→ write-clickhouse
+      ├→ route-to-buckets → keep-profiles ─→ label-outcomes ─→ score-and-learn ────────┤
+      │                       ↑     └ live customers, changed profiles ──┘              ├→ write-redis
+      │                   hand-over                                      │              └→ write-dead-letters
+      ├→ route-visits ──→ keep-visitors ── live visitors ────────────────┘
+      └→ links ─→ resolve-identities ┘
 
 Delivery: state is exactly-once by Bytewax's recovery; outputs are handed over at least once and known by their keys.
 """
@@ -19,10 +19,12 @@ from typing import Any
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
+from confluent_kafka import murmur2
 
-from contracts.blocks import CustomerBlock, LaneBatch, ModelReport, SweepBlock
+from contracts.blocks import LaneBatch
+from contracts.identity import home_of
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
-from contracts.outputs import DeadLetter, HashWrites, TableRows
+from contracts.outputs import TableRows
 from contracts.settings import Settings
 from online_models.labels import LabelState, label, window_slots
 from online_models.trainer import TrainerPolicy, new_trainer, offer
@@ -30,18 +32,20 @@ from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
+from streams import outflows
 from streams.bucket import BucketPolicy, ProfileBlock
 from streams.doubts import DecodePolicy
 from streams.features import FEATURES
-from streams.hashes import profile_hashes, score_hashes
+from streams.identity import IdentityPolicy
 from streams.lane import LanePolicy
 from streams.outlets import Outlet
-from streams.rows import change_rows, customers_rows, daily_rows, quality_rows
+from streams.people import GatherStep, ResolveStep, VisitorStep, news_of, split_visits
 from streams.source import LaneSource, SourceConfig
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
 
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
+SECOND = 1_000_000
 MODELS = "models"
 """The key of the one model bucket: it sees all blocks, so that models do not depend on the number of workers."""
 
@@ -59,35 +63,78 @@ def build_dataflow(settings: Settings, stores: Stores, stopping: Callable[[], bo
     """Wire the whole dataflow. ``stopping`` is asked by the sources; True ends the dataflow cleanly."""
     flow = Dataflow("crm")
     lanes = op.input("read-events", flow, LaneSource(source_config(settings, stores, stopping)))
-    routed = op.flat_map("route-to-buckets", lanes, partial(
-        split_by_bucket, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
-    policy = bucket_policy(settings)
-    profiled = op.stateful_batch("keep-profiles", routed, partial(ProfileStep, policy=policy))
-    sweeps = op.flat_map("only-sweeps", profiled, _sweep_blocks)
+    decided, visited = _visitors(settings, lanes)
+    profiled = _customers(settings, lanes, visited)
+    sweeps = op.flat_map("only-sweeps", profiled, outflows.sweep_blocks)
     labelled = op.stateful_batch("label-outcomes", sweeps, partial(_label_step, settings=settings))
-    blocks = op.flat_map("only-customers", profiled, _customer_blocks)
-    profiles = op.filter("only-profiles", profiled, lambda item: isinstance(item[1], ProfileBlock))
+    everybody = op.merge("customers-and-visitors", profiled, visited)
+    blocks = op.flat_map("only-customers", everybody, outflows.customer_blocks)
     to_models = op.map("to-models", op.merge("examples-and-blocks", labelled, blocks), lambda item: (MODELS, item[1]))
     scored = op.stateful_batch("score-and-learn", to_models, partial(_train_step, policy=trainer_policy(settings)))
-    _write(settings, stores, lanes, profiles, scored)
+    profiles = op.filter("only-profiles", everybody, lambda item: isinstance(item[1], ProfileBlock))
+    people = op.merge("verdicts-and-moves", decided, visited)
+    _write(settings, stores, _Outputs(lanes, profiles, scored, people))
     return flow
 
 
-def _write(
-    settings: Settings, stores: Stores, lanes: Stream[LaneBatch], profiles: Stream[Any], scored: Stream[Any]
-) -> None:
+def _visitors(settings: Settings, lanes: Stream[LaneBatch]) -> tuple[Stream[Any], Stream[Any]]:
+    """Who is whom, and the profiles of those of whom that is not known."""
+    policy, place = bucket_policy(settings), partial(bucket_of, buckets=settings.buckets)
+    links = op.flat_map("to-links", lanes, partial(news_of, interval=policy.interval))
+    decided = op.stateful_batch("resolve-identities", links, partial(
+        ResolveStep, policy=identity_policy(settings), buckets=settings.buckets, bucket_of=place))  # fmt: skip
+    visits = op.flat_map("route-visits", lanes, partial(
+        split_visits, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
+    verdicts = op.flat_map("to-verdicts", decided, outflows.verdicts)
+    inputs: Stream[Any] = op.merge("visits-and-verdicts", visits, verdicts)
+    return decided, op.stateful_batch("keep-visitors", inputs, partial(VisitorStep, policy=policy))
+
+
+def _customers(settings: Settings, lanes: Stream[LaneBatch], visited: Stream[Any]) -> Stream[Any]:
+    """The profiles of customers, from their own events and from what visitors hand over."""
+    place = partial(bucket_of, buckets=settings.buckets)
+    routed = op.flat_map("route-to-buckets", lanes, partial(
+        split_by_bucket, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
+    hands = op.flat_map("to-hand-over", visited, outflows.hand_overs)
+    gathered = op.stateful_batch("hand-over", hands, partial(
+        GatherStep, buckets=settings.buckets, bucket_of=place))  # fmt: skip
+    absorbs = op.map("to-absorb", gathered, lambda item: (str(item[1].bucket), item[1]))
+    overlays = op.flat_map("to-overlays", visited, partial(outflows.overlays, place=place))
+    inputs: Stream[Any] = op.merge("events-and-visitors", routed, absorbs, overlays)
+    return op.stateful_batch("keep-profiles", inputs, partial(ProfileStep, policy=bucket_policy(settings)))
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What is written: read batches, changed profiles, scores and reports, and who is whom."""
+
+    lanes: Stream[LaneBatch]
+    profiles: Stream[Any]
+    scored: Stream[Any]
+    people: Stream[Any]
+
+
+def _write(settings: Settings, stores: Stores, made: _Outputs) -> None:
     parts, interval = settings.partitions, settings.sweep_hours * HOUR
-    facts = op.flat_map("to-facts", lanes, _facts)
-    changed = op.flat_map("to-customers", profiles, _customers)
-    results = op.flat_map("to-results", scored, partial(_results, interval=interval))
-    rows = op.merge("rows", facts, changed, results)
+    rows = op.merge(
+        "rows",
+        op.flat_map("to-facts", made.lanes, _facts),
+        op.flat_map("to-customers", made.profiles, outflows.customers),
+        op.flat_map("to-results", made.scored, partial(outflows.results, interval=interval)),
+        op.flat_map("to-identity-rows", made.people, partial(outflows.identity_rows, interval=interval)),
+    )
     op.output("write-clickhouse", rows, Outlet(parts, lambda: ClickHouseWriter.to(
         stores.clickhouse_url, settings.clickhouse_database)))  # fmt: skip
-    scores = op.flat_map("to-score-hashes", scored, _score_hashes)
-    known = op.flat_map("to-profile-hashes", profiles, partial(_profile_hashes, currency=settings.base_currency))
-    hashes = op.merge("hashes", scores, known)
+    expire, names = settings.visitor_days * DAY // SECOND, [outcome.name for outcome in settings.outcomes]
+    hashes = op.merge(
+        "hashes",
+        op.flat_map("to-score-hashes", made.scored, partial(outflows.score_hashes, expire=expire)),
+        op.flat_map("to-profile-hashes", made.profiles, partial(
+            outflows.profile_hashes, currency=settings.base_currency, expire=expire)),
+        op.flat_map("to-moved-hashes", made.people, partial(outflows.moved_hashes, outcomes=names, expire=expire)),
+    )  # fmt: skip
     op.output("write-redis", hashes, Outlet(parts, lambda: RedisWriter.to(stores.redis_url)))
-    letters = op.flat_map("to-dead-letters", lanes, _letters)
+    letters = op.flat_map("to-dead-letters", made.lanes, outflows.letters)
     op.output("write-dead-letters", letters, Outlet(parts, lambda: DeadLetterWriter.to(stores.kafka)))
 
 
@@ -116,7 +163,18 @@ def bucket_policy(settings: Settings) -> BucketPolicy:
         counters=tuple(sorted({outcome.counter for outcome in settings.outcomes})),
         seen_capacity=max(1, settings.duplicate_window_events // settings.buckets),
         longest_window=longest * interval,
+        visitors_forgotten_after=settings.visitor_days * DAY,
     )
+
+
+def identity_policy(settings: Settings) -> IdentityPolicy:
+    """What resolving must know of the settings."""
+    return IdentityPolicy(lanes=settings.partitions, most_merges=settings.most_merges)
+
+
+def bucket_of(profile_id: str, buckets: int) -> int:
+    """The bucket of a profile: in the lane in which the records of its id are."""
+    return int(murmur2(home_of(profile_id).encode(), buckets))
 
 
 def trainer_policy(settings: Settings) -> TrainerPolicy:
@@ -136,55 +194,9 @@ def _train_step(saved: bytes | None, policy: TrainerPolicy) -> TrainStep:
     return TrainStep(state, partial(offer, policy=policy))
 
 
-def _sweep_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, SweepBlock]]:
-    bucket, block = item
-    return [(bucket, block)] if isinstance(block, SweepBlock) else []
-
-
-def _customer_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, CustomerBlock]]:
-    """Sweeps without what only labelling needs, and the other blocks of customers, in the order of their bucket."""
-    bucket, block = item
-    if isinstance(block, SweepBlock):
-        return [(bucket, block.customers)]
-    return [(bucket, block)] if isinstance(block, CustomerBlock) else []
-
-
 def _facts(batch: LaneBatch) -> Iterable[tuple[str, TableRows]]:
     key = str(batch.partition)
     rows = [(key, facts) for facts in batch.facts]
     if batch.dead:
         rows.append((key, TableRows("dead_letters", dead_letters_table(batch.dead))))
     return rows
-
-
-def _letters(batch: LaneBatch) -> Iterable[tuple[str, DeadLetter]]:
-    return [(str(batch.partition), letter) for letter in batch.dead]
-
-
-def _customers(item: tuple[str, ProfileBlock]) -> Iterable[tuple[str, TableRows]]:
-    bucket, block = item
-    return [] if block.published else [(bucket, customers_rows(block))]
-
-
-def _profile_hashes(item: tuple[str, ProfileBlock], currency: str) -> Iterable[tuple[str, HashWrites]]:
-    bucket, block = item
-    return [(bucket, profile_hashes(block, currency))] if block.published else []
-
-
-def _results(item: tuple[str, Any], interval: int) -> Iterable[tuple[str, TableRows]]:
-    """Scores and reports as rows; a boundary spreads them over the parts of the sink."""
-    value = item[1]
-    if isinstance(value, ModelReport):
-        return [(str(value.boundary), quality_rows(value, interval))]
-    key = str(value.customers.boundary)
-    if value.customers.recorded:
-        return [(key, daily_rows(value, interval))]
-    return [] if value.customers.sweep else [(key, change_rows(value))]
-
-
-def _score_hashes(item: tuple[str, Any]) -> Iterable[tuple[str, HashWrites]]:
-    """Scores for those who look them up: live ones, and sweeps as they are published."""
-    value = item[1]
-    if isinstance(value, ModelReport) or value.customers.recorded:
-        return []
-    return [(str(value.customers.bucket), score_hashes(value))]

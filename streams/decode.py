@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from contracts import wire
-from contracts.blocks import EVENT_DTYPE, EventArray
+from contracts.blocks import EVENT_DTYPE, EventArray, Visits
+from contracts.crossings import Links, no_links
 from contracts.events import MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
+from contracts.identity import visitor_id
 from contracts.outputs import DeadLetter, TableRows
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.topics import Topic
@@ -36,6 +38,7 @@ from streams.doubts import (
     rates_of,
 )
 from streams.facts import Columns, to_facts
+from streams.links import links_of
 
 MONEY_SCALE: Final = 10_000
 
@@ -48,6 +51,8 @@ class Decoded:
     events: EventArray
     customers: NDArray[np.object_]
     buckets: NDArray[np.int64]
+    visits: Visits = field(default_factory=Visits)
+    links: Links = field(default_factory=no_links)
     dead: list[DeadLetter] = field(default_factory=list)
     read: int = 0
     ticks: int = 0
@@ -73,13 +78,16 @@ def decode(
     if kind == "transaction":
         columns.amount, columns.amount_base = _money(reading.properties, policy)
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
-    known = np.flatnonzero(columns.customer != "")
+    known, unknown = np.flatnonzero(columns.customer != ""), np.flatnonzero(columns.customer == "")
     facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
+    events = _events(columns, kind, reading, slot, late)
     return Decoded(
         facts=facts,
-        events=_events(columns, kind, reading, slot, late)[known],
+        events=events[known],
         customers=columns.customer[known],
         buckets=columns.bucket[known],
+        visits=Visits(events[unknown], _visitors(columns.anonymous[unknown]), columns.bucket[unknown]),
+        links=links_of(columns, slot) if kind == "identity" else no_links(),
         dead=sorted(dead, key=lambda letter: letter.offset),
         read=len(messages),
         ticks=len(ticks),
@@ -172,19 +180,24 @@ def _columns(reading: Reading, kind: Kind, buckets: int) -> Columns:
     envelopes, other = reading.envelopes, OTHER_OF_KIND[kind]
     names = [event.name for event in envelopes]
     customers = [event.customer_id or "" for event in envelopes]
-    bucket_of = {one: murmur2(one.encode(), buckets) if one else -1 for one in set(customers)}
+    keys = [event.customer_id or event.anonymous_id or "" for event in envelopes]
+    bucket_of = {one: murmur2(one.encode(), buckets) if one else -1 for one in set(keys)}
     return Columns(
         envelopes=envelopes,
         properties=reading.properties,
         name=names,
         customer=np.array(customers, object),
         anonymous=np.array([event.anonymous_id or "" for event in envelopes], object),
-        bucket=np.array([bucket_of[one] for one in customers], np.int64),
+        bucket=np.array([bucket_of[one] for one in keys], np.int64),
         occurred=_times([event.occurred_at for event in envelopes]),
         received=_times([event.received_at for event in envelopes]),
         offset=np.array([message.offset() for message in reading.messages], np.int64),
         code=np.array([CODE_OF_NAME.get(name, other) for name in names], np.int8),
     )
+
+
+def _visitors(anonymous: NDArray[np.object_]) -> NDArray[np.object_]:
+    return np.array([visitor_id(one) for one in anonymous.tolist()], object)
 
 
 def _times(times: Iterable[datetime]) -> NDArray[np.int64]:

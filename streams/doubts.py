@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contracts import wire
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_AMOUNT, Kind
+from contracts.identity import is_no_customer
 from streams.facts import Columns
 
 MILLISECOND: Final = 1_000
@@ -71,6 +72,10 @@ def doubtful_positions(
         doubtful |= _doubtful_money(properties, policy)
     # As buckets are a multiple of partitions, the bucket also tells the partition.
     nobody = (columns.customer == "") & (columns.anonymous == "")
+    ids = [*columns.customer.tolist(), *columns.anonymous.tolist()]
+    unfit = {one for one in set(ids) if one and is_no_customer(one)}
+    if unfit:
+        doubtful.update(at % len(names) for at, one in enumerate(ids) if one in unfit)
     misplaced = (columns.bucket >= 0) & (columns.bucket % policy.partitions != partition)
     wrong = nobody | misplaced | _doubtful_times(columns, reading)
     return doubtful.union(np.flatnonzero(wrong).tolist())
@@ -106,12 +111,11 @@ def decide(reading: Reading, position: int, kind: Kind, partition: int, policy: 
         raise wire.RejectedError("received_at", "lies more than 24 hours after the record entered Kafka")
     if kind == "transaction":
         _decide_money(reading.properties[position], policy)
-    if event.customer_id is not None:
-        home = murmur2(event.customer_id.encode(), policy.partitions)
-        if home != partition:
-            raise wire.RejectedError(
-                "customer_id", f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
-            )
+    field = "anonymous_id" if event.customer_id is None else "customer_id"
+    home = murmur2((event.customer_id or event.anonymous_id or "").encode(), policy.partitions)
+    if home != partition:
+        problem = f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
+        raise wire.RejectedError(field, problem)
 
 
 def _decide_money(properties: wire.Transaction, policy: DecodePolicy) -> None:

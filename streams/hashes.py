@@ -2,14 +2,17 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import ScoredBlock
+from contracts.blocks import OutcomeScores, ScoredBlock, select
+from contracts.crossings import Moved
+from contracts.identity import ANONYMOUS
 from contracts.outputs import HashWrites
-from contracts.stored import PROFILE_PREFIX, SCORE_PREFIX
+from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX
 from streams.bucket import ProfileBlock
 from streams.profiles import NEVER, NOT_YET
 from streams.reasons import reasons_of
@@ -22,7 +25,46 @@ _PROFILE_COUNTS: Final = (
 _PROFILE_MONEY: Final = ("revenue", "refunded")
 
 
-def score_hashes(block: ScoredBlock) -> HashWrites:
+def score_hashes(block: ScoredBlock, visitors_expire: int) -> list[HashWrites]:
+    """The scores of a block, customers and visitors apart; visitors' expire after so many seconds and have no rank."""
+    visitors = _are_visitors(block.customers.ids)
+    if not visitors.any():
+        return [_score_hashes(block)]
+    customers = [] if visitors.all() else [_score_hashes(_part(block, ~visitors))]
+    plain = _score_hashes(_part(block, visitors))
+    columns = {**plain.columns, MERGED_FIELD: [None] * len(plain.ids)}
+    return [*customers, replace(plain, columns=columns, ranks={}, expires_seconds=visitors_expire)]
+
+
+def _are_visitors(ids: NDArray[np.object_]) -> NDArray[np.bool_]:
+    return np.fromiter((one.startswith(ANONYMOUS) for one in ids.tolist()), np.bool_, len(ids))
+
+
+def _part(block: ScoredBlock, keep: NDArray[np.bool_]) -> ScoredBlock:
+    scores = {
+        name: OutcomeScores(each.probability[keep], each.percentile[keep], each.explainer)
+        for name, each in block.scores.items()
+    }
+    return ScoredBlock(select(block.customers, keep), scores, block.model_version)
+
+
+def moved_hashes(moved: Moved, outcomes: Sequence[str], expires_seconds: int) -> list[HashWrites]:
+    """What stands under the ids of visitors who are customers now: whose they are, and nothing else."""
+    ids, persons = moved.ids.tolist(), moved.persons.tolist()
+    scores = [name for each in outcomes for name in (each, f"{each}_percentile", f"{each}_reasons")]
+    fields = {
+        SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),
+        PROFILE_PREFIX: (*_PROFILE_TIMES, *_PROFILE_COUNTS, *_PROFILE_MONEY, "currency"),
+    }
+    writes = []
+    for prefix, names in fields.items():
+        columns: dict[str, Sequence[str | None]] = {name: [None] * len(ids) for name in names}
+        columns[MERGED_FIELD] = persons
+        writes.append(HashWrites(prefix, ids, moved.versions, columns, expires_seconds=expires_seconds))
+    return writes
+
+
+def _score_hashes(block: ScoredBlock) -> HashWrites:
     """The scores of a block, with the ranks of all but lapsed customers and those who become dormant."""
     customers = block.customers
     columns: dict[str, Sequence[str | None]] = {
@@ -43,14 +85,17 @@ def score_hashes(block: ScoredBlock) -> HashWrites:
     return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)
 
 
-def profile_hashes(block: ProfileBlock, currency: str) -> HashWrites:
-    """The profiles of a block; money is in the base currency."""
+def profile_hashes(block: ProfileBlock, currency: str, visitors_expire: int) -> HashWrites:
+    """The profiles of a block, of visitors or customers only; money is in the base currency."""
     rows = block.rows
     columns: dict[str, Sequence[str | None]] = {name: _times(rows[name]) for name in _PROFILE_TIMES}
     columns |= {name: [str(count) for count in rows[name].tolist()] for name in _PROFILE_COUNTS}
     columns |= {name: [f"{amount / 10_000:.2f}" for amount in rows[name].tolist()] for name in _PROFILE_MONEY}
     columns["currency"] = [currency] * len(rows)
-    return HashWrites(PROFILE_PREFIX, block.ids.tolist(), block.versions, columns)
+    if not len(block.ids) or not block.ids[0].startswith(ANONYMOUS):
+        return HashWrites(PROFILE_PREFIX, block.ids.tolist(), block.versions, columns)
+    columns[MERGED_FIELD] = [None] * len(rows)
+    return HashWrites(PROFILE_PREFIX, block.ids.tolist(), block.versions, columns, expires_seconds=visitors_expire)
 
 
 def _times(times: NDArray[np.int64]) -> list[str | None]:

@@ -37,9 +37,11 @@ _PORTION: Final = 8_000
 ONE: Final = 1 << 20
 """One event in the fixed point of decayed counters."""
 
-_TIMES: Final = ("first_seen", "first_order", "last_seen", "last_order", "last_web", "last_ticket")
-_SUMS: Final = ("revenue", "refunded", "satisfaction_sum", "gap_sum_squares")
-_COUNTS: Final = (
+FIRST_TIMES: Final = ("first_seen", "first_order", "first_web")
+LAST_TIMES: Final = ("last_seen", "last_order", "last_web", "last_ticket")
+MONEY: Final = ("revenue", "refunded")
+SUMS: Final = ("revenue", "refunded", "satisfaction_sum", "gap_sum_squares")
+COUNTS: Final = (
     "events", "orders", "items", "refunds", "cancelled", "web_events", "sessions", "product_views", "carts",
     "cart_views", "checkouts", "service_events", "tickets", "tickets_solved", "satisfaction_count", "gap_count",
 )  # fmt: skip
@@ -52,12 +54,12 @@ DECAYED: Final = {
 
 ROW_DTYPE: Final = np.dtype(
     [("key", "u8"), ("slot_end", "i8")]
-    + [(name, "i8") for name in (*_TIMES, *_SUMS, *DECAYED)]
-    + [(name, "i4") for name in _COUNTS]
+    + [(name, "i8") for name in (*FIRST_TIMES, *LAST_TIMES, *SUMS, *DECAYED)]
+    + [(name, "i4") for name in COUNTS]
     + [("unpublished", "?")],
     align=True,
 )
-"""One customer: 232 bytes. ``key`` is a hash of the id, in whose order customers leave the table; ``slot_end`` is the
+"""One customer: 240 bytes. ``key`` is a hash of the id, in whose order customers leave the table; ``slot_end`` is the
 end of the slot in which the newest event counted."""
 
 _COUNTER_OF_CODE: Final = {
@@ -111,6 +113,18 @@ class ProfileTable:
             ids.extend(new)
         return located
 
+    def find(self, customer: str) -> int | None:
+        """Return the row of somebody; None if there is none."""
+        return self._index.get(customer)
+
+    def without(self, positions: NDArray[np.int64]) -> "ProfileTable":
+        """Return a table of all others, in their order. Their positions are new."""
+        keep = np.ones(len(self.ids), np.bool_)
+        keep[positions] = False
+        rest = ProfileTable()
+        rest.__setstate__({"ids": self.names[keep].tolist(), "rows": self.used[keep]})
+        return rest
+
     @property
     def names(self) -> NDArray[np.object_]:
         """The ids as an array, for taking many at once."""
@@ -129,13 +143,19 @@ class ProfileTable:
         used = len(self.rows)
         if size <= used:
             return
-        rows = np.zeros(max(64, 2 * size), ROW_DTYPE)
-        for name in ("last_seen", "last_order", "last_web", "last_ticket"):
-            rows[name] = NEVER
-        for name in ("first_seen", "first_order"):
-            rows[name] = NOT_YET
+        rows = blank_rows(max(64, 2 * size))
         rows[:used] = self.rows
         self.rows = rows
+
+
+def blank_rows(count: int) -> NDArray[np.void]:
+    """Rows of nobody to whom nothing has happened."""
+    rows = np.zeros(count, ROW_DTYPE)
+    for name in LAST_TIMES:
+        rows[name] = NEVER
+    for name in FIRST_TIMES:
+        rows[name] = NOT_YET
+    return rows
 
 
 def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArray, boundary_at: int) -> None:
@@ -192,6 +212,7 @@ def _apply_web(rows: NDArray[np.void], at: NDArray[np.int64], events: EventArray
     since = _since_previous(at, time, rows["last_web"])
     np.add.at(rows["sessions"], at[since > SESSION_GAP_SECONDS], 1)
     np.maximum.at(rows["last_web"], at, time)
+    np.minimum.at(rows["first_web"], at, time)
     _add_decayed(rows, ("web_7d", "web_30d", "web_90d"), at, boundary_at - time)
 
 

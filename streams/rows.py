@@ -8,11 +8,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBlock, ModelReport, OutcomeScores, ScoredBlock
+from contracts.crossings import Moved, Verdict
 from contracts.outputs import TableRows
 from streams.bucket import ProfileBlock
 from streams.facts import to_money, to_time
 from streams.features import FEATURES
-from streams.profiles import DECAYED, NEVER, NOT_YET
+from streams.profiles import DECAYED, NEVER, NOT_YET, blank_rows
 from streams.reasons import reasons_of
 from streams.segments import LIFECYCLES, SEGMENTS
 
@@ -30,8 +31,33 @@ _COUNTS: Final = (
 
 def customers_rows(block: ProfileBlock) -> TableRows:
     """Profiles as rows of ``customers``."""
-    rows = block.rows
-    columns = {"customer_id": block.ids, "version": block.versions.astype(np.uint64)}
+    return _profile_rows(block.ids, block.versions, block.rows, np.full(len(block.ids), "", object))
+
+
+def moved_rows(moved: Moved) -> TableRows:
+    """Visitors who are customers now, as rows of ``customers`` that say only that."""
+    rows = blank_rows(len(moved.ids))
+    rows["first_seen"] = rows["last_seen"] = 0
+    return _profile_rows(moved.ids, moved.versions, rows, moved.persons)
+
+
+def verdict_rows(verdict: Verdict, interval: int) -> TableRows:
+    """A decision as a row of ``identity_links``; ``interval`` is the sweep's in microseconds."""
+    seconds = verdict.boundary * interval // SECOND
+    row = {
+        "identity": [verdict.identity],
+        "person": [verdict.person],
+        "outcome": [verdict.outcome],
+        "occurred_at": to_time(np.array([verdict.occurred], np.int64)),
+        "decided_at": pa.array([seconds], pa.int64()).view(pa.timestamp("s", tz="UTC")),
+    }
+    return TableRows("identity_links", pa.table(row))
+
+
+def _profile_rows(
+    ids: NDArray[np.object_], versions: NDArray[np.int64], rows: NDArray[np.void], merged_into: NDArray[np.object_]
+) -> TableRows:
+    columns = {"customer_id": ids, "version": versions.astype(np.uint64), "merged_into": merged_into}
     columns |= {name: _time_or_null(rows[name]) for name in _TIMES}
     columns |= {name: to_money(rows[name]) for name in _MONEY}
     columns |= {name: rows[name].astype(np.uint64) for name in _COUNTS}

@@ -16,7 +16,8 @@ import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from contracts.blocks import EVENT_DTYPE, LaneBatch
+from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
+from contracts.crossings import join_links
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
@@ -88,13 +89,15 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         behind = self._state.owes_clock  # after a jump nothing more is read until the buckets know of all of it
         read = [] if behind else [self._read(name) for name in self._state.readable(self._config.reading)]
         got = [decoded for decoded in read if decoded is not None]
-        clock = self._state.tell(self._config.decoding.interval)
+        interval, before = self._config.decoding.interval, self._state.told
+        clock = self._state.tell(interval)
+        turned = clock is not None and (before is None or before // interval != clock // interval)
         fresh = self._fresh() and not self._state.owes_clock
         self._idle = not got and not behind
         if self._idle and not (fresh and self._owes_fresh):
             return []
         self._owes_fresh = not fresh
-        return [self._batch(got, clock, fresh=fresh)]
+        return [self._batch(got, clock, fresh=fresh, turned=turned)]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when there was nothing to read."""
@@ -207,7 +210,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 waiting += high - position.offset if high >= 0 else NOBODY_KNOWS
         return waiting
 
-    def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool) -> LaneBatch:
+    def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool, turned: bool) -> LaneBatch:
         if clock is not None:
             EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
         empty: list[Any] = [np.empty(0, EVENT_DTYPE)]
@@ -221,6 +224,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             fresh=fresh,
             facts=tuple(decoded.facts for decoded in got if decoded.facts is not None),
             dead=tuple(letter for decoded in got for letter in decoded.dead),
+            visits=_join_visits([decoded.visits for decoded in got]),
+            links=join_links([decoded.links for decoded in got]),
+            turned=turned,
         )
 
     def _commit(self, state: LaneState) -> None:
@@ -232,6 +238,13 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 self._consumers[name].commit(offsets=[where], asynchronous=True)
             except KafkaException as error:
                 log.info("the position in %s could not be published: %s", name, error.args[0].str())
+
+
+def _join_visits(parts: list[Visits]) -> Visits:
+    if not parts:
+        return Visits()
+    columns = ("events", "visitors", "buckets")
+    return Visits(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
 def _count(decoded: Decoded, topic: Topic) -> None:

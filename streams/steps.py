@@ -11,7 +11,8 @@ from bytewax.operators import StatefulBatchLogic
 
 from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, Released, SweepBlock
 from contracts.metrics import CUSTOMERS, DUPLICATES, EXAMPLES, LATE, SCORES, SWEEPS, TOO_LATE
-from streams.bucket import BucketPolicy, BucketState, Output, Tally, advance, new_bucket
+from streams.bucket import BucketPolicy, BucketState, Tally
+from streams.customers import CustomersState, Input, Output, advance, new_bucket
 from streams.edge import at_edge
 
 RETAIN: Final = False
@@ -27,15 +28,15 @@ def split_by_bucket(batch: LaneBatch, buckets: int, partitions: int) -> list[tup
     return parts
 
 
-class ProfileStep(StatefulBatchLogic[BucketBatch, Output, bytes]):
-    """Keeps one bucket's profiles."""
+class ProfileStep(StatefulBatchLogic[Input, Output, bytes]):
+    """Keeps one bucket's profiles of customers."""
 
     def __init__(self, saved: bytes | None, policy: BucketPolicy):
         self._policy = policy
-        self._state: BucketState | None = pickle.loads(saved) if saved is not None else None  # noqa: S301 - our own store
+        self._state: CustomersState | None = pickle.loads(saved) if saved is not None else None  # noqa: S301 - our own store
 
     @at_edge
-    def on_batch(self, values: list[BucketBatch]) -> tuple[Iterable[Output], bool]:
+    def on_batch(self, values: list[Input]) -> tuple[Iterable[Output], bool]:
         """Apply batches and give out what they complete."""
         if self._state is None:
             self._state = new_bucket(values[0].bucket, self._policy)
@@ -58,13 +59,18 @@ def _is_empty(output: Output) -> bool:
 
 
 def _count(state: BucketState, tally: Tally, outputs: Sequence[Output]) -> None:
-    DUPLICATES.inc(tally.duplicates)
-    LATE.inc(tally.late)
-    TOO_LATE.inc(tally.too_late)
+    count_events(tally)
     SWEEPS.inc(sum(isinstance(output, SweepBlock) for output in outputs))
     SCORES.labels("sweep").inc(sum(len(o.customers.ids) for o in outputs if isinstance(o, SweepBlock)))
     SCORES.labels("event").inc(sum(len(o.ids) for o in outputs if isinstance(o, CustomerBlock) and not o.sweep))
     CUSTOMERS.labels(state.bucket).set(len(state.table))
+
+
+def count_events(tally: Tally) -> None:
+    """Add what a batch did to the metrics."""
+    DUPLICATES.inc(tally.duplicates)
+    LATE.inc(tally.late)
+    TOO_LATE.inc(tally.too_late)
 
 
 class LabelStep(StatefulBatchLogic[SweepBlock, Released, bytes]):

@@ -18,7 +18,7 @@ def test_migrations_are_numbered_without_gaps_and_in_order() -> None:
 def test_every_statement_may_be_repeated() -> None:
     for script in migrations().values():
         for statement in statements(script):
-            repeatable = r"(CREATE (TABLE|VIEW)|ALTER TABLE \w+ ADD COLUMN) IF NOT EXISTS \w+"
+            repeatable = r"((CREATE (TABLE|VIEW)|ALTER TABLE \w+ ADD COLUMN) IF NOT EXISTS|CREATE OR REPLACE VIEW) \w+"
             assert re.match(repeatable, statement)
 
 

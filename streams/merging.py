@@ -1,0 +1,79 @@
+"""Two profiles of one person made one: what a visitor did is added to what the customer did.
+
+Sums, counts, decayed sums, first and last times merge exactly. Two columns compare neighbours in time, sessions and the
+gaps between orders: they merge exactly where the one history ends before the other begins, and there the seam counts
+too; where histories overlap each keeps its own neighbours, and one gap is counted between them. Both rows must be as of
+the same boundary. Pure.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.profiles import (
+    COUNTS,
+    DECAYED,
+    FIRST_TIMES,
+    LAST_TIMES,
+    MONEY,
+    MOST_MONEY,
+    SECOND,
+    SESSION_GAP_SECONDS,
+    SUMS,
+)
+
+_HOUR_SECONDS = 3_600
+
+
+def in_turns(at: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut positions into runs in which no row of ``at`` comes twice: the first of each, then the second, and so on."""
+    left = np.arange(len(at))
+    while len(left):
+        _, first = np.unique(at[left], return_index=True)
+        yield left[first]
+        left = np.delete(left, first)
+
+
+def absorb_rows(into: NDArray[np.void], rows: NDArray[np.void]) -> NDArray[np.void]:
+    """Profiles of which the i-th is ``into[i]`` and ``rows[i]`` together; ``key`` stays that of ``into``."""
+    merged = into.copy()
+    _merge_gaps(merged, into, rows)
+    for name in (*SUMS, *DECAYED, *COUNTS):
+        merged[name] += rows[name]
+    merged["sessions"] -= _joined_sessions(into, rows)
+    for name in (*MONEY, "revenue_90d"):
+        merged[name] = np.minimum(merged[name], MOST_MONEY)
+    for name in FIRST_TIMES:
+        merged[name] = np.minimum(into[name], rows[name])
+    for name in (*LAST_TIMES, "slot_end"):
+        merged[name] = np.maximum(into[name], rows[name])
+    merged["unpublished"] = True
+    return merged
+
+
+def _merge_gaps(merged: NDArray[np.void], one: NDArray[np.void], other: NDArray[np.void]) -> None:
+    """Add the gap between two histories of orders; shorter than an hour it is none."""
+    both = (one["orders"] > 0) & (other["orders"] > 0)
+    seam, disjoint = _seam(one, other, "first_order", "last_order")
+    hours = seam // _HOUR_SECONDS
+    counts = both & (~disjoint | (seam >= _HOUR_SECONDS))
+    merged["gap_count"] += counts
+    merged["gap_sum_squares"] += np.where(counts & disjoint, hours, 0) ** 2
+
+
+def _joined_sessions(one: NDArray[np.void], other: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Where the last session of the one and the first of the other are one session."""
+    both = (one["web_events"] > 0) & (other["web_events"] > 0)
+    seam, disjoint = _seam(one, other, "first_web", "last_web")
+    joined: NDArray[np.bool_] = both & disjoint & (seam <= SESSION_GAP_SECONDS)
+    return joined
+
+
+def _seam(
+    one: NDArray[np.void], other: NDArray[np.void], first: str, last: str
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Seconds between the end of the earlier history and the start of the later, and whether they do not overlap."""
+    begins = np.maximum(one[first], other[first]) // SECOND
+    ends = np.minimum(one[last], other[last]) // SECOND
+    return begins - ends, begins >= ends

@@ -1,0 +1,136 @@
+"""The steps of the dataflow that tell who is whom: thin logics around the pure core.
+
+    lanes ─ links ─→ resolve-identities ─ verdicts ─→ keep-visitors ─→ hand-over ─→ keep-profiles
+    lanes ─ visits ─────────────────────────────────→      └ overlays ─────────────→
+
+Their snapshots are pickled at once, by themselves: the engine pickles later, when the state has moved on.
+"""
+
+import pickle
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from bytewax.operators import StatefulBatchLogic
+
+from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch
+from contracts.crossings import Absorb, HandOver, LaneNews, Overlay, Verdict, Verdicts
+from contracts.metrics import IDENTITIES, SCORES, VISITORS
+from streams.bucket import BucketPolicy, Tally
+from streams.edge import at_edge
+from streams.handover import GatherState, gather
+from streams.identity import IdentityPolicy, IdentityState, Resolution, resolve
+from streams.steps import RETAIN, count_events
+from streams.visitors import Input, Output, VisitorsState, new_visitors, visit
+
+RESOLVER: Final = "identities"
+"""The key of the one resolver and of the one gatherer: each sees all buckets."""
+
+
+def news_of(batch: LaneBatch, interval: int) -> list[tuple[str, LaneNews]]:
+    """What the resolver must know of a batch: nothing, as long as the slot stays and nobody is identified."""
+    if not batch.turned and not len(batch.links):
+        return []
+    slot = None if batch.clock is None else batch.clock // interval
+    return [(RESOLVER, LaneNews(batch.partition, batch.links, batch.start, slot))]
+
+
+def split_visits(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[str, BucketBatch]]:
+    """One part of the visitors' events for every bucket of the lane, also without events: all must know the clock."""
+    visits = batch.visits
+    parts = []
+    for bucket in range(batch.partition, buckets, partitions):
+        mine = visits.buckets == bucket
+        part = BucketBatch(bucket, visits.events[mine], visits.visitors[mine], batch.start, batch.clock, batch.fresh)
+        parts.append((str(bucket), part))
+    return parts
+
+
+class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Verdict, bytes]):
+    """Decides who is whom. ``bucket_of`` tells the bucket of a visitor's profile."""
+
+    def __init__(
+        self, saved: bytes | None, policy: IdentityPolicy, buckets: int, bucket_of: Callable[[str], int]
+    ):
+        self._policy, self._buckets, self._bucket_of = policy, buckets, bucket_of
+        self._state: IdentityState = pickle.loads(saved) if saved is not None else IdentityState()  # noqa: S301 - our own store
+
+    @at_edge
+    def on_batch(self, values: list[LaneNews]) -> tuple[Iterable[Verdicts | Verdict], bool]:
+        """Take news of lanes in and give out what they decide."""
+        outputs: list[Verdicts | Verdict] = []
+        for news in values:
+            before = self._state.boundary
+            resolution = resolve(self._state, news, self._policy)
+            _count_verdicts(resolution)
+            outputs += resolution.verdicts
+            outputs += self._verdicts(resolution, moved=self._state.boundary != before)
+        return outputs, RETAIN
+
+    def _verdicts(self, resolution: Resolution, *, moved: bool) -> Iterable[Verdicts]:
+        """One for each bucket that must know: of a new boundary all of them."""
+        final: dict[int, dict[int, dict[str, str]]] = {}
+        for boundary, linked in resolution.final.items():
+            for visitor, person in linked.items():
+                final.setdefault(self._bucket_of(visitor), {}).setdefault(boundary, {})[visitor] = person
+        hints: dict[int, dict[str, str | None]] = {}
+        for visitor, likely in resolution.hints.items():
+            hints.setdefault(self._bucket_of(visitor), {})[visitor] = likely
+        start, reached = min(self._state.starts.values(), default=0), self._state.boundary
+        if reached is None:
+            return
+        for bucket in range(self._buckets) if moved else sorted(hints):
+            yield Verdicts(bucket, start, reached, final.get(bucket, {}), hints.get(bucket, {}))
+
+    @at_edge
+    def snapshot(self) -> bytes:
+        """The state, pickled."""
+        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+
+
+def _count_verdicts(resolution: Resolution) -> None:
+    for verdict in resolution.verdicts:
+        IDENTITIES.labels(verdict.outcome).inc()
+
+
+class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
+    """Keeps one bucket's visitors."""
+
+    def __init__(self, saved: bytes | None, policy: BucketPolicy):
+        self._policy = policy
+        self._state: VisitorsState | None = pickle.loads(saved) if saved is not None else None  # noqa: S301 - our own store
+
+    @at_edge
+    def on_batch(self, values: list[Input]) -> tuple[Iterable[Output], bool]:
+        """Apply batches and verdicts and give out what they complete."""
+        if self._state is None:
+            self._state = new_visitors(values[0].bucket, self._policy)
+        tally = Tally()
+        outputs = [output for item in values for output in visit(self._state, item, self._policy, tally)]
+        count_events(tally)
+        SCORES.labels("event").inc(sum(len(o.ids) for o in outputs if isinstance(o, CustomerBlock)))
+        VISITORS.labels(self._state.bucket).set(len(self._state.table))
+        return [output for output in outputs if isinstance(output, HandOver | Overlay) or len(output.ids)], RETAIN
+
+    @at_edge
+    def snapshot(self) -> bytes:
+        """The state, pickled."""
+        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+
+
+class GatherStep(StatefulBatchLogic[HandOver, Absorb, bytes]):
+    """Gives what visitors' buckets hand over to customers' buckets, once all are through with a boundary."""
+
+    def __init__(self, saved: bytes | None, buckets: int, bucket_of: Callable[[str], int]):
+        self._buckets, self._bucket_of = buckets, bucket_of
+        self._state: GatherState = pickle.loads(saved) if saved is not None else GatherState()  # noqa: S301 - our own store
+
+    @at_edge
+    def on_batch(self, values: list[HandOver]) -> tuple[Iterable[Absorb], bool]:
+        """Take hand-overs in and give out complete boundaries."""
+        outputs = [out for item in values for out in gather(self._state, item, self._buckets, self._bucket_of)]
+        return outputs, RETAIN
+
+    @at_edge
+    def snapshot(self) -> bytes:
+        """The state, pickled."""
+        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)

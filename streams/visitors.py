@@ -1,0 +1,233 @@
+"""One bucket of visitors as a state machine: people of whom only an anonymous id is known.
+
+Their profiles are scored like customers', but train no model and are not recorded at sweeps. When a visitor turns out
+to be a customer, the profile is handed over at the next boundary, and so is, at each later one, what still comes under
+the old id. Before the boundary copies go to the customer as overlays, for live scores. Who is silent for long is
+forgotten. Pure: no engine, no client, no clock.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import BucketBatch, CustomerBlock
+from contracts.crossings import HandOver, Moved, Overlay, Verdicts
+from streams.bucket import (
+    VERSION_SHIFT,
+    BucketPolicy,
+    BucketState,
+    Chosen,
+    ProfileBlock,
+    Tally,
+    apply_due,
+    block_of,
+    current,
+    end_slot,
+    reachable,
+    take,
+    touched,
+    versions_of,
+)
+from streams.profiles import ROW_DTYPE
+from streams.seen import SeenIds
+
+LAST_VERSION = (1 << VERSION_SHIFT) - 1
+"""In a slot, no visitor's own version is above this."""
+
+
+@dataclass
+class VisitorsState(BucketState):
+    """Everything that a bucket of visitors remembers."""
+
+    person_of: dict[str, str] = field(default_factory=dict)
+    """The customers whom visitors turned out to be, by profile id."""
+    due: dict[int, dict[str, str]] = field(default_factory=dict)
+    """The same of boundaries that this bucket has not reached."""
+    hints: dict[str, str] = field(default_factory=dict)
+    """Who visitors likely are, by the links of the slot that is not over."""
+    overlaid: dict[str, str] = field(default_factory=dict)
+    """To whom rows were copied in this slot, by visitor."""
+    stale: bool = False
+    """Whether a boundary was crossed since all visitors were scored."""
+
+
+Input = BucketBatch | Verdicts
+Output = HandOver | Overlay | Moved | CustomerBlock | ProfileBlock
+_Rows = tuple[int, str, str, NDArray[np.void]]
+"""What is handed over: boundary, visitor, customer and the visitor's row."""
+
+
+def new_visitors(bucket: int, policy: BucketPolicy) -> VisitorsState:
+    """Return an empty bucket."""
+    return VisitorsState(bucket, seen=SeenIds(policy.seen_capacity))
+
+
+def visit(state: VisitorsState, item: Input, policy: BucketPolicy, tally: Tally) -> Iterator[Output]:
+    """Take one input in: apply what has come due, and hand over at every boundary that may be crossed now."""
+    if isinstance(item, BucketBatch):
+        take(state, item)
+    else:
+        _note(state, item)
+    target = reachable(state, policy.interval)
+    if target is None or state.start is None:
+        return
+    if state.slot is None:
+        state.slot = state.start
+        yield _hand_over(state, [])
+    apply_due(state, policy, tally)
+    handed: list[_Rows] = []
+    before = current(state)
+    while current(state) < target:
+        state.slot = current(state) + 1
+        yield from _cross(state, policy, handed)
+        apply_due(state, policy, tally)
+    if before < target:
+        yield _hand_over(state, handed)
+    if state.fresh:
+        yield from _tell(state, policy)
+
+
+def _note(state: VisitorsState, verdicts: Verdicts) -> None:
+    state.start, state.through = verdicts.start, verdicts.boundary
+    for boundary, linked in verdicts.final.items():
+        state.due.setdefault(boundary, {}).update(linked)
+    for visitor, person in verdicts.hints.items():
+        if person is None:
+            state.hints.pop(visitor, None)
+        else:
+            state.hints[visitor] = person
+
+
+def _hand_over(state: VisitorsState, handed: list[_Rows]) -> HandOver:
+    """Everything that this bucket owes to boundaries up to the current one."""
+    return HandOver(
+        bucket=state.bucket,
+        start=state.start or 0,
+        through=current(state),
+        boundaries=np.array([boundary for boundary, *_ in handed], np.int64),
+        sources=np.array([source for _, source, *_ in handed], object),
+        persons=np.array([person for _, _, person, _ in handed], object),
+        rows=np.concatenate([row for *_, row in handed]) if handed else np.empty(0, ROW_DTYPE),
+    )
+
+
+def _cross(state: VisitorsState, policy: BucketPolicy, handed: list[_Rows]) -> Iterator[Output]:
+    """End a slot: those who are known now leave, and those who were silent for too long are forgotten."""
+    linked = state.due.pop(current(state), {})
+    state.person_of |= linked
+    for name in linked:
+        state.hints.pop(name, None)
+    if linked:
+        yield _moved(linked, current(state) - 1)
+    rows = np.flatnonzero(touched(state, policy))
+    leaving = {name: at for name, at in _named(state, rows) if name in state.person_of}
+    leaving |= {name: at for name in linked if (at := state.table.find(name)) is not None}
+    handed += [
+        (current(state), name, state.person_of[name], state.table.used[at : at + 1].copy())
+        for name, at in sorted(leaving.items())
+    ]
+    yield _stored(state, np.setdiff1d(rows, np.array(list(leaving.values()), np.int64)))
+    _drop(state, leaving.values(), policy)
+    end_slot(state, policy)
+    state.overlaid, state.stale = {}, True
+
+
+def _named(state: VisitorsState, rows: NDArray[np.int64]) -> Iterable[tuple[str, int]]:
+    return zip(state.table.names.take(rows).tolist(), rows.tolist(), strict=True)
+
+
+def _drop(state: VisitorsState, leaving: Iterable[int], policy: BucketPolicy) -> None:
+    """Take out who left and who is forgotten."""
+    cut = current(state) * policy.interval - policy.visitors_forgotten_after
+    gone = state.table.used["last_seen"] < cut
+    gone[list(leaving)] = True
+    if gone.any():
+        state.table = state.table.without(np.flatnonzero(gone))
+
+
+def _moved(linked: Mapping[str, str], slot: int) -> Moved:
+    """Say that visitors are customers by links of a slot; their own scores have lower versions."""
+    versions = np.full(len(linked), (slot << VERSION_SHIFT) + LAST_VERSION, np.int64)
+    return Moved(np.array(list(linked), object), np.array(list(linked.values()), object), versions)
+
+
+def _tell(state: VisitorsState, policy: BucketPolicy) -> Iterator[Output]:
+    """Give out what readers should see now: overlays of those who are known, scores of the others."""
+    entered = {name: state.unscored.get(at, 0) for name, at in _named(state, _known(state))}
+    yield from _overlays(state, entered)
+    known = {at for name in entered if (at := state.table.find(name)) is not None}
+    chosen = np.array(sorted(set(state.unscored) - known), np.int64)
+    if state.stale:
+        others = np.array(sorted(set(range(len(state.table))) - known - set(state.unscored)), np.int64)
+        yield _scored(state, others, policy, sweep=True)
+        state.stale = False
+    if len(chosen):
+        oldest = min(state.unscored[at] for at in chosen.tolist()) / 1_000
+        yield _stored(state, chosen)
+        yield replace(_scored(state, chosen, policy, sweep=False), oldest_record_at=oldest)
+    yield from _published(state, policy, known)
+    state.unscored.clear()
+
+
+def _person(state: VisitorsState, visitor: str) -> str | None:
+    hints = state.hints if state.slot == state.through else {}  # of a slot that this bucket has not reached yet
+    return state.person_of.get(visitor) or hints.get(visitor)
+
+
+def _known(state: VisitorsState) -> NDArray[np.int64]:
+    """The rows of this slot that belong to customers: those that events moved, and those newly linked."""
+    moved = [at for at in state.unscored if _person(state, state.table.ids[at]) is not None]
+    hinted = [at for name in state.hints if _person(state, name) and (at := state.table.find(name)) is not None]
+    return np.array(sorted({*moved, *hinted}), np.int64)
+
+
+def _overlays(state: VisitorsState, entered: Mapping[str, int]) -> Iterator[Output]:
+    """Copies for the live scores of those whom visitors turned out to be, where they are new."""
+    now = {name: person for name in entered if (person := _person(state, name)) is not None}
+    back = {name: person for name, person in state.overlaid.items() if _person(state, name) != person}
+    new = {name: person for name, person in now.items() if entered[name] or state.overlaid.get(name) != person}
+    hinted = {name: person for name, person in new.items() if state.overlaid.get(name) != person}
+    state.overlaid = {name: person for name, person in state.overlaid.items() if name not in back} | now
+    if hinted:
+        yield _moved({name: person for name, person in hinted.items() if name in state.hints}, current(state))
+    pairs = [(name, person, False) for name, person in back.items()]
+    pairs += [(name, person, True) for name, person in new.items()]
+    if pairs:
+        yield _overlay(state, pairs, entered)
+
+
+def _overlay(state: VisitorsState, pairs: list[tuple[str, str, bool]], entered: Mapping[str, int]) -> Overlay:
+    at = [state.table.find(name) for name, *_ in pairs]
+    return Overlay(
+        bucket=state.bucket,
+        slot=current(state),
+        sources=np.array([name for name, *_ in pairs], object),
+        persons=np.array([person for _, person, _ in pairs], object),
+        rows=state.table.used.take([row or 0 for row in at]),
+        present=np.array([present for *_, present in pairs], np.bool_),
+        entered=np.array([entered.get(name, 0) for name, *_ in pairs], np.int64),
+    )
+
+
+def _scored(state: VisitorsState, at: NDArray[np.int64], policy: BucketPolicy, *, sweep: bool) -> CustomerBlock:
+    rows = state.table.used.take(at)
+    now = np.maximum(rows["last_seen"], current(state) * policy.interval)
+    return block_of(state, Chosen(at, rows, now), policy, sweep=sweep)
+
+
+def _stored(state: VisitorsState, at: NDArray[np.int64]) -> ProfileBlock:
+    rows = state.table.used.take(at)
+    return ProfileBlock(state.table.names.take(at), versions_of(current(state), rows), rows, published=False)
+
+
+def _published(state: VisitorsState, policy: BucketPolicy, known: set[int]) -> Iterator[Output]:
+    """The profiles that changed, for look-ups."""
+    changed = [at for at in np.flatnonzero(state.table.used["unpublished"]).tolist() if at not in known]
+    if changed:
+        at = np.array(changed, np.int64)
+        rows = state.table.used.take(at)
+        state.table.used["unpublished"][at] = False
+        versions = versions_of(rows["slot_end"] // policy.interval - 1, rows)
+        yield ProfileBlock(state.table.names.take(at), versions, rows, published=True)
