@@ -75,7 +75,6 @@ class BucketBatch:
     bucket: int
     events: EventArray
     customers: NDArray[np.object_]
-    start: int | None
     clock: int | None
     fresh: bool
 

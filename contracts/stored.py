@@ -34,7 +34,7 @@ TABLES: Final = {
     "transactions": "one row per order, refund or cancellation",
     "service_events": "one row per ticket, chat or satisfaction event",
     "identity_events": "one row per identify or alias",
-    "customers": "one row per customer: the newest profile",
+    "customers": "one row per customer or visitor: the newest profile",
     "identity_links": "every decision about who is whom",
     "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
     "score_changes": "a row when events moved a customer's score between sweeps",

@@ -40,7 +40,7 @@ def split_visits(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[
     parts = []
     for bucket in range(batch.partition, buckets, partitions):
         mine = visits.buckets == bucket
-        part = BucketBatch(bucket, visits.events[mine], visits.visitors[mine], batch.start, batch.clock, batch.fresh)
+        part = BucketBatch(bucket, visits.events[mine], visits.visitors[mine], batch.clock, batch.fresh)
         parts.append((str(bucket), part))
     return parts
 

@@ -23,7 +23,7 @@ def split_by_bucket(batch: LaneBatch, buckets: int, partitions: int) -> list[tup
     parts = []
     for bucket in range(batch.partition, buckets, partitions):
         mine = batch.buckets == bucket
-        part = BucketBatch(bucket, batch.events[mine], batch.customers[mine], batch.start, batch.clock, batch.fresh)
+        part = BucketBatch(bucket, batch.events[mine], batch.customers[mine], batch.clock, batch.fresh)
         parts.append((str(bucket), part))
     return parts
 

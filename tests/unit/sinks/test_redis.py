@@ -22,7 +22,7 @@ def block(count: int = 2, **changes: object) -> HashWrites:
 
 def test_arguments_are_keys_shape_and_columns() -> None:
     assert list(script_arguments(block())) == [
-        [3, "crm:score:{c0}", "crm:score:{c1}", "crm:top:churn", 2, 1, 12, "version", "a", "b",
+        [3, "crm:score:{c0}", "crm:score:{c1}", "crm:top:churn", 2, 1, 12, 0, "version", "a", "b",
          0, 1, "a0", "a1", ABSENT, ABSENT, 0.5, 0.5]
     ]  # fmt: skip
 

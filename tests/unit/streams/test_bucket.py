@@ -1,29 +1,30 @@
 """A bucket as a state machine: its sweeps are a function of the log, and what is published at the end is too."""
 
 import pickle
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.columns import DAY, HOUR, TOPICS, Happening, columns, happenings, interleave, topic_of
+from support.columns import (
+    DAY,
+    HOUR,
+    TOPICS,
+    Happening,
+    columns,
+    happenings,
+    interleave,
+    nothing_handed,
+    topic_of,
+)
 
 from contracts.blocks import BucketBatch, CustomerBlock, SweepBlock
 from streams import codes
-from streams.bucket import (
-    CATCH_UP_SWEEPS,
-    VERSION_SHIFT,
-    BucketPolicy,
-    BucketState,
-    Output,
-    ProfileBlock,
-    Tally,
-    advance,
-    new_bucket,
-)
+from streams.bucket import VERSION_SHIFT, BucketPolicy, ProfileBlock, Tally
 from streams.clock import TopicClock
+from streams.customers import CATCH_UP_SWEEPS, CustomersState, Input, Output, advance, new_bucket
 from streams.hashes import profile_hashes
 
 POLICY = BucketPolicy(
@@ -38,24 +39,25 @@ DAYS = 8
 END = (DAYS + 3) * DAY
 
 
-def batch(
-    happened: Sequence[Happening] = (), *, clock: int | None, start: int | None = 0, fresh: bool = False
-) -> BucketBatch:
+def batch(happened: Sequence[Happening] = (), *, clock: int | None, fresh: bool = False) -> BucketBatch:
     customers, events = columns(happened)
-    return BucketBatch(3, events, customers, start, clock, fresh)
+    return BucketBatch(3, events, customers, clock, fresh)
 
 
 @dataclass
 class Bucket:
     """A bucket with what it has done so far."""
 
-    state: BucketState
+    state: CustomersState
     tally: Tally
     policy: BucketPolicy = POLICY
 
-    def take(self, *happened: Happening, clock: int | None, start: int | None = 0, fresh: bool = False) -> list[Output]:
-        taken = batch(happened, clock=clock, start=start, fresh=fresh)
-        return list(advance(self.state, taken, self.policy, self.tally))
+    def take(self, *happened: Happening, clock: int | None, start: int = 0, fresh: bool = False) -> list[Output]:
+        """Take a batch in, after word that no visitor is handed over up to its clock."""
+        items: list[Input] = [batch(happened, clock=clock, fresh=fresh)]
+        if clock is not None:
+            items.insert(0, nothing_handed(3, clock // DAY, start))
+        return [output for item in items for output in advance(self.state, item, self.policy, self.tally)]
 
 
 @pytest.fixture
@@ -79,7 +81,7 @@ def names(block: CustomerBlock) -> set[str]:
 
 
 def test_without_a_clock_events_wait(bucket: Bucket) -> None:
-    assert bucket.take(Happening("a", 0), clock=None, start=None) == []
+    assert bucket.take(Happening("a", 0), clock=None) == []
     assert bucket.state.slot is None
     bucket.take(clock=DAY)
     assert bucket.state.table.ids == ["a"]
@@ -121,7 +123,7 @@ def test_an_event_of_a_later_slot_waits_until_its_slot_has_come(bucket: Bucket) 
     first, second = sweeps(bucket.take(clock=2 * DAY))
     assert names(first.customers) == {"b"}
     assert names(second.customers) == {"a", "b"}
-    assert bucket.state.waiting == []
+    assert bucket.state.waiting == {}
 
 
 def test_counters_and_rows_are_those_of_the_whole_table(bucket: Bucket) -> None:
@@ -291,6 +293,15 @@ class Feed:
             _place(clock, [], tick=END)
         return [*made, replace(self._batch(part, clocks, len(made)), fresh=True)]
 
+    def items(self) -> Iterator[Input]:
+        """The batches, with word from visitors' buckets, which lags behind wherever a batch is not fresh."""
+        told = 0
+        for one in self.batches():
+            yield one
+            if one.fresh and one.clock is not None:
+                told = one.clock // DAY
+            yield nothing_handed(3, told)
+
     def _batch(self, part: list[Happening], clocks: list[TopicClock], number: int) -> BucketBatch:
         now = min(clock.now for clock in clocks if clock.now is not None)
         return batch(part, clock=now, fresh=self.fresh[number % len(self.fresh)])
@@ -304,7 +315,7 @@ def _place(clock: TopicClock, times: list[int], tick: int | None = None) -> tupl
 
 def run(feed: Feed, policy: BucketPolicy, *, pickled: bool = False) -> tuple[list[Output], Tally]:
     state, tally, outputs = new_bucket(3, policy), Tally(), []
-    for one in feed.batches():
+    for one in feed.items():
         outputs += advance(state, one, policy, tally)
         if pickled:
             state = pickle.loads(pickle.dumps(state))
@@ -345,7 +356,7 @@ def profiles(outputs: list[Output]) -> dict[str, object]:
     kept: dict[str, object] = {}
     for block in outputs:
         if isinstance(block, ProfileBlock) and block.published:
-            hashes = profile_hashes(block, "EUR")
+            hashes = profile_hashes(block, "EUR", 60)
             for at, customer in enumerate(hashes.ids):
                 kept[customer] = {name: column[at] for name, column in hashes.columns.items()}
     return kept

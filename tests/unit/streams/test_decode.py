@@ -309,10 +309,16 @@ def test_a_record_in_a_partition_that_is_not_its_own_is_refused() -> None:
     assert f"belongs in partition {home}" in decoded.dead[0].problem
 
 
-def test_a_visitor_may_stand_in_any_partition() -> None:
+def test_a_visitor_stands_in_the_partition_of_the_anonymous_id() -> None:
     policy = DecodePolicy(DAY, 4, 8, "USD", {})
+    home = murmur2(b"a", 4)
     for partition in range(4):
-        assert Log(policy=policy, partition=partition).read(event(customer_id=..., anonymous_id="a")).dead == []
+        decoded = Log(policy=policy, partition=partition).read(event(customer_id=..., anonymous_id="a"))
+        if partition == home:
+            assert (decoded.dead, decoded.visits.visitors.tolist()) == ([], ["anonymous:a"])
+            assert decoded.visits.buckets.tolist() == [murmur2(b"a", 8)]
+        else:
+            assert decoded.dead[0].field == "anonymous_id"
 
 
 def test_a_dead_letter_keeps_the_record_and_where_it_stood_in_log_order() -> None:

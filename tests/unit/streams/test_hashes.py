@@ -6,14 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.columns import DAY, HOUR, Happening, columns
+from support.columns import DAY, HOUR, Happening, columns, nothing_handed
 
 from contracts.blocks import BucketBatch, CustomerBlock, Explainer, OutcomeScores, ScoredBlock
 from contracts.outputs import HashWrites
 from streams import codes
-from streams.bucket import BucketPolicy, Output, ProfileBlock, Tally, advance, new_bucket
+from streams.bucket import BucketPolicy, ProfileBlock, Tally
+from streams.customers import Output, advance, new_bucket
 from streams.features import FEATURES
-from streams.hashes import profile_hashes, score_hashes
+from streams.hashes import profile_hashes
+from streams.hashes import score_hashes as all_score_hashes
 from streams.segments import ACTIVE, AT_RISK, LAPSED, LIFECYCLES, SEGMENTS
 
 POLICY = BucketPolicy(DAY, 700 * DAY, 2, ("orders",), 1_000, 90 * DAY)
@@ -26,8 +28,15 @@ ORDERS = replace(NOTHING, weight=np.eye(len(FEATURES))[3])
 def run(happened: Sequence[Happening], clock: int) -> list[Output]:
     """What a bucket gives out of these events near the log's end."""
     customers, events = columns(happened)
-    batch = BucketBatch(0, events, customers, 0, clock, True)
-    return list(advance(new_bucket(0, POLICY), batch, POLICY, Tally()))
+    batch = BucketBatch(0, events, customers, clock, True)
+    bucket, tally = new_bucket(0, POLICY), Tally()
+    items = (nothing_handed(0, clock // DAY), batch)
+    return [output for item in items for output in advance(bucket, item, POLICY, tally)]
+
+
+def score_hashes(block: ScoredBlock) -> HashWrites:
+    (writes,) = all_score_hashes(block, 60)
+    return writes
 
 
 def moved(*happened: Happening) -> CustomerBlock:
@@ -38,7 +47,7 @@ def moved(*happened: Happening) -> CustomerBlock:
 def profile(*happened: Happening) -> dict[str, str | None]:
     """The fields of the one customer of these events."""
     (block,) = [each for each in run(happened, DAY) if isinstance(each, ProfileBlock) and each.published]
-    return fields(profile_hashes(block, "EUR"))[happened[0].customer]
+    return fields(profile_hashes(block, "EUR", 60))[happened[0].customer]
 
 
 def fields(hashes: HashWrites) -> dict[str, dict[str, str | None]]:
@@ -170,7 +179,7 @@ def test_money_has_two_digits(amount: int) -> None:
 def test_a_profile_belongs_to_its_customer_and_version() -> None:
     events = [Happening("a", HOUR), Happening("b", HOUR), Happening("b", 2 * HOUR)]
     (block,) = [each for each in run(events, DAY) if isinstance(each, ProfileBlock) and each.published]
-    hashes = profile_hashes(block, "USD")
+    hashes = profile_hashes(block, "USD", 60)
     assert hashes.prefix == "crm:profile"
     assert {one: told["orders"] for one, told in fields(hashes).items()} == {"a": "1", "b": "2"}
     assert hashes.versions.tolist() == block.versions.tolist()

@@ -28,7 +28,7 @@ from streams.profiles import (
 DAYS = 3
 END = DAYS * DAY
 STARTS = {"last_seen": NEVER, "last_order": NEVER, "last_web": NEVER, "last_ticket": NEVER}
-STARTS |= {"first_seen": NOT_YET, "first_order": NOT_YET}
+STARTS |= {"first_seen": NOT_YET, "first_order": NOT_YET, "first_web": NOT_YET}
 COUNTERS = {
     codes.ORDER: "orders",
     codes.REFUND: "refunds",
@@ -103,6 +103,7 @@ def _web(row: Row, each: Happening) -> None:
     if row["last_web"] == NEVER or each.occurred // 1_000_000 - row["last_web"] // 1_000_000 > 1_800:
         row["sessions"] += 1
     row["last_web"] = max(row["last_web"], each.occurred)
+    row["first_web"] = min(row["first_web"], each.occurred)
     _decay(row, ("web_7d", "web_30d", "web_90d"), each)
 
 
@@ -204,5 +205,5 @@ def test_nothing_changes_nothing() -> None:
 
 
 def test_memory_per_customer_is_as_documented() -> None:
-    assert ROW_DTYPE.itemsize == 232
+    assert ROW_DTYPE.itemsize == 240
     assert np.dtype(ROW_DTYPE).isalignedstruct

@@ -9,16 +9,18 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.columns import DAY, HOUR, Happening, columns
+from support.columns import DAY, HOUR, Happening, columns, nothing_handed
 
 from contracts.blocks import BucketBatch, CustomerBlock, Explainer, ModelReport, OutcomeScores, ScoredBlock, SweepBlock
+from contracts.crossings import Moved, Verdict
 from contracts.outputs import TableRows
 from sinks.queries import migrations, statements
 from streams import codes
-from streams.bucket import BucketPolicy, Output, ProfileBlock, Tally, advance, new_bucket
+from streams.bucket import BucketPolicy, ProfileBlock, Tally
+from streams.customers import Output, advance, new_bucket
 from streams.facts import to_money, to_time
 from streams.features import FEATURES
-from streams.rows import change_rows, customers_rows, daily_rows, quality_rows
+from streams.rows import change_rows, customers_rows, daily_rows, moved_rows, quality_rows, verdict_rows
 
 POLICY = BucketPolicy(DAY, 700 * DAY, 2, ("orders",), 1_000, 90 * DAY)
 NAN = float("nan")
@@ -45,14 +47,18 @@ def table_columns(table: str) -> dict[str, str]:
     made = [statement for script in migrations().values() for statement in statements(script)]
     (create,) = [each for each in made if each.startswith(f"CREATE TABLE IF NOT EXISTS {table}\n")]
     body = create.split("(\n", 1)[1].split("\n)\n", 1)[0]
-    return dict(line.strip().rstrip(",").split(" ", 1) for line in body.splitlines())
+    added = [each.split("IF NOT EXISTS ")[1] for each in made if each.startswith(f"ALTER TABLE {table} ADD COLUMN")]
+    added = [each.split(" DEFAULT ")[0] for each in added]
+    return dict(line.strip().rstrip(",").split(" ", 1) for line in [*body.splitlines(), *added])
 
 
 def run(happened: Sequence[Happening], clock: int) -> list[Output]:
     """What a bucket gives out of these events near the log's end."""
     customers, events = columns(happened)
-    batch = BucketBatch(0, events, customers, 0, clock, True)
-    return list(advance(new_bucket(0, POLICY), batch, POLICY, Tally()))
+    batch = BucketBatch(0, events, customers, clock, True)
+    bucket, tally = new_bucket(0, POLICY), Tally()
+    items = (nothing_handed(0, clock // DAY), batch)
+    return [output for item in items for output in advance(bucket, item, POLICY, tally)]
 
 
 def profiles(*happened: Happening) -> ProfileBlock:
@@ -103,6 +109,8 @@ ORDER = Happening("a", HOUR)
         daily_rows(scored(swept(ORDER)), DAY),
         change_rows(scored(moved(ORDER))),
         quality_rows(REPORT, DAY),
+        moved_rows(Moved(np.array(["anonymous:v"], object), np.array(["a"], object), np.array([1], np.int64))),
+        verdict_rows(Verdict("anonymous:v", "a", "linked", HOUR, 1), DAY),
     ],
     ids=lambda rows: rows.table,
 )

@@ -11,11 +11,12 @@ from bytewax.operators import StatefulBatchLogic
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
-from support.columns import DAY, HOUR, Happening, columns, happenings
+from support.columns import DAY, HOUR, Happening, columns, happenings, nothing_handed
 
 from contracts.blocks import BucketBatch, CustomerBlock, Examples, LaneBatch, Released, SweepBlock
 from streams import edge
-from streams.bucket import BucketPolicy, Output, ProfileBlock
+from streams.bucket import BucketPolicy, ProfileBlock
+from streams.customers import Input, Output
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
 
 POLICY = BucketPolicy(
@@ -31,7 +32,7 @@ DAYS = 6
 
 def batch(happened: Sequence[Happening] = (), *, clock: int, fresh: bool = False) -> BucketBatch:
     customers, events = columns(happened)
-    return BucketBatch(3, events, customers, 0, clock, fresh)
+    return BucketBatch(3, events, customers, clock, fresh)
 
 
 def lane_batch(partition: int, buckets: Sequence[int]) -> LaneBatch:
@@ -52,7 +53,7 @@ def test_every_bucket_of_the_lane_gets_a_part_also_without_events() -> None:
     assert [key for key, _ in parts] == ["1", "5", "9"]
     assert [part.bucket for _, part in parts] == [1, 5, 9]
     assert [part.customers.tolist() for _, part in parts] == [["c1"], ["c0", "c2"], []]
-    assert {(part.start, part.clock, part.fresh) for _, part in parts} == {(4, 5 * DAY, True)}
+    assert {(part.clock, part.fresh) for _, part in parts} == {(5 * DAY, True)}
 
 
 @given(st.integers(0, 3), st.lists(st.integers(0, 2), max_size=30))
@@ -84,7 +85,9 @@ def told(outputs: Sequence[Output]) -> list[object]:
 
 
 def feed(step: ProfileStep, *batches: BucketBatch) -> list[Output]:
-    outputs, retained = step.on_batch(list(batches))
+    """Give batches to a step, each after word that no visitor is handed over up to its clock."""
+    items: list[Input] = [item for each in batches for item in (nothing_handed(3, (each.clock or 0) // DAY), each)]
+    outputs, retained = step.on_batch(items)
     assert retained == StatefulBatchLogic.RETAIN
     return list(outputs)
 

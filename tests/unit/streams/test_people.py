@@ -1,0 +1,256 @@
+"""Visitors and customers together, in steps that talk by channels of any delay, as workers do."""
+
+import pickle
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.columns import DAY, HOUR, Happening, columns, happenings
+
+from contracts.blocks import CustomerBlock, LaneBatch, SweepBlock, Visits
+from contracts.crossings import HandOver, Links, Moved, Overlay, Verdict, no_links
+from contracts.identity import email_key, visitor_id
+from streams import codes, outflows
+from streams.bucket import BucketPolicy, ProfileBlock
+from streams.hashes import profile_hashes
+from streams.identity import IdentityPolicy
+from streams.people import GatherStep, ResolveStep, VisitorStep, news_of, split_visits
+from streams.profiles import DECAYED, ProfileTable, apply_events, fade
+from streams.steps import ProfileStep, split_by_bucket
+
+LANES = 2
+DAYS = 4
+END = (DAYS + 1) * DAY + HOUR
+V, W = visitor_id("v"), visitor_id("w")
+MAIL = email_key("c@example.com")
+HOMES = {"c": 0, "d": 1, V: 1, W: 0}
+"""The bucket of each profile; there is one bucket in each lane."""
+POLICY = BucketPolicy(DAY, 3 * DAY, 2, ("orders",), 1_000, DAY, 3 * DAY)
+Link = tuple[int, str, str]
+
+
+@dataclass
+class Engine:
+    """The steps, and a channel between each two: first in, first out, and any delay."""
+
+    saved: bool
+    channels: dict[tuple[str, str], deque[Any]] = field(default_factory=lambda: defaultdict(deque))
+    steps: dict[str, Any] = field(default_factory=dict)
+    outputs: list[Any] = field(default_factory=list)
+    make: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        place = HOMES.__getitem__
+        self.make = {"resolve": partial(ResolveStep, policy=IdentityPolicy(LANES, 100), buckets=LANES, bucket_of=place),
+                     "gather": partial(GatherStep, buckets=LANES, bucket_of=place)}  # fmt: skip
+        for bucket in range(LANES):
+            self.make[f"visitors-{bucket}"] = partial(VisitorStep, policy=POLICY)
+            self.make[f"customers-{bucket}"] = partial(ProfileStep, policy=POLICY)
+        self.steps = {name: make(None) for name, make in self.make.items()}
+
+    def read(self, batch: LaneBatch) -> None:
+        lane = f"lane-{batch.partition}"
+        for _, news in news_of(batch, DAY):
+            self.channels[lane, "resolve"].append(news)
+        for bucket, part in split_visits(batch, LANES, LANES):
+            self.channels[lane, f"visitors-{bucket}"].append(part)
+        for bucket, part in split_by_bucket(batch, LANES, LANES):
+            self.channels[lane, f"customers-{bucket}"].append(part)
+
+    def deliver(self, draw: int) -> bool:
+        """Let one step take what waits for it in one channel."""
+        busy = sorted(channel for channel, waiting in self.channels.items() if waiting)
+        if not busy:
+            return False
+        channel = busy[draw % len(busy)]
+        name, item = channel[1], self.channels[channel].popleft()
+        for output in self.steps[name].on_batch([item])[0]:
+            self._send(name, output)
+        if self.saved:
+            self.steps[name] = self.make[name](self.steps[name].snapshot())
+        return True
+
+    def _send(self, name: str, output: Any) -> None:
+        if name == "resolve" and not isinstance(output, Verdict):
+            self.channels[name, f"visitors-{output.bucket}"].append(output)
+        elif isinstance(output, HandOver):
+            self.channels[name, "gather"].append(output)
+        elif name == "gather":
+            self.channels[name, f"customers-{output.bucket}"].append(output)
+        elif isinstance(output, Overlay):
+            for bucket, part in outflows.overlays(("", output), HOMES.__getitem__):
+                self.channels[name, f"customers-{bucket}"].append(part)
+        else:
+            self.outputs.append(pickle.loads(pickle.dumps(output)))
+
+
+def lane_batches(lane: int, events: Sequence[Happening], links: Sequence[Link], fresh: list[bool]) -> list[LaneBatch]:
+    """A lane's log in the order of its times, a batch for each event, and the end."""
+    mine = [(each.occurred, each) for each in events if HOMES[each.customer] == lane]
+    mine += [(at, (at, source, target)) for at, source, target in links if HOMES.get(target, HOMES.get(source)) == lane]
+    made = [LaneBatch(lane, *_known([], lane), 0, 0, False)]
+    clock = 0
+    for number, (at, each) in enumerate(sorted(mine, key=lambda pair: (pair[0], repr(pair[1])))):
+        known = [each] if isinstance(each, Happening) and not each.customer.startswith("anonymous") else []
+        unknown = [each] if isinstance(each, Happening) and not known else []
+        batch = LaneBatch(lane, *_known(known, lane), 0, at, fresh[number % len(fresh)])
+        found = no_links() if isinstance(each, Happening) else _links(*each)
+        made.append(replace(batch, visits=Visits(*reversed(columns(unknown)), np.full(len(unknown), lane)), links=found,
+                            turned=at // DAY > clock // DAY))  # fmt: skip
+        clock = at
+    return [*made, LaneBatch(lane, *_known([], lane), 0, END, True)]
+
+
+def _known(events: list[Happening], lane: int) -> tuple[Any, Any, Any]:
+    customers, rows = columns(events)
+    return rows, customers, np.full(len(rows), lane)
+
+
+def _links(at: int, source: str, target: str) -> Links:
+    return Links(np.array([at]), np.array([at // DAY]), np.array([source], object), np.array([target], object))
+
+
+def run(
+    events: Sequence[Happening], links: Sequence[Link], order: list[int], fresh: list[bool], *, saved: bool = False
+) -> list[Any]:
+    engine = Engine(saved)
+    logs = [deque(lane_batches(lane, events, links, fresh)) for lane in range(LANES)]
+    for draw in order + [0] * 2_000:
+        if draw % 3 < LANES and logs[draw % 3]:
+            engine.read(logs[draw % 3].popleft())
+        elif not engine.deliver(draw):
+            for log in logs:
+                if log:
+                    engine.read(log.popleft())
+    assert not any(logs), "the test gave up too early"
+    assert not any(engine.channels.values())
+    return engine.outputs
+
+
+def swept(outputs: list[Any]) -> list[object]:
+    """Everything that sweeps record, by bucket; those of nobody only say that a boundary was crossed."""
+    blocks = sorted((each for each in outputs if isinstance(each, SweepBlock)), key=lambda each: each.customers.bucket)
+    return [
+        (block.customers.bucket, block.customers.boundary, block.customers.ids.tolist(),
+         block.customers.versions.tolist(), block.customers.features.tobytes(),
+         block.counters["orders"][block.rows].tolist())
+        for block in blocks if len(block.customers.ids)
+    ]  # fmt: skip
+
+
+def found(outputs: list[Any]) -> dict[tuple[str, str], tuple[int, object]]:
+    """What readers find in the end under every id, in stores that keep the newest version."""
+    kept: dict[tuple[str, str], tuple[int, object]] = {}
+
+    def keep(kind: str, one: str, version: int, value: object) -> None:
+        if version >= kept.get((kind, one), (-1, None))[0]:
+            kept[kind, one] = (version, value)
+
+    for block in outputs:
+        if isinstance(block, Moved):
+            for one, person, version in zip(block.ids, block.persons, block.versions.tolist(), strict=True):
+                keep("score", one, version, person)
+                keep("profile", one, version, person)
+        elif isinstance(block, CustomerBlock):
+            rows = zip(block.ids, block.versions.tolist(), block.features, block.as_of.tolist(), strict=True)
+            for one, version, features, as_of in rows:
+                keep("score", one, version, (features.tobytes(), as_of))
+        elif isinstance(block, ProfileBlock) and block.published:
+            hashes = profile_hashes(block, "EUR", 60)
+            for at, one in enumerate(hashes.ids):
+                told = {name: column[at] for name, column in hashes.columns.items()}
+                keep("profile", one, int(hashes.versions[at]), told)
+    return kept
+
+
+def decided(outputs: list[Any]) -> list[Verdict]:
+    return [each for each in outputs if isinstance(each, Verdict)]
+
+
+_EVENTS = st.lists(
+    st.builds(lambda each, who: replace(each, customer=who), happenings(DAYS, "c", max_size=1).map(
+        lambda some: some[0] if some else Happening("c", HOUR, codes.PAGE_VIEW)), st.sampled_from(["c", "d", V, W])),
+    max_size=16,
+)  # fmt: skip
+_TIMES = st.integers(0, DAYS * DAY - 1)
+_LINKS = st.lists(
+    st.one_of(
+        st.tuples(_TIMES, st.sampled_from([V, W]), st.sampled_from(["c", "d", MAIL])),
+        st.tuples(_TIMES, st.just(MAIL), st.sampled_from(["c", "d"])),
+    ),
+    max_size=4,
+)
+
+
+@settings(max_examples=25)
+@given(_EVENTS, _LINKS, st.lists(st.integers(0, 50), max_size=200), st.lists(st.booleans(), min_size=1, max_size=4))
+def test_profiles_and_scores_are_a_function_of_the_log(
+    events: list[Happening], links: list[Link], order: list[int], fresh: list[bool]
+) -> None:
+    log = [replace(event, id=number) for number, event in enumerate(events)]
+    expected = run(log, links, [], [False])
+    other = run(log, links, order, fresh, saved=True)
+    assert decided(other) == decided(expected)
+    assert swept(other) == swept(expected)
+    conflicts = {each.person for each in decided(expected) if each.outcome != "linked"}
+    conflicts |= {each.identity for each in decided(expected) if each.outcome != "linked"}
+    ours, theirs = found(other), found(expected)
+    for key in ours.keys() | theirs.keys():
+        if not conflicts:
+            assert ours.get(key) == theirs.get(key), key
+
+
+@settings(max_examples=25)
+@given(_EVENTS, st.lists(st.tuples(_TIMES, st.sampled_from([V, W])), min_size=2, max_size=3))
+def test_a_merged_profile_is_that_of_one_person_who_did_everything(
+    events: list[Happening], sign_ins: list[tuple[int, str]]
+) -> None:
+    """All of c's, and of the visitors who signed in as c: in the sweep at the end, and in what is looked up."""
+    log = [replace(event, id=number) for number, event in enumerate(events)]
+    names = {visitor for _, visitor in sign_ins}
+    outputs = run(log, [(at, visitor, "c") for at, visitor in sign_ins], [], [True])
+    mine = [replace(event, customer="c") for event in log if event.customer in {"c", *names}]
+    alone = ProfileTable()
+    for day in range(DAYS + 2):
+        apply_events(alone, *columns([each for each in mine if each.occurred // DAY == day]), (day + 1) * DAY)
+        if day <= DAYS:
+            fade(alone, DAY)
+    stored = {one: row for each in outputs if isinstance(each, ProfileBlock) and each.published
+              for one, row in zip(each.ids.tolist(), each.rows, strict=True)}  # fmt: skip
+    if not mine:
+        assert "c" not in stored
+        return
+    exact = ("events", "orders", "revenue", "refunded", "items", "web_events", "carts", "tickets", "satisfaction_sum",
+             "first_seen", "last_seen", "first_order", "last_order", "first_web", "last_web")  # fmt: skip
+    assert {name: stored["c"][name] for name in exact} == {name: alone.used[0][name] for name in exact}
+    assert set(DECAYED) <= set(alone.used.dtype.names or ())
+    readers = found(outputs)
+    assert {readers["score", visitor][1] for visitor in names} == {"c"}
+
+
+def test_a_visitor_has_scores_and_they_carry_over_at_once() -> None:
+    """The visit is scored; when the visitor signs in, the customer's next live score knows of it, within the day."""
+    visit = [Happening(V, HOUR, codes.PRODUCT_ADDED, id=1, entered=5)]
+    alone = found(run(visit, [], [], [True]))
+    assert ("score", V) in alone
+    sign_in = (2 * DAY + 3 * HOUR, V, "c")
+    events = [*visit, Happening("c", sign_in[0], codes.IDENTITY, id=2, entered=6)]
+    events.append(Happening("d", 2 * DAY + 4 * HOUR, id=3))  # so that the other lane is in the same day
+    outputs = run(events, [sign_in], [], [True])
+    before_the_boundary = [each for each in outputs if isinstance(each, CustomerBlock) and each.boundary == 2]
+    versions = [int(version) for each in before_the_boundary for one, version in zip(each.ids, each.versions, strict=True)
+                if one == "c"]  # fmt: skip
+    assert max(versions) == (2 << 32) + 2, "both events count"
+    assert found(outputs)["score", V][1] == "c"
+
+
+def test_who_is_silent_for_long_is_forgotten() -> None:
+    outputs = run([Happening(V, HOUR, codes.PAGE_VIEW, id=1)], [(3 * DAY + 2 * HOUR, W, "d")], [], [True])
+    scored = [each.boundary for each in outputs if isinstance(each, CustomerBlock) and V in each.ids.tolist()]
+    assert scored
+    assert max(scored) == 3
