@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
     "watch": (FEED, "Publish every file that appears in a folder."),
     "score": (READ, "Show the scores and the profile of one customer."),
+    "identity": (READ, "Show which ids are one person, and why."),
     "top": (READ, "List the customers with the highest score of an outcome."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),

@@ -35,7 +35,7 @@ def differing(one: NDArray[np.void], other: NDArray[np.void]) -> set[str]:
     """Columns that differ; decayed ones by more than the rounding of each day."""
     names = set(ROW_DTYPE.names or ()) - OWN - set(DECAYED)
     different = {name for name in names if one[name][0] != other[name][0]}
-    slack = {name: 4 * DAYS + 40 for name in DECAYED}
+    slack = dict.fromkeys(DECAYED, 4 * DAYS + 40)
     return different | {name for name in DECAYED if abs(int(one[name][0]) - int(other[name][0])) > slack[name]}
 
 

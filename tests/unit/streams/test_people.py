@@ -243,8 +243,10 @@ def test_a_visitor_has_scores_and_they_carry_over_at_once() -> None:
     events.append(Happening("d", 2 * DAY + 4 * HOUR, id=3))  # so that the other lane is in the same day
     outputs = run(events, [sign_in], [], [True])
     before_the_boundary = [each for each in outputs if isinstance(each, CustomerBlock) and each.boundary == 2]
-    versions = [int(version) for each in before_the_boundary for one, version in zip(each.ids, each.versions, strict=True)
-                if one == "c"]  # fmt: skip
+    versions = [
+        int(version) for each in before_the_boundary
+        for one, version in zip(each.ids, each.versions, strict=True) if one == "c"
+    ]  # fmt: skip
     assert max(versions) == (2 << 32) + 2, "both events count"
     assert found(outputs)["score", V][1] == "c"
 
