@@ -13,13 +13,17 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
 Moves no data.
 """
 
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final, Self
 
-import yaml
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 from contracts.events import Currency
 
@@ -55,38 +59,41 @@ class Sources(_Part):
 
     sources: dict[SourceName, Source] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _is_unambiguous(self) -> Self:
+        counts = Counter(key.hash for source in self.sources.values() for key in source.keys)
+        twice = [one for one, count in counts.items() if count > 1]
+        if twice:
+            raise ValueError(f"the key {twice[0][:15]}... stands twice; a write key belongs to one source")
+        wrong = [name for name, source in self.sources.items() if name != source.name]
+        if wrong:
+            raise ValueError(f"{wrong[0]}: has another name inside; leave `name` out")
+        return self
+
 
 def load_sources(path: Path) -> Sources:
     """Read the file of sources; without one there are none.
 
     Raises :class:`InputFileError` with every field at fault.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         return Sources()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"Sources {path}: cannot be read ({type(error).__name__}).") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise InputFileError(f"Sources {path}: is not valid YAML{where}.") from None
-    return parse_sources(loaded, str(path))
-
-
-def parse_sources(loaded: Any, where: str) -> Sources:
-    """Check the content of a file of sources."""
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("sources"), dict):
-        raise InputFileError(f"Sources {where}: must hold `sources:` with a name for each; see docs/sources.")
-    named = {
-        name: {"name": name, **(content or {})} if isinstance(content or {}, dict) else content
-        for name, content in loaded["sources"].items()
-    }
+    file = YamlFile(path, "Sources")
+    content = file.content
+    if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
+        raise InputFileError(f"{file.name}: must hold `sources:` with a name for each; see docs/sources.")
+    named = {name: _named(name, given) for name, given in content["sources"].items()}
     try:
-        return Sources.model_validate({**loaded, "sources": named})
+        return Sources.model_validate({**content, "sources": named})
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg'].removeprefix('Value error, ')}" for e in error.errors()]
-        raise InputFileError(f"Sources {where}: " + "; ".join(dict.fromkeys(lines))) from None
+        raise file.wrong(error) from None
+
+
+def _named(name: object, given: object) -> object:
+    """Put a source's name into it; one without anything is a source too."""
+    if given is not None and not isinstance(given, dict):
+        return given
+    return {"name": name, **(given or {})}
 
 
 def in_force(key: WriteKey, now: datetime | None = None) -> bool:
@@ -97,3 +104,55 @@ def in_force(key: WriteKey, now: datetime | None = None) -> bool:
 def sources_path(data_dir: Path, sources_file: Path | None) -> Path:
     """Where the file of sources is, from the two settings that say so."""
     return sources_file or data_dir / SOURCES_FILE
+
+
+class SourcesFile:
+    """The file of sources while it may change: what it holds now, or held when it was last well.
+
+    ``check_seconds`` is how often the file is looked at, at most; it is read again only if it looks changed.
+    """
+
+    def __init__(self, path: Path, check_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic):
+        self.path = path
+        self.problem: str | None = None
+        self._check_seconds = check_seconds
+        self._clock = clock
+        self._looked_at = float("-inf")
+        self._look: object = None
+        self._sources: Sources | None = None
+
+    def current(self) -> Sources:
+        """Give the sources; the same object as long as nothing has changed.
+
+        While a changed file is broken, the sources stay those from before and :attr:`problem` says why. Raises
+        :class:`InputFileError` only if there has been no good file yet.
+        """
+        now = self._clock()
+        if self._sources is None or now - self._looked_at >= self._check_seconds:
+            self._looked_at = now
+            self._refresh()
+        if self._sources is None:
+            raise InputFileError(self.problem or "")
+        return self._sources
+
+    def _refresh(self) -> None:
+        look = _look(self.path)
+        if look is None and self._look is not None:
+            self.problem = f"Sources {self.path}: is gone; those that it held stay."
+            return
+        if self._sources is not None and look == self._look and self.problem is None:
+            return
+        try:
+            self._sources = load_sources(self.path)
+            self._look, self.problem = look, None
+        except InputFileError as error:
+            self.problem = str(error)
+
+
+def _look(path: Path) -> tuple[int, int, int] | None:
+    """How a file looks from outside; None if it is not there."""
+    try:
+        stat = os.stat(path)
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino
