@@ -23,6 +23,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from connectors.webhooks.config import WebhookPart
 from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 from contracts.events import Currency
@@ -52,6 +53,7 @@ class Source(_Part):
     keys: tuple[WriteKey, ...] = ()
     events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     currency: Currency | None = None
+    webhook: WebhookPart | None = None
 
 
 class Sources(_Part):

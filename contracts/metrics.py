@@ -23,6 +23,11 @@ EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partitio
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
+WEBHOOKS: Final = Counter(
+    "crm_webhooks",
+    "Webhooks, by source and outcome (accepted, ignored, refused, bad_signature, bad_body, unavailable, ...).",
+    ["source", "outcome"],
+)
 LATENCY: Final = Histogram(
     "crm_end_to_end_seconds",
     "From a record's entry into Kafka to its score in Redis, the oldest of each block.",
@@ -31,5 +36,5 @@ LATENCY: Final = Histogram(
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, EVENT_CLOCK,
-    ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY,
+    ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, WEBHOOKS, LATENCY,
 )  # fmt: skip

@@ -64,7 +64,7 @@ class WebhookConverter:
         for rule in rules:
             _sort(rule.drafts(view, digest, instant(received_at)[1]), done, seen)
         if not done.drafts and not done.problems:
-            self._explain(done, tried=bool(rules))
+            self._explain(done, tried=any(rule.names_types for rule in rules))
         return done
 
     def _type_of(self, view: View) -> str | None:
@@ -80,7 +80,7 @@ class WebhookConverter:
             done.reason = "nothing in it meets the conditions of the rules for it"
         else:
             done.known = False
-            done.reason = "no rule is for this type"
+            done.reason = "no rule is for this type" if done.type else "no rule is for this"
         if not done.known and self._mapping.unknown == "refuse":
             done.problems.append(RejectedError("type", "has no rule in the mapping"))
             done.reason = None

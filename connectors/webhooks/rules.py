@@ -29,6 +29,7 @@ class RuleAtWork:
 
     def __init__(self, rule: Rule, mapping: WebhookMapping, readers: Readers, source: str):
         self._rule = rule
+        self.names_types = bool(rule.on)
         self._when = [readers.fits(rule.when)] if rule.when else []
         self._unless = [readers.fits(rule.unless)] if rule.unless else []
         self._each = compile_path(rule.each) if rule.each else None
