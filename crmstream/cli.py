@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
     "watch": (FEED, "Publish every file that appears in a folder."),
+    "collect": (FEED, "Take events over HTTP, from the SDKs of Segment and RudderStack."),
     "webhook": (FEED, "Try webhook mappings on samples, and list or send them."),
     "score": (READ, "Show the scores and the profile of one customer."),
     "top": (READ, "List the customers with the highest score of an outcome."),

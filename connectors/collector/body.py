@@ -17,7 +17,7 @@ from connectors.collector.answers import AnswerError, unavailable
 _GZIP: Final = 31
 _ZLIB: Final = 15
 _RAW_DEFLATE: Final = -15
-_DRAINED_TIMES: Final = 8
+DRAINED_TIMES: Final = 8
 """How many times the limit is read and thrown away: a client that is cut off while it sends sees no answer."""
 
 
@@ -79,7 +79,7 @@ class BodyReader:
             if size <= limit:
                 held.add(len(chunk))
                 chunks.append(chunk)
-            elif size > limit * _DRAINED_TIMES:
+            elif size > limit * DRAINED_TIMES:
                 break
             elif chunks:
                 chunks.clear()
