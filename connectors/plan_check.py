@@ -124,5 +124,9 @@ def _told(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
             yield Violation(".".join([*path, str(details["property"])]), "is required")
         case "additionalProperties" | "unevaluatedProperties":
             yield from (Violation(".".join([*path, name]), NOT_PLANNED) for name in details["unexpected"])
+        case "falseSchema":
+            yield Violation(".".join(path), NOT_PLANNED)
+        case "type":
+            yield Violation(".".join(path), f"is no {' or '.join(name for name in details['types'] if name != 'null')}")
         case _:
             yield Violation(".".join(path) or "properties", error.message.removeprefix(f"{_MASK} "))
