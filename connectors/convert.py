@@ -5,7 +5,7 @@ value of the row is ever part of a problem, for rows are personal data.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
@@ -13,16 +13,16 @@ from xxhash import xxh3_128_hexdigest
 
 from connectors.columns import Columns, Row
 from connectors.mapping import Mapping
+from connectors.plain import fits_together, read_plain
 from connectors.protocol import Record
 from connectors.values import BadValueError, instant
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
+from contracts.events import EVENT_TYPES, Kind
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import RejectedError, judge, read
+from contracts.wire import RejectedError, judge
 
 ID_AT: Final = slice(13, 45)
 """Where the 32 hexadecimal digits of the event id stand in every body: after ``{"event_id":"``."""
 
-_TOLERANCE_US: Final = FUTURE_TOLERANCE // timedelta(microseconds=1)
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -62,7 +62,8 @@ class RowConverter:
         except UnicodeEncodeError:
             raise RejectedError("row", "is not in the mapping's encoding") from None
         kind = self._kinds[name]
-        if not _is_plainly_valid(kind, name, body, occurred_us, received_us):
+        plain = read_plain(kind, body)
+        if plain is None or not fits_together(kind, name, plain[1], occurred_us, received_us):
             judge(kind, body)
         return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
@@ -101,19 +102,3 @@ def _kinds(mapping: Mapping) -> dict[str, Kind]:
     """Give each name its kind; the mapping's own check makes sure that there is one."""
     kinds = {name: EVENT_TYPES.get(name, (mapping.kind, ()))[0] for name in mapping.name.names}
     return {name: kind for name, kind in kinds.items() if kind is not None}
-
-
-def _is_plainly_valid(kind: Kind, name: str, body: bytes, occurred_us: int, received_us: int) -> bool:
-    """Tell quickly that the contract accepts a body; False leaves the verdict to the contract itself."""
-    if not 0 <= occurred_us <= received_us + _TOLERANCE_US or len(body) > MAX_EVENT_BYTES:
-        return False
-    try:
-        _, properties = read(kind, body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    for field in EVENT_TYPES[name][1] if name in EVENT_TYPES else ():
-        if getattr(properties, field) is None:
-            return False
-    if kind != "transaction":
-        return True
-    return (getattr(properties, "total", None) is None) == (getattr(properties, "currency", None) is None)

@@ -40,7 +40,7 @@ def test_without_a_file_there_are_no_sources(path: Path) -> None:
         ("sources: {a: {keys: [{hash: wk_open, created: 2026-11-22T09:00:00Z}]}}", "sources.a.keys.0.hash"),
         (f"sources: {{a: {{keys: [{{hash: '{HASH}'}}]}}}}", "sources.a.keys.0.created"),
         (f"sources: {{a: {{keys: [{KEY}]}}, b: {{keys: [{KEY}]}}}}", "belongs to one source"),
-        ("sources: {a: {}, a: {}}", "in line 1 (found duplicate key \"a\")"),
+        ("sources: {a: {}, a: {}}", 'in line 1 (found duplicate key "a")'),
         ("sources: {a: {colour: red}}", "sources.a.colour"),
         ("sources: {a: {name: b}}", "a: has another name inside"),
         ("sources:\n  a: {currency: [}\n", "not valid YAML in line 2"),
