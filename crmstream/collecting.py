@@ -3,6 +3,7 @@
 Delivery: a 200 means that Kafka holds every message of the request (:mod:`connectors.collector.delivery`).
 """
 
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,9 +21,14 @@ from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
 from connectors.sources import SourcesFile, sources_path
 from connectors.topics import ensure_topics
+from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
+from connectors.webhooks.routes import Receivers
+from connectors.webhooks.routes import routes as webhook_routes
 from contracts.metrics import COLLECTOR_BYTES
 from contracts.settings import Settings
 from crmstream.stack.collector_part import DEFAULT_PORT, collector_url
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,17 +46,20 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
     be had or the file of sources is wrong.
     """
-    senders = Senders(SourcesFile(sources_path(settings.data_dir, settings.sources_file)))
+    file = SourcesFile(sources_path(settings.data_dir, settings.sources_file))
+    senders, webhooks = Senders(file), Receivers(file.current, file.path.parent)
     names = senders.names
+    for doubt in webhooks.doubts():
+        _log.warning(doubt)
     port = DEFAULT_PORT if settings.collector_port is None else settings.collector_port
     with listen(settings.collector_host, port) as listener:
         url = collector_url(settings.collector_host, listener.getsockname()[1])
-        started = Started(url, str(sources_path(settings.data_dir, settings.sources_file)), len(names))
-        app = compose(settings, kafka, senders)
+        started = Started(url, str(file.path), len(names))
+        app = compose(settings, kafka, senders, webhooks)
         serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
 
 
-def compose(settings: Settings, kafka: str, senders: Senders) -> ASGIApp:
+def compose(settings: Settings, kafka: str, senders: Senders, webhooks: Receivers) -> ASGIApp:
     """Put the application together."""
     delivery = KafkaDelivery(
         kafka,
@@ -60,6 +69,7 @@ def compose(settings: Settings, kafka: str, senders: Senders) -> ASGIApp:
     )
     COLLECTOR_BYTES.set_function(lambda: delivery.bytes_in_flight)
     recent = Recent()
+    bodies = BodyReader(BodyLimits(settings.collector_max_batch_bytes))
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
@@ -70,7 +80,7 @@ def compose(settings: Settings, kafka: str, senders: Senders) -> ASGIApp:
     collector = Collector(
         senders=senders,
         intake=Intake(delivery.deliver, recent),
-        reader=BodyReader(BodyLimits(settings.collector_max_batch_bytes)),
+        reader=bodies,
         page=Page(recent, settings.collector_live_view, settings.collector_host),
         available=lambda: delivery.available,
         version=version("crmstream"),
@@ -78,4 +88,4 @@ def compose(settings: Settings, kafka: str, senders: Senders) -> ASGIApp:
         public_url=settings.collector_public_url,
         keep_ip=settings.collector_keep_ip,
     )
-    return create_app(collector, running=running)
+    return create_app(collector, webhook_routes(webhooks, delivery.deliver, bodies), WEBHOOK_PATHS, running)

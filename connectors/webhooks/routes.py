@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -27,6 +27,23 @@ from contracts.errors import InputFileError, SettingsError, StoreUnavailableErro
 from contracts.metrics import WEBHOOKS
 
 PATH: Final = "/v1/webhook/{source}"
+OPENAPI_PATHS: Final[Mapping[str, Any]] = {
+    PATH: {
+        "post": {
+            "summary": "A webhook of another system, signed as its source says",
+            "operationId": "v1-webhook",
+            "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "responses": {
+                "200": {"description": "Kafka holds what the webhook became; the answer says what that is."},
+                "400": {"description": "The body is no JSON, or too large."},
+                "401": {"description": "The signature is missing, wrong or too old."},
+                "404": {"description": "There is no such source of webhooks."},
+                "503": {"description": "Send the same again later."},
+            },
+        }
+    }
+}
 _log = logging.getLogger(__name__)
 
 

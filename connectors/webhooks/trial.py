@@ -8,12 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.door import Door
 from connectors.sources import Source
 from connectors.webhooks.config import WebhookPart
 from connectors.webhooks.convert import WebhookConverter
 from connectors.webhooks.mapping import WebhookMapping, load_webhook_mapping, shipped_mappings
-from connectors.webhooks.receiver import STAGE, BodyError, Received, Receiver, parse
+from connectors.webhooks.receiver import BodyError, Received, parse
 from contracts.errors import InputFileError
 from contracts.refused import REFUSED_KEY
 
@@ -65,11 +64,6 @@ def guess_mapping(sample: Sample, now: datetime) -> str:
         f"No shipped mapping knows this sample. Say which one is meant with --mapping ({', '.join(names)}, or a file). "
         "What Shopify sends is named by a header: give it with --header 'X-Shopify-Topic: orders/paid'."
     )
-
-
-def try_sample(sample: Sample, source: Source, folder: Path | None, now: datetime) -> Received:
-    """Turn a sample into what a request would become, its signature aside."""
-    return Receiver(Door(source, STAGE), folder).receive(sample.content, sample.headers, now)
 
 
 def events_of(received: Received) -> list[dict[str, Any]]:

@@ -20,11 +20,13 @@ from connectors.webhooks.config import MissingSecretError
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings, shipped_text
 from connectors.webhooks.receiver import STAGE, Received, Receiver
 from connectors.webhooks.signatures import SignatureError, sign
-from connectors.webhooks.trial import Sample, events_of, guess_mapping, read_sample, trial_source, try_sample
+from connectors.webhooks.trial import Sample, events_of, guess_mapping, read_sample, trial_source
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
 from crmstream.commands import webhook_view
 from crmstream.commands.shared import console, new_app, notes, print_json
+from crmstream.stack.collector_part import DEFAULT_PORT, collector_url
+from crmstream.stack.endpoints import running_stack
 
 HELP: Final = """Try webhook mappings on samples, and list or send them.
 
@@ -81,9 +83,10 @@ def try_(
         raise InputFileError("Give --mapping or --source, not both: a source names its mapping.")
     settings = load_settings()
     chosen = _configured(settings, source) if source else trial_source(mapping or guess_mapping(sample, now))
-    received = try_sample(sample, chosen, _folder(settings) if source else None, now)
-    signature = _signature(chosen, sample, settings, now) if source else None
-    _show(received, chosen, signature, as_json=as_json)
+    receiver = Receiver(Door(chosen, STAGE), _folder(settings) if source else None)
+    received = receiver.receive(sample.content, sample.headers, now)
+    signature = _signature(receiver, sample, now)
+    _show(received, chosen.name, signature, as_json=as_json)
     if received.problems or (signature and signature.startswith("bad")):
         raise typer.Exit(1)
 
@@ -118,7 +121,7 @@ def mapping_(name: Annotated[str, typer.Argument(help="The shipped mapping.")]) 
 def send(
     file: File,
     source: Annotated[str, typer.Option(help="The source whose secret signs it.")],
-    url: Annotated[str, typer.Option(help="The collector.")] = "http://127.0.0.1:8080",
+    url: Annotated[str | None, typer.Option(help="The collector; default: the running one.")] = None,
     header: Headers = None,
 ) -> None:
     """Sign a sample as its provider would, and send it to the collector.
@@ -137,7 +140,7 @@ def send(
     signed = {}
     if receiver.scheme is not None:
         signed = sign(receiver.scheme, sample.content, _secret(receiver), datetime.now(UTC))
-    status, answer = _post(f"{url.rstrip('/')}/v1/webhook/{source}", sample, signed)
+    status, answer = _post(f"{(url or _collector(settings)).rstrip('/')}/v1/webhook/{source}", sample, signed)
     console.print(f"[{'green' if status == 200 else 'red'}]{status}[/] {escape(answer)}", soft_wrap=True)
     if status != 200:
         raise typer.Exit(1)
@@ -170,9 +173,8 @@ def _secret(receiver: Receiver) -> str:
         raise InputFileError(f"Nothing is sent: {error}.") from None
 
 
-def _signature(source: Source, sample: Sample, settings: Settings, now: datetime) -> str | None:
-    """Say whether the sample's signature is good; None if it has none."""
-    receiver = Receiver(Door(source, STAGE), _folder(settings))
+def _signature(receiver: Receiver, sample: Sample, now: datetime) -> str | None:
+    """Say whether the sample's signature is good; None if it has none, or none is asked for."""
     if receiver.scheme is None or receiver.scheme.header.lower() not in sample.headers:
         return None
     try:
@@ -182,15 +184,21 @@ def _signature(source: Source, sample: Sample, settings: Settings, now: datetime
     return "good"
 
 
-def _show(received: Received, source: Source, signature: str | None, *, as_json: bool) -> None:
+def _show(received: Received, source: str, signature: str | None, *, as_json: bool) -> None:
     events = events_of(received)
     if as_json:
-        told = received.told() | {"events": events} | ({"signature": signature} if signature else {})
-        print_json(told)
+        print_json(received.told() | {"events": events} | ({"signature": signature} if signature else {}))
         return
-    console.print(webhook_view.outcome(received, events, source.name))
+    console.print(webhook_view.outcome(received, events, source))
     if signature:
         notes.print(f"Signature {signature}.", highlight=False)
+
+
+def _collector(settings: Settings) -> str:
+    """Where the collector is: that of the running stack, else by the settings."""
+    running = running_stack(settings.data_dir)
+    port = DEFAULT_PORT if settings.collector_port is None else settings.collector_port
+    return (running and running.collector_url) or collector_url(settings.collector_host, port)
 
 
 def _post(url: str, sample: Sample, signed: dict[str, str]) -> tuple[int, str]:

@@ -7,7 +7,14 @@ import pytest
 from pydantic import BaseModel
 
 from connectors.webhooks import mapping
-from connectors.webhooks.mapping import Rule, Value, WebhookMapping, load_webhook_mapping, shipped_mappings, shipped_text
+from connectors.webhooks.mapping import (
+    Rule,
+    Value,
+    WebhookMapping,
+    load_webhook_mapping,
+    shipped_mappings,
+    shipped_text,
+)
 from contracts.errors import InputFileError
 
 PAGE = (Path(__file__).parents[4] / "docs" / "sources" / "webhooks.md").read_text(encoding="utf-8")

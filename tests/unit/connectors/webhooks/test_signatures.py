@@ -19,7 +19,11 @@ SECRET = "whsec_for_tests"
 SCHEMES = {
     **PRESETS,
     "own": Scheme(
-        header="X-Own", prefix="v0=", timestamp_header="X-Own-Time", signed="v0:{timestamp}:{body}", tolerance_seconds=60
+        header="X-Own",
+        prefix="v0=",
+        timestamp_header="X-Own-Time",
+        signed="v0:{timestamp}:{body}",
+        tolerance_seconds=60,
     ),
 }
 
@@ -93,7 +97,7 @@ def test_zendesk_by_the_example_of_its_documentation() -> None:
         "x-zendesk-webhook-signature": "tRDSF7URY8BLCDlaBcQ7FHu051Zk+aAB0NKMP53teMw=",
         "x-zendesk-webhook-signature-timestamp": "2021-07-25T10:00:00Z",
     }
-    # The example signs the body before the time; the documentation's text, and what Zendesk sends, is the other way round.
+    # This example is an old one, with the body before the time; since then Zendesk signs the time first.
     example = PRESETS["zendesk"].model_copy(update={"signed": "{body}{timestamp}"})
     secret = "HRkRd4BeOAoUkfZr-mhauJT64rvBASlJRoIyPsd3zeA="
     verify(example, headers, b'{"say": "hello"}', [secret], datetime(2021, 7, 25, 10, 1, tzinfo=UTC))
