@@ -14,6 +14,7 @@ from connectors.webhooks.convert import WebhookConverter
 from connectors.webhooks.mapping import WebhookMapping, load_webhook_mapping, shipped_mappings
 from connectors.webhooks.receiver import BodyError, Received, parse
 from contracts.errors import InputFileError
+from contracts.events import EVENT_TYPES
 from contracts.refused import REFUSED_KEY
 
 GENERIC: Final = "generic"
@@ -58,7 +59,8 @@ def guess_mapping(sample: Sample, now: datetime) -> str:
     body = parse(sample.content)
     for name in names:
         converter = WebhookConverter(load_webhook_mapping(name), name)
-        if converter.convert(body, sample.content, sample.headers, now).known:
+        done = converter.convert(body, sample.content, sample.headers, now)
+        if done.known and (name != GENERIC or any(draft["name"] in EVENT_TYPES for draft in done.drafts)):
             return name
     raise InputFileError(
         f"No shipped mapping knows this sample. Say which one is meant with --mapping ({', '.join(names)}, or a file). "
