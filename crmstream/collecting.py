@@ -21,8 +21,8 @@ from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
 from connectors.sources import SourcesFile, sources_path
 from connectors.topics import ensure_topics
+from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
-from connectors.webhooks.routes import Receivers
 from connectors.webhooks.routes import routes as webhook_routes
 from contracts.metrics import COLLECTOR_BYTES
 from contracts.settings import Settings
@@ -88,4 +88,5 @@ def compose(settings: Settings, kafka: str, senders: Senders, webhooks: Receiver
         public_url=settings.collector_public_url,
         keep_ip=settings.collector_keep_ip,
     )
-    return create_app(collector, webhook_routes(webhooks, delivery.deliver, bodies), WEBHOOK_PATHS, running)
+    webhook = webhook_routes(webhooks, delivery.deliver, bodies, note=recent.note)
+    return create_app(collector, webhook, WEBHOOK_PATHS, running)

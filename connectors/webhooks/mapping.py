@@ -39,6 +39,7 @@ Paths are JMESPath (jmespath.org): ``data.object.id``, ``a || b`` for the first 
 
 import re
 from collections.abc import Iterator
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
@@ -233,15 +234,21 @@ def load_webhook_mapping(name: str, folder: Path | None = None) -> WebhookMappin
 
     Raises :class:`InputFileError`, which names the line and the field at fault.
     """
-    if name in shipped_mappings():
-        with resources.as_file(_shipped(name)) as path:
-            return _load(path)
-    path = (folder or Path()) / name
+    path = mapping_path(name, folder)
+    if path is None:
+        with resources.as_file(_shipped(name)) as shipped:
+            return _load(shipped)
     if not path.is_file():
         raise InputFileError(f"Mapping {name}: no such file. Shipped ones: {', '.join(shipped_mappings())}.")
     return _load(path)
 
 
+def mapping_path(name: str, folder: Path | None = None) -> Path | None:
+    """Where the file of a mapping is; None for one that is shipped."""
+    return None if name in shipped_mappings() else (folder or Path()) / name
+
+
+@cache
 def shipped_mappings() -> tuple[str, ...]:
     """List the names of the mappings that come with the package."""
     folder = resources.files("connectors.webhooks") / _SHIPPED

@@ -6,6 +6,7 @@ nothing. A value that does not fit raises :class:`BadValueError`, which never ho
 
 from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
+from functools import cache
 from typing import Final, NamedTuple
 
 from connectors.values import BadValueError, as_text, boolean, time_parser
@@ -14,6 +15,7 @@ from connectors.webhooks.mapping import Scalar, Texts, Value, WebhookMapping, is
 from connectors.webhooks.paths import compile_path
 
 _EXACT_INTEGERS: Final = 2**53
+_LONGEST_TIME: Final = 64
 
 
 class View(NamedTuple):
@@ -109,8 +111,7 @@ class Readers:
             case "boolean":
                 return lambda one, _: boolean(as_text(one))
             case "time":
-                parse = time_parser(spec.format, self._time_zone)
-                return lambda one, _: parse(as_text(one))[1]
+                return _time(spec.format, self._time_zone)
         if spec.type == "string" or spec.prefix:
             return lambda one, _: spec.prefix + as_text(one)
         return lambda one, _: one
@@ -125,6 +126,20 @@ class Readers:
             return lambda _: _code(spec.currency or fixed)
         find = compile_path(spec.currency)
         return lambda view: _code(_something(find(view.document)) or fixed)
+
+
+@cache
+def _time(pattern: str, zone: str) -> _Convert:
+    """Make a reader of times. One for all that are alike, since it remembers what it has read."""
+    parse = time_parser(pattern, zone)
+
+    def read(found: object, _: View) -> str:
+        text = as_text(found)
+        if len(text) > _LONGEST_TIME:
+            raise BadValueError("is too long for a time")
+        return parse(text)[1]
+
+    return read
 
 
 def _nothing(_: View) -> None:

@@ -35,10 +35,11 @@ class BodyError(Exception):
 
 @dataclass
 class Received:
-    """What one webhook became: the records, what is wrong with some of it, and why there is nothing at all."""
+    """What one webhook became: the records and their names, what is wrong with some of it, and why there is nothing."""
 
     type: str | None
     records: list[Record] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     events: int = 0
     problems: list[RejectedError] = field(default_factory=list)
     reason: str | None = None
@@ -110,8 +111,10 @@ class Receiver:
                 done.problems.append(_problem(record))
             else:
                 done.records.append(record)
+                done.names.append(str(draft["name"]))
         done.events = len(done.records)
         done.records += refusals[:1]
+        done.names += [conversion.type or ""] * len(refusals[:1])
         return done
 
 

@@ -151,7 +151,7 @@ def _message(scheme: Scheme, timestamp: str, body: bytes) -> bytes:
 
 
 def _digest(secret: str, message: bytes) -> bytes:
-    return hmac.digest(secret.encode(), message, "sha256")
+    return hmac.digest(secret.encode(errors="surrogateescape"), message, "sha256")  # as the environment decodes
 
 
 def _time(text: str) -> datetime:
