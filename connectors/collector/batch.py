@@ -100,6 +100,7 @@ def read_item(item: Item, incoming: Incoming) -> dict[str, Any]:
         message = _read_message(item.raw)
         if not isinstance(message, dict):
             raise RejectedError("body", "must be an object")
+        message.pop("writeKey", None)  # a key is never stored, also not with a dead letter
         if incoming.kind != BATCH:
             message["type"] = incoming.kind
         return merged(incoming.common, message)

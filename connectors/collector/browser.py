@@ -26,7 +26,6 @@ def analytics_settings(write_key: str, scheme: str, host: str) -> dict[str, Any]
     }
     return {
         "integrations": {"Segment.io": segment},
-        "plan": {"track": {"__default": {"enabled": True, "integrations": {}}}},
         "edgeFunction": {},
         "analyticsNextEnabled": True,
         "middlewareSettings": {},

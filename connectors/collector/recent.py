@@ -3,6 +3,7 @@
 Bounded: so many per source, each with a short excerpt. Moves no data, and keeps nothing over a restart.
 """
 
+import re
 from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from contracts.topics import INPUT_TOPICS
 
 KEPT: Final = 100
 LONGEST_EXCERPT: Final = 2_000
+_WRITE_KEY: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _KIND_OF: Final = {topic.name: topic.kind for topic in INPUT_TOPICS}
 
 
@@ -42,7 +44,7 @@ class Seen:
             "problem": refusal.problem if refusal else None,
         }
         if personal:
-            shown["body"] = self.excerpt.decode(errors="replace")
+            shown["body"] = _WRITE_KEY.sub('"writeKey":"..."', self.excerpt.decode(errors="replace"))
         return shown
 
 
