@@ -85,7 +85,7 @@ def load_sources(path: Path) -> Sources:
 
     Raises :class:`InputFileError` with every field at fault.
     """
-    if not path.exists():
+    if _is_missing(path):
         return Sources()
     file = YamlFile(path, "Sources")
     content = file.content
@@ -173,3 +173,13 @@ def _look(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # whatever it is, reading tells it
+        return False
+    return False
