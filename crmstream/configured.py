@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.doors import Doors
-from connectors.sources import SourcesFile, sources_path
+from connectors.sources import sources_path
 from contracts.settings import Settings
 
 FILE_STAGE: Final = "file"
@@ -17,4 +17,4 @@ def sources_file(settings: Settings) -> Path:
 
 def configured_doors(settings: Settings, stage: str) -> Doors:
     """The doors of the configured sources; ``stage`` names the connector in dead letters."""
-    return Doors(SourcesFile(sources_file(settings)), stage, settings.privacy_key)
+    return Doors(sources_file(settings), stage, settings.privacy_key)
