@@ -12,6 +12,7 @@ import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from connectors.columns import Columns, Row
+from connectors.door import Door
 from connectors.mapping import Mapping
 from connectors.plain import fits_together, read_plain
 from connectors.protocol import Record
@@ -29,14 +30,16 @@ _encode: Final = msgspec.json.Encoder().encode
 class RowConverter:
     """Convert the rows of one file, in the file's order; ``columns`` names the values of each row.
 
-    ``received_at`` is the time of arrival where the mapping names no column for it. The rules of names may
-    remember what came before, so a converter is for one reading of one file.
+    ``received_at`` is the time of arrival where the mapping names no column for it. ``door`` is that of the mapping's
+    source, if it is a configured one: its rules then hold for the rows. The rules of names may remember what came
+    before, so a converter is for one reading of one file.
     """
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime):
+    def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime, door: Door | None = None):
         values = Columns(mapping, columns)
         self._salt = mapping.source.encode() + b"\x00"
         self._source = mapping.source
+        self._door = door
         self._kinds = _kinds(mapping)
         self._passes = values.holds(mapping.only) if mapping.only else None
         self._name = values.name(mapping.name)
@@ -55,6 +58,8 @@ class RowConverter:
         if self._passes and not self._passes(row):
             return None
         event, occurred_us, received_us = self._event(row, content)
+        if self._door is not None:
+            return self._door.event(event)
         name = str(event["name"])
         try:
             body = _encode(event)

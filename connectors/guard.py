@@ -10,11 +10,13 @@ from pydantic import SecretStr
 from connectors.addresses import truncated
 from connectors.privacy import IDS, IP_FIELDS, PrivacyRules
 from connectors.protection import Protector, protector
-from contracts.ids import is_placeholder, is_usable_id
+from contracts.identity import is_placeholder
 
 Change = Callable[[object], object]
 """What a rule does with a value; None takes the field away."""
 _ID_FIELDS: Final = ("customer_id", "anonymous_id")
+_WRITE_KEY: Final = "writeKey"
+_ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _LEAST_TEXT: Final = 3
 """Characters of a protected value from which on it is looked for in other fields of what is refused."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -29,8 +31,9 @@ class Guard:
     def __init__(self, rules: PrivacyRules, secret: SecretStr | None, source: str):
         changes = _changes(rules, protector(secret, source) if rules.needs_key else None)
         self._of_events = _Walk(changes)
-        # What comes in may hold at its top what an event has in its properties.
-        self._of_originals = _Walk({path.removeprefix("properties."): change for path, change in changes.items()})
+        # What comes in may hold at its top what an event has in its properties; a browser's message holds its key.
+        originals = {path.removeprefix("properties."): change for path, change in changes.items()}
+        self._of_originals = _Walk({**originals, _WRITE_KEY: _dropped})
         last = sorted({path.rpartition(".")[2] for path in changes})
         self._keys = re.compile(b'(?:%s)":' % b"|".join(re.escape(_encode(key)[1:-1]) for key in last))
         words = "|".join(map(re.escape, last))
@@ -46,7 +49,7 @@ class Guard:
         kept = {**event, "properties": self._of_events.walk(event.get("properties", {}), ".properties")}
         for field in _ID_FIELDS:
             change = self._of_events.change_of(field, "")
-            if change is not None and (change is _dropped or is_usable_id(event.get(field))):
+            if change is not None and (change is _dropped or _is_usable_id(event.get(field))):
                 kept[field] = change(event.get(field))
         return {field: value for field, value in kept.items() if value is not None}
 
@@ -155,6 +158,11 @@ def _changes(rules: PrivacyRules, keys: Protector | None) -> dict[str, Change]:
     for path in IP_FIELDS if rules.ip != "keep" else ():
         changes.setdefault(path, kinds[rules.ip])
     return changes
+
+
+def _is_usable_id(identifier: object) -> bool:
+    """Tell whether a value is an id by the contract, and somebody's."""
+    return isinstance(identifier, str) and bool(_ID.fullmatch(identifier)) and not is_placeholder(identifier)
 
 
 def _of_ids(change: Change) -> Change:

@@ -18,7 +18,10 @@ _MOST_BRACKETS: Final = 150
 
 def read_plain(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct] | None:
     """Read a body fast; None where the judge must have a look."""
-    if len(body) > MAX_EVENT_BYTES or body.count(b"{") + body.count(b"[") > _MOST_BRACKETS:
+    size = len(body)
+    if size > MAX_EVENT_BYTES:
+        return None
+    if size > 2 * _MOST_BRACKETS and body.count(b"{") + body.count(b"[") > _MOST_BRACKETS:
         return None
     try:
         return read(kind, body)

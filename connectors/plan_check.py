@@ -12,6 +12,8 @@ from contracts.events import EVENT_TYPES, PROPERTIES, Kind
 
 VIOLATIONS: Final = "plan_violations"
 """The property under which an event carries what was flagged."""
+ALWAYS_PLANNED: Final = frozenset({"context", "integrations", "time_problem", VIOLATIONS})
+"""What SDKs and connectors add to events. What the contract itself names needs no plan either."""
 IDENTIFY: Final = "Identify"
 NOT_PLANNED: Final = "is not in the plan"
 MOST_VIOLATIONS: Final = 10
@@ -69,8 +71,7 @@ class _Event:
         planned = {**plan.properties, **event.properties}
         self._traits = frozenset(plan.traits) if name == IDENTIFY and plan.traits is not None else None
         kind = EVENT_TYPES.get(name, (event.kind or "web", ()))[0]
-        # What crmstream itself reads, and what SDKs add to every event, needs no plan.
-        self._names = frozenset({*planned, *PROPERTIES[kind].model_fields, "context", VIOLATIONS})
+        self._names = frozenset({*planned, *PROPERTIES[kind].model_fields, *ALWAYS_PLANNED})
         schema = object_schema(planned)
         if self._traits is not None and plan.traits is not None:
             schema["properties"]["traits"] = {"type": "object", **object_schema(plan.traits)}

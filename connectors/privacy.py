@@ -25,7 +25,7 @@ from connectors.yaml_file import Part
 _SPELLINGS: Final = (
     frozenset({"customer_id", "customerId", "user_id", "userId"}),
     frozenset({"anonymous_id", "anonymousId"}),
-    frozenset({"previous_id", "previousId"}),
+    frozenset({"previous_id", "previousId", "mergeProperties.value"}),
 )
 IDS: Final = frozenset().union(*_SPELLINGS)
 IP_FIELDS: Final = ("ip", "ip_address", "ipAddress")

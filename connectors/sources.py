@@ -29,7 +29,7 @@ from connectors.plan import Plan, load_plan
 from connectors.privacy import PrivacyRules
 from connectors.webhooks.config import WebhookPart
 from connectors.yaml_file import Part, YamlFile
-from contracts.errors import InputFileError
+from contracts.errors import CrmError, InputFileError
 from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
@@ -87,7 +87,7 @@ def load_sources(path: Path) -> Sources:
 
     Raises :class:`InputFileError` with every field at fault.
     """
-    if not path.exists():
+    if _is_missing(path):
         return Sources()
     file = YamlFile(path, "Sources")
     content = file.content
@@ -124,11 +124,19 @@ class SourcesFile:
     """The file of sources and their plans while they may change: what they hold now, or held when last well.
 
     ``check_seconds`` is how often the files are looked at, at most; they are read again only if one looks changed.
+    ``check`` may refuse what they hold, by raising :class:`CrmError`.
     """
 
-    def __init__(self, path: Path, check_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        path: Path,
+        check_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        check: Callable[[Sources], object] = bool,
+    ):
         self.path = path
         self.problem: str | None = None
+        self._check = check
         self._check_seconds = check_seconds
         self._clock = clock
         self._looked_at = float("-inf")
@@ -140,32 +148,34 @@ class SourcesFile:
         """Give the sources; the same object as long as nothing has changed.
 
         While a changed file is broken, the sources stay those from before and :attr:`problem` says why. Raises
-        :class:`InputFileError` only if there has been no good file yet.
+        :class:`CrmError` only if there has been no good file yet.
         """
         now = self._clock()
-        if self._sources is None or now - self._looked_at >= self._check_seconds:
-            self._looked_at = now
-            self._refresh()
-        if self._sources is None:
-            raise InputFileError(self.problem or "")
+        if self._sources is not None and now - self._looked_at < self._check_seconds:
+            return self._sources
+        self._looked_at = now
+        try:
+            self._sources = self._read()
+            self.problem = None
+        except CrmError as error:
+            if self._sources is None:
+                raise
+            self.problem = str(error)
         return self._sources
 
-    def _refresh(self) -> None:
+    def _read(self) -> Sources:
         look = [_look(path) for path in self._files]
-        if look[0] is None and self._sources is not None and self._look[0] is not None:
-            self.problem = f"Sources {self.path}: is gone; those that it held stay."
-            return
-        if self._sources is not None and look == self._look and self.problem is None:
-            return
-        try:
-            self._sources = load_sources(self.path)
-            self.problem = None
-            plans = {source.plan.path for source in self._sources.sources.values() if source.plan}
-            files = (self.path, *sorted(plans))
-            self._look = look if files == self._files else [look[0], *map(_look, files[1:])]
-            self._files = files
-        except InputFileError as error:
-            self.problem = str(error)
+        if self._sources is not None and look[0] is None and self._look[0] is not None:
+            raise InputFileError(f"Sources {self.path}: is gone; those that it held stay.")
+        if self._sources is not None and look == self._look:
+            return self._sources
+        sources = load_sources(self.path)
+        self._check(sources)
+        plans = {source.plan.path for source in sources.sources.values() if source.plan}
+        files = (self.path, *sorted(plans))
+        self._look = look if files == self._files else [look[0], *map(_look, files[1:])]
+        self._files = files
+        return sources
 
 
 def _look(path: Path) -> tuple[int, int, int] | None:
@@ -175,3 +185,13 @@ def _look(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # whatever it is, reading tells it
+        return False
+    return False

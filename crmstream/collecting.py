@@ -19,8 +19,10 @@ from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
+from connectors.door import Door
 from connectors.sources import SourcesFile, sources_path
 from connectors.topics import ensure_topics
+from connectors.webhooks.receiver import STAGE
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
 from connectors.webhooks.routes import routes as webhook_routes
@@ -47,7 +49,7 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     be had or the file of sources is wrong.
     """
     file = SourcesFile(sources_path(settings.data_dir, settings.sources_file))
-    senders, webhooks = Senders(file), Receivers(file.current, file.path.parent)
+    senders, webhooks = Senders(file), _receivers(file, settings)
     names = senders.names
     for doubt in webhooks.doubts():
         _log.warning(doubt)
@@ -57,6 +59,14 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
         started = Started(url, str(file.path), len(names))
         app = compose(settings, kafka, senders, webhooks)
         serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
+
+
+def _receivers(file: SourcesFile, settings: Settings) -> Receivers:
+    return Receivers(
+        file.current,
+        file.path.parent,
+        door=lambda source: Door(source, STAGE, settings.privacy_key),
+    )
 
 
 def compose(settings: Settings, kafka: str, senders: Senders, webhooks: Receivers) -> ASGIApp:

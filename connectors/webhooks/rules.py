@@ -3,12 +3,10 @@
 What is no event comes out as a :class:`RejectedError` among the drafts: a field, and a problem without any value. Pure.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
+from hashlib import sha256
 from typing import Final, TypeVar
-
-from xxhash import xxh3_128_hexdigest
 
 from connectors.door import Draft
 from connectors.values import BadValueError, as_text
@@ -19,7 +17,7 @@ from contracts.wire import RejectedError
 
 MOST_EVENTS: Final = 1_000
 """Elements of one body that may become events; a list with more is refused as a whole."""
-_LONGEST_ID: Final = 100
+_ID_DIGITS: Final = 32
 _T = TypeVar("_T")
 _V = TypeVar("_V")
 
@@ -109,14 +107,16 @@ class _DraftReader:
         return {name: value for name, value in draft.items() if value is not None}
 
     def _event_id(self, base: str, name: str, view: View, position: int | None) -> str:
-        """Make an id that is the same whenever the same is told again, and no other event has."""
-        parts = [self._source, base, re.sub(r"\W+", "-", name.lower()).strip("-")]
+        """Make an id that is the same whenever the same is told again, and no other event has.
+
+        It is a hash, for a provider's id may tell whose event it is, which a source's privacy rules may forbid.
+        """
+        parts = [self._source, base, name]
         if self._item_id is not None:
             parts.append(read_field("item_id", self._item_id, view) or str(position))
         elif self._numbered:
             parts.append(str(position))
-        whole = ":".join(parts)
-        return whole if len(whole) <= _LONGEST_ID else xxh3_128_hexdigest(whole.encode(errors="replace"))
+        return sha256("\x00".join(parts).encode(errors="replace")).hexdigest()[:_ID_DIGITS]
 
 
 class _Fields:

@@ -83,7 +83,7 @@ def try_(
         raise InputFileError("Give --mapping or --source, not both: a source names its mapping.")
     settings = load_settings()
     chosen = _configured(settings, source) if source else trial_source(mapping or guess_mapping(sample, now))
-    receiver = Receiver(Door(chosen, STAGE), _folder(settings) if source else None)
+    receiver = Receiver(Door(chosen, STAGE, settings.privacy_key), _folder(settings) if source else None)
     received = receiver.receive(sample.content, sample.headers, now)
     signature = _signature(receiver, sample, now)
     _show(received, chosen.name, signature, as_json=as_json)
@@ -136,7 +136,7 @@ def send(
     settings = load_settings()
     configured = _configured(settings, source)
     sample = read_sample(_content(file), header or ())
-    receiver = Receiver(Door(configured, STAGE), _folder(settings))
+    receiver = Receiver(Door(configured, STAGE, settings.privacy_key), _folder(settings))
     signed = {}
     if receiver.scheme is not None:
         signed = sign(receiver.scheme, sample.content, _secret(receiver), datetime.now(UTC))

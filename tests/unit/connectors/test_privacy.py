@@ -16,7 +16,7 @@ from connectors.protection import Protector
 from connectors.protocol import Record
 from connectors.sources import Source
 from contracts.errors import InputFileError, SettingsError
-from contracts.ids import is_placeholder
+from contracts.identity import is_placeholder
 from contracts.refused import REFUSED_KEY
 
 KEY = SecretStr("a key of at least thirty-two letters")
@@ -123,9 +123,11 @@ def test_ids_keep_one_hash_in_all_spellings() -> None:
     assert record.key == str(someone).encode()
     assert (event["customer_id"], event["anonymous_id"]) == (someone, PROTECTOR.hash("v-1"))
     assert event["properties"] == {"previous_id": someone, "traits": {"email": someone, "userId": someone}}
+    merged = [{"type": "user_id", "value": "ann@example.com"}]
     message = {"userId": "ann@example.com", "previousId": "ann@example.com", "anonymousId": "v-1", "user_id": 7}
-    assert body(door(**rules).refuse(message, "x", "y")) == {
+    assert body(door(**rules).refuse({**message, "mergeProperties": merged}, "x", "y")) == {
         "userId": someone, "previousId": someone, "anonymousId": PROTECTOR.hash("v-1"), "user_id": PROTECTOR.hash(7),
+        "mergeProperties": [{"type": "user_id", "value": someone}],
     }  # fmt: skip
 
 
@@ -216,6 +218,12 @@ def test_a_text_that_is_no_json_is_kept_only_without_a_protected_name(text: str 
     record = door(drop=["traits.email"]).refuse(text, "body", "is not valid JSON")
     assert (json.loads(record.value or b"") == text) == kept
     assert kept or "withheld" in body(record)
+
+
+def test_no_write_key_is_kept() -> None:
+    assert body(door(ip="keep").refuse({"writeKey": "wk_x", "type": "track"}, "event", "is required")) == {
+        "type": "track"
+    }
 
 
 def test_a_consent_is_kept_as_it_came() -> None:
