@@ -1,6 +1,6 @@
 """The catalogue of metrics: every name, once, with its meaning and unit. Docs and boards read it.
 
-Workers count in process with :mod:`prometheus_client` and serve the figures on loopback.
+Workers and the collector count in process with :mod:`prometheus_client` and serve the figures on loopback.
 """
 
 from typing import Final
@@ -27,13 +27,33 @@ EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partitio
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
+WEBHOOKS: Final = Counter(
+    "crm_webhooks",
+    "Webhooks, by source and outcome (accepted, ignored, refused, bad_signature, bad_body, unavailable, ...).",
+    ["source", "outcome"],
+)
 LATENCY: Final = Histogram(
     "crm_end_to_end_seconds",
     "From a record's entry into Kafka to its score in Redis, the oldest of each block.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+COLLECTOR_REQUESTS: Final = Counter(
+    "crm_collector_requests", "Requests that the collector answered, by endpoint and status.", ["endpoint", "status"]
+)
+COLLECTOR_EVENTS: Final = Counter(
+    "crm_collector_events",
+    "Messages that Kafka acknowledged to the collector, by source and outcome (accepted or refused).",
+    ["source", "outcome"],
+)
+COLLECTOR_SECONDS: Final = Histogram(
+    "crm_collector_seconds",
+    "From a request's arrival at the collector to its answer.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafka has not acknowledged yet.")
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY,
+    EVENT_CLOCK, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS,
+    COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
 )  # fmt: skip

@@ -43,10 +43,39 @@ class Settings(BaseSettings):
     sources_file: Path | None = Field(
         None, description="File of the sources, their write keys and rules. Unset: sources.yaml in CRM_DATA_DIR."
     )
+    privacy_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret of 32 or more characters for fields that sources hash or encrypt: `crmstream privacy key`.",
+    )
 
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
     redis_port: Port = Field(0, description="Port of the local Redis server; 0 takes a free one.")
+
+    collector: bool = Field(True, description="Whether `crmstream up` starts the collector.")
+    collector_host: str = Field("127.0.0.1", description="Address on which the collector listens.")
+    collector_port: Port | None = Field(
+        None, description="Port of the collector; 0 takes a free one. Unset: 8080, for `up` another if that is taken."
+    )
+    collector_public_url: str | None = Field(
+        None,
+        pattern=r"^https?://[^/\s]+$",
+        description="Where SDKs reach the collector, like https://t.example.com. Unset: the address they ask for.",
+    )
+    collector_max_batch_bytes: int = Field(
+        500_000, ge=32_768, le=16_000_000, description="Most bytes of one request; RudderStack's SDKs may send 4000000."
+    )
+    collector_max_batch_events: int = Field(2_500, ge=1, le=100_000, description="Most messages in one request.")
+    collector_delivery_seconds: float = Field(
+        5.0, ge=0.1, le=300, allow_inf_nan=False, description="Kafka must acknowledge within it, or the answer is 503."
+    )
+    collector_live_view: Literal["loopback", "everybody", "nobody"] = Field(
+        "loopback", description="Who may see the last events and metrics: loopback (this machine), everybody, nobody."
+    )
+    collector_keep_ip: bool = Field(
+        False, description="Whether the sender's address goes into context.ip where a message has none."
+    )
 
     partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
@@ -127,9 +156,9 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"CRM_DORMANT_DAYS must be above {longest:g}, the longest within_days of CRM_OUTCOMES in whole sweeps"
             )
-        ports = [port for port in (self.kafka_port, self.clickhouse_port, self.redis_port) if port]
+        ports = [port for port in (self.kafka_port, self.clickhouse_port, self.redis_port, self.collector_port) if port]
         if len(set(ports)) < len(ports):
-            raise ValueError("CRM_KAFKA_PORT, CRM_CLICKHOUSE_PORT and CRM_REDIS_PORT must differ")
+            raise ValueError("CRM_KAFKA_PORT, CRM_CLICKHOUSE_PORT, CRM_REDIS_PORT and CRM_COLLECTOR_PORT must differ")
         return self
 
 
@@ -150,6 +179,7 @@ def load_settings(**changes: Any) -> Settings:
 def _told(problem: ErrorDetails) -> str:
     """A problem by the name of its variable, and the place in its JSON if it has one."""
     message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    message = message.replace("items after validation", "characters")
     if not problem["loc"]:
         return message
     name, *place = map(str, problem["loc"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from connectors.topics import ensure_topics
 from contracts.settings import Settings
+from crmstream.stack.dataflow import COLLECTOR, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import check_redis, clickhouse_client
@@ -13,8 +14,10 @@ from sinks.migrations import migrate
 from streams.recovery import prepare_recovery
 
 
-def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None) -> LocalStack:
-    """Describe servers, workers and heartbeat of one data folder; nothing is started yet."""
+def full_stack(
+    settings: Settings, on_event: Callable[[str], None] | None = None, *, with_collector: bool = False
+) -> LocalStack:
+    """Describe servers, workers, heartbeat and perhaps the collector of one data folder; nothing is started yet."""
 
     def prepare(endpoints: Endpoints) -> None:
         prepare_recovery(settings)
@@ -24,7 +27,8 @@ def full_stack(settings: Settings, on_event: Callable[[str], None] | None = None
         database = settings.clickhouse_database
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
 
-    return LocalStack(settings, prepare=prepare, on_event=on_event)
+    commands = DataflowCommands(collector=COLLECTOR if with_collector else ())
+    return LocalStack(settings, prepare=prepare, on_event=on_event, commands=commands)
 
 
 def apart(settings: Settings, folder: Path, **changes: object) -> Settings:
@@ -32,6 +36,6 @@ def apart(settings: Settings, folder: Path, **changes: object) -> Settings:
     own: dict[str, Any] = {
         "data_dir": folder,
         **dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url")),
-        **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port"), 0),
+        **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port", "collector_port"), 0),
     }
     return type(settings).model_validate(settings.model_dump() | own | changes)

@@ -22,6 +22,7 @@ def run(
 
     Kafka, ClickHouse and Redis run as processes of this machine, bound to
     loopback, with their data, logs and state under CRM_DATA_DIR (.crmstream).
+    SDKs may send events to the collector (docs/sources/tracking-api.md).
     After a stop, or a crash, up goes on exactly where it was. Servers that are
     named by CRM_KAFKA_BOOTSTRAP_SERVERS, CRM_CLICKHOUSE_URL or CRM_REDIS_URL
     are used instead and not started.
@@ -37,7 +38,10 @@ def run(
     from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
 
     settings = load_settings() if workers is None else load_settings(workers=workers)
-    with full_stack(settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]")) as stack:
+    stack = full_stack(
+        settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]"), with_collector=settings.collector
+    )
+    with stack:
         console.print(_address_table(stack.endpoints))
         console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
         stack.wait()
@@ -49,6 +53,8 @@ def _address_table(endpoints: Endpoints) -> Table:
     table.add_row("Kafka", endpoints.kafka)
     table.add_row("ClickHouse", _without_password(endpoints.clickhouse_url))
     table.add_row("Redis", _without_password(endpoints.redis_url))
+    if endpoints.collector_url is not None:
+        table.add_row("Collector", f"{endpoints.collector_url} [dim](for SDKs; open it in a browser)[/dim]")
     for index, url in enumerate(endpoints.worker_metrics):
         table.add_row(f"Worker {index}", f"{url} [dim](metrics)[/dim]")
     return table

@@ -4,6 +4,8 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.exceptions import RedisError
@@ -17,6 +19,7 @@ from sinks.clients import clickhouse_client, redis_client
 from sinks.queries import query
 
 SAMPLE_SECONDS: Final = 1.0
+_TIMEOUT_SECONDS: Final = 2.0
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
 
 
@@ -65,6 +68,7 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
     kafka, before, newest = _kafka(endpoints)
     clickhouse, counts = _clickhouse(endpoints, database)
     redis = _redis(endpoints)
+    collector = _collector(endpoints)
     workers, first = _workers(endpoints)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
@@ -72,7 +76,7 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
     second = _workers(endpoints)[1]
     elapsed = time.monotonic() - began
     return Status(
-        parts=[kafka, clickhouse, redis, *workers],
+        parts=[kafka, clickhouse, redis, *workers, *collector],
         topics=topic_states(after or before),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
@@ -164,6 +168,19 @@ def _redis(endpoints: Endpoints) -> Part:
         return Part("Redis", True, f"{name} {server.get('valkey_version', server['redis_version'])}")
     except (RedisError, OSError, CrmError):
         return Part("Redis", False, "does not answer")
+
+
+def _collector(endpoints: Endpoints) -> list[Part]:
+    """Ask the stack's collector, if it has one, whether it takes events."""
+    if endpoints.collector_url is None:
+        return []
+    try:
+        with urlopen(f"{endpoints.collector_url}/ready", timeout=_TIMEOUT_SECONDS):  # noqa: S310 - our own stack's
+            return [Part("collector", True, endpoints.collector_url)]
+    except HTTPError:
+        return [Part("collector", False, f"{endpoints.collector_url} takes no events: Kafka is away")]
+    except OSError:
+        return [Part("collector", False, "does not answer")]
 
 
 def _workers(endpoints: Endpoints) -> tuple[list[Part], WorkerMetrics | None]:

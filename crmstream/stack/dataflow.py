@@ -1,4 +1,4 @@
-"""The processes of the dataflow: workers that live and die as a group, and the heartbeat beside them."""
+"""The processes of the dataflow: workers that live and die as a group; heartbeat and collector beside them."""
 
 import signal
 import sys
@@ -26,6 +26,12 @@ class DataflowCommands:
     worker: tuple[str, ...] = (sys.executable, "-m", "crmstream.worker")
     """``--index N`` is appended."""
     heartbeat: tuple[str, ...] = (sys.executable, "-m", "crmstream.heartbeat")
+    collector: tuple[str, ...] = ()
+    """Without one no collector is started."""
+
+
+COLLECTOR = (sys.executable, "-m", "crmstream.collector")
+"""The command line of the collector."""
 
 
 class RestartPolicy:
@@ -147,3 +153,16 @@ def heartbeat_group(
     """Return the heartbeat as a group of its own, so that its death does not touch the workers."""
     process = ChildProcess("heartbeat", commands.heartbeat, log_dir, environment)
     return ProcessGroup("heartbeat", [process], log_dir, on_event)
+
+
+def collector_group(
+    commands: DataflowCommands,
+    environment: Mapping[str, str],
+    port: int,
+    log_dir: Path,
+    on_event: Callable[[str], None],
+) -> ProcessGroup:
+    """Return the collector as a group of its own: it takes events whatever becomes of the dataflow."""
+    own = {**environment, "CRM_COLLECTOR_PORT": str(port)}
+    process = ChildProcess("collector", commands.collector, log_dir, own)
+    return ProcessGroup("collector", [process], log_dir, on_event)

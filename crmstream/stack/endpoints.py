@@ -29,6 +29,8 @@ class Endpoints:
     """``http://host:port/metrics`` of each dataflow process."""
     pid: int = 0
     """Process id of the stack's supervisor; 0 when all servers are outside ones and no stack runs."""
+    collector_url: str | None = None
+    """``http://host:port`` of the stack's collector, if it runs one."""
 
 
 def save_endpoints(endpoints: Endpoints, data_dir: Path) -> None:
@@ -69,7 +71,7 @@ def resolve_endpoints(settings: Settings) -> Endpoints:
     running = running_stack(settings.data_dir) or running_stack(settings.data_dir / DEMO_FOLDER)
     if running is not None:
         own = {name: str(getattr(running, name)) for name in SETTING_NAMES}
-        return combine(own | outside, running.worker_metrics, running.pid)
+        return combine(own | outside, running.worker_metrics, running.pid, running.collector_url)
     missing = [setting for name, setting in SETTING_NAMES.items() if name not in outside]
     if missing:
         raise StackError(
@@ -79,9 +81,22 @@ def resolve_endpoints(settings: Settings) -> Endpoints:
     return combine(outside)
 
 
-def combine(servers: Mapping[str, str], worker_metrics: tuple[str, ...] = (), pid: int = 0) -> Endpoints:
+def resolve_kafka(settings: Settings) -> str:
+    """Return where Kafka is, which is all that some need: the setting wins, else the running stack.
+
+    Raises:
+        StackError: Kafka is not named by its setting and no stack is running.
+
+    """
+    return settings.kafka_bootstrap_servers or resolve_endpoints(settings).kafka
+
+
+def combine(
+    servers: Mapping[str, str], worker_metrics: tuple[str, ...] = (), pid: int = 0, collector_url: str | None = None
+) -> Endpoints:
     """Return the endpoints with the servers given by the name of their field."""
-    return Endpoints(servers["kafka"], servers["clickhouse_url"], servers["redis_url"], worker_metrics, pid)
+    kafka, clickhouse_url, redis_url = (servers[name] for name in SETTING_NAMES)
+    return Endpoints(kafka, clickhouse_url, redis_url, worker_metrics, pid, collector_url)
 
 
 SETTING_NAMES = {

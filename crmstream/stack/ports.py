@@ -52,8 +52,8 @@ class PortBook:
         self._previous = _read(path)
         self._chosen: dict[str, int] = {}
 
-    def choose(self, name: str, configured: int = 0, setting: str = "") -> int:
-        """Return the port for the part: the configured one, else the previous run's if free, else a free one.
+    def choose(self, name: str, configured: int = 0, setting: str = "", preferred: int = 0) -> int:
+        """Return the port for the part: the configured one, else the previous run's, the preferred one, a free one.
 
         Raises:
             StackError: the configured port is taken; the message names it, its setting and who has it.
@@ -66,14 +66,14 @@ class PortBook:
                 f"stop that program, or set {setting} to another port (0 takes a free one)",
                 port=configured,
             )
-        self._chosen[name] = configured or self._unconfigured(name)
+        self._chosen[name] = configured or self._unconfigured(name, preferred)
         return self._chosen[name]
 
-    def _unconfigured(self, name: str) -> int:
+    def _unconfigured(self, name: str, preferred: int) -> int:
         taken = set(self._chosen.values())
-        previous = self._previous.get(name, 0)
-        if previous and previous not in taken and is_free(previous):
-            return previous
+        for wanted in (self._previous.get(name, 0), preferred):
+            if wanted and wanted not in taken and is_free(wanted):
+                return wanted
         reserved = taken | set(self._previous.values())
         while (port := free_port()) in reserved:
             pass

@@ -19,7 +19,8 @@ from typing import IO, Self
 
 from contracts.errors import StackError
 from contracts.settings import Settings
-from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, heartbeat_group, worker_group
+from crmstream.stack.collector_part import choose_port, collector_url, wait_for_collector
+from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, collector_group, heartbeat_group, worker_group
 from crmstream.stack.endpoints import Endpoints, combine, outside_servers, remove_endpoints, save_endpoints
 from crmstream.stack.environment import dataflow_environment
 from crmstream.stack.parts import ClickHousePart, KafkaPart, RedisPart, ServerPart
@@ -50,7 +51,7 @@ class LocalStack:
             with_dataflow: start workers and heartbeat too.
             prepare: called when the servers are ready and before the dataflow starts (topics, migrations).
             on_event: told in a short sentence what happens.
-            commands: the dataflow's command lines.
+            commands: the dataflow's command lines, with that of a collector if there shall be one.
 
         """
         self._settings = settings
@@ -59,6 +60,7 @@ class LocalStack:
         self._prepare = prepare
         self._on_event = on_event or (lambda _: None)
         self._commands = commands or DataflowCommands()
+        self._with_collector = with_dataflow and bool(self._commands.collector)
         self._servers: list[ServerPart] = []
         self._groups: list[ProcessGroup] = []
         self._lock_file: IO[str] | None = None
@@ -112,13 +114,14 @@ class LocalStack:
         ports = PortBook(self._data_dir / "ports.json")
         self._start_servers(ports)
         metrics_ports = self._dataflow_ports(ports, "metrics")
-        self._endpoints = self._describe(metrics_ports)
+        collector_port = choose_port(ports, self._settings) if self._with_collector else None
+        self._endpoints = self._describe(metrics_ports, collector_port)
         worker_ports = self._dataflow_ports(ports, "worker")
         ports.save()
         if self._prepare is not None:
             self._prepare(self._endpoints)
         if self._with_dataflow:
-            self._start_dataflow(worker_ports, metrics_ports)
+            self._start_dataflow(worker_ports, metrics_ports, collector_port)
         self._record()
         save_endpoints(self._endpoints, self._data_dir)
         return self._endpoints
@@ -169,21 +172,30 @@ class LocalStack:
         workers = self._settings.workers if self._with_dataflow else 0
         return [ports.choose(f"{kind}-{index}") for index in range(workers)]
 
-    def _describe(self, metrics_ports: Sequence[int]) -> Endpoints:
+    def _describe(self, metrics_ports: Sequence[int], collector_port: int | None) -> Endpoints:
         fields = {"kafka": "kafka", "clickhouse": "clickhouse_url", "redis": "redis_url"}
         own = {fields[server.name]: server.endpoint() for server in self._servers}
         metrics = tuple(f"http://127.0.0.1:{port}/metrics" for port in metrics_ports)
-        return combine(own | outside_servers(self._settings), metrics, os.getpid())
+        collector = None if collector_port is None else collector_url(self._settings.collector_host, collector_port)
+        return combine(own | outside_servers(self._settings), metrics, os.getpid(), collector)
 
-    def _start_dataflow(self, worker_ports: Sequence[int], metrics_ports: Sequence[int]) -> None:
+    def _start_dataflow(
+        self, worker_ports: Sequence[int], metrics_ports: Sequence[int], collector_port: int | None
+    ) -> None:
         environment = dataflow_environment(self._settings, self.endpoints, worker_ports)
         log_dir = self._data_dir / "logs"
         self._groups = [
             worker_group(self._commands, environment, metrics_ports, log_dir, self._on_event),
             heartbeat_group(self._commands, environment, log_dir, self._on_event),
         ]
+        if collector_port is not None:
+            self._groups.append(
+                collector_group(self._commands, environment, collector_port, log_dir, self._on_event)
+            )
         for group in self._groups:
             group.start()
+        if self.endpoints.collector_url is not None:
+            wait_for_collector(self.endpoints.collector_url, self._groups[-1].processes[0])
 
     def _children(self) -> list[ChildProcess]:
         dataflow = [process for group in self._groups for process in group.processes]

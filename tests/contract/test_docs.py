@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from connectors import metrics
 from contracts.metrics import CATALOGUE
 from contracts.settings import Settings
 from contracts.topics import ALL_TOPICS
@@ -78,7 +79,7 @@ def test_every_setting_is_in_operations_with_its_default_and_its_description() -
 
 def test_every_metric_is_in_operations_with_its_kind_and_its_description() -> None:
     rows = rows_of_operations()
-    families = [family for metric in CATALOGUE for family in metric.describe()]
+    families = [family for metric in (*CATALOGUE, *metrics.CATALOGUE) for family in metric.describe()]
     assert families
     for family in families:
         name = f"{family.name}_total" if family.type == "counter" else family.name
@@ -116,8 +117,12 @@ def test_commands_take_what_the_documents_give_them(
         if re.search(r"\.\w+$", word):
             (tmp_path / Path(word).name).touch()
     assert line[0] in COMMANDS
+    command, name, arguments = load_command(line[0]), line[0], list(line[1:])
     try:
-        load_command(line[0]).make_context(line[0], list(line[1:]))
+        while isinstance(command, click.Group):  # a command of commands takes what its part takes
+            with command.make_context(name, arguments, resilient_parsing=True) as context:
+                name, command, arguments = command.resolve_command(context, arguments)
+        command.make_context(name, arguments)
     except click.exceptions.UsageError as error:
         pytest.fail(error.format_message())
 

@@ -1,0 +1,1 @@
+"""The collector: the HTTP tracking API that existing SDKs speak."""

@@ -1,0 +1,44 @@
+"""The answers of the collector. SDKs read ``code`` and ``message`` of a failure, and retry by its status.
+
+Moves no data.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+from starlette.responses import Response
+
+RETRY_SECONDS: Final = 2
+"""After how long a client shall come again when Kafka is away or too much is under way."""
+
+
+class AnswerError(Exception):
+    """A request that gets no 200. ``code`` is a word for programs; ``message`` says what to do and holds no value."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None):
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = dict(headers or {})
+
+
+def json_answer(content: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """Answer with JSON."""
+    return Response(orjson.dumps(content), status, headers, "application/json")
+
+
+def accepted() -> Response:
+    """Answer that Kafka holds everything of the request."""
+    return Response(b'{"success":true}', 200, None, "application/json")
+
+
+def failed(error: AnswerError) -> Response:
+    """Answer with a failure."""
+    content = {"success": False, "code": error.code, "message": str(error)}
+    return json_answer(content, error.status, error.headers)
+
+
+def unavailable(message: str = "Kafka does not take events now; send the same again later.") -> AnswerError:
+    """Make a 503: nothing of the request counts as taken, and the client shall send it again."""
+    return AnswerError(503, "unavailable", message, {"Retry-After": str(RETRY_SECONDS)})

@@ -1,0 +1,223 @@
+"""The collector as an ASGI application: its routes, and how failures are answered.
+
+Delivery: a 200 to an endpoint that takes messages means that Kafka holds all of them.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from connectors.collector.answers import AnswerError, accepted, failed, json_answer, unavailable
+from connectors.collector.auth import Senders, key_in_header
+from connectors.collector.batch import BATCH, read_incoming
+from connectors.collector.body import BodyReader
+from connectors.collector.browser import GIF, analytics_settings, anonymous_id_of, pixel_message, rudder_config
+from connectors.collector.edge import Edge
+from connectors.collector.intake import Intake
+from connectors.collector.messages import TYPES, Arrival
+from connectors.collector.openapi import document
+from connectors.collector.page import Page
+from contracts.errors import InputFileError, StoreUnavailableError
+from contracts.events import MAX_EVENT_BYTES
+
+_SHORT: Final = {"t": "track", "p": "page", "i": "identify", "s": "screen", "g": "group", "a": "alias", "b": BATCH}
+ENDPOINTS: Final[Mapping[str, str]] = {
+    **{f"/v1/{kind}": kind for kind in (*TYPES, BATCH)},
+    **{f"/v1/{letter}": kind for letter, kind in _SHORT.items()},
+    "/v1/import": BATCH,
+    "/beacon/v1/batch": BATCH,
+}
+"""The paths that take messages by POST, and their type."""
+PIXELS: Final[Mapping[str, str]] = {
+    **{f"/pixel/v1/{kind}": kind for kind in ("track", "page")},
+    **{f"/v1/pixel/{kind}": kind for kind in TYPES},
+}
+"""The paths that take a message by GET, in the address of a picture."""
+_OTHERS: Final = (
+    "/v1/m",
+    "/sourceConfig",
+    "/health",
+    "/ready",
+    "/version",
+    "/openapi.json",
+    "/",
+    "/feed",
+    "/metrics",
+)
+
+
+@dataclass(frozen=True)
+class Collector:
+    """What the collector is made of. ``available`` tells whether Kafka is, as far as is known.
+
+    ``public_url`` is where clients reach it, if not where they say; ``keep_ip`` adds their address to the context.
+    """
+
+    senders: Senders
+    intake: Intake
+    reader: BodyReader
+    page: Page
+    available: Callable[[], bool]
+    version: str
+    most_batch_events: int = 2_500
+    public_url: str | None = None
+    keep_ip: bool = False
+    now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
+
+    async def take(self, request: Request, kind: str, content: bytes, *, query_key: str | None = None) -> None:
+        """Take the messages in a body; raises :class:`AnswerError` or :class:`StoreUnavailableError`."""
+        received_at = self.now()
+        header_key = key_in_header(request.headers.get("authorization")) or query_key
+        sender = self.senders.sender(header_key) if header_key else None
+        if kind != BATCH and len(content) > MAX_EVENT_BYTES:
+            raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
+        incoming = read_incoming(content, kind, self.most_batch_events)
+        sender = sender or self.senders.sender(incoming.write_key)
+        arrival = Arrival(
+            received_at,
+            incoming.sent_at,
+            anonymous_id_of(request.headers.get("anonymousid")),
+            request.client.host if self.keep_ip and request.client else None,
+        )
+        await self.intake.take(incoming, sender, arrival)
+
+    def address(self, request: Request) -> tuple[str, str]:
+        """The scheme and host under which a client reaches the collector."""
+        if self.public_url:
+            scheme, _, host = self.public_url.rstrip("/").partition("://")
+            return scheme, host
+        return request.url.scheme, request.headers.get("host", "")
+
+    def _posting(self, kind: str) -> Callable[[Request], Any]:
+        async def post(request: Request) -> Response:
+            async with self.reader.body(request) as body:
+                await self.take(request, kind, body.content, query_key=request.query_params.get("writeKey"))
+            return accepted()
+
+        return post
+
+    def _picturing(self, kind: str) -> Callable[[Request], Any]:
+        async def get(request: Request) -> Response:
+            query = request.query_params
+            await self.take(request, kind, pixel_message(query), query_key=query.get("writeKey"))
+            return Response(GIF, headers={"Cache-Control": "no-store"}, media_type="image/gif")
+
+        return get
+
+    async def _settings(self, request: Request) -> Response:
+        write_key = request.path_params["key"]
+        self.senders.sender(write_key)
+        return json_answer(analytics_settings(write_key, *self.address(request)))
+
+    async def _source_config(self, request: Request) -> Response:
+        key = key_in_header(request.headers.get("authorization")) or request.query_params.get("writeKey") or ""
+        return json_answer(rudder_config(self.senders.sender(key).source, key))
+
+    async def _figures(self, request: Request) -> Response:
+        async with self.reader.body(request):
+            return accepted()
+
+    async def _health(self, _request: Request) -> Response:
+        return json_answer({"status": "ok"})
+
+    async def _ready(self, _request: Request) -> Response:
+        up = self.available()
+        content = {
+            "status": "ready" if up else "not ready",
+            "kafka": "up" if up else "away",
+            "sources": len(self.senders.names),
+            "sources_file": "broken" if self.senders.problem else "well",
+        }
+        return json_answer(content, 200 if up else 503, {} if up else unavailable().headers)
+
+    async def _version(self, _request: Request) -> Response:
+        return json_answer({"version": self.version})
+
+    def routes(self, openapi: dict[str, Any]) -> list[BaseRoute]:
+        """Give all routes of its own."""
+
+        async def described(_request: Request) -> Response:
+            return json_answer(openapi)
+
+        return [
+            *(Route(path, self._posting(kind), methods=["POST"]) for path, kind in ENDPOINTS.items()),
+            *(Route(path, self._picturing(kind), methods=["GET"]) for path, kind in PIXELS.items()),
+            Route("/v1/m", self._figures, methods=["POST"]),
+            Route("/v1/projects/{key}/settings", self._settings),
+            Route("/sourceConfig", self._source_config),
+            Route("/health", self._health),
+            Route("/ready", self._ready),
+            Route("/version", self._version),
+            Route("/openapi.json", described),
+            *self.page.routes(),
+        ]
+
+
+def create_app(
+    collector: Collector,
+    routes: Sequence[BaseRoute] = (),
+    more_paths: Mapping[str, Any] | None = None,
+    running: Callable[[], AbstractAsyncContextManager[None]] | None = None,
+) -> ASGIApp:
+    """Make the application. ``routes`` are those of other connectors, and ``more_paths`` describe them.
+
+    ``running`` is entered when the server starts and left when it stops.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        if running is None:
+            yield
+        else:
+            async with running():
+                yield
+
+    openapi = document(ENDPOINTS, collector.version, more_paths)
+    app = Starlette(
+        routes=[*collector.routes(openapi), *routes],
+        lifespan=lifespan,
+        exception_handlers={
+            AnswerError: _on_answer,
+            StoreUnavailableError: _on_unavailable,
+            InputFileError: _on_unavailable,
+            ClientDisconnect: _on_disconnect,
+            HTTPException: _on_http,
+            Exception: _on_surprise,
+        },
+    )
+    app.router.redirect_slashes = False
+    return Edge(app, (*ENDPOINTS, *PIXELS, *_OTHERS))
+
+
+async def _on_answer(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, AnswerError):
+        raise error
+    return failed(error)
+
+
+async def _on_unavailable(_request: Request, _error: Exception) -> Response:
+    return failed(unavailable())
+
+
+async def _on_disconnect(_request: Request, _error: Exception) -> Response:
+    return failed(AnswerError(400, "gone", "The client went before its body was there."))
+
+
+async def _on_http(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    told = "There is nothing here." if error.status_code == 404 else error.detail
+    return failed(AnswerError(error.status_code, "refused", told, error.headers))
+
+
+async def _on_surprise(_request: Request, _error: Exception) -> Response:
+    return failed(AnswerError(500, "failed", "The collector failed; its log says why."))

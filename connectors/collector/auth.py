@@ -1,0 +1,79 @@
+"""Whose request this is: the write key in any of the forms in which SDKs send it, and the source that has it.
+
+Moves no data.
+"""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import Final
+
+from connectors.collector.answers import AnswerError
+from connectors.door import Door
+from connectors.keys import KeyRing, key_hash
+from connectors.sources import Source, Sources, SourcesFile
+
+UNKNOWN_KEY: Final = "The write key is not known, or was revoked. `crmstream source add` makes one."
+
+
+def key_in_header(authorization: str | None) -> str | None:
+    """The write key of an ``Authorization`` header, Basic (as the user; the password does not matter) or Bearer."""
+    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    match scheme.lower():
+        case "bearer":
+            return credentials.strip() or None
+        case "basic":
+            try:
+                decoded = base64.b64decode(credentials.strip(), validate=True).decode()
+            except (binascii.Error, UnicodeDecodeError):
+                return None
+            return decoded.partition(":")[0] or None
+    return None
+
+
+@dataclass(frozen=True)
+class Sender:
+    """Who sends: the source, its door, and the hash of the key, by which rates are limited."""
+
+    source: Source
+    door: Door
+    key_hash: str
+
+
+class Senders:
+    """The senders by their write keys, as the file of sources has them at the moment."""
+
+    def __init__(self, file: SourcesFile, stage: str = "collect"):
+        self._file = file
+        self._stage = stage
+        self._sources: Sources | None = None
+        self._keys = KeyRing(Sources())
+        self._doors: dict[str, Door] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all sources."""
+        return list(self._file.current().sources)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the file of sources, if anything."""
+        return self._file.problem
+
+    def sender(self, *write_keys: str | None) -> Sender:
+        """Tell who sends, by the first key that is given. Raises :class:`AnswerError` (401) if it is nobody's."""
+        self._follow()
+        write_key = next((key for key in write_keys if key), None)
+        if write_key is None:
+            raise AnswerError(401, "no_write_key", "Send the write key: as the user of Basic auth, or in the body.")
+        source = self._keys.source_of(write_key)
+        if source is None:
+            raise AnswerError(401, "unknown_write_key", UNKNOWN_KEY)
+        return Sender(source, self._doors[source.name], key_hash(write_key))
+
+    def _follow(self) -> None:
+        sources = self._file.current()
+        if sources is not self._sources:
+            self._keys = KeyRing(sources)
+            self._doors = {name: Door(source, self._stage) for name, source in sources.sources.items()}
+            self._sources = sources

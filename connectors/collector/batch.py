@@ -1,0 +1,147 @@
+"""The body of a request, read into its messages: one, or a batch whose common fields go into each of them.
+
+A message that is wrong does not touch the others of its batch. Pure; moves no data.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+import msgspec
+from msgspec import Raw, Struct
+
+from connectors.collector.answers import AnswerError
+from contracts.wire import RejectedError
+
+BATCH: Final = "batch"
+_ID_BYTES: Final = 16
+
+
+class Envelope(Struct):
+    """What is read of a body before its messages are: whose it is, and when it was sent."""
+
+    writeKey: object = None  # noqa: N815 - the wire's names
+    sentAt: object = None  # noqa: N815
+
+
+class BatchBody(Envelope):
+    """A batch, its messages not read yet."""
+
+    batch: list[Raw] | None = None
+    context: dict[str, object] | None = None
+    integrations: dict[str, object] | None = None
+    userId: object = None  # noqa: N815
+    anonymousId: object = None  # noqa: N815
+
+
+_read_one: Final = msgspec.json.Decoder(Envelope).decode
+_read_batch: Final = msgspec.json.Decoder(BatchBody).decode
+_read_message: Final = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class Item:
+    """One message as it came, and its place in the request."""
+
+    raw: bytes
+    place: int
+
+    @property
+    def fallback_id(self) -> str:
+        """An id made of the content: sent again, the same request has the same ids."""
+        return "made-" + blake2b(self.raw, digest_size=_ID_BYTES, salt=self.place.to_bytes(4, "big")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """A request: its messages, what they have in common, and the write key in its body, if any.
+
+    ``kind`` is the type of its only message, or ``batch``.
+    """
+
+    kind: str
+    items: list[Item]
+    common: Mapping[str, Any]
+    write_key: str | None
+    sent_at: object
+
+
+def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
+    """Read a body. ``kind`` is the type of its only message, or ``batch``.
+
+    Raises :class:`AnswerError` (400) where it is not JSON of that shape, or has too many messages.
+    """
+    read = _read_batch if kind == BATCH else _read_one
+    try:
+        try:
+            envelope = read(body)
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            body = _mended(body)
+            envelope = read(body)
+    except msgspec.ValidationError:
+        raise AnswerError(400, "bad_body", _wanted(kind)) from None
+    except (ValueError, RecursionError):
+        raise AnswerError(400, "bad_json", "The body is not valid JSON.") from None
+    if isinstance(envelope, BatchBody):
+        return _batch(envelope, most_events)
+    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), envelope.sentAt)
+
+
+def read_item(item: Item, incoming: Incoming) -> dict[str, Any]:
+    """Read one message and give it what all of its request have in common; its own fields win.
+
+    Raises :class:`RejectedError` if it is no message.
+    """
+    try:
+        message = _read_message(item.raw)
+        if not isinstance(message, dict):
+            raise RejectedError("body", "must be an object")
+        message.pop("writeKey", None)  # a key is never stored, also not with a dead letter
+        if incoming.kind != BATCH:
+            message["type"] = incoming.kind
+        return merged(incoming.common, message)
+    except (ValueError, RecursionError):
+        raise RejectedError("body", "is not valid JSON, or nested too deeply") from None
+
+
+def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge two objects deeply: where both have something, the second's counts, but null counts for nothing."""
+    result = dict(common)
+    for key, value in own.items():
+        below = result.get(key)
+        if isinstance(below, dict) and isinstance(value, dict):
+            result[key] = merged(below, value)
+        elif value is not None or below is None:
+            result[key] = value
+    return result
+
+
+def _mended(body: bytes) -> bytes:
+    """Make JSON of what several languages write for it: NaN (here null), half of a character (here "?")."""
+    value = json.loads(body, parse_constant=lambda _: None)
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")
+
+
+def _batch(body: BatchBody, most_events: int) -> Incoming:
+    if body.batch is None:
+        raise AnswerError(400, "bad_body", _wanted(BATCH))
+    if len(body.batch) > most_events:
+        raise AnswerError(400, "too_large", f"The batch has more than {most_events:,} messages.")
+    items = [Item(bytes(raw), place) for place, raw in enumerate(body.batch)]
+    shared = {name: getattr(body, name) for name in ("context", "integrations", "userId", "anonymousId")}
+    common = {name: value for name, value in shared.items() if value is not None}
+    return Incoming(BATCH, items, common, _text(body.writeKey), body.sentAt)
+
+
+def _wanted(kind: str) -> str:
+    if kind == BATCH:
+        return 'The body must be an object with a list of messages: {"batch": [...]}.'
+    return f"The body must be an object: one message of the type {kind}."
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None

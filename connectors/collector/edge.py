@@ -1,0 +1,76 @@
+"""What is done to every request and answer: tidy paths, CORS for the browser SDKs, and counting. Moves no data."""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Final
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from contracts.metrics import COLLECTOR_REQUESTS, COLLECTOR_SECONDS
+
+OWN_PATHS: Final = ("/", "/feed", "/metrics", "/static/")
+"""What belongs to the collector's own page: no page of another origin may read it."""
+_SLASHES: Final = re.compile(r"/{2,}")
+_DAY: Final = b"86400"
+Headers = list[tuple[bytes, bytes]]
+
+
+def tidy(path: str) -> str:
+    """A path without doubled or trailing slashes: a client whose address ends in a slash must not be redirected."""
+    return _SLASHES.sub("/", path).rstrip("/") or "/"
+
+
+def cors_headers(origin: bytes) -> Headers:
+    """Let a page of any origin read the answer. No cookie means anything to the collector."""
+    return [
+        (b"access-control-allow-origin", origin),
+        (b"access-control-allow-credentials", b"true"),
+        (b"access-control-expose-headers", b"Retry-After, X-RateLimit-Reset"),
+        (b"vary", b"Origin"),
+    ]
+
+
+def preflight_headers(headers: dict[bytes, bytes]) -> Headers:
+    """Allow the request that a browser asks about."""
+    return [
+        *cors_headers(headers[b"origin"]),
+        (b"access-control-allow-methods", b"GET, POST, OPTIONS"),
+        (b"access-control-allow-headers", headers.get(b"access-control-request-headers", b"Content-Type")),
+        (b"access-control-allow-private-network", b"true"),
+        (b"access-control-max-age", _DAY),
+        (b"content-length", b"0"),
+    ]
+
+
+class Edge:
+    """The outermost ASGI layer. ``known`` are the paths that are counted by name."""
+
+    def __init__(self, app: ASGIApp, known: Iterable[str]):
+        self._app = app
+        self._known = frozenset(known)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        path = scope["path"] = tidy(scope["path"])
+        headers = dict(scope["headers"])
+        shared = b"origin" in headers and path not in OWN_PATHS and not path.startswith("/static/")
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                if shared:
+                    message["headers"] = [*message["headers"], *cors_headers(headers[b"origin"])]
+                endpoint = path if path in self._known else "other"
+                COLLECTOR_REQUESTS.labels(endpoint, message["status"]).inc()
+                COLLECTOR_SECONDS.observe(time.perf_counter() - began)
+            await send(message)
+
+        if shared and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
+            await send({"type": "http.response.start", "status": 204, "headers": preflight_headers(headers)})
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await self._app(scope, receive, answer)

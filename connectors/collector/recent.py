@@ -1,0 +1,68 @@
+"""The last events of each source, in memory, for whoever sets up an SDK and wants to see that it works.
+
+Bounded: so many per source, each with a short excerpt. Moves no data, and keeps nothing over a restart.
+"""
+
+import re
+from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from connectors.protocol import Record
+from contracts.refused import read_refusal
+from contracts.topics import INPUT_TOPICS
+
+KEPT: Final = 100
+LONGEST_EXCERPT: Final = 2_000
+_WRITE_KEY: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
+_KIND_OF: Final = {topic.name: topic.kind for topic in INPUT_TOPICS}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One message that Kafka has: what is told of everybody's, and (``excerpt``) what may be personal."""
+
+    number: int
+    source: str
+    name: str
+    record: Record
+    received_at: datetime
+    excerpt: bytes
+
+    def told(self, *, personal: bool) -> dict[str, object]:
+        """What is shown of it."""
+        refusal = read_refusal(self.record.headers)
+        shown: dict[str, object] = {
+            "number": self.number,
+            "source": self.source,
+            "name": self.name,
+            "kind": None if refusal else _KIND_OF.get(self.record.topic),
+            "received_at": self.received_at.isoformat(timespec="milliseconds"),
+            "outcome": "refused" if refusal else "accepted",
+            "field": refusal.field if refusal else None,
+            "problem": refusal.problem if refusal else None,
+        }
+        if personal:
+            shown["body"] = _WRITE_KEY.sub('"writeKey":"..."', self.excerpt.decode(errors="replace"))
+        return shown
+
+
+class Recent:
+    """The last :data:`KEPT` messages of each source."""
+
+    def __init__(self) -> None:
+        self._number = 0
+        self._seen: dict[str, deque[Seen]] = {}
+
+    def note(self, source: str, name: object, record: Record, received_at: datetime, raw: bytes) -> None:
+        """Remember one message."""
+        self._number += 1
+        told = name if isinstance(name, str) else ""
+        entry = Seen(self._number, source, told[:100], record._replace(value=None), received_at, raw[:LONGEST_EXCERPT])
+        self._seen.setdefault(source, deque(maxlen=KEPT)).append(entry)
+
+    def after(self, number: int, *, personal: bool) -> list[dict[str, object]]:
+        """Tell of the messages after the one with this number, oldest first."""
+        found = [seen for entries in self._seen.values() for seen in entries if seen.number > number]
+        return [seen.told(personal=personal) for seen in sorted(found, key=lambda seen: seen.number)]

@@ -1,0 +1,150 @@
+"""One source's webhooks: from the bytes of a request to records for Kafka, and to what its sender is told.
+
+Delivery: moves nothing by itself. The records' event ids come from what the provider calls things, so the same webhook
+sent again, which providers do, doubles nothing.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from connectors.door import Door
+from connectors.protocol import Record
+from connectors.webhooks.config import WebhookPart, scheme_of
+from connectors.webhooks.convert import Conversion, WebhookConverter
+from connectors.webhooks.mapping import load_webhook_mapping
+from connectors.webhooks.signatures import verify
+from contracts.errors import InputFileError
+from contracts.refused import REFUSED_KEY, read_refusal
+from contracts.wire import RejectedError
+
+STAGE: Final = "webhook"
+"""The stage of webhooks in dead letters."""
+MOST_DEPTH: Final = 100
+_MOST_TOLD: Final = 10
+
+
+class BodyError(Exception):
+    """A body that is no JSON, or too deep to be looked at. The text holds no value of it."""
+
+
+@dataclass
+class Received:
+    """What one webhook became: the records and their names, what is wrong with some of it, and why there is nothing."""
+
+    type: str | None
+    records: list[Record] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    events: int = 0
+    problems: list[RejectedError] = field(default_factory=list)
+    reason: str | None = None
+
+    @property
+    def ignored(self) -> int:
+        """1 if the mapping leaves this webhook out, else 0."""
+        return int(self.reason is not None)
+
+    def told(self) -> dict[str, object]:
+        """Make the answer to the sender."""
+        problems = [{"field": one.field, "problem": one.problem} for one in self.problems[:_MOST_TOLD]]
+        return {
+            "events": self.events,
+            "ignored": self.ignored,
+            "refused": len(self.problems),
+            **({"type": self.type} if self.type else {}),
+            **({"reason": self.reason} if self.reason else {}),
+            **({"problems": problems} if problems else {}),
+        }
+
+
+class Receiver:
+    """Receives the webhooks of one source, which must have a ``webhook:`` part.
+
+    ``folder`` is where a mapping's path begins, ``environment`` holds the secrets. Raises :class:`InputFileError` if
+    the mapping is wrong.
+    """
+
+    def __init__(self, door: Door, folder: Path | None = None, environment: Mapping[str, str] = os.environ):
+        source = door.source
+        if source.webhook is None:
+            raise InputFileError(f"Source {source.name} has no `webhook:` part; see docs/sources/webhooks.md.")
+        self.part: WebhookPart = source.webhook
+        mapping = load_webhook_mapping(self.part.mapping, folder)
+        self.scheme = scheme_of(self.part, mapping.signature)
+        self._environment = environment
+        self._headers = mapping.headers()
+        self._converter = WebhookConverter(mapping, source.name, source.currency)
+        self._door = door
+
+    def check(self, raw: bytes, headers: Mapping[str, str], now: datetime) -> None:
+        """Check the signature of the body as it was sent; names of ``headers`` are in small letters.
+
+        Raises :class:`MissingSecretError` and :class:`SignatureError`.
+        """
+        if self.scheme is not None:
+            verify(self.scheme, headers, raw, self.part.secrets(self._environment), now)
+
+    def receive(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Received:
+        """Turn a body, whose signature is good, into records. Raises :class:`BodyError`."""
+        body = parse(content)
+        conversion = self._converter.convert(body, content, headers, now)
+        return self._admit(conversion, self._original(body, headers))
+
+    def _original(self, body: object, headers: Mapping[str, str]) -> object:
+        """Put together what dead letters keep: the body, and the headers that the mapping reads."""
+        read = {name: headers[name.lower()] for name in self._headers if name.lower() in headers}
+        return {"headers": read, "body": body} if read else body
+
+    def _admit(self, conversion: Conversion, original: object) -> Received:
+        """Let the drafts through the door. However much of a body is refused, dead letters keep it once."""
+        done = Received(conversion.type, problems=conversion.problems, reason=conversion.reason)
+        refusals = [self._door.refuse(original, one.field, one.problem) for one in conversion.problems[:1]]
+        for draft in conversion.drafts:
+            record = self._door.admit(draft, original)
+            if record.key == REFUSED_KEY:
+                refusals.append(record)
+                done.problems.append(_problem(record))
+            else:
+                done.records.append(record)
+                done.names.append(str(draft["name"]))
+        done.events = len(done.records)
+        done.records += refusals[:1]
+        done.names += [conversion.type or ""] * len(refusals[:1])
+        return done
+
+
+def parse(content: bytes) -> Any:
+    """Read a body as JSON. Raises :class:`BodyError`."""
+    try:
+        body = msgspec.json.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BodyError("the body is not valid JSON") from None
+    if not _is_shallow(body):
+        raise BodyError(f"the body is nested more than {MOST_DEPTH} deep")
+    return body
+
+
+def _is_shallow(body: object) -> bool:
+    """Whether a body can be walked through and written again without deep recursion."""
+    level = [body]
+    for _ in range(MOST_DEPTH):
+        level = [child for part in level for child in _children(part)]
+        if not level:
+            return True
+    return False
+
+
+def _children(part: object) -> list[object]:
+    if isinstance(part, dict):
+        return list(part.values())
+    return part if isinstance(part, list) else []
+
+
+def _problem(record: Record) -> RejectedError:
+    refusal = read_refusal(record.headers)
+    return RejectedError(refusal.field, refusal.problem) if refusal else RejectedError("body", "is refused")

@@ -1,0 +1,126 @@
+"""``POST /v1/webhook/{source}``: webhooks of other systems, over HTTP.
+
+Delivery: a webhook is answered with 200 only after Kafka holds everything it became. Else the provider sends it again,
+with the same event ids, so nothing is doubled. What its signature does not vouch for is never looked at.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from connectors.collector.answers import AnswerError, failed, json_answer, unavailable
+from connectors.collector.body import Body, BodyReader
+from connectors.collector.delivery import Deliver
+from connectors.protocol import Record
+from connectors.webhooks.config import MissingSecretError
+from connectors.webhooks.receiver import BodyError, Received, Receiver
+from connectors.webhooks.receivers import Receivers, UnusableSourceError
+from connectors.webhooks.signatures import SignatureError
+from contracts.errors import InputFileError, StoreUnavailableError
+from contracts.metrics import WEBHOOKS
+
+PATH: Final = "/v1/webhook/{source}"
+OPENAPI_PATHS: Final[Mapping[str, Any]] = {
+    PATH: {
+        "post": {
+            "summary": "A webhook of another system, signed as its source says",
+            "operationId": "v1-webhook",
+            "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],
+            "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
+            "responses": {
+                "200": {"description": "Kafka holds what the webhook became; the answer says what that is."},
+                "400": {"description": "The body is no JSON, or too large."},
+                "401": {"description": "The signature is missing, wrong or too old."},
+                "404": {"description": "There is no such source of webhooks."},
+                "503": {"description": "Send the same again later."},
+            },
+        }
+    }
+}
+Note = Callable[[str, object, Record, datetime, bytes], None]
+"""Is told the source, the event's name, its record, when it came, and the body."""
+
+
+def routes(
+    receivers: Receivers,
+    deliver: Deliver,
+    bodies: BodyReader,
+    *,
+    note: Note = lambda *_: None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> list[Route]:
+    """Make the routes of webhooks. ``note`` is told of every record that Kafka holds."""
+    return [Route(PATH, _Endpoint(receivers, deliver, bodies, note, clock).post, methods=["POST"])]
+
+
+class _Endpoint:
+    """Answers the requests."""
+
+    def __init__(
+        self, receivers: Receivers, deliver: Deliver, bodies: BodyReader, note: Note, clock: Callable[[], datetime]
+    ):
+        self._receivers = receivers
+        self._deliver = deliver
+        self._bodies = bodies
+        self._note = note
+        self._clock = clock
+
+    async def post(self, request: Request) -> Response:
+        """Take one webhook."""
+        name = request.path_params["source"]
+        try:
+            receiver = self._find(name)
+        except AnswerError as error:
+            return failed(error)  # not counted: anybody can think of names
+        try:
+            received = await self._take(name, receiver, request)
+        except AnswerError as error:
+            WEBHOOKS.labels(name, error.code).inc()
+            return failed(error)
+        except StoreUnavailableError:
+            WEBHOOKS.labels(name, "unavailable").inc()
+            return failed(unavailable())
+        except ClientDisconnect:
+            return Response(status_code=400)  # nobody is there to read it
+        WEBHOOKS.labels(name, _outcome(received)).inc()
+        return json_answer({"success": True, **received.told()})
+
+    def _find(self, name: str) -> Receiver:
+        try:
+            receiver = self._receivers.find(name)
+        except (InputFileError, UnusableSourceError):
+            raise unavailable("This source is configured wrongly; the collector's log says how.") from None
+        if receiver is None:
+            raise AnswerError(404, "unknown_source", "There is no such source of webhooks.")
+        return receiver
+
+    async def _take(self, name: str, receiver: Receiver, request: Request) -> Received:
+        async with self._bodies.body(request) as body:
+            now = self._clock()
+            received = _receive(receiver, request.headers, body, now)
+            await self._deliver(received.records)
+            for record, told in zip(received.records, received.names, strict=True):
+                self._note(name, told, record, now, body.content)
+        return received
+
+
+def _receive(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> Received:
+    try:
+        receiver.check(body.raw, headers, now)
+        return receiver.receive(body.content, headers, now)
+    except SignatureError as error:
+        raise AnswerError(401, "bad_signature", f"Not taken: {error}.") from None
+    except BodyError as error:
+        raise AnswerError(400, "bad_body", f"Not taken: {error}.") from None
+    except MissingSecretError as error:
+        raise unavailable(f"Not taken: {error}.") from None
+
+
+def _outcome(received: Received) -> str:
+    if received.problems:
+        return "refused"
+    return "accepted" if received.events else "ignored"

@@ -1,0 +1,87 @@
+"""Read a YAML file that a person wrote, and name the line of what is wrong in it. Moves no data."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from contracts.errors import InputFileError
+
+MOST_BYTES: Final = 4_000_000
+"""The largest file that is read: no person writes more."""
+
+
+class Part(BaseModel):
+    """A part of such a file; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class YamlFile:
+    """The content of one file. ``what`` begins every message: ``Sources /etc/sources.yaml``.
+
+    Tags build nothing but texts, numbers, times, lists and dicts; a key that stands twice is an error.
+    """
+
+    def __init__(self, path: Path, what: str):
+        self.name = f"{what} {path}"
+        self._marked = self._parse(self._text(path))
+        self.content: Any = _plain(self._marked)
+
+    def wrong(self, error: ValidationError) -> InputFileError:
+        """Tell every field at fault with its line, and no value."""
+        lines = [self._told(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
+        return InputFileError(f"{self.name}: " + "; ".join(dict.fromkeys(lines)))
+
+    def line(self, place: Sequence[int | str]) -> int | None:
+        """Find the line of a field, or of the nearest part around it that has one."""
+        node, found = self._marked, None
+        for part in place:
+            try:
+                found = node.lc.data[part][0] + 1
+                node = node[part]
+            except (AttributeError, KeyError, IndexError, TypeError):
+                break
+        return found
+
+    def _told(self, place: Sequence[int | str], message: str) -> str:
+        line = self.line(place)
+        where = [f"line {line}"] if line else []
+        path = [".".join(map(str, place))] if place else []
+        return ": ".join([*where, *path, message.removeprefix("Value error, ")])
+
+    def _text(self, path: Path) -> str:
+        try:
+            if path.stat().st_size > MOST_BYTES:
+                raise InputFileError(f"{self.name}: is larger than {MOST_BYTES:,} bytes.")
+            return path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise InputFileError(f"{self.name}: cannot be read ({error.strerror}).") from None
+        except UnicodeDecodeError:
+            raise InputFileError(f"{self.name}: cannot be read (it is not UTF-8).") from None
+
+    def _parse(self, text: str) -> Any:
+        try:
+            return YAML(typ="rt").load(text)
+        except MarkedYAMLError as error:
+            where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            problem = str(error.problem or "").partition(" with value")[0]
+            raise InputFileError(f"{self.name}: is not valid YAML{where} ({problem}).") from None
+        except (YAMLError, ValueError, RecursionError):
+            raise InputFileError(f"{self.name}: is not valid YAML.") from None
+
+
+def _plain(node: Any) -> Any:
+    """Turn what keeps its place in the file into plain values."""
+    if isinstance(node, dict):
+        return {_plain(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(item) for item in node]
+    if isinstance(node, datetime):
+        return datetime.fromisoformat(node.isoformat())
+    kinds = (str, bool, int, float)  # in this order: a bool is an int too
+    return next((kind(node) for kind in kinds if isinstance(node, kind)), node)

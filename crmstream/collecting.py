@@ -1,0 +1,102 @@
+"""The composition of the collector: sources, Kafka, the application and its server.
+
+Delivery: a 200 means that Kafka holds every message of the request (:mod:`connectors.collector.delivery`).
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+
+from starlette.types import ASGIApp
+
+from connectors.collector.app import Collector, create_app
+from connectors.collector.auth import Senders
+from connectors.collector.body import DRAINED_TIMES, BodyLimits, BodyReader
+from connectors.collector.delivery import DeliveryLimits, KafkaDelivery
+from connectors.collector.intake import Intake
+from connectors.collector.page import Page
+from connectors.collector.recent import Recent
+from connectors.collector.server import listen, serve
+from connectors.door import Door
+from connectors.sources import SourcesFile, sources_path
+from connectors.topics import ensure_topics
+from connectors.webhooks.receiver import STAGE
+from connectors.webhooks.receivers import Receivers
+from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
+from connectors.webhooks.routes import routes as webhook_routes
+from contracts.metrics import COLLECTOR_BYTES
+from contracts.settings import Settings
+from crmstream.stack.collector_part import DEFAULT_PORT, collector_url
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Started:
+    """A collector that listens: its address, the file of sources, and how many there are."""
+
+    url: str
+    sources_file: str
+    sources: int
+
+
+def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], None]) -> None:
+    """Collect until SIGTERM or Ctrl-C; what is under way is finished.
+
+    While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
+    be had or the file of sources is wrong.
+    """
+    file = SourcesFile(sources_path(settings.data_dir, settings.sources_file))
+    senders, webhooks = Senders(file), _receivers(file, settings)
+    names = senders.names
+    for doubt in webhooks.doubts():
+        _log.warning(doubt)
+    port = DEFAULT_PORT if settings.collector_port is None else settings.collector_port
+    with listen(settings.collector_host, port) as listener:
+        url = collector_url(settings.collector_host, listener.getsockname()[1])
+        started = Started(url, str(file.path), len(names))
+        app = compose(settings, kafka, senders, webhooks)
+        serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
+
+
+def _receivers(file: SourcesFile, settings: Settings) -> Receivers:
+    return Receivers(
+        file.current,
+        file.path.parent,
+        door=lambda source: Door(source, STAGE, settings.privacy_key),
+    )
+
+
+def compose(settings: Settings, kafka: str, senders: Senders, webhooks: Receivers) -> ASGIApp:
+    """Put the application together."""
+    delivery = KafkaDelivery(
+        kafka,
+        settings.partitions,
+        lambda: ensure_topics(kafka, settings.partitions),
+        DeliveryLimits(settings.collector_delivery_seconds),
+    )
+    COLLECTOR_BYTES.set_function(lambda: delivery.bytes_in_flight)
+    recent = Recent()
+    bodies = BodyReader(BodyLimits(settings.collector_max_batch_bytes))
+
+    @asynccontextmanager
+    async def running() -> AsyncIterator[None]:
+        delivery.start()
+        yield
+        await delivery.close()
+
+    collector = Collector(
+        senders=senders,
+        intake=Intake(delivery.deliver, recent),
+        reader=bodies,
+        page=Page(recent, settings.collector_live_view, settings.collector_host),
+        available=lambda: delivery.available,
+        version=version("crmstream"),
+        most_batch_events=settings.collector_max_batch_events,
+        public_url=settings.collector_public_url,
+        keep_ip=settings.collector_keep_ip,
+    )
+    webhook = webhook_routes(webhooks, delivery.deliver, bodies, note=recent.note)
+    return create_app(collector, webhook, WEBHOOK_PATHS, running)

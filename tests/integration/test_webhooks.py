@@ -1,0 +1,116 @@
+"""The commands of the pages about webhooks that send: through a collector of its own, into Kafka."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, TopicPartition
+from typer.testing import CliRunner
+
+from connectors.topics import ensure_topics
+from contracts.topics import INPUT_TOPICS
+from crmstream import cli
+from crmstream.stack.endpoints import Endpoints
+
+pytestmark = pytest.mark.stack
+PARTITIONS = 4
+ROOT = Path(__file__).parents[2]
+PAGES = {name: ROOT / "docs" / "sources" / f"{name}.md" for name in ("webhooks", "stripe", "shopify", "zendesk")}
+NAMES = {"till": "Order Completed", "payments": "Order Completed", "shop": "Order Completed", "desk": "Ticket Opened"}
+
+
+def source_of(page: Path) -> str:
+    """The page's own entry for the file of sources, without its first line."""
+    first = re.findall(r"```yaml\nsources:\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)[0]
+    return str(first)
+
+
+def sendings() -> list[list[str]]:
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES.values())
+    return [shlex.split(line) for line in re.findall(r"^crmstream webhook send .*$", text, re.MULTILINE)]
+
+
+@pytest.fixture(scope="module")
+def environment(stack: Endpoints, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The sources of all pages, and their secrets."""
+    folder = tmp_path_factory.mktemp("collector")
+    sources = "sources:\n" + "".join(source_of(page) for page in PAGES.values())
+    (folder / "sources.yaml").write_text(sources, encoding="utf-8")
+    secrets = dict.fromkeys(re.findall(r"secret: (\w+)", sources), uuid4().hex)
+    ensure_topics(stack.kafka, PARTITIONS)
+    own = {"CRM_DATA_DIR": str(folder), "CRM_KAFKA_BOOTSTRAP_SERVERS": stack.kafka, "CRM_COLLECTOR_PORT": "0"}
+    return {**os.environ, **secrets, **own}
+
+
+@pytest.fixture(scope="module")
+def collector(environment: dict[str, str]) -> Iterator[str]:
+    """The address of a collector."""
+    program = [sys.executable, "-m", "crmstream.collector"]
+    running = subprocess.Popen(program, env=environment, stderr=subprocess.PIPE, text=True)
+    assert running.stderr is not None
+    told = ""
+    while "collecting at " not in told:
+        told = running.stderr.readline()
+        assert running.poll() is None, told
+    url = told.rpartition(" ")[2].strip()
+    try:
+        wait_until_ready(url)
+        yield url
+    finally:
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+
+
+def wait_until_ready(url: str) -> None:
+    """Wait until the collector has found its broker."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urlopen(f"{url}/ready", timeout=10):
+                return
+        except HTTPError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+
+
+def in_kafka(kafka: str) -> dict[str, set[str]]:
+    """The names of the events of each source that stand in Kafka."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid4().hex, "enable.partition.eof": True})
+    places = [TopicPartition(topic.name, number, 0) for topic in INPUT_TOPICS for number in range(PARTITIONS)]
+    consumer.assign(places)
+    found: dict[str, set[str]] = {}
+    left = len(places)
+    while left:
+        for message in consumer.consume(500, 0.5):
+            if message.error() is not None:
+                left -= 1
+            elif message.value():
+                event = json.loads(message.value())
+                found.setdefault(event["source"], set()).add(event.get("name", ""))
+    consumer.close()
+    return found
+
+
+def test_what_the_pages_send_is_in_kafka_when_it_is_answered(
+    environment: dict[str, str], collector: str, stack: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    lines = sendings()
+    assert len(lines) == len(NAMES)
+    for line in lines:
+        done = CliRunner(env=environment).invoke(cli.app, [*line[1:], "--url", collector])
+        assert done.exit_code == 0, done.output
+        assert done.stdout.startswith('200 {"success":true,"events":1')
+    found = in_kafka(stack.kafka)
+    assert {source: found[source] for source in NAMES} == {source: {name} for source, name in NAMES.items()}

@@ -1,0 +1,137 @@
+"""Every shipped mapping on samples of what its provider sends, and on anything else."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.door import Door
+from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings
+from connectors.webhooks.receiver import BodyError, Received, Receiver
+from connectors.webhooks.trial import event_names, events_of, trial_source
+from contracts.refused import REFUSED_KEY
+
+SAMPLES = Path(__file__).parents[4] / "docs" / "sources" / "samples"
+GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
+TOPICS = {
+    "shopify-customer-created": "customers/create",
+    "shopify-order-cancelled": "orders/cancelled",
+    "shopify-order-paid": "orders/paid",
+    "shopify-order-test": "orders/paid",
+    "shopify-order-updated": "orders/updated",
+    "shopify-refund-created": "refunds/create",
+}
+NOW = datetime(2026, 5, 2, tzinfo=UTC)
+RECEIVERS = {name: Receiver(Door(trial_source(name), "webhook")) for name in shipped_mappings()}
+SECRET = "personal-data-7f3a"
+
+
+def receive(sample: str) -> Received:
+    headers = {"x-shopify-topic": TOPICS[sample]} if sample in TOPICS else {}
+    return RECEIVERS[sample.partition("-")[0]].receive((SAMPLES / f"{sample}.json").read_bytes(), headers, NOW)
+
+
+def outcome(sample: str) -> dict[str, Any]:
+    received = receive(sample)
+    events = [{k: v for k, v in event.items() if k != "received_at"} for event in events_of(received)]
+    return received.told() | {"events": events}
+
+
+def test_every_sample_has_a_golden_result_and_the_other_way_round() -> None:
+    assert {path.stem for path in SAMPLES.glob("*.json")} == set(GOLDEN)
+
+
+@pytest.mark.parametrize("sample", GOLDEN)
+def test_a_sample_becomes_its_golden_result(sample: str) -> None:
+    assert outcome(sample) == GOLDEN[sample]
+
+
+@pytest.mark.parametrize("mapping", shipped_mappings())
+def test_every_event_of_a_mapping_is_in_a_sample(mapping: str) -> None:
+    made = {event["name"] for sample in GOLDEN for event in GOLDEN[sample]["events"] if sample.startswith(mapping)}
+    assert set(event_names(load_webhook_mapping(mapping))) - {"any that a body names"} <= made
+
+
+def test_one_payment_told_in_several_ways_is_one_order() -> None:
+    """What Stripe sends of a payment by a payment intent: only the charge counts."""
+    told = [receive(name) for name in ("stripe-charge-succeeded", "stripe-payment-intent-succeeded")]
+    assert [one.events for one in told] == [1, 0]
+    assert [receive(f"stripe-charge-{name}").events for name in ("authorised", "captured")] == [0, 1]
+
+
+def test_a_refund_told_in_several_ways_is_one_event() -> None:
+    (refund,) = outcome("shopify-refund-created")["events"]
+    updated = outcome("shopify-order-updated")["events"]
+    assert refund["event_id"] == updated[0]["event_id"]
+    assert [event["properties"]["total"] for event in updated] == [89.99, 139.98]
+
+
+def test_stripes_second_refund_counts_its_own_amount_only() -> None:
+    (event,) = outcome("stripe-charge-refunded")["events"]
+    assert event["properties"]["total"] == 4.0  # 600 cents of refunds in all, 200 of them from before
+
+
+def mangled(value: Any, draw: Any) -> Any:
+    """A sample in which parts are something else."""
+    if draw(st.integers(0, 11)) == 0:
+        return draw(st.sampled_from([None, SECRET, {SECRET: SECRET}, [SECRET], True, -1, 2**70, 1.5, "9" * 60, []]))
+    if isinstance(value, dict):
+        return {key: mangled(one, draw) for key, one in value.items()}
+    if isinstance(value, list):
+        return [mangled(one, draw) for one in value]
+    return value
+
+
+@given(st.data())
+def test_whatever_a_sample_holds_it_is_an_event_or_a_refusal_that_tells_no_value(data: st.DataObject) -> None:
+    sample = data.draw(st.sampled_from(sorted(GOLDEN)))
+    body = mangled(json.loads((SAMPLES / f"{sample}.json").read_text()), data.draw)
+    check(sample.partition("-")[0], msgspec.json.encode(body), TOPICS.get(sample, ""))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(st.sampled_from(shipped_mappings()), JSON | st.binary(), st.sampled_from(["", *TOPICS.values()]))
+def test_any_body_at_all_is_an_event_a_refusal_or_no_json(mapping: str, body: object, topic: str) -> None:
+    check(mapping, body if isinstance(body, bytes) else json.dumps(body).encode(), topic)
+
+
+def check(mapping: str, content: bytes, topic: str) -> None:
+    try:
+        received = RECEIVERS[mapping].receive(content, {"x-shopify-topic": topic}, NOW)
+    except BodyError:
+        return
+    told = received.told()
+    assert told["events"] or told["ignored"] or told["refused"]
+    assert SECRET not in json.dumps(told.get("problems", "")) + (received.reason or "")
+    refusals = [record for record in received.records if record.key == REFUSED_KEY]
+    assert len(refusals) == min(1, len(received.problems))
+    assert all(SECRET.encode() not in header for record in refusals for _, header in record.headers)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"\xff", b"[" * 100_000, b'{"a":' * 200 + b"1" + b"}" * 200, b'"\\ud800"']
+)
+def test_what_is_no_body_is_said_so(content: bytes) -> None:
+    with pytest.raises(BodyError):
+        RECEIVERS["generic"].receive(content, {}, NOW)
+
+
+def test_dead_letters_keep_a_body_once_with_the_header_that_names_it() -> None:
+    order = json.loads((SAMPLES / "shopify-order-updated.json").read_text())
+    for refund in order["refunds"]:
+        refund["processed_at"] = "never"
+    received = RECEIVERS["shopify"].receive(json.dumps(order).encode(), {"x-shopify-topic": "orders/updated"}, NOW)
+    assert (received.events, len(received.problems)) == (0, 2)
+    (refusal,) = received.records
+    assert json.loads(refusal.value or b"") == {"headers": {"X-Shopify-Topic": "orders/updated"}, "body": order}
