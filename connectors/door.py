@@ -23,6 +23,7 @@ from connectors.protocol import Record
 from connectors.sources import Source
 from connectors.violation import Violation
 from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Kind
+from contracts.identity import is_no_customer
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
 from contracts.wire import RejectedError, judge
@@ -30,6 +31,7 @@ from contracts.wire import RejectedError, judge
 LARGEST_REFUSED: Final = 500_000
 """Bytes of a refused item beyond which only its size goes to the dead letters."""
 PLAN_STAGE: Final = "plan"
+_ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _UNPLANNED: Final = "unplanned"
 _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
@@ -84,7 +86,7 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        event = {field: value for field, value in draft.items() if value is not None}
+        event = _without_placeholder({field: value for field, value in draft.items() if value is not None})
         kind = event["kind"] = self._kind(event)
         event["source"] = self.source.name
         if self.source.currency is not None and kind == "transaction":
@@ -163,6 +165,15 @@ def _record(kind: Kind, body: bytes) -> Record:
     judged = judge(kind, body)
     key = str(judged.customer_id or judged.anonymous_id).encode()
     return Record(TOPIC_OF_KIND[kind].name, key, body, microseconds(judged.occurred_at))
+
+
+def _without_placeholder(event: Draft) -> Draft:
+    """Leave out what stands for no id where there is another: a visitor with the customer id ``null`` is a visitor."""
+    given = [field for field in _ID_FIELDS if field in event]
+    unfit = [field for field in given if isinstance(event[field], str) and is_no_customer(str(event[field]))]
+    if len(given) > 1 and len(unfit) == 1:
+        del event[unfit[0]]
+    return event
 
 
 def _complete(event: Draft, currency: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
+from contracts.identity import is_no_customer
 from contracts.wire import Envelope, PropertiesStruct, read
 
 _TOLERANCE_US: Final = FUTURE_TOLERANCE // timedelta(microseconds=1)
@@ -24,9 +25,11 @@ def read_plain(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct] | N
     if size > 2 * _MOST_BRACKETS and body.count(b"{") + body.count(b"[") > _MOST_BRACKETS:
         return None
     try:
-        return read(kind, body)
+        event, properties = read(kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    unfit = any(one is not None and is_no_customer(one) for one in (event.customer_id, event.anonymous_id))
+    return None if unfit else (event, properties)
 
 
 def fits_together(kind: Kind, name: str, properties: PropertiesStruct, occurred_us: int, received_us: int) -> bool:

@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from contracts.errors import CrmError
+from contracts.identity import visitor_id
 from contracts.outcomes import Outcome
 from contracts.settings import load_settings
-from contracts.stored import profile_key, score_key
+from contracts.stored import MERGED_FIELD, profile_key, score_key
 from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -24,14 +25,16 @@ class UnknownCustomerError(CrmError):
 
 @app.command(name="score")
 def run(
-    customer_id: Annotated[str, typer.Argument(help="The customer's id, as in the events.")],
+    customer_id: Annotated[str, typer.Argument(help="A customer id, or the anonymous id of a visitor.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show the scores and the profile of one customer.
 
     Each outcome has its probability, its percentile (97 = higher than 97 % of
     the customers) and the features that moved it most. Applications read the
-    same from Redis: `HGETALL crm:score:{ID}`, with the braces.
+    same from Redis: `HGETALL crm:score:{ID}`, with the braces. A visitor has
+    scores under `anonymous:` and the anonymous id; one who turned out to be a
+    customer is shown as that customer.
 
     [bold]Examples[/bold]
 
@@ -48,21 +51,39 @@ def run(
 
 
 def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Read score and profile of a customer; raises :class:`UnknownCustomerError` if there are none."""
-    pipeline = client.pipeline(transaction=False)
-    pipeline.hgetall(score_key(customer_id))
-    pipeline.hgetall(profile_key(customer_id))
-    score, profile = pipeline.execute()
-    if not score and not profile:
-        raise UnknownCustomerError(
-            f"Nothing is known of customer {customer_id!r}: no event has come in, or the dataflow is behind "
-            "(`crmstream status` shows how far)."
-        )
+    """Read score and profile of a customer or visitor, following who turned out to be a customer.
+
+    Raises :class:`UnknownCustomerError` if there are none.
+    """
+    customer_id, score, profile = _found(client, customer_id)
     names = [outcome.name for outcome in outcomes if outcome.name in score]
     scored = {field for name in names for field in (name, f"{name}_percentile", f"{name}_reasons")}
     about = {field: value for field, value in score.items() if field not in scored}
     found = {name: _outcome(score, name) for name in names}
     return {"customer_id": customer_id, **about, "outcomes": found, "profile": profile}
+
+
+def _found(client: Redis, asked: str) -> tuple[str, dict[str, str], dict[str, str]]:
+    """The id under which something is kept, and what: the id itself, a visitor's, or that of the visitor's customer."""
+    for name in (asked, visitor_id(asked)):
+        score, profile = _hashes(client, name)
+        person = score.get(MERGED_FIELD) or profile.get(MERGED_FIELD)
+        if person:
+            return person, *_hashes(client, person)
+        if score or profile:
+            return name, score, profile
+    raise UnknownCustomerError(
+        f"Nothing is known of customer {asked!r}: no event has come in, or the dataflow is behind "
+        "(`crmstream status` shows how far)."
+    )
+
+
+def _hashes(client: Redis, name: str) -> tuple[dict[str, str], dict[str, str]]:
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hgetall(score_key(name))
+    pipeline.hgetall(profile_key(name))
+    score, profile = pipeline.execute()
+    return score, profile
 
 
 def _outcome(score: Mapping[str, str], name: str) -> dict[str, Any]:

@@ -58,6 +58,16 @@ def test_a_visitor_without_a_customer_is_the_key() -> None:
     assert DOOR.admit(draft(customer_id=None, anonymous_id="v-1"), {}).key == b"v-1"
 
 
+@pytest.mark.parametrize("placeholder", ["null", "undefined", "0", "00000000-0000-0000-0000-000000000000", "Guest"])
+def test_a_placeholder_beside_an_id_is_left_out(placeholder: str) -> None:
+    visitor = DOOR.admit(draft(customer_id=placeholder, anonymous_id="a-1"), {})
+    assert (visitor.key, "customer_id" in body(visitor)) == (b"a-1", False)
+    customer = DOOR.admit(draft(customer_id="c-1", anonymous_id=placeholder), {})
+    assert (customer.key, "anonymous_id" in body(customer)) == (b"c-1", False)
+    nobody = DOOR.admit(draft(customer_id=placeholder), {})
+    assert refused(nobody).field == "customer_id"
+
+
 def test_times_may_be_datetimes_and_nothing_is_left_out() -> None:
     now = datetime(2026, 5, 1, 10, tzinfo=UTC)
     record = DOOR.admit(draft(occurred_at=now, received_at=now, anonymous_id=None), {})
@@ -171,7 +181,7 @@ json_values = st.recursive(
 )
 wild_texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)
 names = st.sampled_from(["Product Viewed", "Order Completed", "CSAT Submitted", "Alias", "Anything"]) | wild_texts
-ids = st.none() | st.sampled_from(["c-1", "", "x" * 101]) | wild_texts | st.integers()
+ids = st.none() | st.sampled_from(["c-1", "", "x" * 101, "null", "0000", "anonymous:a", "email:e"]) | wild_texts | st.integers()
 times = st.sampled_from([AT, "2026-05-02T10:00:00.0000001Z", "2026-05-03T10:00:00Z", "1969-12-31T23:59:59.9Z", "x", ""])
 known = st.fixed_dictionaries(
     {},
