@@ -104,7 +104,7 @@ def test_a_migration_that_died_half_way_is_finished(empty: Client, monkeypatch: 
     with pytest.raises(Exception, match="Syntax error"):
         migrate(empty, "crm_migration_tests")
     monkeypatch.undo()
-    assert migrate(empty, "crm_migration_tests") == ["003_scores", "004_model_quality", "005_dead_letters"]
+    assert migrate(empty, "crm_migration_tests") == [name for name in migrations() if name >= "003"]
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_a_migration_that_died_half_way_is_finished(empty: Client, monkeypatch: 
         ),
         (
             lambda ours: {name: ours[name] for name in list(ours)[:-1]},
-            "005_dead_letters .* unknown to this version",
+            f"{list(migrations())[-1]} .* unknown to this version",
         ),
     ],
 )

@@ -181,7 +181,8 @@ json_values = st.recursive(
 )
 wild_texts = st.text(st.characters(codec=None, exclude_categories=()), max_size=8)
 names = st.sampled_from(["Product Viewed", "Order Completed", "CSAT Submitted", "Alias", "Anything"]) | wild_texts
-ids = st.none() | st.sampled_from(["c-1", "", "x" * 101, "null", "0000", "anonymous:a", "email:e"]) | wild_texts | st.integers()
+given_ids = st.sampled_from(["c-1", "", "x" * 101, "null", "0000", "anonymous:a", "email:e"])
+ids = st.none() | given_ids | wild_texts | st.integers()
 times = st.sampled_from([AT, "2026-05-02T10:00:00.0000001Z", "2026-05-03T10:00:00Z", "1969-12-31T23:59:59.9Z", "x", ""])
 known = st.fixed_dictionaries(
     {},
