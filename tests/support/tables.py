@@ -14,6 +14,7 @@ KEYS = {
     "identity_events": "customer_id, event_id",
     "dead_letters": "topic, log_partition, log_offset",
     "customers": "customer_id",
+    "identity_links": "identity, person",
     "customer_daily": "as_of, customer_id",
     "model_quality": "outcome, as_of",
 }

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.blocks import CustomerBlock, Released, SweepBlock
+from contracts.crossings import Absorbed
 from contracts.outcomes import Outcome
-from online_models.labels import LabelState, label, window_slots
+from online_models.labels import HOUR, LabelState, label, window_slots
 
 BUYS = Outcome(name="buys", within_days=2, happens=True)
 STAYS_AWAY = Outcome(name="stays_away", within_days=3, happens=False, of="buyers")
@@ -172,3 +174,26 @@ def test_releases_are_what_a_look_back_finds_also_after_pickling(
             state = pickle.loads(pickle.dumps(state))
         released = label(state, sweep(boundary, orders, train=chosen[boundary]), OUTCOMES, 24)
         assert {each.name: labels_of(released, each) for each in OUTCOMES} == by_hand(history, chosen, boundary)
+
+
+def absorbed(rows: Sequence[int], growth: Sequence[int], newest: Sequence[int]) -> Absorbed:
+    """Customers who took visitors over with so many orders, the newest at these times (days)."""
+    times = np.array(newest, np.int64) * 24 * HOUR
+    nothing = np.zeros(len(rows), np.int32)
+    counters = {"orders": np.array(growth, np.int32), "tickets": nothing}
+    return Absorbed(np.array(rows, np.int32), counters, {"orders": times, "tickets": np.full(len(rows), -1)})
+
+
+def test_what_a_visitor_had_done_before_the_snapshot_is_no_growth_since_then() -> None:
+    """Row 0 takes over an old order, row 1 one of after the snapshot, row 2 nothing, row 3 two old ones and buys."""
+    taken = absorbed([3, 0, 1, 3], [1, 1, 1, 1], [0, 0, 2, 0])
+    before = sweep(1, [1, 1, 1, 1], train=[0, 1, 2, 3])
+    after = replace(sweep(3, [2, 2, 1, 4]), absorbed=taken)
+    released = feed(before, sweep(2, [1, 1, 1, 1]), after)
+    assert labels_of(released[-1], BUYS) == {(1, 0): False, (1, 1): True, (1, 2): False, (1, 3): True}
+
+
+def test_taking_over_concerns_only_those_who_do() -> None:
+    taken = absorbed([7], [1], [0])  # a row that no snapshot holds
+    released = feed(sweep(1, [1, 1], train=[1]), sweep(2, [1, 1]), replace(sweep(3, [1, 2]), absorbed=taken))
+    assert labels_of(released[-1], BUYS) == {(1, 1): True}
