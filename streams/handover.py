@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.crossings import Absorb, HandOver
+from streams.profiles import ROW_DTYPE
 
 
 @dataclass
@@ -38,6 +39,12 @@ def gather(state: GatherState, item: HandOver, buckets: int, bucket_of: Callable
     for bucket in range(buckets):
         mine = homes == bucket
         yield Absorb(bucket, item.start, complete, boundaries[mine], sources[mine], persons[mine], rows[mine])
+
+
+def nothing_handed(bucket: int, through: int, start: int = 0) -> Absorb:
+    """Word to a bucket of customers that up to a boundary nobody is handed over: where there are no visitors."""
+    nobody = np.empty(0, object)
+    return Absorb(bucket, start, through, np.empty(0, np.int64), nobody, nobody, np.empty(0, ROW_DTYPE))
 
 
 _Columns = tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.object_], NDArray[np.void]]

@@ -10,8 +10,10 @@ from contracts.blocks import EVENT_DTYPE, BucketBatch, EventArray, SweepBlock
 from contracts.settings import Settings
 from online_models.labels import LabelState, label
 from streams import codes
-from streams.bucket import BucketPolicy, Tally, advance, new_bucket
+from streams.bucket import BucketPolicy, Tally
+from streams.customers import advance, new_bucket
 from streams.dataflow import bucket_policy
+from streams.handover import nothing_handed
 
 CUSTOMERS: Final = 5_000
 EVENTS_PER_DAY: Final = 1_000
@@ -36,10 +38,11 @@ def measure_state() -> StateSize:
     for day in range(DAYS):
         events = _events(draw, day, policy)
         customers = np.array([f"c-{number:06}" for number in draw.integers(0, CUSTOMERS, len(events))], object)
-        batch = BucketBatch(0, events, customers, 0, (day + 1) * policy.interval, fresh=False)
-        for output in advance(state, batch, policy, tally):
-            if isinstance(output, SweepBlock):
-                label(labels, output, settings.outcomes, settings.sweep_hours)
+        batch = BucketBatch(0, events, customers, (day + 1) * policy.interval, fresh=False)
+        for item in (nothing_handed(0, day + 1), batch):
+            for output in advance(state, item, policy, tally):
+                if isinstance(output, SweepBlock):
+                    label(labels, output, settings.outcomes, settings.sweep_hours)
     ids = state.seen.older.nbytes + state.seen.younger.nbytes
     began = time.process_time()
     profiles, training = len(pickle.dumps(state, 5)) - ids, len(pickle.dumps(labels, 5))

@@ -23,11 +23,13 @@ from online_models.learner import Learner
 from online_models.trainer import TrainerPolicy, new_trainer, offer
 from sinks.clickhouse import ClickHouseWriter
 from sinks.redis import RedisWriter
-from streams.bucket import BucketState, ProfileBlock, Tally, advance, new_bucket
+from streams.bucket import ProfileBlock, Tally
 from streams.clock import TopicClock
+from streams.customers import CustomersState, advance, new_bucket
 from streams.dataflow import Stores, bucket_policy, source_config, trainer_policy
 from streams.decode import Decoded, decode
 from streams.features import FEATURES
+from streams.handover import nothing_handed
 from streams.hashes import profile_hashes, score_hashes
 from streams.profiles import ProfileTable, apply_events
 from streams.rows import change_rows, daily_rows
@@ -150,23 +152,26 @@ def _profiles(
 
     meter.measure("apply to profiles", "event", events, apply)
     states = {bucket: new_bucket(bucket, policy) for bucket in range(settings.buckets)}
+    start = min(int(part.events["slot"].min()) for part in parts if len(part.events))
     outputs = []
     for part in parts:
         done = replace(part, clock=end * policy.interval, fresh=False)
-        outputs += list(advance(states[part.bucket], done, policy, Tally()))
+        for item in (nothing_handed(part.bucket, end, start), done):
+            outputs += list(advance(states[part.bucket], item, policy, Tally()))
     customers = sum(len(state.table) for state in states.values())
     sweeps = meter.measure("sweep, with features", "customer", customers, lambda: _sweep(states, end, settings))
     blocks = [output for output in outputs if isinstance(output, ProfileBlock) and len(output.ids)]
     return sweeps, [replace(sweep.customers, sweep=False, recorded=False) for sweep in sweeps], blocks
 
 
-def _sweep(states: dict[int, BucketState], end: int, settings: Settings) -> list[SweepBlock]:
+def _sweep(states: dict[int, CustomersState], end: int, settings: Settings) -> list[SweepBlock]:
     """One more boundary for every bucket; their slots stay where they are, so that it can be repeated."""
     policy, sweeps = bucket_policy(settings), []
     for bucket, state in states.items():
-        nothing = BucketBatch(bucket, _NO_EVENTS, np.empty(0, object), end, (end + 1) * policy.interval, False)
+        nothing = BucketBatch(bucket, _NO_EVENTS, np.empty(0, object), (end + 1) * policy.interval, False)
         once = copy.copy(state)
-        sweeps += [each for each in advance(once, nothing, policy, Tally()) if isinstance(each, SweepBlock)]
+        for item in (nothing_handed(bucket, end + 1), nothing):
+            sweeps += [each for each in advance(once, item, policy, Tally()) if isinstance(each, SweepBlock)]
     return sweeps
 
 
@@ -213,9 +218,9 @@ def _texts_and_rows(
         daily_rows(block, interval) for block in scored])  # fmt: skip
     meter.measure("rows of live scores, with reasons", "customer", customers, lambda: list(map(change_rows, scored)))
     scores = meter.measure("score hashes as text, with reasons", "customer", customers, lambda: list(
-        map(score_hashes, scored)))  # fmt: skip
+        (writes for block in scored for writes in score_hashes(block, 0))))  # fmt: skip
     known = meter.measure("profile hashes as text", "customer", changed, lambda: [
-        profile_hashes(block, currency) for block in profiles])  # fmt: skip
+        profile_hashes(block, currency, 0) for block in profiles])  # fmt: skip
     return daily, {"score hashes": scores, "profile hashes": known}
 
 

@@ -10,9 +10,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from contracts.blocks import EVENT_DTYPE, EventArray
-from contracts.crossings import Absorb
 from streams import codes
-from streams.profiles import ROW_DTYPE
 
 MINUTE = 60_000_000
 HOUR = 60 * MINUTE
@@ -49,12 +47,6 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
         for name in ("occurred", "code", "amount", "items", "score", "late", "entered"):
             row[name] = getattr(each, name)
     return np.array([each.customer for each in happenings], object), events
-
-
-def nothing_handed(bucket: int, through: int, start: int = 0) -> Absorb:
-    """Word from the visitors' buckets: up to a boundary nobody is handed over."""
-    nobody = np.empty(0, object)
-    return Absorb(bucket, start, through, np.empty(0, np.int64), nobody, nobody, np.empty(0, ROW_DTYPE))
 
 
 def happenings(days: int, customers: str = "abcd", max_size: int = 40) -> st.SearchStrategy[list[Happening]]:

@@ -16,7 +16,6 @@ from support.columns import (
     columns,
     happenings,
     interleave,
-    nothing_handed,
     topic_of,
 )
 
@@ -25,6 +24,7 @@ from streams import codes
 from streams.bucket import VERSION_SHIFT, BucketPolicy, ProfileBlock, Tally
 from streams.clock import TopicClock
 from streams.customers import CATCH_UP_SWEEPS, CustomersState, Input, Output, advance, new_bucket
+from streams.handover import nothing_handed
 from streams.hashes import profile_hashes
 
 POLICY = BucketPolicy(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.columns import DAY, HOUR, Happening, columns, nothing_handed
+from support.columns import DAY, HOUR, Happening, columns
 
 from contracts.blocks import BucketBatch, CustomerBlock, Explainer, OutcomeScores, ScoredBlock
 from contracts.outputs import HashWrites
@@ -14,6 +14,7 @@ from streams import codes
 from streams.bucket import BucketPolicy, ProfileBlock, Tally
 from streams.customers import Output, advance, new_bucket
 from streams.features import FEATURES
+from streams.handover import nothing_handed
 from streams.hashes import profile_hashes
 from streams.hashes import score_hashes as all_score_hashes
 from streams.segments import ACTIVE, AT_RISK, LAPSED, LIFECYCLES, SEGMENTS

@@ -9,7 +9,7 @@ from decimal import Decimal
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.columns import DAY, HOUR, Happening, columns, nothing_handed
+from support.columns import DAY, HOUR, Happening, columns
 
 from contracts.blocks import BucketBatch, CustomerBlock, Explainer, ModelReport, OutcomeScores, ScoredBlock, SweepBlock
 from contracts.crossings import Moved, Verdict
@@ -20,6 +20,7 @@ from streams.bucket import BucketPolicy, ProfileBlock, Tally
 from streams.customers import Output, advance, new_bucket
 from streams.facts import to_money, to_time
 from streams.features import FEATURES
+from streams.handover import nothing_handed
 from streams.rows import change_rows, customers_rows, daily_rows, moved_rows, quality_rows, verdict_rows
 
 POLICY = BucketPolicy(DAY, 700 * DAY, 2, ("orders",), 1_000, 90 * DAY)

@@ -11,12 +11,13 @@ from bytewax.operators import StatefulBatchLogic
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
-from support.columns import DAY, HOUR, Happening, columns, happenings, nothing_handed
+from support.columns import DAY, HOUR, Happening, columns, happenings
 
 from contracts.blocks import BucketBatch, CustomerBlock, Examples, LaneBatch, Released, SweepBlock
 from streams import edge
 from streams.bucket import BucketPolicy, ProfileBlock
 from streams.customers import Input, Output
+from streams.handover import nothing_handed
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
 
 POLICY = BucketPolicy(
