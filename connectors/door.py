@@ -31,6 +31,8 @@ LARGEST_REFUSED: Final = 500_000
 """Bytes of a refused item beyond which only its size goes to the dead letters."""
 PLAN_STAGE: Final = "plan"
 _UNPLANNED: Final = "unplanned"
+_LONGEST_TEXT: Final = 300
+"""Characters of a field or a problem: names of properties come from outside."""
 _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
@@ -132,7 +134,7 @@ class Door:
 
     def _refused(self, original: object, stage: str, field: str, problem: str, draft: object = None) -> Record:
         metrics.REFUSED.labels(self.source.name, stage).inc()
-        refusal = Refusal(stage, field, problem, self.source.name)
+        refusal = Refusal(stage, field[:_LONGEST_TEXT], problem[:_LONGEST_TEXT], self.source.name)
         body = self._kept(original, draft)
         if len(body) > LARGEST_REFUSED:
             body = _encode({"withheld": "it is too large to be kept", "bytes": len(body)})

@@ -159,6 +159,11 @@ def test_whatever_is_refused_can_be_kept(original: object, kept: object) -> None
     assert len(record.value or b"") <= LARGEST_REFUSED
 
 
+def test_the_name_of_a_field_is_bounded() -> None:
+    record = DOOR.admit(draft(properties={"x" * 900: float("nan")}), {})
+    assert len(refused(record).field) == 300
+
+
 def test_an_event_raises_where_no_refusal_is_wanted() -> None:
     with pytest.raises(RejectedError, match="customer_id"):
         DOOR.event(draft(customer_id=None))

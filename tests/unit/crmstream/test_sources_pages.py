@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from typer.testing import CliRunner
 
+from connectors import metrics
 from connectors.plan import Plan
 from connectors.plan_check import PlanChecker
 from connectors.privacy import PrivacyRules
@@ -82,3 +83,10 @@ def test_the_plan_shows_every_key_and_finds_what_the_page_says(folder: Path) -> 
     for name in Plan.model_fields:
         assert re.search(rf"^{name}:", text, re.MULTILINE)
     assert PlanChecker(Plan()).check("x", {}).violations
+
+
+def test_every_metric_of_connectors_is_shown_with_its_kind_and_its_description() -> None:
+    text = (PAGES / "README.md").read_text(encoding="utf-8")
+    families = [family for metric in metrics.CATALOGUE for family in metric.describe()]
+    rows = [f"| `{family.name}_total` | {family.type} | {family.documentation} |" for family in families]
+    assert rows == re.findall(r"^\| `crm_.*$", text, re.MULTILINE)
