@@ -22,10 +22,10 @@ from connectors.plan_check import VIOLATIONS, PlanChecker, flags
 from connectors.protocol import Record
 from connectors.sources import Source
 from connectors.violation import Violation
-from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Kind
+from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import RejectedError, judge
+from contracts.wire import Envelope, RejectedError, judge
 
 LARGEST_REFUSED: Final = 500_000
 """Bytes of a refused item beyond which only its size goes to the dead letters."""
@@ -159,12 +159,14 @@ def _record(kind: Kind, body: bytes) -> Record:
         event, properties = plain
         occurred_us = microseconds(event.occurred_at)
         if fits_together(kind, event.name, properties, occurred_us, microseconds(event.received_at)):
-            key = (event.customer_id or event.anonymous_id or "").encode()
-            if key:
-                return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
+            return _placed(kind, event, body, occurred_us)
     judged = judge(kind, body)
-    key = str(judged.customer_id or judged.anonymous_id).encode()
-    return Record(TOPIC_OF_KIND[kind].name, key, body, microseconds(judged.occurred_at))
+    return _placed(kind, judged, body, microseconds(judged.occurred_at))
+
+
+def _placed(kind: Kind, event: Envelope | Event, body: bytes, occurred_us: int) -> Record:
+    key = str(event.customer_id or event.anonymous_id).encode()
+    return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
 
 def _complete(event: Draft, currency: str) -> None:

@@ -24,9 +24,10 @@ def read_plain(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct] | N
     if size > 2 * _MOST_BRACKETS and body.count(b"{") + body.count(b"[") > _MOST_BRACKETS:
         return None
     try:
-        return read(kind, body)
+        found = read(kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
+    return None if found[0].customer_id is None and found[0].anonymous_id is None else found
 
 
 def fits_together(kind: Kind, name: str, properties: PropertiesStruct, occurred_us: int, received_us: int) -> bool:
