@@ -178,8 +178,9 @@ def _complete(event: Draft, currency: str) -> None:
 
 def _check_numbers(event: Draft) -> None:
     """Refuse what JSON has no number for, and would become null."""
-    for path in _no_numbers(event.get("properties"), "properties"):
-        raise RejectedError(path, "is not a finite number")
+    for field, value in event.items():
+        for path in _no_numbers(value, field):
+            raise RejectedError(path, "is not a finite number")
 
 
 def _no_numbers(node: object, path: str) -> Iterator[str]:

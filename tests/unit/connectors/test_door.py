@@ -102,6 +102,7 @@ def deep(levels: int) -> object:
         ({"event_id": "e\ud800"}, "body"),
         ({"customer_id": None}, "customer_id"),
         ({"customer_id": 42}, "customer_id"),
+        ({"customer_id": float("nan"), "anonymous_id": "v-1"}, "customer_id"),
         ({"customer_id": ""}, "customer_id"),
         ({"customer_id": "", "anonymous_id": ""}, "customer_id"),
         ({"customer_id": "a\x00b"}, "customer_id"),
