@@ -22,17 +22,19 @@ from connectors.plan_check import VIOLATIONS, PlanChecker, flags
 from connectors.protocol import Record
 from connectors.sources import Source
 from connectors.violation import Violation
-from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Kind
+from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
 from contracts.identity import is_no_customer
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import RejectedError, judge
+from contracts.wire import Envelope, RejectedError, judge
 
 LARGEST_REFUSED: Final = 500_000
 """Bytes of a refused item beyond which only its size goes to the dead letters."""
 PLAN_STAGE: Final = "plan"
 _ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _UNPLANNED: Final = "unplanned"
+_LONGEST_TEXT: Final = 300
+"""Characters of a field or a problem: names of properties come from outside."""
 _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder().encode
@@ -134,7 +136,7 @@ class Door:
 
     def _refused(self, original: object, stage: str, field: str, problem: str, draft: object = None) -> Record:
         metrics.REFUSED.labels(self.source.name, stage).inc()
-        refusal = Refusal(stage, field, problem, self.source.name)
+        refusal = Refusal(stage, field[:_LONGEST_TEXT], problem[:_LONGEST_TEXT], self.source.name)
         body = self._kept(original, draft)
         if len(body) > LARGEST_REFUSED:
             body = _encode({"withheld": "it is too large to be kept", "bytes": len(body)})
@@ -159,12 +161,14 @@ def _record(kind: Kind, body: bytes) -> Record:
         event, properties = plain
         occurred_us = microseconds(event.occurred_at)
         if fits_together(kind, event.name, properties, occurred_us, microseconds(event.received_at)):
-            key = (event.customer_id or event.anonymous_id or "").encode()
-            if key:
-                return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
+            return _placed(kind, event, body, occurred_us)
     judged = judge(kind, body)
-    key = str(judged.customer_id or judged.anonymous_id).encode()
-    return Record(TOPIC_OF_KIND[kind].name, key, body, microseconds(judged.occurred_at))
+    return _placed(kind, judged, body, microseconds(judged.occurred_at))
+
+
+def _placed(kind: Kind, event: Envelope | Event, body: bytes, occurred_us: int) -> Record:
+    key = str(event.customer_id or event.anonymous_id).encode()
+    return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
 
 def _without_placeholder(event: Draft) -> Draft:
@@ -185,8 +189,9 @@ def _complete(event: Draft, currency: str) -> None:
 
 def _check_numbers(event: Draft) -> None:
     """Refuse what JSON has no number for, and would become null."""
-    for path in _no_numbers(event.get("properties"), "properties"):
-        raise RejectedError(path, "is not a finite number")
+    for field, value in event.items():
+        for path in _no_numbers(value, field):
+            raise RejectedError(path, "is not a finite number")
 
 
 def _no_numbers(node: object, path: str) -> Iterator[str]:

@@ -19,11 +19,16 @@ def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> d
 class Doors:
     """Gives each source its door. A change of the file that cannot be followed is not: what was, stays."""
 
-    def __init__(self, path: Path, stage: str, privacy_key: SecretStr | None):
+    def __init__(self, path: Path, stage: str, privacy_key: SecretStr | None, check_seconds: float = 1.0):
         self._doors: dict[str, Door] = {}
         self._stage = stage
         self._key = privacy_key
-        self._file = SourcesFile(path, check=self._open)
+        self._file = SourcesFile(path, check_seconds, check=self._open)
+
+    @property
+    def problem(self) -> str | None:
+        """Why a change of the file of sources could not be followed."""
+        return self._file.problem
 
     def door(self, name: str) -> Door | None:
         """Give the door of a source by its name, or None if no such source is configured.

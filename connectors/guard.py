@@ -16,7 +16,10 @@ Change = Callable[[object], object]
 """What a rule does with a value; None takes the field away."""
 _ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _WRITE_KEY: Final = "writeKey"
+_WRITE_KEY_TEXT: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
+_UNREADABLE: Final = re.compile("[\x00\ufffd\ud800-\udfff]")
 _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_NESTED: Final = (dict, list, tuple)
 _LEAST_TEXT: Final = 3
 """Characters of a protected value from which on it is looked for in other fields of what is refused."""
 _encode: Final = msgspec.json.Encoder().encode
@@ -57,22 +60,24 @@ class Guard:
         """Apply the rules to what came in and is refused.
 
         ``event`` is what was drafted from it: its protected values are changed wherever else they stand, for fields
-        may have had other names. A text is kept only if it holds no name of a rule.
+        may have had other names. A text that holds the name of a rule is kept as the JSON that it is, or not at all.
         """
         if isinstance(original, bytes):
-            original = original.decode(errors="surrogateescape")
+            original = original.decode(errors="replace")
         if isinstance(original, str):
-            return self._text(original)
+            if self._is_harmless(original):
+                return _WRITE_KEY_TEXT.sub('"writeKey":"..."', original)
+            content = _parsed(original)
+            if content is None:
+                return {"withheld": "a text that may hold protected fields", "characters": len(original)}
+            original = content
         changed = self._of_originals.walk(original, "")
         known = self._protected(event) if isinstance(event, dict) else {}
         return _replaced(changed, known) if known else changed
 
-    def _text(self, text: str) -> object:
-        # of packed or otherwise encoded bytes nobody can tell what they hold
-        unreadable = "\x00" in text or (not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text))
-        if self._idle or not (unreadable or self._words.search(text)):
-            return text
-        return {"withheld": "a text that may hold protected fields", "characters": len(text)}
+    def _is_harmless(self, text: str) -> bool:
+        """Tell that no rule is named in a text. Of packed or otherwise encoded bytes nobody can tell what they hold."""
+        return self._idle or not (_UNREADABLE.search(text) or self._words.search(text))
 
     def _protected(self, event: dict[str, Any]) -> dict[object, Change]:
         """Collect the plain values that rules change in an event, each with its change."""
@@ -113,11 +118,9 @@ class _Walk:
         by_last = self._by_last
         for key, value in node.items():
             new = value
-            if isinstance(value, dict):
-                new = self._object(value, f"{path}.{key}")
-            elif isinstance(value, list | tuple):
+            if isinstance(value, _NESTED):
                 new = self.walk(value, f"{path}.{key}")
-            if key in by_last or "." in str(key):  # so that most keys cost next to nothing
+            if key in by_last or type(key) is not str or "." in key:  # so that most keys cost next to nothing
                 change = self.change_of(key, path)
                 if change is not None and (new := change(new)) is None:
                     continue
@@ -134,6 +137,15 @@ class _Walk:
         elif isinstance(node, list | tuple):
             for item in node:
                 yield from self.protected(item, path)
+
+
+def _parsed(text: str) -> object:
+    """Read a text as a JSON object or list; None if it is none."""
+    try:
+        content: object = msgspec.json.decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict | list) else None
 
 
 def _replaced(node: object, known: dict[object, Change]) -> object:

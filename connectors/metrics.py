@@ -1,4 +1,4 @@
-"""What connectors count, by source. Every name once; docs/operations.md has them.
+"""What connectors count, by source. Every name once; docs/sources/README.md has them.
 
 Each process counts for itself in prometheus_client's default registry; `crmstream collect` serves the figures.
 """

@@ -28,8 +28,8 @@ def read_plain(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct] | N
         event, properties = read(kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    unfit = any(one is not None and is_no_customer(one) for one in (event.customer_id, event.anonymous_id))
-    return None if unfit else (event, properties)
+    ids = [one for one in (event.customer_id, event.anonymous_id) if one is not None]
+    return None if not ids or any(map(is_no_customer, ids)) else (event, properties)
 
 
 def fits_together(kind: Kind, name: str, properties: PropertiesStruct, occurred_us: int, received_us: int) -> bool:

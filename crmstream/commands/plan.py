@@ -1,6 +1,6 @@
 """``crmstream plan``: what comes in, held against a tracking plan. Reads only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +13,7 @@ from rich.table import Table
 from connectors.plan import load_plan
 from connectors.plan_check import PlanChecker
 from connectors.plan_draft import draft_plan
-from connectors.plan_report import EventReport, PlanReport, as_dicts
+from connectors.plan_report import EventReport, PlanReport, Sample, as_dicts
 from connectors.plan_samples import read_samples
 from connectors.sources import load_sources
 from contracts.errors import InputFileError
@@ -25,6 +25,7 @@ from crmstream.planning import History, Refused, open_history
 app = new_app()
 _PROBLEMS_SHOWN = 10
 """Problems of one event that the table shows; --json has them all."""
+_TELL_EVERY = 10_000
 
 PlanFile = Annotated[Path, typer.Argument(help="The plan: a YAML file.")]
 SourceName = Annotated[str | None, typer.Option("--source", help="Only what this source sent.")]
@@ -80,7 +81,7 @@ def check(
         broken = _check_file(file, source, report)
     else:
         history = _history(load_settings(), plan, source, days)
-        for sample in history.samples():
+        for sample in _watched(history.samples()):
             report.add(sample)
         refused = history.refused()
     if as_json:
@@ -105,13 +106,22 @@ def draft(source: NeededSource, days: Days = 7) -> None:
     """
     since = datetime.now(UTC) - timedelta(days=days)
     history = open_history(load_settings(), [source], since)
-    text, events = draft_plan(history.samples(), f"What {source} sent since {since:%Y-%m-%d}")
+    text, events = draft_plan(_watched(history.samples()), f"What {source} sent since {since:%Y-%m-%d}")
     if not events:
         raise InputFileError(
             f"Nothing came from {source} in the last {days:g} days. `crmstream source list` names all."
         )
     typer.echo(text, nl=False)
     notes.print(f"Drafted from {events:,} events.", highlight=False)
+
+
+def _watched(samples: Iterable[Sample]) -> Iterator[Sample]:
+    """Show how many events have been looked at, for there may be millions."""
+    with notes.status("Reading events") as status:
+        for number, sample in enumerate(samples, 1):
+            if not number % _TELL_EVERY:
+                status.update(f"{number:,} events")
+            yield sample
 
 
 def _check_file(file: Path, source: str | None, report: PlanReport) -> list[int]:

@@ -112,6 +112,7 @@ def deep(levels: int) -> object:
         ({"event_id": "e\ud800"}, "body"),
         ({"customer_id": None}, "customer_id"),
         ({"customer_id": 42}, "customer_id"),
+        ({"customer_id": float("nan"), "anonymous_id": "v-1"}, "customer_id"),
         ({"customer_id": ""}, "customer_id"),
         ({"customer_id": "", "anonymous_id": ""}, "customer_id"),
         ({"customer_id": "a\x00b"}, "customer_id"),
@@ -167,6 +168,11 @@ def test_whatever_is_refused_can_be_kept(original: object, kept: object) -> None
     record = DOOR.refuse(original, "body", "is not valid JSON")
     assert json.loads(record.value or b"") == kept
     assert len(record.value or b"") <= LARGEST_REFUSED
+
+
+def test_the_name_of_a_field_is_bounded() -> None:
+    record = DOOR.admit(draft(properties={"x" * 900: float("nan")}), {})
+    assert len(refused(record).field) == 300
 
 
 def test_an_event_raises_where_no_refusal_is_wanted() -> None:

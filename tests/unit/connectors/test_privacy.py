@@ -220,7 +220,15 @@ def test_a_text_that_is_no_json_is_kept_only_without_a_protected_name(text: str 
     assert kept or "withheld" in body(record)
 
 
+def test_a_text_that_is_json_is_kept_as_such() -> None:
+    text = '{"traits": {"email": "ann@example.com", "n": 1}}'
+    assert body(door(drop=["email"]).refuse(text, "body", "has too many bytes")) == {"traits": {"n": 1}}
+    assert json.loads(door().refuse(text, "a", "b").value or b"") == text
+
+
 def test_no_write_key_is_kept() -> None:
+    cut = door().refuse('{"writeKey":"wk_x","type":', "body", "is not valid JSON")
+    assert json.loads(cut.value or b"") == '{"writeKey":"...","type":'
     assert body(door(ip="keep").refuse({"writeKey": "wk_x", "type": "track"}, "event", "is required")) == {
         "type": "track"
     }
