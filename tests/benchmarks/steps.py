@@ -217,8 +217,8 @@ def _texts_and_rows(
     daily = meter.measure("rows of a sweep", "customer", customers, lambda: [
         daily_rows(block, interval) for block in scored])  # fmt: skip
     meter.measure("rows of live scores, with reasons", "customer", customers, lambda: list(map(change_rows, scored)))
-    scores = meter.measure("score hashes as text, with reasons", "customer", customers, lambda: list(
-        (writes for block in scored for writes in score_hashes(block, 0))))  # fmt: skip
+    scores = meter.measure("score hashes as text, with reasons", "customer", customers, lambda: [
+        writes for block in scored for writes in score_hashes(block, 0)])  # fmt: skip
     known = meter.measure("profile hashes as text", "customer", changed, lambda: [
         profile_hashes(block, currency, 0) for block in profiles])  # fmt: skip
     return daily, {"score hashes": scores, "profile hashes": known}
