@@ -1,5 +1,6 @@
 """The commands of the README, run in their order by somebody who has only its text and a file of orders."""
 
+import contextlib
 import os
 import re
 import shlex
@@ -7,8 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -103,3 +108,28 @@ def test_queries_answer(fed: Endpoints) -> None:
     assert queries
     for query in queries:
         assert len(clickhouse_client(fed.clickhouse_url, "default").query(query).result_rows) == 10
+
+
+def test_what_a_source_sends_is_known_of_its_customer(folder: Path, fed: Endpoints) -> None:
+    """``source add`` prints a key; with it the README's request is taken, and ``identity show`` knows the customer."""
+    add, show = (line for line in commands("crmstream") if line[1] in {"source", "identity"})
+    made = crmstream(add, folder)
+    assert made.returncode == 0, made.stderr
+    key = re.search(r"wk_[\w-]+", made.stdout)
+    assert key is not None
+    (curl,) = commands("curl")
+    assert curl[curl.index("-u") + 1] == "$WRITE_KEY:"
+    (url,) = (part for part in curl if part.startswith("http"))
+    request = Request(fed.collector_url + urlsplit(url).path, curl[curl.index("-d") + 1].encode())
+    request.add_header("Authorization", "Basic " + b64encode(f"{key[0]}:".encode()).decode())
+    request.add_header(*curl[curl.index("-H") + 1].split(": "))
+
+    def taken() -> bool:
+        with contextlib.suppress(HTTPError), urlopen(request, timeout=10) as answer:
+            return bool(answer.status == 200)
+        return False  # the key is new: the collector looks at its file once a second
+
+    wait_for(taken, "the collector to take the event")
+    done = crmstream(show, folder)
+    assert done.returncode == 0, done.stderr
+    assert "c-000042 is a customer" in done.stdout
