@@ -58,7 +58,7 @@ def _show(status: Status) -> None:
         console.print(f"The event clock stands at {status.event_clock:%Y-%m-%d %H:%M:%S} UTC.")
     speed = "–" if status.events_per_second is None else f"{status.events_per_second:,.0f}"
     console.print(
-        f"Events per second: {speed}. Customers: {_figure(status.customers)}. "
+        f"Events per second: {speed}. Customers: {_figure(status.customers)}. Visitors: {_figure(status.visitors)}. "
         f"Dead letters: {_figure(status.dead_letters)}."
     )
 

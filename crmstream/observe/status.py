@@ -55,6 +55,7 @@ class Status:
     events_per_second: float | None
     dead_letters: int | None
     customers: int | None
+    visitors: int | None
 
     @property
     def lag(self) -> int | None:
@@ -83,7 +84,8 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
         event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
         events_per_second=_speed(first, second, before, after, elapsed),
         customers=counts[0],
-        dead_letters=counts[1],
+        visitors=counts[1],
+        dead_letters=counts[2],
     )
 
 
@@ -136,19 +138,20 @@ def _offsets(endpoints: Endpoints) -> Offsets | None:
         return None
 
 
-def _clickhouse(endpoints: Endpoints, database: str) -> tuple[Part, tuple[int | None, int | None]]:
+def _clickhouse(endpoints: Endpoints, database: str) -> tuple[Part, tuple[int | None, int | None, int | None]]:
     try:
         client = clickhouse_client(endpoints.clickhouse_url, database)
     except CrmError as error:
-        return Part("ClickHouse", False, str(error)), (None, None)
+        return Part("ClickHouse", False, str(error)), (None, None, None)
     try:
-        customers, dead_letters = client.query(query("status_counts")).result_rows[0]
+        customers, visitors, dead_letters = client.query(query("status_counts")).result_rows[0]
         return Part("ClickHouse", True, f"version {client.server_version}"), (
             int(customers),
+            int(visitors),
             int(dead_letters),
         )
     except ClickHouseError as error:
-        return _refused(database, str(error)), (None, None)
+        return _refused(database, str(error)), (None, None, None)
     finally:
         client.close()
 
