@@ -18,6 +18,7 @@ from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
 from contracts.settings import load_settings
+from crmstream import lean  # noqa: F401 - before River
 from crmstream.stack.dataflow import WILL_NOT_START
 from streams import edge
 from streams.run import run_worker
