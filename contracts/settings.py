@@ -44,6 +44,10 @@ class Settings(BaseSettings):
         None, description="File of the sources, their write keys and rules. Unset: sources.yaml in CRM_DATA_DIR."
     )
 
+    postgres_url: SecretStr | None = Field(
+        None, description="Database of `crmstream connect postgres`, postgresql://user:password@host:port/database."
+    )
+
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
     redis_port: Port = Field(0, description="Port of the local Redis server; 0 takes a free one.")

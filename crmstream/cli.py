@@ -25,6 +25,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
     "watch": (FEED, "Publish every file that appears in a folder."),
+    "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
     "top": (READ, "List the customers with the highest score of an outcome."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
