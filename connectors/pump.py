@@ -50,7 +50,9 @@ class Step(NamedTuple):
 
 
 class Source(Protocol):
-    """Something that can be read from a position on."""
+    """Something that can be read from a position on. ``reached``: whether there has been contact with it."""
+
+    reached: bool
 
     def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:
         """Connect and read from a position, or from the beginning; ``again`` after contact was lost.
@@ -118,7 +120,6 @@ class _Run:
         self._pump = pump
         self._figures = Figures()
         self._publisher: TransactionalPublisher | None = None
-        self._contacts = 0
         self._failures = 0
         self._written_at = 0.0
 
@@ -127,7 +128,7 @@ class _Run:
             try:
                 self._carry(once=once)
             except StoreUnavailableError as error:
-                if once or not self._contacts:
+                if once or not self._pump.source.reached:
                     raise
                 self._wait(error)
             else:
@@ -145,9 +146,7 @@ class _Run:
 
     def _carry(self, *, once: bool) -> None:
         position = self._start()
-        again = self._contacts > 0
-        for step in self._pump.source.steps(position, again=again):
-            self._contacts += 1
+        for step in self._pump.source.steps(position, again=self._pump.source.reached):
             self._failures = 0
             self._take(step)
             self._pump.on_progress(self._figures)

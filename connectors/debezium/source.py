@@ -31,6 +31,7 @@ class DebeziumSource:
     """Topics of Debezium. ``kafka`` is our own, ``servers`` the one that has the topics."""
 
     def __init__(self, kafka: str, servers: str, topics: Sequence[str], connection: DebeziumConnection):
+        self.reached = False
         self._servers = servers
         self._is_own = kafka == servers
         self._topics = list(topics)
@@ -71,6 +72,7 @@ class DebeziumSource:
     def _steps(self, position: Position | None) -> Iterator[Step]:
         consumer = self._consumer = self._connect()
         cluster = str(consumer.list_topics(timeout=TIMEOUT_SECONDS).cluster_id)
+        self.reached = True
         known = _checked(position, cluster)
         self._offsets, self._at_end = {}, set()
         looked_at = -PARTITIONS_SECONDS

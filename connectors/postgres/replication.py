@@ -9,9 +9,11 @@ Large transactions are taken in parts, so memory stays bounded; the rows that ar
 import select
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
+import psycopg2
 from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import Change
@@ -47,6 +49,7 @@ class ReplicationSource:
     """The tables of one connection, followed through a replication slot."""
 
     def __init__(self, server: Server, connection: PostgresConnection):
+        self.reached = False
         self._server = server
         self._connection = connection
         self._database: Connection | None = None
@@ -54,6 +57,7 @@ class ReplicationSource:
         self._cursor: Any = None
         self._lag: tuple[float, str] = (0.0, "")
         self._phase = ""
+        self._confirmed = 0
 
     def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:
         """Connect and follow from a position on, for ever; without one, begin with a new slot."""
@@ -63,6 +67,7 @@ class ReplicationSource:
             tables = self._check(database, server)
             found = checked(position, server, "replication")
             self._stream = self._server.connect_stream()
+            self.reached = True
             identity = {**identity_of(server, "replication"), "slot": self._connection.slot}
             begin = yield from self._begin(database, found, tables, identity, take_over=not again)
             yield from self._follow(database, begin, tables, identity)
@@ -70,8 +75,9 @@ class ReplicationSource:
     def confirm(self, position: Position) -> None:
         """Tell the server up to where Kafka holds everything, so that it can let go of its log."""
         if self._cursor is not None and position.get("phase") == "stream":
+            self._confirmed = lsn_number(position["start"])
             with explained():
-                self._cursor.send_feedback(flush_lsn=lsn_number(position["start"]))
+                self._cursor.send_feedback(flush_lsn=self._confirmed)
 
     def told(self) -> str:
         """Say how much of its log the server still keeps for this connector."""
@@ -83,7 +89,10 @@ class ReplicationSource:
         return self._lag[1] if self._phase == "stream" else self._phase
 
     def close(self) -> None:
-        """Leave the server; the slot stays."""
+        """Leave the server; the slot stays. What is confirmed by then, the server is told at once."""
+        if self._cursor is not None:
+            with suppress(psycopg2.Error):
+                self._cursor.send_feedback(flush_lsn=self._confirmed, force=True)
         for connection in (self._stream, self._database):
             if connection is not None:
                 connection.close()

@@ -34,6 +34,7 @@ class WatermarkSource:
     """The tables of one connection, polled. ``once``: end instead of pausing."""
 
     def __init__(self, server: Server, connection: PostgresConnection, stop: StopEvent):
+        self.reached = False
         self._server = server
         self._connection = connection
         self._stop = stop
@@ -45,6 +46,7 @@ class WatermarkSource:
         """Connect and poll from a position on, for ever."""
         with explained():
             database = self._database = self._server.connect()
+            self.reached = True
             server = server_facts(database)
             found = checked(position, server, mode="watermark")
             tables = [table_facts(database, spec, self._connection) for spec in self._connection.tables]
