@@ -44,6 +44,7 @@ def _read(bootstrap_servers: str, key: bytes) -> Position | None:
             "group.id": "crm-connector-positions",
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,  # the end of the log is told after this time
             "isolation.level": "read_committed",
         }
     )
@@ -78,7 +79,7 @@ def _pass(consumer: Consumer, key: bytes) -> tuple[bytes | None, int]:
     newest: bytes | None = None
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
-        for message in consumer.consume(1_000, 0.1):
+        for message in consumer.consume(1_000, 0.01):
             error = message.error()
             if error is None:
                 newest = message.value() if message.key() == key else newest

@@ -41,6 +41,7 @@ class DebeziumSource:
         self._consumer: Consumer | None = None
         self._offsets: dict[Place, int] = {}
         self._at_end: set[Place] = set()
+        self._told = ""
 
     def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:  # noqa: ARG002 - that of all sources
         """Connect and read from a position on, for ever."""
@@ -56,12 +57,13 @@ class DebeziumSource:
     def told(self) -> str:
         """Say how many records wait."""
         if self._consumer is None:
-            return ""
+            return self._told
         waiting = 0
         for place, offset in self._offsets.items():
             _, high = self._consumer.get_watermark_offsets(TopicPartition(*place), cached=True)
             waiting += max(high - max(offset, 0), 0)
-        return f"{waiting:,} records behind"
+        self._told = f"{waiting:,} records behind"
+        return self._told
 
     def close(self) -> None:
         """Leave Kafka."""

@@ -4,11 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
-
 from connectors.connections import TableSpec
 from connectors.postgres.config import PostgresConnection, watermark_of
-from connectors.postgres.server import OLDEST_VERSION, Row, ask
+from connectors.postgres.server import OLDEST_VERSION, Connection, Row, ask
 from contracts.errors import StoreRefusedError
 
 LARGE_TABLE: Final = 1_000_000

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Final
 
 from psycopg2 import errors, sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import mapper_of
 from connectors.door import Door
@@ -23,7 +22,7 @@ from connectors.postgres.catalog import (
 )
 from connectors.postgres.config import PostgresConnection, watermark_of
 from connectors.postgres.rows import as_insert, identifiers, pages, select
-from connectors.postgres.server import Server, explained
+from connectors.postgres.server import Connection, Server, explained
 from connectors.postgres.slots import publication_statement
 from connectors.postgres.watermark import window_query
 from connectors.postgres.windows import TableWindow

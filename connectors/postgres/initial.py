@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import Change
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.rows import Values, as_insert, identifiers, key_of, pages, select
-from connectors.postgres.server import ask, run
+from connectors.postgres.server import Connection, ask, run
 from connectors.postgres.windows import Snapshot
 
 WHOLE: Final = "whole"

@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 import psycopg2
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import Change
 from connectors.positions import Position
@@ -30,7 +29,7 @@ from connectors.postgres.catalog import (
 from connectors.postgres.config import PostgresConnection
 from connectors.postgres.identity import ANEW, checked, identity_of
 from connectors.postgres.initial import read_tables
-from connectors.postgres.server import Server, ask, explained
+from connectors.postgres.server import Connection, Server, ask, explained
 from connectors.postgres.slots import create_slot, drop_slot, ensure_publication, free_slot
 from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number
 from connectors.pump import Step

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import Change
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.config import watermark_of
+from connectors.postgres.server import Connection
 from connectors.postgres.stream import plain
 
 PAGE: Final = 1_000

@@ -7,12 +7,11 @@ snapshots and the replication stream give the same texts for the same values.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2 import errors, extensions, sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 from psycopg2.extras import LogicalReplicationConnection
 
 from contracts.errors import SettingsError, StoreRefusedError, StoreUnavailableError
@@ -29,6 +28,7 @@ _REFUSED_WHEN_CONNECTING: Final = (
     "no password supplied", "SSL",
 )  # fmt: skip
 
+Connection: TypeAlias = extensions.connection
 Row = Mapping[str, Any]
 
 

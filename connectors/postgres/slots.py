@@ -8,11 +8,10 @@ from typing import Any, Final
 
 import psycopg2
 from psycopg2 import errors, sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.postgres.catalog import MissingError, Slot, missing_in_publication, slot_of
 from connectors.postgres.config import PostgresConnection
-from connectors.postgres.server import LostContactError, query, run
+from connectors.postgres.server import Connection, LostContactError, query, run
 from contracts.errors import StoreRefusedError
 
 TAKE_OVER_SECONDS: Final = 15.0

@@ -12,7 +12,6 @@ from threading import Event as StopEvent
 from typing import Final
 
 from psycopg2 import sql
-from psycopg2.extensions import connection as Connection  # noqa: N812 - a class, in spite of its name
 
 from connectors.changes import Change
 from connectors.positions import Position
@@ -20,7 +19,7 @@ from connectors.postgres.catalog import TableFacts, server_facts, table_facts
 from connectors.postgres.config import PostgresConnection, watermark_of
 from connectors.postgres.identity import checked, identity_of
 from connectors.postgres.rows import as_insert, identifiers, key_of, pages, select
-from connectors.postgres.server import Server, ask, explained
+from connectors.postgres.server import Connection, Server, ask, explained
 from connectors.postgres.windows import MOST_AWAY, TableWindow
 from connectors.pump import Step
 from contracts.errors import LogMismatchError

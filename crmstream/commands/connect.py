@@ -23,6 +23,7 @@ from connectors.connections import Connection, load_connection
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
 from connectors.door import Door
+from connectors.positions import Position
 from connectors.postgres.check import Sample, check
 from connectors.postgres.config import DSN_VARIABLE, PostgresConnection
 from connectors.postgres.replication import ReplicationSource
@@ -175,22 +176,23 @@ def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *,
     with _Line(connection.name, source) as line, _stopped_by_signals(stop):
         pump = Pump(source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble)
         figures = pump.run(once=once)
-    notes.print(_summary(figures, once=once), highlight=False)
+        told = source.told()
+    notes.print(_summary(figures, told, once=once), highlight=False, soft_wrap=True)
 
 
-def _summary(figures: Figures, *, once: bool) -> str:
+def _summary(figures: Figures, told: str, *, once: bool) -> str:
     how = "Up to date" if once else "Stopped"
     left = f", {figures.left_out:,} changes are no events" if figures.left_out else ""
     refused = f", [yellow]{figures.refused:,} refused (see dead_letters)[/]" if figures.refused else ""
-    return f"{how}: {figures.events:,} events{refused}{left}. Position: [dim]{_position(figures.position)}[/]"
+    return f"{how}: {figures.events:,} events{refused}{left}. Position: [dim]{_position(figures.position, told)}[/]"
 
 
-def _position(position: dict[str, Any] | None) -> str:
-    """The part of a position that a person can use."""
+def _position(position: Position | None, told: str) -> str:
+    """The part of a position that a person can use: that of the server's log, else what the source tells."""
     if position is None:
         return "none"
-    told = {key: value for key, value in position.items() if key in ("phase", "start", "tables", "offsets")}
-    return escape(", ".join(f"{key} {value}" for key, value in told.items()))
+    log = f"{position['start']} in the server's log" if "start" in position else ""
+    return escape(", ".join(filter(None, [log, told])) or "the beginning")
 
 
 class _Line:

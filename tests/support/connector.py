@@ -110,7 +110,9 @@ class Connector:
 
 def read_log(kafka: str) -> list[Message]:
     """Read all input topics to their ends, as of now, with committed records only."""
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": uuid4().hex, "enable.partition.eof": True})
+    consumer = Consumer(
+        {"bootstrap.servers": kafka, "group.id": uuid4().hex, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
+    )
     known = consumer.list_topics(timeout=20).topics
     places = [(topic.name, number) for topic in INPUT_TOPICS if topic.name in known for number in range(PARTITIONS)]
     consumer.assign([TopicPartition(*place, 0) for place in places])

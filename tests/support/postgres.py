@@ -12,13 +12,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import psycopg2
-from psycopg2.extensions import connection as Connection
 
+from connectors.postgres.server import Connection
 from crmstream.stack.ports import free_port
 
 PROGRAMS = Path("/usr/lib/postgresql")
 ROLE = "shop"
-PASSWORD = "a secret"  # noqa: S105 - of a server that lives for a test
+PASSWORD = "a secret"
 
 
 def programs() -> Path:
@@ -57,7 +57,7 @@ class PostgresServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.stop()
+        self.stop(signal.SIGQUIT)
         shutil.rmtree(self._folder)
 
     def start(self) -> None:
@@ -76,10 +76,10 @@ class PostgresServer:
             assert time.monotonic() < deadline, "PostgreSQL did not answer in time"
             time.sleep(0.05)
 
-    def stop(self) -> None:
-        """Stop it at once, whoever is connected, but cleanly."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it at once, whoever is connected; by default cleanly."""
         if self._process is not None:
-            self._process.send_signal(signal.SIGINT)
+            self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
 

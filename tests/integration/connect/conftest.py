@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from psycopg2.extensions import connection as Connection
 from pydantic import SecretStr
 from support.connector import Connector
 from support.postgres import PostgresServer
 
+from connectors.postgres.server import Connection
 from contracts.settings import Settings
 from crmstream.stack.supervisor import LocalStack
 
@@ -48,6 +48,10 @@ def shop(server: PostgresServer, database: str) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def connector(kafka: str, server: PostgresServer, database: str, tmp_path_factory: pytest.TempPathFactory) -> Connector:
+def connector(
+    kafka: str, server: PostgresServer, database: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Connector]:
     """Runs ``crmstream connect`` on the database."""
-    return Connector(kafka, server.url(database), tmp_path_factory.mktemp("connector"))
+    made = Connector(kafka, server.url(database), tmp_path_factory.mktemp("connector"))
+    yield made
+    made.kill()

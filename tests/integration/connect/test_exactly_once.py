@@ -9,9 +9,10 @@ from typing import Any
 
 import psycopg2
 import pytest
-from psycopg2.extensions import connection as Connection
 from support.connector import Connector
 from support.postgres import PostgresServer, execute
+
+from connectors.postgres.server import Connection
 
 pytestmark = pytest.mark.stack
 BEFORE = 2_500
