@@ -50,7 +50,8 @@ def number_without_schema(value: object) -> object:
 def decimal(encoded: str, scale: int) -> str:
     """Read an unscaled two's complement number, base64 of big-endian bytes, as decimal text."""
     unscaled = int.from_bytes(base64.b64decode(encoded, validate=True), "big", signed=True)
-    return format(Decimal(unscaled).scaleb(-scale), "f")
+    digits = tuple(map(int, str(abs(unscaled))))
+    return format(Decimal((int(unscaled < 0), digits, -scale)), "f")  # made of its digits, a number is not rounded
 
 
 def _moment(microseconds: int) -> str:
