@@ -6,7 +6,7 @@ its change, so a change that is read again has the same ids. Pure; moves no data
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Lookup
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -223,7 +223,7 @@ def _zoned(text: str) -> str:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise RejectedError("occurred_at", "is not a time") from None
-    return text + "Z" if moment.tzinfo is None else moment.isoformat()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
 def _original(change: Change) -> dict[str, object]:

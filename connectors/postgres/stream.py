@@ -68,9 +68,10 @@ class TransactionReader:
         match decode(payload):
             case Begin() as begin:
                 self._transaction, self._number = begin, 0
-            case Commit(end=end):
+            case Commit(lsn=lsn, end=end):
                 self._transaction = None
-                self.position = StreamPosition(max(end, self.position.start))
+                if lsn >= self.position.commit:  # else one that was taken before the part of a later one
+                    self.position = StreamPosition(max(end, self.position.start))
             case Relation() as relation:
                 self._relations[relation.oid] = relation
             case Row() as row:
