@@ -30,7 +30,7 @@ from connectors.postgres.config import PostgresConnection
 from connectors.postgres.identity import ANEW, checked, identity_of
 from connectors.postgres.initial import read_tables
 from connectors.postgres.server import Connection, Server, ask, explained
-from connectors.postgres.slots import create_slot, drop_slot, ensure_publication, free_slot
+from connectors.postgres.slots import SlotMaker, drop_slot, ensure_publication, free_slot
 from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number
 from connectors.pump import Step
 from contracts.errors import LogMismatchError, StoreRefusedError
@@ -55,7 +55,7 @@ class ReplicationSource:
         self._stream: Any = None
         self._cursor: Any = None
         self._lag: tuple[float, str] = (0.0, "")
-        self._phase = ""
+        self._phase = "looking at the server"
         self._confirmed = 0
 
     def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:
@@ -109,7 +109,6 @@ class ReplicationSource:
         self, database: Connection, found: Position, tables: list[TableFacts], identity: Position, *, take_over: bool
     ) -> Generator[Step, None, StreamPosition]:
         """Get the slot ready; returns the position from which to follow it."""
-        self._phase = "making the slot (the server waits for transactions that are open)"
         name = self._connection.slot
         slot = free_slot(database, name, take_over=take_over)
         if found.get("slot", name) != name:
@@ -126,7 +125,7 @@ class ReplicationSource:
                 "another `slot`; with `snapshot: never` it is followed from where it stands."
             )
         if self._connection.snapshot == "never":
-            begins_at = slot.confirmed if slot else create_slot(self._stream, name)[0]
+            begins_at = slot.confirmed if slot else (yield from self._make_slot({**identity, "phase": "snapshot"}))[0]
         else:
             begins_at = yield from self._read_tables(database, tables, found.get("runs", []), identity)
         begin = StreamPosition(lsn_number(begins_at))
@@ -140,7 +139,7 @@ class ReplicationSource:
         snapshot = {**identity, "phase": "snapshot"}
         yield Step((), {**snapshot, "runs": runs}, durable=True)  # from here on the slot is known to be ours
         drop_slot(database, self._connection.slot)
-        begins_at, exported = create_slot(self._stream, self._connection.slot)
+        begins_at, exported = yield from self._make_slot({**snapshot, "runs": runs})
         self._phase = "reading the rows that are there"
         reader = self._server.connect()
         try:
@@ -149,6 +148,13 @@ class ReplicationSource:
         finally:
             reader.close()
         return begins_at
+
+    def _make_slot(self, position: Position) -> Generator[Step, None, tuple[str, str]]:
+        self._phase = "making the slot (the server waits for the transactions that are open)"
+        with SlotMaker(self._stream, self._connection.slot) as maker:
+            while maker.waits(WAIT_SECONDS):
+                yield Step((), position)
+            return maker.made()
 
     def _follow(
         self, database: Connection, begin: StreamPosition, tables: list[TableFacts], identity: Position

@@ -4,11 +4,11 @@ Every value comes as the text that PostgreSQL's own output functions write, in t
 snapshots and the replication stream give the same texts for the same values.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.resources import files
 from typing import Any, Final, TypeAlias
-from urllib.parse import urlsplit
 
 import psycopg2
 from psycopg2 import errors, extensions, sql
@@ -118,9 +118,12 @@ def run(database: Connection, statement: sql.Composable, values: Sequence[object
 def _parsed(url: str, variable: str) -> dict[str, str]:
     """Take a connection string apart. What is wrong with it is told without quoting it: it holds a password."""
     wanted = f"{variable} must be a connection string such as postgresql://user:password@host:5432/database"
-    if "://" in url and urlsplit(url).netloc.count("@") > 1:
+    if "://" in url and url.partition("://")[2].partition("/")[0].count("@") > 1:
         raise SettingsError(f"{variable}: write an @ in the password as %40")
     try:
-        return extensions.parse_dsn(url)
+        found: dict[str, str] = extensions.parse_dsn(url)
     except psycopg2.ProgrammingError:
         raise SettingsError(wanted) from None
+    if not re.fullmatch("[0-9,]*", found.get("port", "")):
+        raise SettingsError(f"{wanted}; write a / in the password as %2F")
+    return found

@@ -3,8 +3,9 @@
 A slot makes the server keep its log until the slot's reader has confirmed it: a slot that nobody reads fills the disk.
 """
 
+import threading
 import time
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import psycopg2
 from psycopg2 import errors, sql
@@ -75,23 +76,56 @@ def _cut_off(database: Connection, pid: str) -> None:
         ) from None
 
 
-def create_slot(stream: Any, name: str) -> tuple[str, str]:
-    """Make the slot; gives the log position it begins at, and the name of the snapshot of that moment.
+class SlotMaker:
+    """Makes a slot, for which the server first waits for the transactions that are open.
 
-    The server first waits for the transactions that are open. The snapshot lasts until ``stream`` is used again.
+    It waits in a thread, so that the caller can be stopped meanwhile. Use it as a context manager, which gives up what
+    is not done. ``stream`` is a connection for replication.
     """
-    with stream.cursor() as cursor:
+
+    def __init__(self, stream: Any, name: str):
+        self._stream = stream
+        self._statement = sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput EXPORT_SNAPSHOT").format(
+            sql.Identifier(name)
+        )
+        self._made: tuple[str, str] | None = None
+        self._error: psycopg2.Error | None = None
+        self._thread = threading.Thread(target=self._make, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._thread.is_alive():
+            self._stream.cancel()
+            self._thread.join(TAKE_OVER_SECONDS)
+
+    def waits(self, seconds: float) -> bool:
+        """Wait so long; tell whether the slot is not there yet."""
+        self._thread.join(seconds)
+        return self._thread.is_alive()
+
+    def made(self) -> tuple[str, str]:
+        """Give the log position at which the slot begins, and the name of the snapshot of that moment.
+
+        The snapshot lasts until the connection is used again. Raises what PostgreSQL did.
+        """
+        if self._made is None:
+            raise _explained(self._error or psycopg2.InterfaceError("no slot was made"))
+        return self._made
+
+    def _make(self) -> None:
         try:
-            cursor.execute(
-                sql.SQL("CREATE_REPLICATION_SLOT {} LOGICAL pgoutput EXPORT_SNAPSHOT").format(sql.Identifier(name))
-            )
-        except psycopg2.DatabaseError as error:
-            raise _explained(error) from None
-        _, begins_at, snapshot, _ = cursor.fetchone()
-    return begins_at, snapshot
+            with self._stream.cursor() as cursor:
+                cursor.execute(self._statement)
+                _, begins_at, snapshot, _ = cursor.fetchone()
+            self._made = begins_at, snapshot
+        except psycopg2.Error as error:
+            self._error = error
 
 
-def _explained(error: psycopg2.DatabaseError) -> Exception:
+def _explained(error: psycopg2.Error) -> Exception:
     if "max_replication_slots" in str(error) or isinstance(error, errors.ConfigurationLimitExceeded):
         return MissingError("All replication slots of the server are in use.", "Raise max_replication_slots.")
     return error

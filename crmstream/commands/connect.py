@@ -4,19 +4,12 @@ Delivery: that of :mod:`connectors.pump`: by position, in transactions of Kafka.
 """
 
 import os
-import signal
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as StopEvent
-from typing import Annotated, Any, Final
+from typing import Annotated
 
 import typer
-from rich.console import Group
-from rich.live import Live
 from rich.markup import escape
-from rich.text import Text
 
 from connectors.changes import mapper_of
 from connectors.connections import Connection, load_connection
@@ -37,12 +30,11 @@ from connectors.topics import ensure_topics
 from connectors.transactions import TransactionalPublisher
 from contracts.errors import SettingsError
 from contracts.settings import Settings, load_settings
+from crmstream.commands.connector_line import ConnectorLine, stopped_by_signals
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
-LINE_SECONDS: Final = 0.5
-QUIET_LINE_SECONDS: Final = 60.0
 
 File = Annotated[Path, typer.Argument(help="Connection file.")]
 Once = Annotated[bool, typer.Option("--once", help="Take what is there, and end.")]
@@ -173,7 +165,7 @@ def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *,
     settings, name = load_settings(), connection.position_name
     door = _door(connection, settings)
     mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
-    with _Line(connection.name, source) as line, _stopped_by_signals(stop):
+    with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
         pump = Pump(source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble)
         figures = pump.run(once=once)
         told = source.told()
@@ -193,62 +185,6 @@ def _position(position: Position | None, told: str) -> str:
         return "none"
     log = f"{position['start']} in the server's log" if "start" in position else ""
     return escape(", ".join(filter(None, [log, told])) or "the beginning")
-
-
-class _Line:
-    """The line that tells how it goes: renewed in a terminal, now and then elsewhere."""
-
-    def __init__(self, name: str, source: Source):
-        self._name = name
-        self._source = source
-        self._live = Live(Text(""), console=notes, auto_refresh=False, transient=True)
-        self._told_at = 0.0
-        self._events = 0
-
-    def __enter__(self) -> "_Line":
-        notes.print(f"Connecting {self._name}. [dim]Ctrl-C ends it.[/dim]", highlight=False)
-        if notes.is_terminal:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if notes.is_terminal:
-            self._live.stop()
-
-    def progress(self, figures: Figures) -> None:
-        now = time.monotonic()
-        passed = now - self._told_at
-        if passed < (LINE_SECONDS if notes.is_terminal else QUIET_LINE_SECONDS):
-            return
-        speed = (figures.events - self._events) / passed if self._told_at else figures.per_second
-        self._told_at, self._events = now, figures.events
-        line = f"{figures.events:,} events, {speed:,.0f}/s, {figures.refused:,} refused; {self._source.told()}"
-        if notes.is_terminal:
-            self._live.update(Group(Text(line)), refresh=True)
-        else:
-            notes.print(line, highlight=False, markup=False, soft_wrap=True)
-
-    def trouble(self, problem: str, wait_seconds: float) -> None:
-        notes.print(f"{problem} Trying again in {wait_seconds:g} s.", highlight=False, markup=False, soft_wrap=True)
-
-
-@contextmanager
-def _stopped_by_signals(stop: StopEvent) -> Iterator[None]:
-    """Set ``stop`` at Ctrl-C and SIGTERM; at a second one end at once."""
-
-    def end(number: int, _frame: object) -> None:
-        if stop.is_set():
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        stop.set()
-
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before: list[Any] = [signal.signal(number, end) for number in numbers]
-    try:
-        yield
-    finally:
-        for number, handler in zip(numbers, before, strict=True):
-            signal.signal(number, handler)
 
 
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:

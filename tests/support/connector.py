@@ -84,6 +84,14 @@ class Connector:
         self.start(*arguments)
         return self.wait()
 
+    def wait_until_it_tells(self, words: str) -> None:
+        """Wait for words on standard error."""
+        deadline = time.monotonic() + 60
+        while words not in self.told():
+            assert self.alive, self.told()
+            assert time.monotonic() < deadline, self.told()
+            time.sleep(0.02)
+
     def told(self) -> str:
         """What it has said so far on standard error."""
         return self._text("err")

@@ -104,6 +104,7 @@ def test_every_order_once_whatever_dies(
             connector.start("postgres", file)
             time.sleep(choice.uniform(0.2, 1.6))
             if life == 4:
+                connector.wait_until_it_tells("events, ")
                 server.stop()
                 server.start()
                 time.sleep(1.5)

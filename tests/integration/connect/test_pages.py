@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +38,7 @@ def run_line(connector: Connector, line: str) -> str:
         done = connector.run(*words[2:])
     else:
         connector.start(*words[2:])
-        while "events, " not in connector.told():
-            assert connector.alive, connector.told()
-            time.sleep(0.05)
+        connector.wait_until_it_tells("events, ")
         done = connector.interrupt()
     assert done.code == 0, (line, done)
     return done.out + done.err
