@@ -4,13 +4,23 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
+from threading import Event
 
 import pytest
-from support.connector import Connector
+from support.connector import PARTITIONS, Connector
 from support.postgres import PostgresServer, execute
 
+from connectors.changes import mapper_of
+from connectors.connections import load_connection
+from connectors.door import Door
 from connectors.positions import Position, read_position
-from connectors.postgres.server import Connection
+from connectors.postgres.config import PostgresConnection
+from connectors.postgres.replication import ReplicationSource
+from connectors.postgres.server import Connection, Server
+from connectors.pump import Figures, Pump
+from connectors.sources import Source
+from connectors.topics import ensure_topics
 
 pytestmark = pytest.mark.stack
 ORDERS = """
@@ -96,6 +106,30 @@ def until(connector: Connector, source: str, reached: Callable[[Position], bool]
     while not ((position := read_position(connector.kafka, f"postgres-{source}")) and reached(position)):
         assert time.monotonic() < deadline, connector.told()
         assert connector.alive, connector.told()
+
+
+class DeathError(Exception):
+    """Ends a connector in the midst of its work."""
+
+
+def die_when(connector: Connector, file: str, reached: Callable[[Position], bool]) -> None:
+    """Run a connector that follows a database, in this process, until Kafka holds such a position."""
+    connection = load_connection(Path(file), PostgresConnection)
+    server = Server(connector.environment["CRM_POSTGRES_URL"], "CRM_POSTGRES_URL", connection.name)
+    door = Door(Source(name=connection.source))
+    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+
+    def die(figures: Figures) -> None:
+        if figures.position is not None and reached(figures.position):
+            raise DeathError
+
+    pump = Pump(
+        ReplicationSource(server, connection), mappers, door, connector.kafka, PARTITIONS, connection.position_name,
+        Event(), die, lambda problem, _wait: pytest.fail(problem),
+    )  # fmt: skip
+    ensure_topics(connector.kafka, PARTITIONS)
+    with pytest.raises(DeathError):
+        pump.run()
 
 
 def test_a_transaction_held_open_while_others_commit_loses_nothing(
@@ -230,12 +264,7 @@ def test_a_snapshot_that_was_cut_off_goes_on_without_doubling(
     execute(shop, ORDERS)
     execute(shop, INSERT, [10_001, 16_000])
     file = followed(connector, source)
-    connector.start("postgres", file)
-    until(connector, source, lambda position: bool(position.get("runs") and position["runs"][0]["tables"]))
-    connector.kill()
-    position = read_position(connector.kafka, f"postgres-{source}")
-    assert position is not None
-    assert position["phase"] == "snapshot"
+    die_when(connector, file, lambda position: bool(position["runs"] and position["runs"][0]["tables"]))
     execute(shop, INSERT, [1, 20])  # before what was read, by their keys
     execute(shop, f"BEGIN; {INSERT}; SAVEPOINT one; {INSERT}; COMMIT", [21, 21, 22, 22])
     run(connector, file, "--once")
@@ -250,12 +279,7 @@ def test_a_large_transaction_is_taken_in_parts(connector: Connector, source: str
     run(connector, file, "--once")
     execute(shop, INSERT, [1, 6_000])
     execute(shop, INSERT, [6_001, 6_010])
-    connector.start("postgres", file)
-    until(connector, source, lambda position: position["changes"] > 0)
-    connector.kill()
-    position = read_position(connector.kafka, f"postgres-{source}")
-    assert position is not None
-    assert 0 < position["changes"] < 6_000
+    die_when(connector, file, lambda position: 0 < position["changes"] < 6_000)
     assert "of log behind" in run(connector, file, "--once")
     assert ids(connector, source) == [*range(1, 6_011)]
 
