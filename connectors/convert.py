@@ -72,6 +72,21 @@ class RowConverter:
             judge(kind, body)
         return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
+    def draft(self, row: Row) -> dict[str, object] | None:
+        """Give the fields of a row's event but no ``event_id``, not yet judged by the contract.
+
+        None where the mapping's ``only`` leaves the row out. Raises :class:`RejectedError`.
+        """
+        if self._passes and not self._passes(row):
+            return None
+        event, _, _ = self._event(row, b"")
+        del event["event_id"]
+        return event
+
+    def arrive(self, received_at: datetime) -> None:
+        """Take another time of arrival for the rows that come now."""
+        self._now = instant(received_at)
+
     def _event(self, row: Row, content: bytes) -> tuple[dict[str, object], int, int]:
         """Read all fields. The name comes last: only rows without fault count as a rule's first."""
         event: dict[str, object] = {"event_id": xxh3_128_hexdigest(self._salt + content)}

@@ -27,6 +27,9 @@ from contracts.wire import RejectedError, judge
 SOURCE: Final = "heartbeat"
 LOOK_BACK: Final = 8
 """Last records read of a partition, so that a few broken ones don't hide its clock."""
+DEEPER: Final = 16
+MOST_LOOK_BACK: Final = 32_768
+"""Where there is nothing to read in the last offsets (transactions that were given up leave such), look so far back."""
 _POLL_SECONDS: Final = 0.5
 _TIMEOUT_SECONDS: Final = 10.0
 _MOST_BACKOFF_SECONDS: Final = 30.0
@@ -132,9 +135,16 @@ class TailReader:
 
         Raises :class:`KafkaException` when Kafka is away.
         """
-        if not ends:
-            return {}
-        starts = [TopicPartition(*place, max(0, end - LOOK_BACK)) for place, end in ends.items()]
+        found: dict[Place, list[Message]] = {place: [] for place in ends}
+        look_back, silent = LOOK_BACK, ends
+        while silent and look_back <= MOST_LOOK_BACK:
+            found |= self._read(silent, look_back)
+            silent = {place: end for place, end in silent.items() if end > look_back and not found[place]}
+            look_back *= DEEPER
+        return found
+
+    def _read(self, ends: dict[Place, int], look_back: int) -> dict[Place, list[Message]]:
+        starts = [TopicPartition(*place, max(0, end - look_back)) for place, end in ends.items()]
         self._consumer.assign(starts)
         found: dict[Place, list[Message]] = {place: [] for place in ends}
         waiting = {place for place, end in ends.items() if end}

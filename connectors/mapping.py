@@ -24,7 +24,7 @@ A mapping with every key (only ``source``, ``name``, ``customer_id`` and ``occur
     customer_id: {column: id, prefix: "shop-"}            # or only the column: customer_id: id
     anonymous_id: visitor
     occurred_at: {columns: [day, time], format: "%d.%m.%Y %H:%M"}
-    # also: {column: at} for ISO 8601, {column: at, format: unix | unix_ms}; not_before: a second time's column
+    # also: {column: at} for ISO 8601; format: unix, unix_ms, unix_us or unix_days; not_before: a second time's column
     received_at: loaded_at                                # default: the moment of reading
     properties:
       total: {column: eur, type: money, currency: EUR}    # or currency: {column: cur}; absolute: true drops a minus
@@ -46,6 +46,7 @@ from zoneinfo import ZoneInfo
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from connectors.values import UNIX_US
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
@@ -72,7 +73,7 @@ class Column(_Part):
 
 
 class Time(_Part):
-    """A time: a column, or several joined by a space; ``format`` is iso, unix, unix_ms or strptime's."""
+    """A time: a column, or several joined by a space; ``format`` is iso, one of UNIX_US, or strptime's."""
 
     column: ColumnName | None = None
     columns: tuple[ColumnName, ...] = ()
@@ -83,8 +84,8 @@ class Time(_Part):
     def _names_columns(self) -> Self:
         if (self.column is None) == (not self.columns):
             raise ValueError("give either column or columns")
-        if self.format not in ("iso", "unix", "unix_ms") and "%" not in self.format:
-            raise ValueError("format must be iso, unix, unix_ms or a pattern such as %Y-%m-%d %H:%M")
+        if self.format not in ("iso", *UNIX_US) and "%" not in self.format:
+            raise ValueError(f"format must be iso, {', '.join(UNIX_US)} or a pattern such as %Y-%m-%d %H:%M")
         return self
 
     @property

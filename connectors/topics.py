@@ -17,7 +17,9 @@ _DAY_MS: Final = 86_400_000
 
 
 def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
-    """Create every missing topic of :data:`contracts.topics.ALL_TOPICS` with ``partitions`` partitions.
+    """Create every missing topic of :data:`contracts.topics.ALL_TOPICS`.
+
+    Each has ``partitions`` partitions, unless it has a count of its own.
 
     Raises :class:`LogMismatchError` where a topic exists with another partition count or trusts producers' dates, and
     :class:`StoreUnavailableError` where no broker answers or a topic can't be created.
@@ -38,17 +40,26 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
 
 
 def new_topic(topic: Topic, partitions: int, brokers: int) -> NewTopic:
-    """Describe one topic to Kafka: up to three replicas, retention by time and bytes."""
+    """Describe one topic to Kafka: up to three replicas, retention by time and bytes or by key."""
     replicas = max(1, min(3, brokers))
     config = {
-        "retention.ms": str(topic.retention_days * _DAY_MS),
-        "retention.bytes": str(topic.retention_bytes_per_partition),
-        "cleanup.policy": "delete",
+        **_retention(topic),
         # a producer's own time, which may be years old or ahead, must not decide what is kept and what is refused
         "message.timestamp.type": "LogAppendTime",
         "min.insync.replicas": "2" if replicas == 3 else "1",
     }
-    return NewTopic(topic.name, num_partitions=partitions, replication_factor=replicas, config=config)
+    count = topic.partition_count(partitions)
+    return NewTopic(topic.name, num_partitions=count, replication_factor=replicas, config=config)
+
+
+def _retention(topic: Topic) -> dict[str, str]:
+    if topic.retention_days is None:
+        return {"cleanup.policy": "compact"}
+    return {
+        "retention.ms": str(topic.retention_days * _DAY_MS),
+        "retention.bytes": str(topic.retention_bytes_per_partition),
+        "cleanup.policy": "delete",
+    }
 
 
 def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: int) -> None:
@@ -62,7 +73,8 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-    _await_leaders(admin, [TopicPartition(topic.name, part) for topic in topics for part in range(partitions)])
+    counts = [(topic.name, topic.partition_count(partitions)) for topic in topics]
+    _await_leaders(admin, [TopicPartition(name, part) for name, count in counts for part in range(count)])
 
 
 def _await_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
@@ -100,7 +112,13 @@ def _check(metadata: ClusterMetadata, partitions: int) -> None:
     """Compare the partition counts. A keyed topic is never repartitioned: customers would move."""
     for topic in ALL_TOPICS:
         found = len(metadata.topics[topic.name].partitions) if topic.name in metadata.topics else 0
-        if found not in (0, partitions):
+        if topic.partitions is not None and found not in (0, topic.partitions):
+            raise LogMismatchError(
+                f"Topic {topic.name} has {found} partitions and must have {topic.partitions}: delete it "
+                f"(kafka-topics.sh --delete --topic {topic.name}), and it is created anew. What it held goes with it.",
+                topic=topic.name,
+            )
+        if found not in (0, topic.partition_count(partitions)):
             raise LogMismatchError(
                 f"Topic {topic.name} has {found} partitions, but CRM_PARTITIONS is {partitions}. The count "
                 f"of a keyed topic can't change: set CRM_PARTITIONS={found}, or start on an empty broker.",

@@ -19,7 +19,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
 _EXACT_INTEGERS: Final = 2**53
 _CACHED_TIMES: Final = 65_536
-_UNIX_US: Final = {"unix": 1_000_000, "unix_ms": 1_000}
+UNIX_US: Final = {"unix": 1_000_000, "unix_ms": 1_000, "unix_us": 1, "unix_days": 86_400_000_000}
+"""Formats of times that count from 1970 UTC, and the microseconds in one unit of each."""
 _TOLD: Final = {"iso": "ISO 8601, like 2024-05-31 or 2024-05-31T10:00:00Z"}
 
 
@@ -89,12 +90,12 @@ def instant(moment: datetime) -> Instant:
 
 
 def time_parser(pattern: str, zone: str) -> Callable[[str], Instant]:
-    """Make a reader of times in ``pattern`` (iso, unix, unix_ms, or strptime's); it remembers recent answers.
+    """Make a reader of times in ``pattern`` (iso, one of :data:`UNIX_US`, or strptime's); it remembers recent answers.
 
     A time without a zone is in ``zone``. Where clocks go back, an hour that comes twice is the first of the
     two; where they go forward, a time that never was counts from before the jump.
     """
-    unit_us = _UNIX_US.get(pattern)
+    unit_us = UNIX_US.get(pattern)
     parse = _pattern_reader(pattern, ZoneInfo(zone)) if unit_us is None else _unix_reader(unit_us)
 
     @lru_cache(_CACHED_TIMES)

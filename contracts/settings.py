@@ -49,6 +49,10 @@ class Settings(BaseSettings):
         description="Secret of 32 or more characters for fields that sources hash or encrypt: `crmstream privacy key`.",
     )
 
+    postgres_url: SecretStr | None = Field(
+        None, description="Database of `crmstream connect postgres`, postgresql://user:password@host:port/database."
+    )
+
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
     redis_port: Port = Field(0, description="Port of the local Redis server; 0 takes a free one.")

@@ -13,15 +13,24 @@ from contracts.events import Kind
 
 @dataclass(frozen=True)
 class Topic:
-    """One topic: who writes it, what is in it, and how long it is kept."""
+    """One topic: who writes it, what is in it, and how long it is kept.
+
+    Without ``retention_days`` the newest record of every key is kept for good (the topic is compacted). ``partitions``
+    is a count of its own, where it is not that of the settings.
+    """
 
     name: str
     owner: str
     about: str
-    retention_days: int
-    retention_bytes_per_partition: int
+    retention_days: int | None
+    retention_bytes_per_partition: int | None
     kind: Kind | None = None
     version: int = 1
+    partitions: int | None = None
+
+    def partition_count(self, of_settings: int) -> int:
+        """How many partitions the topic has where the settings say ``of_settings``."""
+        return self.partitions or of_settings
 
 
 _GIB: Final = 1 << 30
@@ -32,11 +41,14 @@ SERVICE_EVENTS: Final = Topic("crm-service-events", "connectors", "tickets and c
 IDENTITIES: Final = Topic("crm-identities", "connectors", "who somebody is", 365, 4 * _GIB, "identity")
 DEAD_LETTERS: Final = Topic("crm-dead-letters", "streams", "records that are no events", 90, 1 * _GIB)
 ALERTS: Final = Topic("crm-alerts", "streams", "reserved: alerts to deliver", 30, 1 * _GIB)
+POSITIONS: Final = Topic(
+    "crm-connector-positions", "connectors", "how far each connector has come in its source", None, None, partitions=1
+)
 
 INPUT_TOPICS: Final = (WEB_EVENTS, TRANSACTIONS, SERVICE_EVENTS, IDENTITIES)
 """The topics that the dataflow reads, in the order in which code numbers them."""
 
-ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS)
+ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS, POSITIONS)
 TOPIC_OF_KIND: Final[dict[Kind, Topic]] = {topic.kind: topic for topic in INPUT_TOPICS if topic.kind is not None}
 CONSUMER_GROUP: Final = "crm-dataflow"
 """The group under which the dataflow publishes its position, for ordinary lag tools. It never resumes from it."""

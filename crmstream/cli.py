@@ -30,6 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "source": (FEED, "Say who may send events: sources and their write keys."),
     "plan": (FEED, "Hold what comes in against a tracking plan."),
     "privacy": (FEED, "Make the key for protected fields, and read a field back."),
+    "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
     "identity": (READ, "Show which ids are one person, and why."),
     "top": (READ, "List the customers with the highest score of an outcome."),

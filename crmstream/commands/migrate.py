@@ -28,7 +28,7 @@ def run() -> None:
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
     ensure_topics(endpoints.kafka, settings.partitions)
-    console.print(f"{len(ALL_TOPICS)} topics are there, each with {settings.partitions} partitions.")
+    console.print(f"{len(ALL_TOPICS)} topics are there, those of events with {settings.partitions} partitions each.")
     database = settings.clickhouse_database
     applied = migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
     for name in applied:

@@ -134,13 +134,12 @@ class KafkaView:
             **self._config,
             "group.id": "crm-status",
             "enable.auto.commit": False,
-            "enable.partition.eof": False,
+            "enable.partition.eof": True,
         }
         consumer = Consumer(config)
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-            wanted = sum(ends[place] - start for place, start in starts.items())
-            return _consume(consumer, wanted)
+            return _consume(consumer, {place: ends[place] for place in starts})
         finally:
             consumer.close()
 
@@ -160,13 +159,21 @@ def _newest(events: list[Message]) -> Newest:
     return Newest(entered, next(times, None))
 
 
-def _consume(consumer: Consumer, wanted: int) -> list[Message]:
-    """Read ``wanted`` records, or what comes within the time-out."""
+def _consume(consumer: Consumer, waiting: dict[Place, int]) -> list[Message]:
+    """Read each partition up to its end in ``waiting``, or what comes within the time-out.
+
+    Records are not counted: transactions leave offsets behind at which there is nothing to read.
+    """
     messages: list[Message] = []
     deadline = time.monotonic() + TIMEOUT_SECONDS
-    while len(messages) < wanted and time.monotonic() < deadline:
-        batch = consumer.consume(wanted - len(messages), 0.2)
-        messages += [message for message in batch if message.error() is None]
+    while waiting and time.monotonic() < deadline:
+        for message in consumer.consume(1_000, 0.05):
+            place, error = (message.topic(), message.partition()), message.error()
+            if error is None:
+                messages.append(message)
+            ended = error is not None and error.code() == KafkaError._PARTITION_EOF
+            if ended or message.offset() >= waiting.get(place, 0) - 1:
+                waiting.pop(place, None)
     return messages
 
 

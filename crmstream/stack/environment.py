@@ -11,7 +11,8 @@ from crmstream.stack.endpoints import Endpoints
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``CRM_*`` variables, without the secrets and without those that are unset."""
     variables = {}
-    for name, value in settings.model_dump(mode="json", exclude={"clickhouse_url", "redis_url"}).items():
+    secrets = {"clickhouse_url", "redis_url", "postgres_url"}
+    for name, value in settings.model_dump(mode="json", exclude=secrets).items():
         if value is not None:
             variables[f"CRM_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     return variables | {"CRM_DATA_DIR": str(settings.data_dir.resolve())}

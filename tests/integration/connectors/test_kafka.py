@@ -24,7 +24,7 @@ from connectors.topics import ensure_topics
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.events import TICK_KEY, Tick, TransactionEvent, TransactionProperties
 from contracts.settings import Settings
-from contracts.topics import ALL_TOPICS, INPUT_TOPICS, TRANSACTIONS, WEB_EVENTS
+from contracts.topics import ALL_TOPICS, INPUT_TOPICS, POSITIONS, TRANSACTIONS, WEB_EVENTS
 from contracts.wire import judge
 
 PARTITIONS = 3
@@ -106,11 +106,15 @@ def beating(broker: str) -> Iterator[None]:
 def test_topics_have_their_partitions_and_retention(broker: str) -> None:
     admin = AdminClient({"bootstrap.servers": broker})
     found = admin.list_topics(timeout=10).topics
-    assert [len(found[topic.name].partitions) for topic in ALL_TOPICS] == [PARTITIONS] * len(ALL_TOPICS)
+    counts = {topic.name: len(found[topic.name].partitions) for topic in ALL_TOPICS}
+    assert counts.pop(POSITIONS.name) == 1
+    assert set(counts.values()) == {PARTITIONS}
     resource = ConfigResource(ConfigResource.Type.TOPIC, TRANSACTIONS.name)
     config = admin.describe_configs([resource])[resource].result(10)
     assert config["retention.ms"].value == str(365 * 86_400_000)
     assert config["retention.bytes"].value == str(TRANSACTIONS.retention_bytes_per_partition)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, POSITIONS.name)
+    assert admin.describe_configs([resource])[resource].result(10)["cleanup.policy"].value == "compact"
 
 
 def test_existing_topics_are_left_alone_and_another_count_is_refused(broker: str) -> None:

@@ -1,0 +1,157 @@
+"""From the records of a Debezium topic to changes of rows. Pure.
+
+Read are Debezium's envelope (``op``, ``before``, ``after``, ``source``) and its flattened form (ExtractNewRecordState),
+each with or without ``schema`` and ``payload`` around it. Tombstones, truncations and messages are no changes.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from connectors.changes import Change, NoValue, Operation
+from connectors.connections import TableSpec
+from connectors.debezium.values import Schema, number_without_schema, plain
+from connectors.pump import Unreadable
+
+OPERATIONS: Final[dict[str, Operation]] = {"c": "insert", "r": "insert", "u": "update", "d": "delete"}
+_LONGEST_KEPT: Final = 10_000
+_decode = msgspec.json.Decoder().decode
+Json = Mapping[str, Any]
+
+
+class RawRecord(NamedTuple):
+    """A record as it stands in its topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+class Tables(NamedTuple):
+    """The tables that are read, by full name, and their columns that become numbers."""
+
+    specs: Mapping[str, TableSpec]
+    numeric: Mapping[str, frozenset[str]]
+
+
+class _Parts(NamedTuple):
+    """What a value says, in whichever form: the operation, rows before and after, and whence."""
+
+    operation: Operation
+    before: Json | None
+    after: Json | None
+    origin: Json
+
+
+def to_change(record: RawRecord, tables: Tables) -> Change | Unreadable | None:
+    """Read one record; None if it is no change, or one of a table that is not read."""
+    if record.value is None:
+        return None
+    try:
+        body, schema = _unwrapped(_decode(record.value))
+        parts = _parts(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _unreadable(record, "is not valid JSON")
+    except TypeError:
+        return _unreadable(record, "is neither an envelope of Debezium nor a flattened one")
+    name = _table(parts.origin, record.topic)
+    if parts is _NOTHING or name not in tables.specs:
+        return None
+    return _change(record, parts, schema, tables.specs[name], tables.numeric[name])
+
+
+def _change(
+    record: RawRecord, parts: _Parts, schema: Schema | None, spec: TableSpec, numeric: frozenset[str]
+) -> Change | Unreadable:
+    before = _row(parts.before, _field(schema, "before", schema), numeric)
+    after = _row(parts.after, _field(schema, "after", schema), numeric)
+    row = before if parts.operation == "delete" else after
+    if row is None:
+        return _unreadable(record, "has no row")
+    place = f"{record.topic}-{record.partition}-{record.offset}"
+    key = _key(record, spec, row) or (place,)
+    version = str(parts.origin.get("lsn") or place)
+    return Change(spec.full_name, parts.operation, key, version, row, before if parts.operation == "update" else None)
+
+
+def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
+    if not isinstance(value, dict):
+        raise TypeError
+    if value.keys() == {"schema", "payload"}:
+        if not isinstance(value["payload"], dict):
+            raise TypeError
+        return value["payload"], value["schema"] or None
+    return value, None
+
+
+def _parts(body: Json) -> _Parts:
+    if "op" in body and ("after" in body or "before" in body or "source" in body):
+        operation = OPERATIONS.get(str(body["op"]))
+        rows = body.get("before"), body.get("after")
+        if any(row is not None and not isinstance(row, dict) for row in rows):
+            raise TypeError
+        return _NOTHING if operation is None else _Parts(operation, *rows, body.get("source") or {})
+    return _flattened(body)
+
+
+def _flattened(body: Json) -> _Parts:
+    origin = {name.removeprefix("__"): value for name, value in body.items() if name.startswith("__")}
+    row = {name: value for name, value in body.items() if not name.startswith("__")}
+    operation = OPERATIONS.get(str(origin.get("op", "c")))
+    if str(origin.get("deleted")) == "true" or operation == "delete":
+        return _Parts("delete", row, None, origin)
+    return _NOTHING if operation is None else _Parts(operation, None, row, origin)
+
+
+_NOTHING: Final = _Parts("insert", None, None, {})
+
+
+def _table(origin: Json, topic: str) -> str:
+    """The full name of the table: as the record says, else as the topic is called (``prefix.schema.table``)."""
+    *_, schema, name = ("", "public", *topic.split(".")) if "." not in topic else ("", *topic.split("."))
+    return f"{origin.get('schema') or origin.get('db') or schema}.{origin.get('table') or name}"
+
+
+def _row(row: Json | None, schema: Schema | None, numeric: frozenset[str]) -> dict[str, object] | None:
+    if row is None:
+        return None
+    fields = _fields(schema)
+    values = {name: plain(value, fields.get(name)) for name, value in row.items()}
+    if schema is None:
+        values |= {name: number_without_schema(values[name]) for name in numeric & values.keys()}
+    return values
+
+
+def _fields(schema: Schema | None) -> dict[str, Schema]:
+    found = (schema or {}).get("fields") or ()
+    return {field["field"]: field for field in found if isinstance(field, dict) and "field" in field}
+
+
+def _field(schema: Schema | None, name: str, default: Schema | None) -> Schema | None:
+    """The schema of the row in an envelope; that of a flattened one is the row's itself."""
+    return _fields(schema).get(name, default)
+
+
+def _key(record: RawRecord, spec: TableSpec, row: Json) -> tuple[str, ...]:
+    """The row's key: the columns that the file names, else the record's key."""
+    if spec.key:
+        return tuple(_text(row.get(column)) for column in spec.key)
+    try:
+        body, schema = _unwrapped(_decode(record.key or b""))
+    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
+        return ()
+    fields = _fields(schema)
+    return tuple(_text(plain(value, fields.get(name))) for name, value in body.items() if not name.startswith("__"))
+
+
+def _text(value: object) -> str:
+    return "" if value is None or isinstance(value, NoValue) else str(value)
+
+
+def _unreadable(record: RawRecord, problem: str) -> Unreadable:
+    text = (record.value or b"")[:_LONGEST_KEPT].decode("utf-8", "replace")
+    original = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "value": text}
+    return Unreadable(original, "body", problem)

@@ -1,0 +1,7 @@
+SELECT
+    c.oid, c.relkind, c.relreplident, c.reltuples::bigint AS rows,
+    has_table_privilege(c.oid, 'SELECT') AS readable,
+    has_schema_privilege(n.oid, 'USAGE') AS reachable
+FROM pg_class c
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(name)s

@@ -1,0 +1,121 @@
+"""From the messages of a replication stream to changes of rows, and to the position after each.
+
+Delivery: the stream repeats transactions after a restart. What the position says has been taken is skipped, also within
+a transaction, so large ones can be taken in parts. Pure; moves no data itself.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from connectors.changes import Change, NoValue
+from connectors.postgres.pgoutput import Begin, Commit, Relation, Row, Tuple, Value, decode
+
+BOOLEAN: Final = 16
+"""The type's number in every PostgreSQL."""
+_BOOLEANS: Final = {"t": "true", "f": "false"}
+
+
+def lsn_text(lsn: int) -> str:
+    """Write a log position as PostgreSQL does."""
+    return f"{lsn >> 32:X}/{lsn & 0xFFFFFFFF:X}"
+
+
+def lsn_number(text: str) -> int:
+    """Read a log position."""
+    high, _, low = text.partition("/")
+    return (int(high, 16) << 32) + int(low, 16)
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """How far a stream has been taken.
+
+    Everything before ``start`` has been, and of the transaction that commits at ``commit`` the first ``changes``.
+    """
+
+    start: int
+    commit: int = 0
+    changes: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Write it for Kafka."""
+        return {"start": lsn_text(self.start), "commit": lsn_text(self.commit), "changes": self.changes}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Self:
+        """Read what :meth:`to_json` wrote."""
+        return cls(lsn_number(found["start"]), lsn_number(found["commit"]), found["changes"])
+
+
+class TransactionReader:
+    """Reads messages one after another. ``keys`` are the key columns of every table that is read, by its full name."""
+
+    def __init__(self, position: StreamPosition, keys: Mapping[str, tuple[str, ...]]):
+        self.position = position
+        self._keys = keys
+        self._relations: dict[int, Relation] = {}
+        self._transaction: Begin | None = None
+        self._number = 0
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether the end of a transaction is still to come."""
+        return self._transaction is not None
+
+    def read(self, payload: bytes) -> Change | None:
+        """Take one message; gives the change if it is one of a table that is read, and not taken already."""
+        match decode(payload):
+            case Begin() as begin:
+                self._transaction, self._number = begin, 0
+            case Commit(lsn=lsn, end=end):
+                self._transaction = None
+                if lsn >= self.position.commit:  # else one that was taken before the part of a later one
+                    self.position = StreamPosition(max(end, self.position.start))
+            case Relation() as relation:
+                self._relations[relation.oid] = relation
+            case Row() as row:
+                return self._change(row)
+        return None
+
+    def _change(self, row: Row) -> Change | None:
+        begin = self._transaction
+        if begin is None:
+            return None
+        self._number += 1
+        if self._is_taken(begin.lsn):
+            return None
+        self.position = StreamPosition(self.position.start, begin.lsn, self._number)
+        relation = self._relations[row.oid]
+        key = self._keys.get(f"{relation.schema}.{relation.name}")
+        return None if key is None else _to_change(row, relation, key, f"{lsn_text(begin.lsn)}-{self._number}")
+
+    def _is_taken(self, commit: int) -> bool:
+        if commit < self.position.start or commit < self.position.commit:
+            return True
+        return commit == self.position.commit and self._number <= self.position.changes
+
+
+def _to_change(row: Row, relation: Relation, key: tuple[str, ...], version: str) -> Change:
+    old = None if row.old is None else _values(row.old, relation)
+    new = old if row.new is None else _values(row.new, relation)
+    new = new or {}
+    if old is not None and row.operation == "update" and row.old_is_whole:
+        new = {name: old.get(name) if isinstance(value, NoValue) else value for name, value in new.items()}
+    name = f"{relation.schema}.{relation.name}"
+    kept = tuple(_key_text(new.get(column)) for column in key)
+    return Change(name, row.operation, kept, version, new, old if row.operation == "update" else None)
+
+
+def _values(values: Tuple, relation: Relation) -> dict[str, Value]:
+    pairs = zip(relation.columns, values, strict=True)
+    return {column.name: plain(value, column.type_oid) for column, value in pairs}
+
+
+def plain(value: Value, type_oid: int) -> Value:
+    """Write booleans as everybody else does."""
+    return _BOOLEANS.get(value, value) if type_oid == BOOLEAN and isinstance(value, str) else value
+
+
+def _key_text(value: Value) -> str:
+    return value if isinstance(value, str) else ""

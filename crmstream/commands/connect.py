@@ -1,0 +1,224 @@
+"""``crmstream connect``: the changes of a database, into Kafka, each exactly once.
+
+Delivery: that of :mod:`connectors.pump`: by position, in transactions of Kafka.
+"""
+
+import os
+from pathlib import Path
+from threading import Event as StopEvent
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from connectors.changes import mapper_of
+from connectors.connections import Connection, load_connection
+from connectors.debezium.config import DebeziumConnection
+from connectors.debezium.source import DebeziumSource
+from connectors.door import Door
+from connectors.positions import Position
+from connectors.postgres.check import Sample, check
+from connectors.postgres.config import DSN_VARIABLE, PostgresConnection
+from connectors.postgres.replication import ReplicationSource
+from connectors.postgres.server import Server, explained
+from connectors.postgres.slots import drop_slot
+from connectors.postgres.watermark import WatermarkSource
+from connectors.pump import Figures, Pump, Source
+from connectors.sources import Source as SourceOfEvents
+from connectors.sources import load_sources, sources_path
+from connectors.topics import ensure_topics
+from connectors.transactions import TransactionalPublisher
+from contracts.errors import SettingsError
+from contracts.settings import Settings, load_settings
+from crmstream.commands.connector_line import ConnectorLine, stopped_by_signals
+from crmstream.commands.shared import console, new_app, notes
+from crmstream.stack.endpoints import resolve_endpoints
+
+app = new_app()
+
+File = Annotated[Path, typer.Argument(help="Connection file.")]
+Once = Annotated[bool, typer.Option("--once", help="Take what is there, and end.")]
+
+
+@app.callback()
+def _connect() -> None:
+    """Publish the changes of a database, each exactly once.
+
+    The events and the position after them reach Kafka in one transaction, so
+    the command can be killed and started again at any moment. One connector
+    runs per name; a second one takes over.
+
+    [bold]Examples[/bold]
+
+    crmstream connect postgres shop.yaml --check
+
+    crmstream connect postgres shop.yaml
+
+    crmstream connect debezium shop.public.orders --mapping shop.yaml
+    """
+
+
+@app.command()
+def postgres(
+    file: File,
+    once: Once = False,
+    check_only: Annotated[
+        bool, typer.Option("--check", help="Look whether it would work, show some events, write nothing.")
+    ] = False,
+    drop: Annotated[
+        bool, typer.Option("--drop", help="Drop the replication slot, forget the position, and end.")
+    ] = False,
+) -> None:
+    """Publish the rows of PostgreSQL tables, or of an outbox.
+
+    The connection file names the tables and says what their rows mean
+    (docs/sources/postgres.md). The connection string comes from the
+    environment variable CRM_POSTGRES_URL, or the one the file names.
+    In mode replication the server keeps its log for a connector that is
+    stopped: one that is not started again must be dropped.
+
+    [bold]Examples[/bold]
+
+    crmstream connect postgres shop.yaml --check
+
+    crmstream connect postgres shop.yaml
+
+    crmstream connect postgres shop.yaml --once
+      [dim]from cron[/dim]
+
+    crmstream connect postgres shop.yaml --drop
+      [dim]the server no longer keeps its log for it[/dim]
+    """
+    settings = load_settings()
+    connection = load_connection(file, PostgresConnection)
+    server = Server(_connection_string(connection, settings), connection.dsn_from, connection.name)
+    if check_only:
+        _check(server, connection, settings)
+        return
+    kafka = _kafka(settings)
+    if drop:
+        _drop(server, connection, kafka, settings.partitions)
+        return
+    stop = StopEvent()
+    source: Source = (
+        ReplicationSource(server, connection)
+        if connection.mode == "replication"
+        else WatermarkSource(server, connection, stop)
+    )
+    _run(source, connection, kafka, stop, once=once)
+
+
+@app.command()
+def debezium(
+    topics: Annotated[list[str], typer.Argument(help="Topics that Debezium writes.")],
+    mapping: Annotated[Path, typer.Option(help="Connection file: what the tables' rows mean.")],
+    once: Once = False,
+    servers: Annotated[
+        str | None, typer.Option("--from", help="Kafka that has the topics (host:port,...). Default: our own.")
+    ] = None,
+) -> None:
+    """Publish the changes that Debezium has written to Kafka topics as JSON.
+
+    With or without schemas, whole envelopes or flattened ones
+    (docs/sources/debezium.md). The file is that of `connect postgres`, without
+    what says how to read the database.
+
+    [bold]Examples[/bold]
+
+    crmstream connect debezium shop.public.orders --mapping shop.yaml
+
+    crmstream connect debezium shop.public.orders shop.public.tickets
+      --mapping shop.yaml --from kafka.example:9092
+    """
+    settings = load_settings()
+    connection = load_connection(mapping, DebeziumConnection)
+    kafka = _kafka(settings)
+    source = DebeziumSource(kafka, servers or kafka, topics, connection)
+    _run(source, connection, kafka, StopEvent(), once=once)
+
+
+def _kafka(settings: Settings) -> str:
+    kafka = resolve_endpoints(settings).kafka
+    ensure_topics(kafka, settings.partitions)
+    return kafka
+
+
+def _connection_string(connection: PostgresConnection, settings: Settings) -> str:
+    """Read the connection string from its variable; it never stands in a file."""
+    variable = connection.dsn_from
+    if variable == DSN_VARIABLE:
+        found = settings.postgres_url.get_secret_value() if settings.postgres_url else None
+    else:
+        found = os.environ.get(variable)
+    if not found:
+        raise SettingsError(f"{variable} is not set; it says where the database is: postgresql://user:password@host/db")
+    return found
+
+
+def _door(connection: Connection, settings: Settings) -> Door:
+    """The door of the connection's source; one that the file of sources does not name has no rules of its own."""
+    named = load_sources(sources_path(settings.data_dir, settings.sources_file)).sources
+    return Door(named.get(connection.source) or SourceOfEvents(name=connection.source), stage="connect")
+
+
+def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
+    settings, name = load_settings(), connection.position_name
+    door = _door(connection, settings)
+    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+    with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
+        pump = Pump(source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble)
+        figures = pump.run(once=once)
+        told = source.told()
+    notes.print(_summary(figures, told, once=once), highlight=False, soft_wrap=True)
+
+
+def _summary(figures: Figures, told: str, *, once: bool) -> str:
+    how = "Up to date" if once else "Stopped"
+    left = f", {figures.left_out:,} changes are no events" if figures.left_out else ""
+    refused = f", [yellow]{figures.refused:,} refused (see dead_letters)[/]" if figures.refused else ""
+    return f"{how}: {figures.events:,} events{refused}{left}. Position: [dim]{_position(figures.position, told)}[/]"
+
+
+def _position(position: Position | None, told: str) -> str:
+    """The part of a position that a person can use: that of the server's log, else what the source tells."""
+    if position is None:
+        return "none"
+    log = f"{position['start']} in the server's log" if "start" in position else ""
+    return escape(", ".join(filter(None, [log, told])) or "the beginning")
+
+
+def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
+    """Print what was found; exit code 1 where something is missing."""
+    well = True
+    for found in check(server, connection, _door(connection, settings)):
+        if isinstance(found, Sample):
+            _show(found)
+            continue
+        well = well and found.well
+        verdict = "[green]well[/]" if found.well else "[bold red]lacks[/]"
+        console.print(f"{verdict}  {escape(found.text)}", soft_wrap=True)
+    if not well:
+        raise typer.Exit(1)
+
+
+def _show(sample: Sample) -> None:
+    for record in sample.records:
+        if record.headers:
+            reasons = {name: value.decode(errors="replace") for name, value in record.headers}
+            told = f"refused: {reasons.get('crm-refused-field')} {reasons.get('crm-refused-problem')}"
+        else:
+            told = (record.value or b"").decode()
+        console.print(f"       {told}", markup=False, highlight=False, soft_wrap=True)
+    if not sample.records:
+        console.print("       a row that is no event: the mapping leaves it out", highlight=False)
+
+
+def _drop(server: Server, connection: PostgresConnection, kafka: str, partitions: int) -> None:
+    publisher = TransactionalPublisher(kafka, partitions, connection.position_name)
+    with explained():
+        database = server.connect()
+        dropped = connection.mode == "replication" and drop_slot(database, connection.slot)
+        database.close()
+    publisher.write((), None)
+    slot = f"The slot {connection.slot} is dropped" if dropped else "There was no slot"
+    console.print(f"{slot}, and the position is forgotten. The next start begins anew.", soft_wrap=True)

@@ -1,0 +1,94 @@
+"""``crmstream connect debezium`` on a real broker: every change once, whatever dies."""
+
+import json
+import time
+from collections import Counter
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic
+from support.connector import Connector
+
+pytestmark = pytest.mark.stack
+FILE = """
+    source: {source}
+    tables:
+      orders:
+        name: Order Completed
+        customer_id: customer
+        occurred_at: {{column: at, format: unix_us}}
+        properties:
+          order_id: id
+          total: {{column: total, type: money, currency: EUR}}
+"""
+
+
+@pytest.fixture
+def connector(kafka: str, tmp_path_factory: pytest.TempPathFactory) -> Connector:
+    return Connector(kafka, "", tmp_path_factory.mktemp("debezium"))
+
+
+@pytest.fixture
+def topic(kafka: str) -> str:
+    """A topic of two partitions for the table public.orders."""
+    name = f"t{uuid4().hex[:8]}.public.orders"
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.create_topics([NewTopic(name, 2)])[name].result(20)
+    return name
+
+
+def fill(kafka: str, topic: str, numbers: range, **changes: Any) -> None:
+    producer = Producer({"bootstrap.servers": kafka})
+    for number in numbers:
+        row = {"id": number, "customer": f"c{number}", "total": "1.25", "at": 1_700_000_000_000_000, **changes}
+        body = {"op": "c", "before": None, "after": row, "source": {"schema": "public", "table": "orders"}}
+        producer.produce(topic, json.dumps(body), json.dumps({"id": number}), number % 2)
+    assert producer.flush(30) == 0
+
+
+def orders(connector: Connector, source: str) -> Counter[int]:
+    return Counter(int(event["properties"]["order_id"]) for event in connector.events(source))
+
+
+def test_every_change_once_though_it_is_killed(connector: Connector, topic: str, kafka: str) -> None:
+    source = f"dbz-{uuid4().hex[:8]}"
+    file = connector.file(FILE.format(source=source))
+    fill(kafka, topic, range(2_500))
+    for seconds in (0.5, 0.9, 1.3):
+        connector.start("debezium", topic, "--mapping", file)
+        time.sleep(seconds)
+        assert connector.alive, connector.told()
+        connector.kill()
+        fill(kafka, topic, range(int(seconds * 10_000), int(seconds * 10_000) + 50))
+    done = connector.run("debezium", topic, "--mapping", file, "--once")
+    assert done.code == 0, done.err
+    wanted = [*range(2_500), *range(5_000, 5_050), *range(9_000, 9_050), *range(13_000, 13_050)]
+    assert orders(connector, source) == Counter(wanted)
+    group = Consumer({"bootstrap.servers": kafka, "group.id": f"crm-connector-debezium-{source}"})
+    committed = group.committed([TopicPartition(topic, number) for number in range(2)], timeout=20)
+    assert [place.offset for place in committed] == [1_250 + 75] * 2
+    group.close()
+
+
+def test_what_cannot_be_read_is_refused_and_stops_nothing(connector: Connector, topic: str, kafka: str) -> None:
+    source = f"dbz-{uuid4().hex[:8]}"
+    fill(kafka, topic, range(1), total="BOI=")
+    producer = Producer({"bootstrap.servers": kafka})
+    for value in (b"{", None):
+        producer.produce(topic, value, b"k", 1)
+    assert producer.flush(30) == 0
+    fill(kafka, topic, range(1, 3))
+    arguments = ("debezium", topic, "--mapping", connector.file(FILE.format(source=source)), "--once", "--from")
+    done = connector.run(*arguments, kafka.replace("127.0.0.1", "localhost"))  # by another name, as another Kafka is
+    assert "2 events, 2 refused" in done.err, done.err
+    assert sorted(field for field, _ in connector.refused(source)) == ["body", "row.total"]
+    assert orders(connector, source) == Counter([1, 2])
+
+
+def test_a_topic_that_is_not_there_is_named(connector: Connector) -> None:
+    file = connector.file(FILE.format(source="nobody"))
+    told = connector.run("debezium", "no.such.topic", "--mapping", file)
+    assert told.code == 1
+    assert "has no topic no.such.topic" in told.err

@@ -1,0 +1,403 @@
+"""``crmstream connect postgres`` on a real PostgreSQL: what rows become, and what is told when something is wrong."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import pytest
+from support.connector import PARTITIONS, Connector
+from support.postgres import PostgresServer, execute
+
+from connectors.changes import mapper_of
+from connectors.connections import load_connection
+from connectors.door import Door
+from connectors.positions import Position, read_position
+from connectors.postgres.config import PostgresConnection
+from connectors.postgres.replication import ReplicationSource
+from connectors.postgres.server import Connection, Server
+from connectors.pump import Figures, Pump
+from connectors.sources import Source
+from connectors.topics import ensure_topics
+
+pytestmark = pytest.mark.stack
+ORDERS = """
+    CREATE TABLE orders (
+        id integer PRIMARY KEY,
+        customer text NOT NULL,
+        total numeric(10, 2) NOT NULL,
+        status text NOT NULL DEFAULT 'paid',
+        paid boolean NOT NULL DEFAULT true,
+        note text,
+        at timestamptz NOT NULL DEFAULT now(),
+        updated_at timestamptz NOT NULL DEFAULT now()
+    )
+"""
+INSERT = "INSERT INTO orders (id, customer, total) SELECT n, 'c' || n, n + 0.25 FROM generate_series(%s, %s) n"
+EVENT = """
+    name: Order Completed
+    customer_id: customer
+    occurred_at: at
+    properties:
+      order_id: id
+      paid: {column: paid, type: boolean}
+      total: {column: total, type: money, currency: EUR}
+"""
+POLLED = "source: {source}\nmode: watermark\ntables:\n  orders:\n    watermark: updated_at" + EVENT
+FOLLOWED = "source: {source}\nmode: replication\n{more}tables:\n  orders:" + EVENT
+RULES = """
+    source: {source}
+    mode: replication
+    tables:
+      orders:
+        events:
+          - name: Ticket Opened
+            only: {paid: "true"}
+            customer_id: customer
+            occurred_at: at
+            properties: {ticket_id: id, order_id: id}
+          - on: update
+            name: {rules: [{name: Order Cancelled, when: {status: gone}, unless: {old.status: gone}}]}
+            customer_id: customer
+            occurred_at: updated_at
+            properties: {order_id: id}
+          - on: delete
+            name: Ticket Solved
+            customer_id: customer
+            occurred_at: at
+            properties: {ticket_id: id, order_id: id}
+"""
+
+
+@pytest.fixture
+def source(database: str) -> str:
+    """A source that no other test has, of which the slot is named after too."""
+    return database.replace("_", "-")
+
+
+def polled(connector: Connector, source: str) -> str:
+    return connector.file(POLLED.replace("{source}", source))
+
+
+def followed(connector: Connector, source: str, more: str = "") -> str:
+    return connector.file(FOLLOWED.replace("{source}", source).replace("{more}", more))
+
+
+def run(connector: Connector, *arguments: str) -> str:
+    done = connector.run("postgres", *arguments)
+    assert done.code == 0, done.err
+    return done.out + done.err
+
+
+def names(connector: Connector, source: str) -> Counter[tuple[str, str]]:
+    """How often each name came for each order."""
+    return Counter((event["name"], event["properties"]["order_id"]) for event in connector.events(source))
+
+
+def ids(connector: Connector, source: str) -> list[int]:
+    return sorted(int(event["properties"]["order_id"]) for event in connector.events(source))
+
+
+def until(connector: Connector, source: str, reached: Callable[[Position], bool]) -> None:
+    """Wait until the position in Kafka is such a one."""
+    deadline = time.monotonic() + 30
+    while not ((position := read_position(connector.kafka, f"postgres-{source}")) and reached(position)):
+        assert time.monotonic() < deadline, connector.told()
+        assert connector.alive, connector.told()
+
+
+class DeathError(Exception):
+    """Ends a connector in the midst of its work."""
+
+
+def die_when(connector: Connector, file: str, reached: Callable[[Position], bool]) -> None:
+    """Run a connector that follows a database, in this process, until Kafka holds such a position."""
+    connection = load_connection(Path(file), PostgresConnection)
+    server = Server(connector.environment["CRM_POSTGRES_URL"], "CRM_POSTGRES_URL", connection.name)
+    door = Door(Source(name=connection.source))
+    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+
+    deadline = time.monotonic() + 60
+
+    def die(figures: Figures) -> None:
+        assert time.monotonic() < deadline, figures.position
+        if figures.position is not None and reached(figures.position):
+            raise DeathError
+
+    pump = Pump(
+        ReplicationSource(server, connection), mappers, door, connector.kafka, PARTITIONS, connection.position_name,
+        Event(), die, lambda problem, _wait: pytest.fail(problem),
+    )  # fmt: skip
+    ensure_topics(connector.kafka, PARTITIONS)
+    with pytest.raises(DeathError):
+        pump.run()
+
+
+def test_a_transaction_held_open_while_others_commit_loses_nothing(
+    connector: Connector, source: str, shop: Connection, server: PostgresServer, database: str
+) -> None:
+    """Its rows have older times and numbers than what was committed, and read, before them."""
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 3])
+    file = polled(connector, source)
+    early = server.connect(database)
+    early.autocommit = False
+    execute(early, "SELECT now()")  # its time is set, its number is not
+    held = server.connect(database)
+    held.autocommit = False
+    execute(held, INSERT, [100, 100])
+    execute(held, "SAVEPOINT another")
+    execute(held, INSERT, [101, 101])
+    execute(shop, INSERT, [4, 6])
+    run(connector, file, "--once")
+    assert ids(connector, source) == [1, 2, 3]
+    execute(early, INSERT, [200, 200])
+    early.commit()
+    held.commit()
+    execute(shop, INSERT, [7, 7])
+    run(connector, file, "--once")
+    run(connector, file, "--once")
+    assert ids(connector, source) == [1, 2, 3, 4, 5, 6, 7, 100, 101, 200]
+
+
+def test_a_row_that_changes_is_the_same_event_unless_every_change_is_one(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 2])
+    once = polled(connector, source)
+    text = POLLED.replace("{source}", source).replace("tables:", f"name: {source}-all\ntables:")
+    each = connector.file(text.replace("watermark: up", "id: change\n    watermark: up"), "each.yaml")
+    for _ in range(2):
+        run(connector, once, "--once")
+        run(connector, each, "--once")
+        execute(shop, "UPDATE orders SET total = 9, updated_at = now() WHERE id = 1")
+    events = connector.events(source)
+    assert names(connector, source) == {("Order Completed", "1"): 4, ("Order Completed", "2"): 2}
+    assert len({event["event_id"] for event in events if event["properties"]["order_id"] == "1"}) == 1 + 2
+
+
+def test_lookback_bounds_a_look_and_takes_the_rest(connector: Connector, source: str, shop: Connection) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 2])
+    text = POLLED.replace("{source}", source)
+    file = connector.file(text.replace("watermark: up", "lookback: 1 hour\n    watermark: up"))
+    run(connector, file, "--once")
+    execute(shop, "INSERT INTO orders (id, customer, total, updated_at) VALUES (3, 'c', 1, now() - interval '50 min')")
+    execute(shop, "INSERT INTO orders (id, customer, total, updated_at) VALUES (4, 'c', 1, now() - interval '2 h')")
+    run(connector, file, "--once")
+    assert ids(connector, source) == [1, 2, 3]
+
+
+def test_operations_have_names_by_rules_on_old_and_new_values(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, "ALTER TABLE orders REPLICA IDENTITY FULL")
+    file = connector.file(RULES.replace("{source}", source))
+    run(connector, file, "--once")
+    execute(shop, INSERT, [1, 3])
+    execute(shop, "INSERT INTO orders (id, customer, total, paid) VALUES (4, 'c4', 1, false)")
+    for status in ("packed", "gone", "gone"):
+        execute(shop, "UPDATE orders SET status = %s WHERE id < 3", [status])
+    execute(shop, "DELETE FROM orders WHERE id = 3")
+    execute(shop, "TRUNCATE orders")
+    assert "5 changes are no events" in run(connector, file, "--once")
+    assert names(connector, source) == {
+        **{("Ticket Opened", order): 1 for order in "123"},
+        **{("Order Cancelled", order): 1 for order in "12"},
+        ("Ticket Solved", "3"): 1,
+    }
+
+
+def test_a_value_that_was_not_sent_is_refused_where_it_is_needed(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 1])
+    execute(shop, "ALTER TABLE orders ALTER note SET STORAGE EXTERNAL")
+    execute(shop, "UPDATE orders SET note = repeat('x', 9000)")
+    text = FOLLOWED.replace("{source}", source).replace("{more}", "snapshot: never\n")
+    text = text.replace("  orders:", "  orders:\n    on: update")
+    file = connector.file(text.replace("order_id:", "note: note\n      order_id:"))
+    run(connector, file, "--once")
+    execute(shop, "UPDATE orders SET status = 'packed'")
+    run(connector, file, "--once")
+    ((field, problem),) = connector.refused(source)
+    assert field == "row.note"
+    assert "REPLICA IDENTITY FULL" in problem
+
+
+@pytest.mark.parametrize("mode", ["watermark", "replication"])
+def test_an_outbox_holds_events_ready_made(mode: str, connector: Connector, source: str, shop: Connection) -> None:
+    execute(
+        shop,
+        """
+        CREATE TABLE outbox (id bigserial PRIMARY KEY, type text, key text, payload jsonb, created_at timestamptz
+        DEFAULT now())
+    """,
+    )
+    fill = "INSERT INTO outbox (type, key, payload) VALUES (%s, %s, %s)"
+    execute(shop, fill, ["Order Completed", "c1", json.dumps({"order_id": "1", "total": 1.5, "currency": "EUR"})])
+    file = connector.file(f"source: {source}\nmode: {mode}\noutbox: {{table: outbox}}")
+    run(connector, file, "--once")
+    execute(shop, fill, ["Order Completed", "c2", "[1]"])
+    execute(shop, fill, ["Ticket Opened", "c3", json.dumps({"ticket_id": "9"})])
+    execute(shop, "DELETE FROM outbox WHERE id = 3" if mode == "replication" else "SELECT")
+    run(connector, file, "--once")
+    found = {event["event_id"]: (event["name"], event["customer_id"]) for event in connector.events(source)}
+    assert found == {f"{source}-outbox-1": ("Order Completed", "c1"), f"{source}-outbox-3": ("Ticket Opened", "c3")}
+    assert connector.refused(source) == [("properties", "is not a JSON object")]
+
+
+def test_an_outbox_may_hold_whole_events(connector: Connector, source: str, shop: Connection) -> None:
+    execute(shop, "CREATE TABLE app_outbox (id serial PRIMARY KEY, body jsonb)")
+    event = {"event_id": "e-1", "name": "Page Viewed", "anonymous_id": "v", "occurred_at": "2026-11-01T00:00:00Z"}
+    execute(shop, "INSERT INTO app_outbox (body) VALUES (%s)", [json.dumps(event)])
+    file = connector.file(f"source: {source}\nmode: replication\noutbox: {{table: app_outbox, event: body}}")
+    run(connector, file, "--once")
+    assert [(event["event_id"], event["kind"]) for event in connector.events(source)] == [("e-1", "web")]
+
+
+def test_a_snapshot_that_was_cut_off_goes_on_without_doubling(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [10_001, 16_000])
+    file = followed(connector, source)
+    die_when(connector, file, lambda position: bool(position["runs"] and position["runs"][0]["tables"]))
+    execute(shop, INSERT, [1, 20])  # before what was read, by their keys
+    execute(shop, f"BEGIN; {INSERT}; SAVEPOINT one; {INSERT}; COMMIT", [21, 21, 22, 22])
+    run(connector, file, "--once")
+    execute(shop, INSERT, [30, 31])
+    run(connector, file, "--once")
+    assert ids(connector, source) == [*range(1, 23), 30, 31, *range(10_001, 16_001)]
+
+
+def test_a_large_transaction_is_taken_in_parts(connector: Connector, source: str, shop: Connection) -> None:
+    execute(shop, ORDERS)
+    file = followed(connector, source)
+    run(connector, file, "--once")
+    execute(shop, INSERT, [1, 6_000])
+    execute(shop, INSERT, [6_001, 6_010])
+    die_when(connector, file, lambda position: 0 < position["changes"] < 6_000)
+    assert "of log behind" in run(connector, file, "--once")
+    assert ids(connector, source) == [*range(1, 6_011)]
+
+
+def test_a_second_connector_takes_over_and_the_first_one_ends(
+    connector: Connector, source: str, shop: Connection, kafka: str, server: PostgresServer, database: str
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 2])
+    file = followed(connector, source)
+    connector.start("postgres", file)
+    until(connector, source, lambda position: position["phase"] == "stream")
+    (connector.folder / "other").mkdir()
+    other = Connector(kafka, server.url(database), connector.folder / "other")
+    run(other, file, "--once")
+    first = connector.wait()
+    assert first.code == 1
+    assert "has been started, and this one has ended" in first.err
+    execute(shop, INSERT, [3, 3])
+    run(other, file, "--once")
+    assert ids(connector, source) == [1, 2, 3]
+
+
+def test_ctrl_c_ends_it_and_tells_the_position(connector: Connector, source: str, shop: Connection) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 2])
+    connector.start("postgres", polled(connector, source))
+    until(connector, source, lambda position: bool(position["tables"]))
+    told = connector.interrupt()
+    assert told.code == 0
+    assert "Stopped: 2 events" in told.err
+    assert "Position: public.orders to 2" in told.err.replace("\n", " ")
+
+
+def test_check_shows_what_rows_would_become_and_writes_nothing(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, INSERT, [1, 1])
+    told = run(connector, followed(connector, source), "--check")
+    assert "wal_level is logical" in told
+    assert f'CREATE PUBLICATION "crmstream_{source.replace("-", "_")}" FOR TABLE "public"."orders"' in told
+    (line,) = (line for line in told.splitlines() if line.lstrip().startswith("{"))
+    assert json.loads(line)["properties"] == {"order_id": "1", "paid": True, "total": 1.25, "currency": "EUR"}
+    assert "key id" in run(connector, polled(connector, source), "--check")
+    assert execute(shop, "SELECT * FROM pg_publication") == []
+    assert connector.events(source) == []
+
+
+def test_check_names_all_that_is_missing(
+    connector: Connector, source: str, shop: Connection, server: PostgresServer, database: str
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, "CREATE TABLE log (at timestamptz)")
+    execute(shop, "CREATE TABLE mine (id integer PRIMARY KEY, at timestamptz)")
+    with server.connect(database, "postgres") as admin:
+        execute(admin, "ALTER TABLE mine OWNER TO postgres")
+    entry = "{name: Ticket Opened, customer_id: id, occurred_at: at}"
+    file = connector.file(f"""
+        source: {source}
+        mode: replication
+        tables:
+          orders: {entry.replace("at}", "paid_at}")}
+          sales.orders: {entry}
+          log: {entry.replace("id, occ", "at, occ")}
+          mine: {entry}
+    """)
+    told = connector.run("postgres", file, "--check")
+    assert told.code == 1
+    for words in (
+        "The table public.orders has no column paid_at. It has id, customer,",
+        "There is no table sales.orders.",
+        "The table public.log has no primary key. Name the columns",
+        "The role may not read public.mine. As its owner: GRANT",
+    ):
+        assert words in told.out
+
+
+def test_what_is_wrong_is_told_with_what_to_do(
+    connector: Connector, source: str, shop: Connection, server: PostgresServer, database: str
+) -> None:
+    def failing(file: str, *arguments: str) -> str:
+        told = connector.run("postgres", file, *arguments)
+        assert told.code == 1
+        assert "a secret" not in told.err + told.out
+        assert "a%20secret" not in told.err + told.out
+        return told.err
+
+    execute(shop, ORDERS)
+    file = followed(connector, source)
+    slot = f"crmstream_{database}"
+    url = connector.environment["CRM_POSTGRES_URL"]
+    connector.environment["CRM_POSTGRES_URL"] = url.replace("secret@", "secrets@")
+    assert "refused the connection" in failing(file)
+    connector.environment["CRM_POSTGRES_URL"] = url.replace("secret@", "p@ss@")
+    assert "write an @ in the password as %40" in failing(file)
+    connector.environment["CRM_POSTGRES_URL"] = url.replace(str(server.port), "1")
+    assert "Is it running, and is CRM_POSTGRES_URL right?" in failing(file)
+    connector.environment["CRM_POSTGRES_URL"] = url
+    run(connector, file, "--once")
+    assert "has been in mode replication so far" in failing(polled(connector, source))
+    followed(connector, source)
+    execute(shop, f"ALTER PUBLICATION {slot} SET (publish = 'update')")
+    assert f"ALTER PUBLICATION {slot} SET (publish" in failing(file)
+    execute(shop, f"ALTER PUBLICATION {slot} SET (publish = 'insert, update, delete')")
+    execute(shop, "SELECT pg_drop_replication_slot(%s)", [slot])
+    assert "is gone, and with it the changes since the connector stopped" in failing(file)
+    execute(shop, INSERT, [1, 1])
+    assert "There was no slot, and the position is forgotten" in run(connector, file, "--drop")
+    run(connector, file, "--once")
+    assert ids(connector, source) == [1]
+    assert f"The slot {slot} is dropped" in run(connector, file, "--drop")
+    execute(shop, "SELECT pg_create_logical_replication_slot(%s, 'pgoutput')", [slot])
+    assert "but Kafka has no position for it" in failing(file)
+    execute(shop, INSERT, [2, 2])
+    run(connector, followed(connector, source, "snapshot: never\n"), "--once")
+    assert ids(connector, source) == [1, 2]
+    run(connector, file, "--drop")

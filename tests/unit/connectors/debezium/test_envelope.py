@@ -1,0 +1,175 @@
+"""Debezium's records, as its documentation shows them, become changes of rows."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+
+from connectors.changes import UNSENT, Change
+from connectors.connections import parse_connection
+from connectors.debezium.config import DebeziumConnection
+from connectors.debezium.envelope import RawRecord, Tables, to_change
+from connectors.debezium.values import NO_DECIMAL, UNREADABLE, decimal, plain
+from connectors.pump import Unreadable
+from contracts.errors import InputFileError
+
+EVENT = {
+    "name": "Order Completed",
+    "customer_id": "customer",
+    "occurred_at": "at",
+    "properties": {"total": {"column": "total", "type": "money", "currency": "EUR"}},
+}
+CONNECTION = parse_connection({"source": "shop", "tables": {"public.orders": EVENT}}, DebeziumConnection)
+TABLES = Tables({table.full_name: table for table in CONNECTION.tables}, CONNECTION.numeric_columns())
+ROW = {"id": 7, "customer": "c1", "total": "12.50", "at": "2026-11-22T09:00:00Z"}
+SOURCE = {"version": "3.0.0.Final", "connector": "postgresql", "db": "shop", "schema": "public", "table": "orders",
+          "lsn": 24023128, "ts_ms": 1559033904863, "snapshot": "false"}  # fmt: skip
+
+
+def read(value: Any, key: Any = None, topic: str = "shop.public.orders") -> Change | Unreadable | None:
+    body = value if value is None or isinstance(value, bytes) else json.dumps(value).encode()
+    return to_change(RawRecord(topic, 2, 41, None if key is None else json.dumps(key).encode(), body), TABLES)
+
+
+def change(value: Any, key: Any = None, topic: str = "shop.public.orders") -> Change:
+    found = read(value, key, topic)
+    assert isinstance(found, Change)
+    return found
+
+
+def envelope(op: str, before: Any = None, after: Any = None) -> dict[str, Any]:
+    return {"before": before, "after": after, "source": SOURCE, "op": op, "ts_ms": 1559033904900, "transaction": None}
+
+
+@pytest.mark.parametrize(("op", "operation"), [("c", "insert"), ("r", "insert"), ("u", "update"), ("d", "delete")])
+def test_operations(op: str, operation: str) -> None:
+    before, after = (ROW, None) if op == "d" else ({**ROW, "total": "1"} if op == "u" else None, ROW)
+    found = change(envelope(op, before, after), {"id": 7})
+    assert (found.table, found.operation, found.key, found.version) == ("public.orders", operation, ("7",), "24023128")
+    assert found.row == ROW
+    assert found.old == (before if op == "u" else None)
+
+
+def test_tombstones_truncations_and_messages_are_no_changes() -> None:
+    assert read(None, {"id": 7}) is None
+    assert read(envelope("t")) is None
+    assert read({"op": "m", "source": SOURCE, "message": {}}) is None
+
+
+def test_other_tables_are_left_out() -> None:
+    assert read({**envelope("c", None, ROW), "source": {**SOURCE, "table": "carts"}}) is None
+    assert read({"ts_ms": 1}, topic="__debezium-heartbeat.shop") is None
+
+
+def test_a_flattened_record_tells_its_operation_or_is_an_insertion() -> None:
+    assert change(ROW, {"id": 7}).operation == "insert"
+    found = change({**ROW, "__op": "u", "__table": "orders", "__lsn": 9, "__deleted": "false"}, {"id": 7})
+    assert (found.operation, found.version, found.row) == ("update", "9", ROW)
+    assert change({**ROW, "__deleted": "true"}, {"id": 7}).operation == "delete"
+    assert change(ROW, {"id": 7}, "orders").table == "public.orders"
+
+
+def test_schemas_say_what_values_mean() -> None:
+    fields = [
+        {"field": "id", "type": "int32"},
+        {"field": "customer", "type": "string"},
+        {
+            "field": "total",
+            "type": "bytes",
+            "name": "org.apache.kafka.connect.data.Decimal",
+            "parameters": {"scale": "2"},
+        },
+        {"field": "at", "type": "int64", "name": "io.debezium.time.MicroTimestamp"},
+        {"field": "day", "type": "int32", "name": "io.debezium.time.Date"},
+        {"field": "seen", "type": "string", "name": "io.debezium.time.ZonedTimestamp"},
+    ]
+    row = {
+        "id": 7,
+        "customer": "c1",
+        "total": "BOI=",
+        "at": 1559033904863123,
+        "day": 18044,
+        "seen": "2019-05-28T08:58:24Z",
+    }
+    wanted = {**row, "total": "12.50", "at": "2019-05-28 08:58:24.863123", "day": "2019-05-28"}
+    key = {"schema": {"type": "struct", "fields": fields[:1]}, "payload": {"id": 7}}
+    schema = {
+        "type": "struct",
+        "fields": [{"field": part, "type": "struct", "fields": fields} for part in ("before", "after")],
+    }
+    found = change({"schema": schema, "payload": envelope("c", None, row)}, key)
+    assert (found.row, found.key) == (wanted, ("7",))
+    flattened = {"schema": {"type": "struct", "fields": fields}, "payload": row}
+    assert change(flattened, key).row == wanted
+    unwrapped = change({"schema": None, "payload": envelope("c", None, ROW)}, key)
+    assert unwrapped.row == ROW
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("io.debezium.time.Timestamp", 1_559_033_904_863, "2019-05-28 08:58:24.863000"),
+        ("io.debezium.time.NanoTimestamp", 1_559_033_904_863_123_456, "2019-05-28 08:58:24.863123"),
+        ("io.debezium.time.MicroTime", 3_661_000_000, "01:01:01"),
+        ("org.apache.kafka.connect.data.Timestamp", 0, "1970-01-01 00:00:00"),
+        ("org.apache.kafka.connect.data.Date", -1, "1969-12-31"),
+        ("io.debezium.data.VariableScaleDecimal", {"scale": 3, "value": "/w=="}, "-0.001"),
+        ("io.debezium.data.Json", '{"a": 1}', '{"a": 1}'),
+        ("io.debezium.time.Date", "never", UNREADABLE),
+        ("org.apache.kafka.connect.data.Decimal", "BOI=", UNREADABLE),
+        ("io.debezium.time.Date", None, None),
+        ("io.debezium.data.Enum", "__debezium_unavailable_value", UNSENT),
+    ],
+)
+def test_encodings(name: str, value: object, wanted: object) -> None:
+    assert plain(value, {"name": name}) == wanted
+
+
+@pytest.mark.parametrize(("number", "scale"), [(0, 0), (1250, 2), (-1, 4), (10**30, 10), (-128, 0)])
+def test_decimals_are_exact(number: int, scale: int) -> None:
+    data = number.to_bytes(16, "big", signed=True)
+    text = decimal(base64.b64encode(data).decode(), scale)
+    assert int(text.replace(".", "")) == number
+    assert len(text.partition(".")[2]) == scale
+
+
+def test_a_decimal_without_schema_is_told_to_be_sent_as_text() -> None:
+    found = change(envelope("c", None, {**ROW, "total": "BOI="}))
+    assert found.row["total"] is NO_DECIMAL
+    assert "decimal.handling.mode=string" in NO_DECIMAL.problem
+    for number in ("12.50", 12.5, 3, None, " 7 "):
+        assert change(envelope("c", None, {**ROW, "total": number})).row["total"] == number
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        (b"{", "is not valid JSON"),
+        (b"\xff", "is not valid JSON"),
+        (b"[1]", "is neither an envelope of Debezium nor a flattened one"),
+        ({"schema": {}, "payload": None}, "is neither an envelope of Debezium nor a flattened one"),
+        (envelope("c", None, "x"), "is neither an envelope of Debezium nor a flattened one"),
+        (envelope("c"), "has no row"),
+    ],
+)
+def test_what_cannot_be_read_is_told_with_its_place(value: object, problem: str) -> None:
+    found = read(value)
+    assert isinstance(found, Unreadable)
+    assert found.problem == problem
+    assert isinstance(found.original, dict)
+    assert found.original["offset"] == 41
+
+
+def test_without_a_key_a_record_is_known_by_its_place() -> None:
+    assert change(envelope("c", None, ROW)).key == ("shop.public.orders-2-41",)
+    named = parse_connection({"source": "shop", "tables": {"orders": {"key": "id", **EVENT}}}, DebeziumConnection)
+    tables = Tables({table.full_name: table for table in named.tables}, named.numeric_columns())
+    found = to_change(RawRecord("t", 0, 0, None, json.dumps(envelope("c", None, ROW)).encode()), tables)
+    assert isinstance(found, Change)
+    assert found.key == ("7",)
+
+
+def test_what_is_for_polling_is_refused() -> None:
+    with pytest.raises(InputFileError, match=r"watermark: is for `connect postgres` only"):
+        parse_connection({"source": "shop", "tables": {"orders": {"watermark": "at", **EVENT}}}, DebeziumConnection)

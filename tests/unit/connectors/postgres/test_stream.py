@@ -1,0 +1,105 @@
+"""The replication stream, from messages that PostgreSQL 15 sent, to changes and positions."""
+
+import json
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.changes import UNSENT, Change
+from connectors.postgres.pgoutput import (
+    Begin,
+    BrokenMessageError,
+    Commit,
+    Origin,
+    Relation,
+    Row,
+    Truncate,
+    Type,
+    decode,
+)
+from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number, lsn_text
+
+MESSAGES = [bytes.fromhex(text) for text in json.loads(Path(__file__).with_name("messages.json").read_text("utf-8"))]
+KEYS = {"public.orders": ("id",)}
+NOTE = "n" * 3_000
+
+
+def read_all(position: StreamPosition, messages: list[bytes] | None = None) -> tuple[list[Change], TransactionReader]:
+    reader = TransactionReader(position, KEYS)
+    changes = [reader.read(message) for message in messages or MESSAGES]
+    return [change for change in changes if change is not None], reader
+
+
+def test_every_kind_of_message_is_read() -> None:
+    found = [decode(message) for message in MESSAGES]
+    assert {type(message) for message in found} == {Begin, Commit, Relation, Row, Truncate, Type, Origin}
+    (first, *_) = (message for message in found if isinstance(message, Relation))
+    assert [column.name for column in first.columns] == ["id", "customer", "paid", "mood", "note"]
+    assert [column.is_key for column in first.columns] == [True, False, False, False, False]
+    assert Type(16387, "public", "mood") in found
+    assert Origin("elsewhere") in found
+
+
+def test_changes_of_rows() -> None:
+    changes, reader = read_all(StreamPosition(0))
+    told = [(change.operation, change.key, change.row, change.old) for change in changes]
+    first = {"id": "1", "customer": "Zoë", "paid": "true", "mood": "glad", "note": NOTE}
+    second = {"id": "2", "customer": None, "paid": "false", "mood": None, "note": None}
+    nothing = dict.fromkeys(("customer", "paid", "mood", "note"))
+    assert told == [
+        ("insert", ("1",), first, None),
+        ("insert", ("2",), second, None),
+        ("update", ("1",), {**first, "paid": "false", "note": UNSENT}, None),
+        ("update", ("3",), {**second, "id": "3"}, {"id": "2", **nothing}),
+        ("update", ("1",), first, {**first, "paid": "false"}),
+        ("delete", ("3",), {**second, "id": "3"}, None),
+        ("delete", ("1",), {"id": "1", **nothing}, None),
+        ("insert", ("9",), {"id": "9", **nothing}, None),
+    ]
+    assert {change.table for change in changes} == {"public.orders"}
+    assert len({change.version for change in changes}) == len(changes)
+    assert not reader.in_transaction
+
+
+def test_from_every_position_on_the_rest_comes_and_nothing_twice() -> None:
+    """Whatever was taken before a restart, the stream repeats all of it."""
+    whole, _ = read_all(StreamPosition(0))
+    for stop in range(1, len(MESSAGES) + 1):
+        before, reader = read_all(StreamPosition(0), MESSAGES[:stop])
+        kept = StreamPosition.from_json(json.loads(json.dumps(reader.position.to_json())))
+        after, _ = read_all(kept)
+        assert before + after == whole
+
+
+def test_a_table_that_is_not_read_moves_the_position_only() -> None:
+    reader = TransactionReader(StreamPosition(0), {})
+    assert [reader.read(message) for message in MESSAGES if reader.read(message)] == []
+    assert reader.position.start > 0
+
+
+def test_an_unknown_kind_of_message_is_looked_past() -> None:
+    assert decode(b"Zsomething new") is None
+    assert decode(b"") is None
+
+
+@given(st.sampled_from(MESSAGES), st.data())
+def test_a_message_that_breaks_off_is_refused_or_harmless(message: bytes, data: st.DataObject) -> None:
+    cut = message[: data.draw(st.integers(1, len(message) - 1))]
+    with suppress(BrokenMessageError):
+        decode(cut)
+
+
+def test_a_row_that_breaks_off_is_refused() -> None:
+    (row,) = (message for message in MESSAGES if message[:1] == b"I" and NOTE.encode() in message and b"Zo" in message)
+    with pytest.raises(BrokenMessageError):
+        decode(row[:-3000])
+    with pytest.raises(BrokenMessageError):
+        decode(row[:8] + b"x" + row[9:])
+
+
+@pytest.mark.parametrize("text", ["0/0", "16/B374D848", "FFFFFFFF/FFFFFFFF"])
+def test_log_positions(text: str) -> None:
+    assert lsn_text(lsn_number(text)) == text
