@@ -158,7 +158,8 @@ def _connection_string(connection: PostgresConnection, settings: Settings) -> st
 def _door(connection: Connection, settings: Settings) -> Door:
     """The door of the connection's source; one that the file of sources does not name has no rules of its own."""
     named = load_sources(sources_path(settings.data_dir, settings.sources_file)).sources
-    return Door(named.get(connection.source) or SourceOfEvents(name=connection.source), stage="connect")
+    source = named.get(connection.source) or SourceOfEvents(name=connection.source)
+    return Door(source, "connect", settings.privacy_key)
 
 
 def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
