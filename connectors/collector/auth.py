@@ -16,9 +16,9 @@ from connectors.sources import Source, Sources, SourcesFile
 UNKNOWN_KEY: Final = "The write key is not known, or was revoked. `crmstream source add` makes one."
 
 
-def key_in_header(authorization: str | None) -> str | None:
+def key_in_header(authorization: bytes | None) -> str | None:
     """The write key of an ``Authorization`` header, Basic (as the user; the password does not matter) or Bearer."""
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    scheme, _, credentials = (authorization or b"").decode("latin-1").strip().partition(" ")
     match scheme.lower():
         case "bearer":
             return credentials.strip() or None

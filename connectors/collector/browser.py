@@ -55,10 +55,12 @@ def rudder_config(source: Source, write_key: str) -> dict[str, Any]:
     }
 
 
-def anonymous_id_of(header: str | None) -> str | None:
+def anonymous_id_of(header: bytes | None) -> str | None:
     """The visitor in the header ``AnonymousId`` of RudderStack's SDKs: base64 of an id."""
+    if not header:
+        return None
     try:
-        return base64.b64decode(header or "", validate=True).decode() or None
+        return base64.b64decode(header, validate=True).decode() or None
     except (binascii.Error, UnicodeDecodeError):
         return None
 
