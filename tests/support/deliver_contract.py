@@ -10,8 +10,8 @@ from contracts.errors import StoreUnavailableError
 from contracts.refused import REFUSED_KEY, Refusal
 
 RECORDS = [
-    Record("crm-web-events", b"c-1", b'{"n": 1}', 0),
-    Record("crm-transactions", b"c-2", b'{"n": 2}', 0),
+    Record("crm-web-events", b"c-1", b'{"customer_id": "c-1"}', 0),
+    Record("crm-transactions", b"c-2", b'{"customer_id": "c-2"}', 0),
     Record("crm-web-events", REFUSED_KEY, b"3", None, Refusal("collect", "body", "is wrong", "shop").headers()),
 ]
 
@@ -26,5 +26,5 @@ async def keeps_the_contract(
     assert held() == {record.value for record in RECORDS}
     await go_away()
     with pytest.raises(StoreUnavailableError):
-        await deliver([Record("crm-web-events", b"c-3", b'{"n": 4}', 0)])
+        await deliver([Record("crm-web-events", b"c-3", b'{"customer_id": "c-3"}', 0)])
     await deliver([])
