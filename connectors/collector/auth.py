@@ -4,7 +4,6 @@ Moves no data.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Final
 
@@ -25,7 +24,7 @@ def key_in_header(authorization: bytes | None) -> str | None:
         case "basic":
             try:
                 decoded = base64.b64decode(credentials.strip(), validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 return None
             return decoded.partition(":")[0] or None
     return None

@@ -1,7 +1,6 @@
 """What SDKs in browsers ask for before they send, and messages in the address of a picture. Pure; moves no data."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -61,7 +60,7 @@ def anonymous_id_of(header: bytes | None) -> str | None:
         return None
     try:
         return base64.b64decode(header, validate=True).decode() or None
-    except (binascii.Error, UnicodeDecodeError):
+    except ValueError:
         return None
 
 
@@ -73,7 +72,7 @@ def pixel_message(query: Mapping[str, str]) -> bytes:
     if data := query.get("data"):
         try:
             return base64.b64decode(data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise AnswerError(400, "bad_body", "The parameter `data` is not base64.") from None
     message: dict[str, Any] = {}
     for name, value in query.items():

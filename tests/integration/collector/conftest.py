@@ -11,9 +11,9 @@ from crmstream.stack.ports import free_port
 from crmstream.stack.process import stop_all
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaPart]:
-    """A broker of the module's own, without topics."""
+    """A broker of these tests' own, without topics."""
     part = KafkaPart(tmp_path_factory.mktemp("broker"), free_port(), free_port())
     part.start()
     part.wait_ready()
@@ -21,7 +21,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaPart]:
     stop_all([part.process], 20)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def collector(broker: KafkaPart, tmp_path_factory: pytest.TempPathFactory) -> Iterator[CollectorProcess]:
     """A collector on that broker. Its patience is short, for the tests' sake."""
     folder: Path = tmp_path_factory.mktemp("collector")
