@@ -5,38 +5,41 @@ value of the row is ever part of a problem, for rows are personal data.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
 from connectors.columns import Columns, Row
+from connectors.door import Door
 from connectors.mapping import Mapping
+from connectors.plain import fits_together, read_plain
 from connectors.protocol import Record
 from connectors.values import BadValueError, instant
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
+from contracts.events import EVENT_TYPES, Kind
 from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import RejectedError, judge, read
+from contracts.wire import RejectedError, judge
 
 ID_AT: Final = slice(13, 45)
 """Where the 32 hexadecimal digits of the event id stand in every body: after ``{"event_id":"``."""
 
-_TOLERANCE_US: Final = FUTURE_TOLERANCE // timedelta(microseconds=1)
 _encode: Final = msgspec.json.Encoder().encode
 
 
 class RowConverter:
     """Convert the rows of one file, in the file's order; ``columns`` names the values of each row.
 
-    ``received_at`` is the time of arrival where the mapping names no column for it. The rules of names may
-    remember what came before, so a converter is for one reading of one file.
+    ``received_at`` is the time of arrival where the mapping names no column for it. ``door`` is that of the mapping's
+    source, if it is a configured one: its rules then hold for the rows. The rules of names may remember what came
+    before, so a converter is for one reading of one file.
     """
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime):
+    def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime, door: Door | None = None):
         values = Columns(mapping, columns)
         self._salt = mapping.source.encode() + b"\x00"
         self._source = mapping.source
+        self._door = door
         self._kinds = _kinds(mapping)
         self._passes = values.holds(mapping.only) if mapping.only else None
         self._name = values.name(mapping.name)
@@ -55,6 +58,8 @@ class RowConverter:
         if self._passes and not self._passes(row):
             return None
         event, occurred_us, received_us = self._event(row, content)
+        if self._door is not None:
+            return self._door.event(event)
         name = str(event["name"])
         try:
             body = _encode(event)
@@ -62,7 +67,8 @@ class RowConverter:
         except UnicodeEncodeError:
             raise RejectedError("row", "is not in the mapping's encoding") from None
         kind = self._kinds[name]
-        if not _is_plainly_valid(kind, name, body, occurred_us, received_us):
+        plain = read_plain(kind, body)
+        if plain is None or not fits_together(kind, name, plain[1], occurred_us, received_us):
             judge(kind, body)
         return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
@@ -101,19 +107,3 @@ def _kinds(mapping: Mapping) -> dict[str, Kind]:
     """Give each name its kind; the mapping's own check makes sure that there is one."""
     kinds = {name: EVENT_TYPES.get(name, (mapping.kind, ()))[0] for name in mapping.name.names}
     return {name: kind for name, kind in kinds.items() if kind is not None}
-
-
-def _is_plainly_valid(kind: Kind, name: str, body: bytes, occurred_us: int, received_us: int) -> bool:
-    """Tell quickly that the contract accepts a body; False leaves the verdict to the contract itself."""
-    if not 0 <= occurred_us <= received_us + _TOLERANCE_US or len(body) > MAX_EVENT_BYTES:
-        return False
-    try:
-        _, properties = read(kind, body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return False
-    for field in EVENT_TYPES[name][1] if name in EVENT_TYPES else ():
-        if getattr(properties, field) is None:
-            return False
-    if kind != "transaction":
-        return True
-    return (getattr(properties, "total", None) is None) == (getattr(properties, "currency", None) is None)

@@ -19,6 +19,7 @@ from typing import Final
 from xxhash import xxh3_128_hexdigest
 
 from connectors.convert import ID_AT, RowConverter
+from connectors.door import Door
 from connectors.mapping import Mapping
 from connectors.protocol import Record
 from connectors.readers import BrokenRow, RawRow, open_table
@@ -82,11 +83,12 @@ class FileConnector:
 
     ``report`` is complete as soon as :meth:`records` yields its first record. ``on_progress`` is called
     every few thousand rows while the file is read. ``received_at`` (default: now) is the arrival time of
-    rows whose mapping has no column for it. At most ``run_records`` records are held in memory; more are
-    sorted on disk.
+    rows whose mapping has no column for it. ``door`` is that of the mapping's source, if it is a configured one: a row
+    that its plan refuses is reported like any other. At most ``run_records`` records are held in memory; more are
+    sorted on disk, as they go to Kafka.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each but the first two has a default
         self,
         path: str | os.PathLike[str],
         mapping: Mapping,
@@ -94,12 +96,14 @@ class FileConnector:
         on_progress: Callable[[Progress], None] | None = None,
         received_at: datetime | None = None,
         run_records: int = RUN_RECORDS,
+        door: Door | None = None,
     ):
         self._path = Path(path)
         self._mapping = mapping
         self._on_progress = on_progress
         self._received_at = received_at
         self._run_records = run_records
+        self._door = door
         self.report = Report()
 
     def records(self) -> Iterator[Record]:
@@ -117,7 +121,7 @@ class FileConnector:
         total = _size(self._path)
         received_at = self._received_at or datetime.now(UTC)
         with open_table(self._path, self._mapping, self._mapping.all_columns()) as table:
-            converter = RowConverter(self._mapping, table.columns, received_at)
+            converter = RowConverter(self._mapping, table.columns, received_at, self._door)
             for row in table.rows:
                 self._take(row, converter, spool)
                 if not self.report.rows % _PROGRESS_EVERY:

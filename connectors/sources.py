@@ -9,6 +9,8 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
           - {hash: "sha256:2c26b4...", created: 2026-01-05T09:00:00Z, revoked: 2026-11-22T09:00:00Z}
         events_per_second: 1000            # most that one key may send; unset: no limit
         currency: EUR                      # of amounts that name none
+        privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy.py
+        plan: web-shop.plan.yaml           # connectors/plan.py; beside this file, or an absolute path
 
 Moves no data.
 """
@@ -21,10 +23,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
-from connectors.yaml_file import YamlFile
-from contracts.errors import InputFileError
+from connectors.plan import Plan, load_plan
+from connectors.privacy import PrivacyRules
+from connectors.yaml_file import Part, YamlFile
+from contracts.errors import CrmError, InputFileError
 from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
@@ -33,11 +37,7 @@ SOURCES_FILE: Final = "sources.yaml"
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class WriteKey(_Part):
+class WriteKey(Part):
     """A write key as it is kept: only its hash."""
 
     hash: Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
@@ -45,16 +45,25 @@ class WriteKey(_Part):
     revoked: AwareDatetime | None = None
 
 
-class Source(_Part):
+class PlanFile(Part):
+    """A tracking plan, and the file that it was read from."""
+
+    path: Path
+    plan: Plan
+
+
+class Source(Part):
     """One source of events. ``name`` goes into every event of it."""
 
     name: SourceName
     keys: tuple[WriteKey, ...] = ()
     events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     currency: Currency | None = None
+    privacy: PrivacyRules = PrivacyRules()
+    plan: PlanFile | None = None
 
 
-class Sources(_Part):
+class Sources(Part):
     """All sources of an installation, by name."""
 
     sources: dict[SourceName, Source] = Field(default_factory=dict)
@@ -72,28 +81,31 @@ class Sources(_Part):
 
 
 def load_sources(path: Path) -> Sources:
-    """Read the file of sources; without one there are none.
+    """Read the file of sources and their plans; without one there are none.
 
     Raises :class:`InputFileError` with every field at fault.
     """
-    if not path.exists():
+    if _is_missing(path):
         return Sources()
     file = YamlFile(path, "Sources")
     content = file.content
     if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
         raise InputFileError(f"{file.name}: must hold `sources:` with a name for each; see docs/sources.")
-    named = {name: _named(name, given) for name, given in content["sources"].items()}
+    named = {name: _whole(name, given, path.parent) for name, given in content["sources"].items()}
     try:
         return Sources.model_validate({**content, "sources": named})
     except ValidationError as error:
         raise file.wrong(error) from None
 
 
-def _named(name: object, given: object) -> object:
-    """Put a source's name into it; one without anything is a source too."""
+def _whole(name: object, given: object, folder: Path) -> object:
+    """Put a source's name into it, and the plan whose file it names; one without anything is a source too."""
     if given is not None and not isinstance(given, dict):
         return given
-    return {"name": name, **(given or {})}
+    whole = {"name": name, **(given or {})}
+    if isinstance(file := whole.get("plan"), str):
+        whole["plan"] = PlanFile(path=folder / file, plan=load_plan(folder / file))
+    return whole
 
 
 def in_force(key: WriteKey, now: datetime | None = None) -> bool:
@@ -107,46 +119,61 @@ def sources_path(data_dir: Path, sources_file: Path | None) -> Path:
 
 
 class SourcesFile:
-    """The file of sources while it may change: what it holds now, or held when it was last well.
+    """The file of sources and their plans while they may change: what they hold now, or held when last well.
 
-    ``check_seconds`` is how often the file is looked at, at most; it is read again only if it looks changed.
+    ``check_seconds`` is how often the files are looked at, at most; they are read again only if one looks changed.
+    ``check`` may refuse what they hold, by raising :class:`CrmError`.
     """
 
-    def __init__(self, path: Path, check_seconds: float = 1.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        path: Path,
+        check_seconds: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+        check: Callable[[Sources], object] = bool,
+    ):
         self.path = path
         self.problem: str | None = None
+        self._check = check
         self._check_seconds = check_seconds
         self._clock = clock
         self._looked_at = float("-inf")
-        self._look: object = None
+        self._files: tuple[Path, ...] = (path,)
+        self._look: list[tuple[int, int, int] | None] = [None]
         self._sources: Sources | None = None
 
     def current(self) -> Sources:
         """Give the sources; the same object as long as nothing has changed.
 
         While a changed file is broken, the sources stay those from before and :attr:`problem` says why. Raises
-        :class:`InputFileError` only if there has been no good file yet.
+        :class:`CrmError` only if there has been no good file yet.
         """
         now = self._clock()
-        if self._sources is None or now - self._looked_at >= self._check_seconds:
-            self._looked_at = now
-            self._refresh()
-        if self._sources is None:
-            raise InputFileError(self.problem or "")
+        if self._sources is not None and now - self._looked_at < self._check_seconds:
+            return self._sources
+        self._looked_at = now
+        try:
+            self._sources = self._read()
+            self.problem = None
+        except CrmError as error:
+            if self._sources is None:
+                raise
+            self.problem = str(error)
         return self._sources
 
-    def _refresh(self) -> None:
-        look = _look(self.path)
-        if look is None and self._look is not None:
-            self.problem = f"Sources {self.path}: is gone; those that it held stay."
-            return
-        if self._sources is not None and look == self._look and self.problem is None:
-            return
-        try:
-            self._sources = load_sources(self.path)
-            self._look, self.problem = look, None
-        except InputFileError as error:
-            self.problem = str(error)
+    def _read(self) -> Sources:
+        look = [_look(path) for path in self._files]
+        if self._sources is not None and look[0] is None and self._look[0] is not None:
+            raise InputFileError(f"Sources {self.path}: is gone; those that it held stay.")
+        if self._sources is not None and look == self._look:
+            return self._sources
+        sources = load_sources(self.path)
+        self._check(sources)
+        plans = {source.plan.path for source in sources.sources.values() if source.plan}
+        files = (self.path, *sorted(plans))
+        self._look = look if files == self._files else [look[0], *map(_look, files[1:])]
+        self._files = files
+        return sources
 
 
 def _look(path: Path) -> tuple[int, int, int] | None:
@@ -156,3 +183,13 @@ def _look(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        os.lstat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:  # whatever it is, reading tells it
+        return False
+    return False

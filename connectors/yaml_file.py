@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -13,6 +13,12 @@ from contracts.errors import InputFileError
 
 MOST_BYTES: Final = 4_000_000
 """The largest file that is read: no person writes more."""
+
+
+class Part(BaseModel):
+    """A part of such a file; keys that it does not know are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class YamlFile:
@@ -24,10 +30,7 @@ class YamlFile:
     def __init__(self, path: Path, what: str):
         self.name = f"{what} {path}"
         self._marked = self._parse(self._text(path))
-        try:
-            self.content: Any = _plain(self._marked)
-        except RecursionError:
-            raise InputFileError(f"{self.name}: holds itself, or is nested too deeply.") from None
+        self.content: Any = _plain(self._marked)
 
     def wrong(self, error: ValidationError) -> InputFileError:
         """Tell every field at fault with its line, and no value."""

@@ -43,6 +43,11 @@ class Settings(BaseSettings):
     sources_file: Path | None = Field(
         None, description="File of the sources, their write keys and rules. Unset: sources.yaml in CRM_DATA_DIR."
     )
+    privacy_key: SecretStr | None = Field(
+        None,
+        min_length=32,
+        description="Secret of 32 or more characters for fields that sources hash or encrypt: `crmstream privacy key`.",
+    )
 
     kafka_port: Port = Field(0, description="Port of the local broker; 0 takes a free one.")
     clickhouse_port: Port = Field(0, description="Port of the local ClickHouse engine; 0 takes a free one.")
@@ -168,6 +173,7 @@ def load_settings(**changes: Any) -> Settings:
 def _told(problem: ErrorDetails) -> str:
     """A problem by the name of its variable, and the place in its JSON if it has one."""
     message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
+    message = message.replace("items after validation", "characters")
     if not problem["loc"]:
         return message
     name, *place = map(str, problem["loc"])

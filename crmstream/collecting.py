@@ -11,13 +11,14 @@ from importlib.metadata import version
 from starlette.types import ASGIApp
 
 from connectors.collector.app import Collector, create_app
-from connectors.collector.auth import Senders
+from connectors.collector.auth import STAGE, Senders
 from connectors.collector.body import DRAINED_TIMES, BodyLimits, BodyReader
 from connectors.collector.delivery import DeliveryLimits, KafkaDelivery
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
+from connectors.doors import open_doors
 from connectors.sources import SourcesFile, sources_path
 from connectors.topics import ensure_topics
 from contracts.metrics import COLLECTOR_BYTES
@@ -40,12 +41,14 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
     be had or the file of sources is wrong.
     """
-    senders = Senders(SourcesFile(sources_path(settings.data_dir, settings.sources_file)))
+    key = settings.privacy_key
+    path = sources_path(settings.data_dir, settings.sources_file)
+    senders = Senders(SourcesFile(path, check=lambda sources: open_doors(sources, STAGE, key)), key)
     names = senders.names
     port = DEFAULT_PORT if settings.collector_port is None else settings.collector_port
     with listen(settings.collector_host, port) as listener:
         url = collector_url(settings.collector_host, listener.getsockname()[1])
-        started = Started(url, str(sources_path(settings.data_dir, settings.sources_file)), len(names))
+        started = Started(url, str(path), len(names))
         app = compose(settings, kafka, senders)
         serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
 

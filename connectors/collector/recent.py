@@ -3,7 +3,6 @@
 Bounded: so many per source, each with a short excerpt. Moves no data, and keeps nothing over a restart.
 """
 
-import re
 from collections import deque
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -15,12 +14,11 @@ from contracts.topics import INPUT_TOPICS
 KEPT: Final = 100
 LONGEST_NAME: Final = 100
 LONGEST_EXCERPT: Final = 2_000
-_WRITE_KEY: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _KIND_OF: Final = {topic.name: topic.kind for topic in INPUT_TOPICS}
 
 
 class Seen(NamedTuple):
-    """One message that Kafka has: what is told of everybody's, and (``raw``) what may be personal."""
+    """One message that Kafka has: what is told of everybody's, and (``body``) what may be personal."""
 
     number: int
     source: str
@@ -28,7 +26,7 @@ class Seen(NamedTuple):
     topic: str
     headers: Headers
     received_at: datetime
-    raw: bytes
+    body: bytes
 
     def told(self, *, personal: bool) -> dict[str, object]:
         """What is shown of it."""
@@ -44,7 +42,7 @@ class Seen(NamedTuple):
             "problem": refusal.problem if refusal else None,
         }
         if personal:
-            shown["body"] = _WRITE_KEY.sub('"writeKey":"..."', self.raw.decode(errors="replace"))
+            shown["body"] = self.body.decode(errors="replace")
         return shown
 
 
@@ -55,14 +53,14 @@ class Recent:
         self._number = 0
         self._seen: dict[str, deque[Seen]] = {}
 
-    def note(self, source: str, name: object, record: Record, received_at: datetime, raw: bytes) -> None:
+    def note(self, source: str, name: object, record: Record, received_at: datetime, body: bytes) -> None:
         """Remember one message."""
         self._number += 1
         entries = self._seen.get(source)
         if entries is None:
             entries = self._seen[source] = deque(maxlen=KEPT)
         entries.append(
-            Seen(self._number, source, name, record.topic, record.headers, received_at, raw[:LONGEST_EXCERPT])
+            Seen(self._number, source, name, record.topic, record.headers, received_at, body[:LONGEST_EXCERPT])
         )
 
     def after(self, number: int, *, personal: bool) -> list[dict[str, object]]:

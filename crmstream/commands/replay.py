@@ -19,6 +19,7 @@ from contracts.errors import InputFileError
 from contracts.settings import load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
+from crmstream.configured import FILE_STAGE, configured_doors
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -38,10 +39,12 @@ def run(
 ) -> None:
     """Publish history from a CSV, JSON Lines or Parquet file.
 
-    A mapping says which column is which (docs/mapping.md). Rows that are no
-    events are reported with their line and never stop the rest. Replaying a
-    file again doubles nothing. Exit code 0: events were published, perhaps
-    with rejected rows; 2: not one row was an event.
+    A mapping says which column is which (docs/mapping.md). If the mapping's
+    source is a configured one, its privacy rules and its tracking plan hold
+    for the rows (docs/sources). Rows that are no events are reported with
+    their line and never stop the rest. Replaying a file again doubles
+    nothing. Exit code 0: events were published, perhaps with rejected rows;
+    2: not one row was an event.
 
     [bold]Examples[/bold]
 
@@ -54,6 +57,7 @@ def run(
     """
     settings = load_settings()
     chosen = load_mapping(mapping)
+    door = configured_doors(settings, FILE_STAGE).door(chosen.source)
     _check_writable(rejects)
     endpoints = resolve_endpoints(settings)
     ensure_topics(endpoints.kafka, settings.partitions)
@@ -62,7 +66,7 @@ def run(
         Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
     ):
         display = FileBars(progress)
-        connector = FileConnector(file, chosen, on_progress=display.reading)
+        connector = FileConnector(file, chosen, on_progress=display.reading, door=door)
         summary = publish_history(
             connector,
             publisher,

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from connectors.doors import Doors
 from connectors.files import FileConnector, Rejection
 from connectors.inbox import Inbox
 from connectors.mapping import Mapping, load_mapping
@@ -20,6 +21,7 @@ from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes
+from crmstream.configured import FILE_STAGE, configured_doors
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -41,8 +43,9 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     all its events it goes to the subfolder done, with a list of its rejected
     rows beside it; a file that cannot be read, or of which no row is an event,
     goes to failed, with the reason. Hidden files and those that end in .tmp or
-    .part are left alone. All files follow one mapping (docs/mapping.md); a
-    file that comes twice doubles nothing, and neither does a crash.
+    .part are left alone. All files follow one mapping (docs/mapping.md), and
+    the rules of its source if that is a configured one (docs/sources); a file
+    that comes twice doubles nothing, and neither does a crash.
 
     [bold]Examples[/bold]
 
@@ -53,13 +56,15 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     """
     settings = load_settings()
     chosen = load_mapping(mapping)
+    doors = configured_doors(settings, FILE_STAGE)
+    doors.door(chosen.source)  # what is wrong with it is told before the first file
     kafka = resolve_endpoints(settings).kafka
     ensure_topics(kafka, settings.partitions)
     with Inbox(folder, settle) as inbox:
         if not once:
             notes.print(f"Watching {folder}. [dim]Ctrl-C ends it.[/dim]", highlight=False)
         try:
-            _Watch(inbox, chosen, settings, kafka).run(once=once)
+            _Watch(inbox, chosen, doors, settings, kafka).run(once=once)
         except KeyboardInterrupt:
             notes.print("Stopped. [dim]What is in the folder still will be taken next time.[/dim]")
 
@@ -67,9 +72,10 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
 class _Watch:
     """One run over a folder."""
 
-    def __init__(self, inbox: Inbox, mapping: Mapping, settings: Settings, kafka: str):
+    def __init__(self, inbox: Inbox, mapping: Mapping, doors: Doors, settings: Settings, kafka: str):
         self._inbox = inbox
         self._mapping = mapping
+        self._doors = doors
         self._settings = settings
         self._kafka = kafka
         self._publisher: Publisher | None = None  # connecting takes a second, so one serves all files
@@ -106,7 +112,8 @@ class _Watch:
         publisher = self._publisher
         with event_progress() as progress:
             bars = FileBars(progress)
-            connector = FileConnector(path, self._mapping, on_progress=bars.reading)
+            door = self._doors.door(self._mapping.source)
+            connector = FileConnector(path, self._mapping, on_progress=bars.reading, door=door)
             summary = publish_history(
                 connector, publisher, on_progress=lambda done: bars.publishing(done, connector.report)
             )

@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 from confluent_kafka import Consumer, TopicPartition
 from redis import Redis
 from typer.testing import CliRunner, Result
@@ -210,6 +211,54 @@ def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
     )
     client.command("INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 2)")
     assert json.loads(crm("status", "--json").stdout)["dead_letters"] == 2
+
+
+def came(table: str, source: str, number: int, name: str, properties: dict[str, object], days_ago: float = 1) -> str:
+    """The statement that puts one event into a table of facts."""
+    values = f"'e-{number}', '{name}', 'c-1', now64() - {days_ago} * 86400, '{source}', '{json.dumps(properties)}'"
+    return f"INSERT INTO {table} (event_id, name, customer_id, received_at, source, properties) VALUES ({values})"
+
+
+def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    missing = crm("plan", "draft", "--source", "shop")
+    assert (missing.exit_code, "crmstream migrate" in missing.stderr) == (1, True)
+    crm("migrate")
+    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    order: dict[str, object] = {"order_id": "O-1", "total": 5, "currency": "EUR", "context": {"ip": "10.0.0.0"}}
+    for statement in (
+        came("transactions", "shop", 1, "Order Completed", order),
+        came("transactions", "shop", 1, "Order Completed", order),  # inserted twice, it is one event
+        came("transactions", "shop", 2, "Order Completed", order | {"total": 5.5, "coupon": 7}),
+        came("transactions", "shop", 3, "Order Completed", order, days_ago=30),
+        came("service_events", "shop", 4, "Call Made", {"at": "2026-05-01T10:00:00Z"}),
+        came("identity_events", "app", 5, "Identify", {"traits": {"email": "a@b.c"}}),
+        "INSERT INTO dead_letters (topic, log_partition, log_offset, entered_at, stage, field, reason, source) "
+        "VALUES ('t', 0, 1, now64(), 'plan', 'name', 'is not in the plan', 'shop'), "
+        "('t', 0, 2, now64(), 'collect', 'name', 'is empty', 'shop')",
+    ):
+        client.command(statement)
+    draft = crm("plan", "draft", "--source", "shop")
+    assert draft.exit_code == 0, draft.output
+    (tmp_path / "plan.yaml").write_text(draft.stdout)
+    events = yaml.safe_load(draft.stdout)["events"]
+    assert events["Call Made"] == {"kind": "service", "properties": {"at": {"type": "datetime", "required": True}}}
+    assert events["Order Completed"]["properties"]["total"] == {"type": "number", "required": True}
+    assert events["Order Completed"]["properties"]["coupon"] == {"type": "integer"}
+    report = json.loads(crm("plan", "check", "plan.yaml", "--source", "shop", "--json").stdout)
+    assert [(one["event"], one["count"], one["violating"]) for one in report["events"]] == [
+        ("Call Made", 1, 0),
+        ("Order Completed", 2, 0),
+    ]
+    (refused,) = report["refused"]
+    assert (refused["source"], refused["field"], refused["count"]) == ("shop", "name", 1)
+
+    (tmp_path / "data").mkdir(exist_ok=True)
+    (tmp_path / "data" / "sources.yaml").write_text(f"sources: {{app: {{plan: {tmp_path / 'plan.yaml'}}}}}")
+    of_the_app = crm("plan", "check", "plan.yaml", "--json")  # only of the source that names the plan
+    report = json.loads(of_the_app.stdout)
+    assert of_the_app.exit_code == 1
+    assert [(one["source"], one["event"], one["planned"]) for one in report["events"]] == [("app", "Identify", False)]
+    assert (report["never_came"], report["refused"]) == (["Call Made", "Order Completed"], [])
 
 
 def test_status_says_that_the_database_is_missing(crm: Crm) -> None:

@@ -1,0 +1,48 @@
+"""Ids of people: which texts are none, and how the profiles of the not yet known are named.
+
+A profile belongs to a *person*. A customer's profile is named by the customer id as it is. A visitor's, of whom only
+an anonymous id is known, has a prefix, so that the two never collide. E-mail addresses are second keys: they are only
+kept as a hash.
+"""
+
+import re
+from hashlib import blake2b
+from typing import Final
+
+ANONYMOUS: Final = "anonymous:"
+"""What the id of a visitor's profile begins with; the anonymous id follows."""
+EMAIL: Final = "email:"
+"""What the name of an e-mail address begins with; a hash of the address follows."""
+
+PLACEHOLDERS: Final = frozenset({
+    "-1", "null", "nil", "none", "nan", "anonymous", "guest", "undefined", "unknown", "true", "false",
+    "[object object]", "[object]", "n/a", "na", "id", "not_authenticated", "distinct_id", "anonymous_id", "user_id",
+})  # fmt: skip
+"""Texts (in lower case) that programs send where they know no id: all their users would be one person."""
+_EMPTY: Final = re.compile(r"[0\-\s]*")
+_RESERVED: Final = (ANONYMOUS, EMAIL)
+
+
+def is_placeholder(identifier: str) -> bool:
+    """Whether a text stands for "no id", such as ``null``, ``undefined`` or ``00000000-0000-...``."""
+    return identifier.strip().lower() in PLACEHOLDERS or _EMPTY.fullmatch(identifier) is not None
+
+
+def is_no_customer(customer_id: str) -> bool:
+    """Whether a text can't be a customer's id: a placeholder, or a name that visitors' profiles have."""
+    return is_placeholder(customer_id) or customer_id.startswith(_RESERVED)
+
+
+def visitor_id(anonymous_id: str) -> str:
+    """The id of the profile of a visitor."""
+    return ANONYMOUS + anonymous_id
+
+
+def home_of(profile_id: str) -> str:
+    """The id that places a profile in the log: the anonymous id of a visitor, the id itself of a customer."""
+    return profile_id.removeprefix(ANONYMOUS)
+
+
+def email_key(email: str) -> str:
+    """The name under which an e-mail address is a second key: a hash of it, in lower case and trimmed."""
+    return EMAIL + blake2b(email.strip().lower().encode(errors="replace"), digest_size=16).hexdigest()

@@ -1,0 +1,20 @@
+"""The configured sources of this installation, by its settings."""
+
+from pathlib import Path
+from typing import Final
+
+from connectors.doors import Doors
+from connectors.sources import sources_path
+from contracts.settings import Settings
+
+FILE_STAGE: Final = "file"
+
+
+def sources_file(settings: Settings) -> Path:
+    """Where the file of sources is."""
+    return sources_path(settings.data_dir, settings.sources_file)
+
+
+def configured_doors(settings: Settings, stage: str) -> Doors:
+    """The doors of the configured sources; ``stage`` names the connector in dead letters."""
+    return Doors(sources_file(settings), stage, settings.privacy_key)
