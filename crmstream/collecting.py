@@ -12,7 +12,7 @@ from importlib.metadata import version
 from starlette.types import ASGIApp
 
 from connectors.collector.app import Collector, create_app
-from connectors.collector.auth import Senders
+from connectors.collector.auth import STAGE, Senders
 from connectors.collector.body import DRAINED_TIMES, BodyLimits, BodyReader
 from connectors.collector.delivery import DeliveryLimits, KafkaDelivery
 from connectors.collector.intake import Intake
@@ -20,9 +20,10 @@ from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
 from connectors.door import Door
+from connectors.doors import open_doors
 from connectors.sources import SourcesFile, sources_path
 from connectors.topics import ensure_topics
-from connectors.webhooks.receiver import STAGE
+from connectors.webhooks.receiver import STAGE as WEBHOOK_STAGE
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
 from connectors.webhooks.routes import routes as webhook_routes
@@ -48,8 +49,10 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
     be had or the file of sources is wrong.
     """
-    file = SourcesFile(sources_path(settings.data_dir, settings.sources_file))
-    senders, webhooks = Senders(file), _receivers(file, settings)
+    key = settings.privacy_key
+    path = sources_path(settings.data_dir, settings.sources_file)
+    file = SourcesFile(path, check=lambda sources: open_doors(sources, STAGE, key))
+    senders, webhooks = Senders(file, key), _receivers(file, settings)
     names = senders.names
     for doubt in webhooks.doubts():
         _log.warning(doubt)
@@ -65,7 +68,7 @@ def _receivers(file: SourcesFile, settings: Settings) -> Receivers:
     return Receivers(
         file.current,
         file.path.parent,
-        door=lambda source: Door(source, STAGE, settings.privacy_key),
+        door=lambda source: Door(source, WEBHOOK_STAGE, settings.privacy_key),
     )
 
 

@@ -76,7 +76,8 @@ class Collector:
     async def take(self, request: Request, kind: str, content: bytes, *, query_key: str | None = None) -> None:
         """Take the messages in a body; raises :class:`AnswerError` or :class:`StoreUnavailableError`."""
         received_at = self.now()
-        header_key = key_in_header(request.headers.get("authorization")) or query_key
+        headers = dict(request.scope["headers"])
+        header_key = key_in_header(headers.get(b"authorization")) or query_key
         sender = self.senders.sender(header_key) if header_key else None
         if kind != BATCH and len(content) > MAX_EVENT_BYTES:
             raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
@@ -85,7 +86,7 @@ class Collector:
         arrival = Arrival(
             received_at,
             incoming.sent_at,
-            anonymous_id_of(request.headers.get("anonymousid")),
+            anonymous_id_of(headers.get(b"anonymousid")),
             request.client.host if self.keep_ip and request.client else None,
         )
         await self.intake.take(incoming, sender, arrival)
@@ -97,10 +98,13 @@ class Collector:
             return scheme, host
         return request.url.scheme, request.headers.get("host", "")
 
-    def _posting(self, kind: str) -> Callable[[Request], Any]:
+    def posting(self, kind: str) -> Callable[[Request], Any]:
+        """Make the handler of a path that takes messages of this kind by POST."""
+
         async def post(request: Request) -> Response:
             async with self.reader.body(request) as body:
-                await self.take(request, kind, body.content, query_key=request.query_params.get("writeKey"))
+                query_key = request.query_params.get("writeKey") if request.scope["query_string"] else None
+                await self.take(request, kind, body.content, query_key=query_key)
             return accepted()
 
         return post
@@ -119,7 +123,8 @@ class Collector:
         return json_answer(analytics_settings(write_key, *self.address(request)))
 
     async def _source_config(self, request: Request) -> Response:
-        key = key_in_header(request.headers.get("authorization")) or request.query_params.get("writeKey") or ""
+        header = dict(request.scope["headers"]).get(b"authorization")
+        key = key_in_header(header) or request.query_params.get("writeKey") or ""
         return json_answer(rudder_config(self.senders.sender(key).source, key))
 
     async def _figures(self, request: Request) -> Response:
@@ -149,7 +154,7 @@ class Collector:
             return json_answer(openapi)
 
         return [
-            *(Route(path, self._posting(kind), methods=["POST"]) for path, kind in ENDPOINTS.items()),
+            *(Route(path, self.posting(kind), methods=["POST"]) for path, kind in ENDPOINTS.items()),
             *(Route(path, self._picturing(kind), methods=["GET"]) for path, kind in PIXELS.items()),
             Route("/v1/m", self._figures, methods=["POST"]),
             Route("/v1/projects/{key}/settings", self._settings),
@@ -185,31 +190,33 @@ def create_app(
     app = Starlette(
         routes=[*collector.routes(openapi), *routes],
         lifespan=lifespan,
-        exception_handlers={
-            AnswerError: _on_answer,
-            StoreUnavailableError: _on_unavailable,
-            InputFileError: _on_unavailable,
-            ClientDisconnect: _on_disconnect,
-            HTTPException: _on_http,
-            Exception: _on_surprise,
-        },
+        exception_handlers={**dict.fromkeys(_KNOWN, _on_known), HTTPException: _on_http, Exception: _on_surprise},
     )
     app.router.redirect_slashes = False
-    return Edge(app, (*ENDPOINTS, *PIXELS, *_OTHERS))
+    direct = {path: collector.posting(kind) for path, kind in ENDPOINTS.items()}
+    return Edge(app, direct, answer_of, (*ENDPOINTS, *PIXELS, *_OTHERS))
 
 
-async def _on_answer(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, AnswerError):
+def answer_of(error: Exception) -> Response | None:
+    """Give the answer to what a handler raised; None if it must not happen."""
+    match error:
+        case AnswerError():
+            return failed(error)
+        case StoreUnavailableError() | InputFileError():
+            return failed(unavailable())
+        case ClientDisconnect():
+            return failed(AnswerError(400, "gone", "The client went before its body was there."))
+    return None
+
+
+_KNOWN: Final = (AnswerError, StoreUnavailableError, InputFileError, ClientDisconnect)
+
+
+async def _on_known(_request: Request, error: Exception) -> Response:
+    response = answer_of(error)
+    if response is None:
         raise error
-    return failed(error)
-
-
-async def _on_unavailable(_request: Request, _error: Exception) -> Response:
-    return failed(unavailable())
-
-
-async def _on_disconnect(_request: Request, _error: Exception) -> Response:
-    return failed(AnswerError(400, "gone", "The client went before its body was there."))
+    return response
 
 
 async def _on_http(_request: Request, error: Exception) -> Response:

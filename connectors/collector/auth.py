@@ -4,28 +4,32 @@ Moves no data.
 """
 
 import base64
-import binascii
 from dataclasses import dataclass
 from typing import Final
 
+from pydantic import SecretStr
+
 from connectors.collector.answers import AnswerError
 from connectors.door import Door
+from connectors.doors import open_doors
 from connectors.keys import KeyRing, key_hash
 from connectors.sources import Source, Sources, SourcesFile
 
+STAGE: Final = "collect"
+"""The collector's name in dead letters."""
 UNKNOWN_KEY: Final = "The write key is not known, or was revoked. `crmstream source add` makes one."
 
 
-def key_in_header(authorization: str | None) -> str | None:
+def key_in_header(authorization: bytes | None) -> str | None:
     """The write key of an ``Authorization`` header, Basic (as the user; the password does not matter) or Bearer."""
-    scheme, _, credentials = (authorization or "").strip().partition(" ")
+    scheme, _, credentials = (authorization or b"").decode("latin-1").strip().partition(" ")
     match scheme.lower():
         case "bearer":
             return credentials.strip() or None
         case "basic":
             try:
                 decoded = base64.b64decode(credentials.strip(), validate=True).decode()
-            except (binascii.Error, UnicodeDecodeError):
+            except ValueError:
                 return None
             return decoded.partition(":")[0] or None
     return None
@@ -41,11 +45,14 @@ class Sender:
 
 
 class Senders:
-    """The senders by their write keys, as the file of sources has them at the moment."""
+    """The senders by their write keys, as the file of sources has them at the moment.
 
-    def __init__(self, file: SourcesFile, stage: str = "collect"):
+    ``privacy_key`` is what some sources' rules need: whoever makes ``file`` has it check that it is there.
+    """
+
+    def __init__(self, file: SourcesFile, privacy_key: SecretStr | None = None):
         self._file = file
-        self._stage = stage
+        self._privacy_key = privacy_key
         self._sources: Sources | None = None
         self._keys = KeyRing(Sources())
         self._doors: dict[str, Door] = {}
@@ -75,5 +82,5 @@ class Senders:
         sources = self._file.current()
         if sources is not self._sources:
             self._keys = KeyRing(sources)
-            self._doors = {name: Door(source, self._stage) for name, source in sources.sources.items()}
+            self._doors = open_doors(sources, STAGE, self._privacy_key)
             self._sources = sources

@@ -48,7 +48,6 @@ class Item:
     raw: bytes
     place: int
 
-    @property
     def fallback_id(self) -> str:
         """An id made of the content: sent again, the same request has the same ids."""
         return "made-" + blake2b(self.raw, digest_size=_ID_BYTES, salt=self.place.to_bytes(4, "big")).hexdigest()

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive
 
 from connectors.collector.answers import AnswerError, unavailable
 
@@ -65,23 +66,25 @@ class BodyReader:
     async def _read(self, request: Request, held: "_Held") -> bytes:
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await self._gather(request, held)
+                return await self._gather(request.receive, held)
         except TimeoutError:
             raise AnswerError(
                 408, "too_slow", f"The body did not arrive within {self.limits.seconds:g} s.", {"Connection": "close"}
             ) from None
 
-    async def _gather(self, request: Request, held: "_Held") -> bytes:
+    async def _gather(self, receive: Receive, held: "_Held") -> bytes:
         chunks: list[bytes] = []
-        size, limit = 0, self.limits.most_bytes
-        async for chunk in request.stream():
+        size, limit, more = 0, self.limits.most_bytes, True
+        while more and size <= limit * DRAINED_TIMES:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            chunk, more = message.get("body", b""), message.get("more_body", False)
             size += len(chunk)
             if size <= limit:
                 held.add(len(chunk))
                 chunks.append(chunk)
-            elif size > limit * DRAINED_TIMES:
-                break
-            elif chunks:
+            else:
                 chunks.clear()
         if size > limit:
             raise too_large(limit)

@@ -1,7 +1,6 @@
 """What SDKs in browsers ask for before they send, and messages in the address of a picture. Pure; moves no data."""
 
 import base64
-import binascii
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -55,11 +54,13 @@ def rudder_config(source: Source, write_key: str) -> dict[str, Any]:
     }
 
 
-def anonymous_id_of(header: str | None) -> str | None:
+def anonymous_id_of(header: bytes | None) -> str | None:
     """The visitor in the header ``AnonymousId`` of RudderStack's SDKs: base64 of an id."""
+    if not header:
+        return None
     try:
-        return base64.b64decode(header or "", validate=True).decode() or None
-    except (binascii.Error, UnicodeDecodeError):
+        return base64.b64decode(header, validate=True).decode() or None
+    except ValueError:
         return None
 
 
@@ -71,7 +72,7 @@ def pixel_message(query: Mapping[str, str]) -> bytes:
     if data := query.get("data"):
         try:
             return base64.b64decode(data.replace("-", "+").replace("_", "/") + "=" * (-len(data) % 4), validate=True)
-        except binascii.Error:
+        except ValueError:
             raise AnswerError(400, "bad_body", "The parameter `data` is not base64.") from None
     message: dict[str, Any] = {}
     for name, value in query.items():

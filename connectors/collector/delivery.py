@@ -3,6 +3,9 @@
 Delivery: :meth:`KafkaDelivery.deliver` returns only after every record was acknowledged (``acks=all``, idempotent);
 whatever it raises, nothing of the call counts as taken. Some of it may be in Kafka all the same: whoever sends it again
 must use the same event ids.
+
+While something is under way, the loop itself asks the producer every millisecond what has become of it: a thread that
+waits for that would contend with the loop for the interpreter, and cost more than all the rest of the delivery.
 """
 
 import asyncio
@@ -24,15 +27,17 @@ Deliver = Callable[[Sequence[Record]], Awaitable[None]]
 """Takes the records of one request; returns when Kafka holds all of them. Raises :class:`StoreUnavailableError` when
 it does not: at once while Kafka is known to be away."""
 
-_POLL_SECONDS: Final = 0.1
+_POLL_SECONDS: Final = 0.001
+_IDLE_POLL_SECONDS: Final = 1.0
 _WATCH_SECONDS: Final = 0.25
 _PROBE_SECONDS: Final = 1.0
 _GRACE_SECONDS: Final = 1.0
+_PURGE_SECONDS: Final = 0.5
 _RECORD_OVERHEAD: Final = 200
 _PRODUCER: Final = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 2,
+    "linger.ms": 5,
     "compression.type": "lz4",
     "socket.nagle.disable": True,
     "reconnect.backoff.ms": 50,
@@ -99,7 +104,7 @@ class KafkaDelivery:
         self._new_producer = producer
         self._stop, self._away, self._doubt, self._fatal = (threading.Event() for _ in range(4))
         self._away.set()
-        self._threads: list[threading.Thread] = []
+        self._watcher = threading.Thread(target=self._watch, name="kafka-watch", daemon=True)
 
     @property
     def available(self) -> bool:
@@ -114,11 +119,11 @@ class KafkaDelivery:
     def start(self) -> None:
         """Begin, within the event loop that will deliver. It is available after the first check."""
         self._desk = Desk()
+        self._loop = asyncio.get_running_loop()
         self._producer = self._connect()
-        for name, target in (("kafka-poll", self._serve), ("kafka-watch", self._watch)):
-            thread = threading.Thread(target=target, name=name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
+        self._next_poll = self._loop.call_later(_IDLE_POLL_SECONDS, self._poll)
+        self._polls_often = False
+        self._watcher.start()
 
     async def deliver(self, records: Sequence[Record]) -> None:
         """Hand the records to Kafka and wait until it holds all of them.
@@ -132,14 +137,13 @@ class KafkaDelivery:
         size = sum(len(record.value or b"") + len(record.key or b"") + _RECORD_OVERHEAD for record in records)
         if self._desk.bytes_in_flight + size > self._most_bytes:
             raise self._unavailable("does not keep up")
-        receipt = self._desk.open(len(records), size)
+        patience = self._timeout_seconds + _GRACE_SECONDS
+        receipt = self._desk.open(len(records), size, self._loop.time() + patience)
         self._produce(self._producer, records, receipt)
-        try:
-            async with asyncio.timeout(self._timeout_seconds + _GRACE_SECONDS):
-                failure = await receipt.future
-        except TimeoutError:
-            self._doubt.set()
-            raise self._unavailable("did not answer in time") from None
+        if not self._polls_often:
+            self._next_poll.cancel()
+            self._poll_again()
+        failure = await receipt.future
         if failure is not None:
             self._doubt.set()
             raise self._unavailable(f"did not take a record ({failure.str()})")
@@ -150,8 +154,8 @@ class KafkaDelivery:
         while self._desk.bytes_in_flight and time.monotonic() < deadline:
             await asyncio.sleep(0.01)
         self._stop.set()
-        for thread in self._threads:
-            await asyncio.to_thread(thread.join, 10)
+        self._next_poll.cancel()
+        await asyncio.to_thread(self._watcher.join, 10)
 
     def _produce(self, producer: KafkaProducer, records: Sequence[Record], receipt: Receipt) -> None:
         """Queue the records. If one cannot be queued, those before it are waited for all the same."""
@@ -185,21 +189,26 @@ class KafkaDelivery:
             self._away.set()
             self._fatal.set()
 
-    def _serve(self) -> None:
-        """Serve the producer's callbacks. Runs in a thread of its own."""
-        while not self._stop.is_set():
-            self._producer.poll(_POLL_SECONDS)
-            self._desk.announce()
-            if self._fatal.is_set():
-                self._replace()
+    def _poll(self) -> None:
+        """Serve the producer's callbacks, and wake whom they settle."""
+        self._producer.poll(0)
+        if self._fatal.is_set():
+            self._replace()
+        self._desk.resolve()
+        self._desk.expire(self._loop.time())
+        self._poll_again()
+
+    def _poll_again(self) -> None:
+        self._polls_often = bool(self._desk.bytes_in_flight)
+        pause = _POLL_SECONDS if self._polls_often else _IDLE_POLL_SECONDS
+        self._next_poll = self._loop.call_later(pause, self._poll)
 
     def _replace(self) -> None:
         """Take a new producer for one that will never deliver again; what it had has failed."""
         broken, self._producer = self._producer, self._connect()
         self._fatal.clear()
         broken.purge()
-        broken.flush(_GRACE_SECONDS)
-        self._desk.announce()
+        broken.flush(_PURGE_SECONDS)
         _log.error("The Kafka producer had to be replaced; clients were told to send again what it had.")
 
     def _watch(self) -> None:

@@ -2,9 +2,12 @@
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Final
 
+from prometheus_client import Counter
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contracts.metrics import COLLECTOR_REQUESTS, COLLECTOR_SECONDS
@@ -43,12 +46,24 @@ def preflight_headers(headers: dict[bytes, bytes]) -> Headers:
     ]
 
 
-class Edge:
-    """The outermost ASGI layer. ``known`` are the paths that are counted by name."""
+Handler = Callable[[Request], Awaitable[Response]]
+Failed = Callable[[Exception], Response | None]
 
-    def __init__(self, app: ASGIApp, known: Iterable[str]):
+
+class Edge:
+    """The outermost ASGI layer.
+
+    ``direct`` are the handlers of the paths that take messages by POST: they are called here, because a router would
+    cost more than all that they do. What they raise is answered by ``failed``. ``known`` are the paths that are counted
+    by name.
+    """
+
+    def __init__(self, app: ASGIApp, direct: Mapping[str, Handler], failed: Failed, known: Iterable[str]):
         self._app = app
+        self._direct = direct
+        self._failed = failed
         self._known = frozenset(known)
+        self._counted: dict[tuple[str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -64,13 +79,31 @@ class Edge:
             if message["type"] == "http.response.start":
                 if shared:
                     message["headers"] = [*message["headers"], *cors_headers(headers[b"origin"])]
-                endpoint = path if path in self._known else "other"
-                COLLECTOR_REQUESTS.labels(endpoint, message["status"]).inc()
-                COLLECTOR_SECONDS.observe(time.perf_counter() - began)
+                self._count(path, message["status"], time.perf_counter() - began)
             await send(message)
 
         if shared and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             await send({"type": "http.response.start", "status": 204, "headers": preflight_headers(headers)})
             await send({"type": "http.response.body", "body": b""})
+        elif scope["method"] == "POST" and path in self._direct:
+            response = await self._handled(self._direct[path], Request(scope, receive))
+            await response(scope, receive, answer)
         else:
             await self._app(scope, receive, answer)
+
+    async def _handled(self, handler: Handler, request: Request) -> Response:
+        try:
+            return await handler(request)
+        except Exception as error:
+            response = self._failed(error)
+            if response is None:
+                raise
+            return response
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        endpoint = path if path in self._known else "other"
+        counter = self._counted.get((endpoint, status))
+        if counter is None:
+            counter = self._counted[endpoint, status] = COLLECTOR_REQUESTS.labels(endpoint, status)
+        counter.inc()
+        COLLECTOR_SECONDS.observe(seconds)

@@ -74,7 +74,8 @@ class Intake:
             if count:
                 COLLECTOR_EVENTS.labels(source, outcome).inc(count)
         for one in judged:
-            self._recent.note(source, one.name, one.record, arrival.received_at, one.item.raw)
+            # as it is stored, after the source's privacy rules
+            self._recent.note(source, one.name, one.record, arrival.received_at, one.record.value or b"")
 
 
 def judge_item(item: Item, incoming: Incoming, sender: Sender, arrival: Arrival) -> _Judged:

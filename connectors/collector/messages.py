@@ -36,8 +36,8 @@ class Arrival:
     ip: str | None = None
 
 
-def draft_of(message: Message, fallback_id: str, arrival: Arrival) -> Draft:
-    """Draft the event of one message. ``fallback_id`` is the event's id if the message has none.
+def draft_of(message: Message, fallback_id: Callable[[], str], arrival: Arrival) -> Draft:
+    """Draft the event of one message. ``fallback_id`` gives the event's id if the message has none.
 
     Raises :class:`RejectedError` with the field of the message at fault.
     """
@@ -209,11 +209,11 @@ def _id(message: Message, field: str) -> str | None:
     return text or None
 
 
-def _event_id(message_id: object, fallback: str) -> str:
+def _event_id(message_id: object, fallback: Callable[[], str]) -> str:
     """The message's own id; a hash of one that the contract does not take, so that it still tells repeats."""
     text = as_text(message_id)
     if not text:
-        return fallback
+        return fallback()
     if len(text) <= LONGEST_ID and text.isprintable():
         return text
     return "long-" + hashlib.sha256(text.encode(errors="replace")).hexdigest()

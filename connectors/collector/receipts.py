@@ -1,25 +1,26 @@
-"""What is under way to Kafka for an event loop: each call's records, settled in groups.
+"""What is under way to Kafka for an event loop: the records of each call, until all of them are settled.
 
-Outcomes come in the thread that polls the producer and are counted there; futures are resolved in the loop, all that
-settled in one poll together, since waking a loop costs more than counting. Moves no data.
+Everything here happens in the loop's thread. Moves no data.
 """
 
 import asyncio
-import contextlib
-import threading
 from collections import deque
 
 from confluent_kafka import KafkaError, Message
 
 
 class Receipt:
-    """The records of one call: how many Kafka still has to acknowledge, and their size in bytes."""
+    """The records of one call: how many Kafka still has to acknowledge, their size in bytes, and how long it may take.
 
-    __slots__ = ("_desk", "failure", "future", "left", "size")
+    ``until`` is in seconds of the loop's clock.
+    """
 
-    def __init__(self, desk: "Desk", future: "asyncio.Future[KafkaError | None]", left: int, size: int):
+    __slots__ = ("_desk", "failure", "future", "left", "size", "until")
+
+    def __init__(self, desk: "Desk", left: int, size: int, until: float):
         self._desk = desk
-        self.future = future
+        self.until = until
+        self.future: asyncio.Future[KafkaError | None] = asyncio.get_running_loop().create_future()
         self.left = left
         self.size = size
         self.failure: KafkaError | None = None
@@ -29,36 +30,37 @@ class Receipt:
         self.settle(1, error)
 
     def settle(self, records: int, error: KafkaError | None) -> None:
-        """Take note of the outcome of some records, in any thread."""
-        with self._desk.lock:
-            self.failure = self.failure or error
-            self.left -= records
-            if not self.left:
-                self._desk.settled.append(self)
+        """Take note of the outcome of some records."""
+        self.failure = self.failure or error
+        self.left -= records
+        if not self.left:
+            self._desk.settled.append(self)
 
 
 class Desk:
-    """All receipts of one event loop. Make it within that loop."""
+    """All receipts of one event loop, opened in the order of their patience."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.settled: deque[Receipt] = deque()
         self.bytes_in_flight = 0
-        self._loop = asyncio.get_running_loop()
+        self._oldest_first: deque[Receipt] = deque()
 
-    def open(self, records: int, size: int) -> Receipt:
+    def open(self, records: int, size: int, until: float) -> Receipt:
         """Begin a call. Its future becomes None, or the first error, when the last record is settled."""
         self.bytes_in_flight += size
-        return Receipt(self, self._loop.create_future(), records, size)
+        receipt = Receipt(self, records, size, until)
+        self._oldest_first.append(receipt)
+        return receipt
 
-    def announce(self) -> None:
-        """Let the loop resolve what has settled, if anything has. From any thread."""
-        if self.settled:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                self._loop.call_soon_threadsafe(self.resolve)
+    def expire(self, now: float) -> None:
+        """Wake the calls that have waited too long. What they have under way counts until it is settled."""
+        while self._oldest_first and (self._oldest_first[0].future.done() or self._oldest_first[0].until < now):
+            receipt = self._oldest_first.popleft()
+            if not receipt.future.done():
+                receipt.future.set_result(KafkaError(KafkaError._TIMED_OUT))
 
     def resolve(self) -> None:
-        """Resolve what has settled. In the loop."""
+        """Wake the calls of which everything is settled."""
         while self.settled:
             receipt = self.settled.popleft()
             self.bytes_in_flight -= receipt.size

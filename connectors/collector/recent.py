@@ -3,48 +3,46 @@
 Bounded: so many per source, each with a short excerpt. Moves no data, and keeps nothing over a restart.
 """
 
-import re
 from collections import deque
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.protocol import Record
-from contracts.refused import read_refusal
+from contracts.refused import Headers, read_refusal
 from contracts.topics import INPUT_TOPICS
 
 KEPT: Final = 100
+LONGEST_NAME: Final = 100
 LONGEST_EXCERPT: Final = 2_000
-_WRITE_KEY: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _KIND_OF: Final = {topic.name: topic.kind for topic in INPUT_TOPICS}
 
 
-@dataclass(frozen=True)
-class Seen:
-    """One message that Kafka has: what is told of everybody's, and (``excerpt``) what may be personal."""
+class Seen(NamedTuple):
+    """One message that Kafka has: what is told of everybody's, and (``body``) what may be personal."""
 
     number: int
     source: str
-    name: str
-    record: Record
+    name: object
+    topic: str
+    headers: Headers
     received_at: datetime
-    excerpt: bytes
+    body: bytes
 
     def told(self, *, personal: bool) -> dict[str, object]:
         """What is shown of it."""
-        refusal = read_refusal(self.record.headers)
+        refusal = read_refusal(self.headers)
         shown: dict[str, object] = {
             "number": self.number,
             "source": self.source,
-            "name": self.name,
-            "kind": None if refusal else _KIND_OF.get(self.record.topic),
+            "name": self.name[:LONGEST_NAME] if isinstance(self.name, str) else "",
+            "kind": None if refusal else _KIND_OF.get(self.topic),
             "received_at": self.received_at.isoformat(timespec="milliseconds"),
             "outcome": "refused" if refusal else "accepted",
             "field": refusal.field if refusal else None,
             "problem": refusal.problem if refusal else None,
         }
         if personal:
-            shown["body"] = _WRITE_KEY.sub('"writeKey":"..."', self.excerpt.decode(errors="replace"))
+            shown["body"] = self.body.decode(errors="replace")
         return shown
 
 
@@ -55,12 +53,15 @@ class Recent:
         self._number = 0
         self._seen: dict[str, deque[Seen]] = {}
 
-    def note(self, source: str, name: object, record: Record, received_at: datetime, raw: bytes) -> None:
+    def note(self, source: str, name: object, record: Record, received_at: datetime, body: bytes) -> None:
         """Remember one message."""
         self._number += 1
-        told = name if isinstance(name, str) else ""
-        entry = Seen(self._number, source, told[:100], record._replace(value=None), received_at, raw[:LONGEST_EXCERPT])
-        self._seen.setdefault(source, deque(maxlen=KEPT)).append(entry)
+        entries = self._seen.get(source)
+        if entries is None:
+            entries = self._seen[source] = deque(maxlen=KEPT)
+        entries.append(
+            Seen(self._number, source, name, record.topic, record.headers, received_at, body[:LONGEST_EXCERPT])
+        )
 
     def after(self, number: int, *, personal: bool) -> list[dict[str, object]]:
         """Tell of the messages after the one with this number, oldest first."""

@@ -4,9 +4,10 @@ Delivery: on SIGTERM or Ctrl-C it stops accepting and finishes the requests that
 """
 
 import contextlib
+import gc
 import signal
 import socket
-from asyncio import Transport
+from asyncio import AbstractEventLoop, Transport
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
@@ -27,6 +28,37 @@ _BACKLOG: Final = 2_048
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
+class Corked:
+    """A transport that sends what is written in one step of the loop at once.
+
+    (uvicorn writes head and body of an answer apart, and each would be a system call that wakes the client.)
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop):
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send at the end of this step."""
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        """Send what is written, and close."""
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        if self._written:
+            self._transport.write(b"".join(self._written))
+            self._written.clear()
+
+
 class PatientProtocol(HttpToolsProtocol):
     """HTTP with bounds: of the time until the head of a request is there, of its size, and of all that a request sends.
 
@@ -40,7 +72,7 @@ class PatientProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin; a client that says nothing is not waited for."""
-        super().connection_made(transport)
+        super().connection_made(Corked(transport, self.loop))  # type: ignore[arg-type]
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -142,4 +174,6 @@ def serve(app: ASGIApp, listener: socket.socket, most_request_bytes: int, on_sta
         backlog=_BACKLOG,
     )
     on_start()
+    gc.collect()
+    gc.freeze()  # what is loaded now stays: no collection need look at it again
     Server(config).run(sockets=[listener])

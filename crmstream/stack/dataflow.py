@@ -156,13 +156,8 @@ def heartbeat_group(
 
 
 def collector_group(
-    commands: DataflowCommands,
-    environment: Mapping[str, str],
-    port: int,
-    log_dir: Path,
-    on_event: Callable[[str], None],
+    commands: DataflowCommands, environment: Mapping[str, str], log_dir: Path, on_event: Callable[[str], None]
 ) -> ProcessGroup:
     """Return the collector as a group of its own: it takes events whatever becomes of the dataflow."""
-    own = {**environment, "CRM_COLLECTOR_PORT": str(port)}
-    process = ChildProcess("collector", commands.collector, log_dir, own)
+    process = ChildProcess("collector", commands.collector, log_dir, environment)
     return ProcessGroup("collector", [process], log_dir, on_event)

@@ -2,17 +2,19 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
+
+SECRETS = {"clickhouse_url", "redis_url", "postgres_url", "privacy_key"}
+"""The settings that only those processes are given that need them."""
 
 
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``CRM_*`` variables, without the secrets and without those that are unset."""
     variables = {}
-    secrets = {"clickhouse_url", "redis_url", "postgres_url"}
-    for name, value in settings.model_dump(mode="json", exclude=secrets).items():
+    for name, value in settings.model_dump(mode="json", exclude=SECRETS).items():
         if value is not None:
             variables[f"CRM_{name.upper()}"] = value if isinstance(value, str) else json.dumps(value)
     return variables | {"CRM_DATA_DIR": str(settings.data_dir.resolve())}
@@ -38,3 +40,10 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
     }  # fmt: skip
+
+
+def collector_environment(settings: Settings, environment: Mapping[str, str], port: int) -> dict[str, str]:
+    """Return the environment of the collector, from that of the dataflow: its port, and the key of protected fields."""
+    key = settings.privacy_key
+    own = {} if key is None else {"CRM_PRIVACY_KEY": key.get_secret_value()}
+    return {**environment, "CRM_COLLECTOR_PORT": str(port), **own}

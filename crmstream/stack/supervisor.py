@@ -22,7 +22,7 @@ from contracts.settings import Settings
 from crmstream.stack.collector_part import choose_port, collector_url, wait_for_collector
 from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, collector_group, heartbeat_group, worker_group
 from crmstream.stack.endpoints import Endpoints, combine, outside_servers, remove_endpoints, save_endpoints
-from crmstream.stack.environment import dataflow_environment
+from crmstream.stack.environment import collector_environment, dataflow_environment
 from crmstream.stack.parts import ClickHousePart, KafkaPart, RedisPart, ServerPart
 from crmstream.stack.ports import PortBook
 from crmstream.stack.process import ChildProcess, clear_leftovers, record_children, stop_all
@@ -189,9 +189,8 @@ class LocalStack:
             heartbeat_group(self._commands, environment, log_dir, self._on_event),
         ]
         if collector_port is not None:
-            self._groups.append(
-                collector_group(self._commands, environment, collector_port, log_dir, self._on_event)
-            )
+            own = collector_environment(self._settings, environment, collector_port)
+            self._groups.append(collector_group(self._commands, own, log_dir, self._on_event))
         for group in self._groups:
             group.start()
         if self.endpoints.collector_url is not None:

@@ -53,6 +53,7 @@ def new_settings(servers: Endpoints, tmp_path_factory: pytest.TempPathFactory) -
             "duplicate_window_events": 4_000,
             "live_backlog_events": 100,
             "heartbeat_idle_seconds": 3_600,
+            "collector": False,
         }
         redis_client(servers.redis_url.replace("/0", f"/{number % REDIS_DBS}")).flushdb()
         return Settings(**fields | changes)  # type: ignore[arg-type]

@@ -110,7 +110,7 @@ def stray_customer() -> str:
 
 def test_garbage_stops_nothing_and_is_found_with_its_reason(folder: Path) -> None:
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    with Flow(Settings(data_dir=folder, **unset)) as flow:  # type: ignore[arg-type]
+    with Flow(Settings(data_dir=folder, collector=False, **unset)) as flow:  # type: ignore[arg-type]
         expected = publish_garbage(flow.endpoints.kafka)
         flow.drain(Log(flow.endpoints.kafka, PARTITIONS))
         client = clickhouse_client(flow.endpoints.clickhouse_url, "crm")

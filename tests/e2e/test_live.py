@@ -26,7 +26,7 @@ def purchase(number: int, customer: str) -> bytes:
 
 def test_events_of_now_have_scores_at_once_and_move_them(folder: Path) -> None:
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(data_dir=folder, **unset)  # type: ignore[arg-type]
+    settings = Settings(data_dir=folder, collector=False, **unset)  # type: ignore[arg-type]
     with Flow(settings) as flow, redis_client(flow.endpoints.redis_url) as redis:
         producer = Producer({"bootstrap.servers": flow.endpoints.kafka, "partitioner": "murmur2_random"})
 

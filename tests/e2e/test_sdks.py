@@ -93,8 +93,11 @@ def run(command: list[str], collector: CollectorProcess, customer: str, clock: t
     assert "rror" not in done.stderr, done.stderr
 
 
-def visit(site: str) -> None:
-    """A visit to the shop, in a browser whose clock is wrong: views, a cart, a sign-in, an order."""
+def visit(site: str, collector: CollectorProcess) -> None:
+    """A visit to the shop, in a browser whose clock is wrong: views, a cart, a sign-in, an order.
+
+    Then a look at the collector's own page: it shows them, without ids and properties unless asked.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
         page = browser.new_page()
@@ -107,6 +110,15 @@ def visit(site: str) -> None:
             with page.expect_response(lambda answer: "/v1/" in answer.url and answer.request.method == "POST") as sent:
                 page.click(f"#{button}")
             assert sent.value.status == 200
+        view = browser.new_page()
+        view.on("console", lambda message: problems.append(message.text))
+        view.goto(collector.url)
+        view.get_by_text("Order Completed").first.wait_for()
+        assert "browser-customer" not in view.content()
+        view.get_by_label("ids and properties").check()
+        view.get_by_text("browser-customer").first.wait_for()
+        view.get_by_role("tab", name="curl").click()
+        assert f"{collector.url}/v1/track" in (view.locator("#snippet").text_content() or "")
         browser.close()
         assert problems == []
 
@@ -123,7 +135,7 @@ def sent(
     run([python, "server_python.py", "rudder"], running, "rudder-python")
     run([*node, "segment.cjs"], running, "segment-node", WRONG_CLOCK)
     run([*node, "rudder.cjs"], running, "rudder-node", -WRONG_CLOCK)
-    visit(site)
+    visit(site, running)
     events: Events = defaultdict(list)
     records, refusals = read_records(kafka)
     assert refusals == []

@@ -116,6 +116,11 @@ class Flow:
         """The process ids of the dataflow's workers, in the order of their index."""
         return [process.pid for process in sorted(self._children("crmstream.worker"), key=lambda p: p.cmdline())]
 
+    @property
+    def collector_pid(self) -> int:
+        """The process id of the collector; 0 while there is none."""
+        return next((process.pid for process in self._children("crmstream.collector")), 0)
+
     def __enter__(self) -> Self:
         self.start()
         return self

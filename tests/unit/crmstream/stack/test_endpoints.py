@@ -15,8 +15,9 @@ OUTSIDE = {
     "clickhouse_url": "http://user:secret@store:8123",
     "redis_url": "redis://:secret@cache:6379/0",
 }
+COLLECTOR = "http://127.0.0.1:5"
 METRICS = ("http://127.0.0.1:4/metrics",)
-LOCAL = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", METRICS, os.getpid())
+LOCAL = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", METRICS, os.getpid(), COLLECTOR)
 
 
 @pytest.fixture(autouse=True)

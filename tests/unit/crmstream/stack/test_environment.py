@@ -3,12 +3,14 @@
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from contracts.outcomes import Outcome
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
-from crmstream.stack.environment import dataflow_environment
+from crmstream.stack.environment import collector_environment, dataflow_environment
 
+KEY = 'k' * 32
 ENDPOINTS = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", (), 1)
 
 
@@ -36,3 +38,13 @@ def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.Monke
     assert environment["CRM_WORKER_ADDRESSES"] == "127.0.0.1:11;127.0.0.1:12"
     assert environment["UNRELATED"] == "kept"
     assert "CRM_OLD_SETTING" not in environment
+
+
+def test_only_the_collector_is_given_the_key_of_protected_fields(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, privacy_key=SecretStr(KEY))
+    workers = dataflow_environment(settings, ENDPOINTS, [11])
+    collector = collector_environment(settings, workers, 81)
+    assert "CRM_PRIVACY_KEY" not in workers
+    assert (collector["CRM_PRIVACY_KEY"], collector["CRM_COLLECTOR_PORT"]) == (KEY, "81")
+    without = collector_environment(Settings(data_dir=tmp_path), workers, 81)
+    assert "CRM_PRIVACY_KEY" not in without

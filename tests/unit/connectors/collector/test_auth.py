@@ -1,0 +1,61 @@
+"""The write key in all its forms."""
+
+import base64
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import yaml
+from support.collecting import basic, write_sources
+
+from connectors.collector.answers import AnswerError
+from connectors.collector.auth import Senders, key_in_header
+from connectors.collector.browser import anonymous_id_of
+from connectors.sources import SourcesFile
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (basic("wk"), "wk"),
+        ("Basic " + base64.b64encode(b"wk").decode(), "wk"),
+        ("basic " + base64.b64encode(b"wk:secret").decode(), "wk"),
+        ("Bearer wk", "wk"),
+        ("  bearer   wk ", "wk"),
+        ("Basic Og==", None),
+        ("Basic ?", None),
+        ("Basic /w==", None),
+        ("Basic \xe9", None),
+        ("Digest wk", None),
+        ("", None),
+        (None, None),
+    ],
+)
+def test_keys_in_headers(header: str | None, key: str | None) -> None:
+    assert key_in_header(None if header is None else header.encode("latin-1")) == key
+
+
+def test_a_key_belongs_to_its_source_until_it_is_revoked(tmp_path: Path) -> None:
+    write_sources(tmp_path, {"shop": "one", "app": "two"})
+    senders = Senders(SourcesFile(tmp_path / "sources.yaml", check_seconds=0))
+    assert senders.sender(None, "one", "two").source.name == "shop"
+    assert senders.sender("two").door.source.name == "app"
+    content = yaml.safe_load((tmp_path / "sources.yaml").read_text())
+    content["sources"]["shop"]["keys"][0]["revoked"] = datetime(2026, 1, 2).astimezone().isoformat()
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump(content))
+    with pytest.raises(AnswerError) as error:
+        senders.sender("one")
+    assert (error.value.status, error.value.code) == (401, "unknown_write_key")
+    assert senders.sender("two").source.name == "app"
+
+
+def test_without_a_key_nobody_sends(tmp_path: Path) -> None:
+    senders = Senders(SourcesFile(tmp_path / "sources.yaml"))
+    with pytest.raises(AnswerError) as error:
+        senders.sender(None, "")
+    assert (error.value.status, error.value.code) == (401, "no_write_key")
+
+
+def test_a_visitor_in_a_header() -> None:
+    assert anonymous_id_of(base64.b64encode(b"a-1")) == "a-1"
+    assert [anonymous_id_of(header) for header in (None, b"", b"?", b"/w==")] == [None] * 4

@@ -1,0 +1,81 @@
+"""Bodies read into messages."""
+
+import json
+from typing import Any
+
+import pytest
+
+from connectors.collector.answers import AnswerError
+from connectors.collector.batch import Incoming, merged, read_incoming, read_item
+from contracts.wire import RejectedError
+
+
+def read(body: object, kind: str = "batch", most: int = 10) -> Incoming:
+    return read_incoming(body if isinstance(body, bytes) else json.dumps(body).encode(), kind, most)
+
+
+def messages(incoming: Incoming) -> list[dict[str, Any]]:
+    return [read_item(item, incoming) for item in incoming.items]
+
+
+def test_a_batch_s_context_goes_into_every_message_and_their_own_wins() -> None:
+    incoming = read({
+        "batch": [{"type": "track", "context": {"app": {"version": "2"}, "ip": None}}, {"type": "page", "userId": "b"}],
+        "context": {"app": {"name": "shop", "version": "1"}, "ip": "x"}, "integrations": {"All": True},
+        "userId": "a", "timestamp": "2099-01-01", "sentAt": "now", "writeKey": "wk", "channel": "server",
+    })  # fmt: skip
+    assert (incoming.write_key, incoming.sent_at) == ("wk", "now")
+    first, second = messages(incoming)
+    assert first["context"] == {"app": {"name": "shop", "version": "2"}, "ip": "x"}
+    assert second == {
+        "type": "page", "userId": "b", "integrations": {"All": True},
+        "context": {"app": {"name": "shop", "version": "1"}, "ip": "x"},
+    }  # fmt: skip
+    assert first["userId"] == "a"
+    assert "timestamp" not in first  # of the batch, when it was sent and not when things happened
+
+
+def test_a_single_message_is_of_the_kind_of_its_path_and_loses_its_key() -> None:
+    incoming = read({"type": "page", "event": "x", "writeKey": "wk", "sentAt": "s"}, "track")
+    assert messages(incoming) == [{"type": "track", "event": "x", "sentAt": "s"}]
+    assert incoming.write_key == "wk"
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"nonsense", b"\xff", b'{"batch": [}', b"{}{}", b'{"a":' * 100_000])
+def test_what_is_no_json_is_told(body: bytes) -> None:
+    with pytest.raises(AnswerError, match="not valid JSON") as error:
+        read(body)
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize("body", [b"[]", b"5", b"null", b"{}", b'{"batch": {}}', b'{"batch": [], "context": 5}'])
+def test_what_is_no_batch_is_told(body: bytes) -> None:
+    with pytest.raises(AnswerError, match="must be an object") as error:
+        read(body)
+    assert error.value.status == 400
+
+
+def test_too_many_messages_are_refused_with_400() -> None:
+    assert len(read({"batch": [{}] * 10}).items) == 10
+    with pytest.raises(AnswerError) as error:
+        read({"batch": [{}] * 11})
+    assert (error.value.status, error.value.code) == (400, "too_large")
+
+
+def test_nan_and_half_characters_do_not_cost_a_batch() -> None:
+    incoming = read(b'{"batch": [{"a": NaN}, {"b": "\\ud83d"}, {"c": "\\ud83d\\ude00"}]}')
+    assert messages(incoming) == [{"a": None}, {"b": "?"}, {"c": "\U0001f600"}]
+
+
+@pytest.mark.parametrize("item", [b"5", b"[]", b'"x"', b"null", b'{"a": "\xff"}'])
+def test_a_wrong_message_does_not_touch_the_others(item: bytes) -> None:
+    incoming = read(b'{"batch": [{"type": "page"}, ' + item + b"]}")
+    assert read_item(incoming.items[0], incoming) == {"type": "page"}
+    with pytest.raises(RejectedError):
+        read_item(incoming.items[1], incoming)
+
+
+def test_merging_leaves_both_alone() -> None:
+    one, other = {"a": {"b": 1}}, {"a": {"c": 2}, "d": None}
+    assert merged(one, other) == {"a": {"b": 1, "c": 2}, "d": None}
+    assert (one, other) == ({"a": {"b": 1}}, {"a": {"c": 2}, "d": None})

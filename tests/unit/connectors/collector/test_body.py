@@ -1,0 +1,106 @@
+"""Bodies within bounds of size, time and memory."""
+
+import asyncio
+import contextlib
+import gzip
+import zlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Message
+
+from connectors.collector.answers import AnswerError
+from connectors.collector.body import Body, BodyLimits, BodyReader, unpack
+
+BOMB = gzip.compress(b"0" * 50_000_000)
+
+
+def read(reader: BodyReader, *chunks: bytes, encoding: str = "", pauses: float = 0, ends: bool = True) -> Body:
+    """Read a body that comes in chunks."""
+    queue = [{"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks]
+    queue[-1]["more_body"] = not ends
+    left: list[Message] = [*queue, {"type": "http.disconnect"}]
+
+    async def receive() -> Message:
+        await asyncio.sleep(pauses)
+        return left.pop(0)
+
+    async def use() -> Body:
+        scope = {"type": "http", "headers": [(b"content-encoding", encoding.encode())]}
+        async with reader.body(Request(scope, receive)) as body:
+            assert reader.held_bytes == len(body.raw) + (len(body.content) if body.content is not body.raw else 0)
+            return body
+
+    try:
+        return asyncio.run(use())
+    finally:
+        assert reader.held_bytes == 0
+
+
+def status(reader: BodyReader, *chunks: bytes, **options: object) -> tuple[int, str]:
+    with pytest.raises(AnswerError) as error:
+        read(reader, *chunks, **options)  # type: ignore[arg-type]
+    return error.value.status, error.value.code
+
+
+def test_a_body_is_read_as_it_was_sent_and_unpacked() -> None:
+    reader = BodyReader(BodyLimits())
+    assert read(reader, b"ab", b"", b"c") == Body(b"abc", b"abc")
+    packed = gzip.compress(b"hello")
+    assert read(reader, packed[:3], packed[3:], encoding="GZip") == Body(packed, b"hello")
+
+
+@given(st.binary(max_size=2_000))
+def test_what_is_packed_is_unpacked(content: bytes) -> None:
+    raw = zlib.compressobj(wbits=-15)
+    for encoding, packed in (
+        ("gzip", gzip.compress(content)),
+        ("deflate", zlib.compress(content)),
+        ("deflate", raw.compress(content) + raw.flush()),
+    ):
+        assert unpack(packed, encoding, 2_000) == content
+
+
+@given(st.binary(max_size=200), st.sampled_from(["gzip", "deflate"]))
+def test_garbage_breaks_nothing(content: bytes, encoding: str) -> None:
+    with contextlib.suppress(AnswerError):
+        assert len(unpack(content, encoding, 1_000)) <= 1_000
+
+
+def test_the_limit_is_exact_and_answered_with_400() -> None:
+    reader = BodyReader(BodyLimits(most_bytes=10))
+    assert len(read(reader, b"0" * 10).content) == 10
+    assert status(reader, b"0" * 11) == (400, "too_large")
+    assert status(reader, *[b"0" * 9] * 4) == (400, "too_large")
+    assert status(reader, *[b"0" * 9] * 40, ends=False) == (400, "too_large")  # and not read to its end
+
+
+def test_a_bomb_is_not_unpacked() -> None:
+    assert status(BodyReader(BodyLimits()), BOMB, encoding="gzip") == (400, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding"),
+    [(b"x", "gzip"), (gzip.compress(b"x")[:-4], "gzip"), (gzip.compress(b"x") + b"more", "gzip"), (b"x", "br")],
+)
+def test_a_wrong_encoding_is_told(raw: bytes, encoding: str) -> None:
+    assert status(BodyReader(BodyLimits()), raw, encoding=encoding) == (400, "bad_encoding")
+
+
+def test_a_slow_client_is_not_waited_for() -> None:
+    chunks: Sequence[bytes] = [b"x"] * 50
+    assert status(BodyReader(BodyLimits(seconds=0.05)), *chunks, pauses=0.01) == (408, "too_slow")
+
+
+def test_more_than_memory_is_there_for_is_put_off() -> None:
+    reader = BodyReader(BodyLimits(most_bytes=100, most_held_bytes=50))
+    assert status(reader, b"0" * 60) == (503, "unavailable")
+    assert len(read(reader, b"0" * 50).content) == 50
+
+
+def test_a_client_that_goes_is_gone() -> None:
+    with pytest.raises(ClientDisconnect):
+        read(BodyReader(BodyLimits()), b"x", ends=False)
