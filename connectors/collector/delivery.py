@@ -191,12 +191,14 @@ class KafkaDelivery:
 
     def _poll(self) -> None:
         """Serve the producer's callbacks, and wake whom they settle."""
-        self._producer.poll(0)
-        if self._fatal.is_set():
-            self._replace()
-        self._desk.resolve()
-        self._desk.expire(self._loop.time())
-        self._poll_again()
+        try:
+            self._producer.poll(0)
+            if self._fatal.is_set():
+                self._replace()
+            self._desk.resolve()
+            self._desk.expire(self._loop.time())
+        finally:
+            self._poll_again()
 
     def _poll_again(self) -> None:
         self._polls_often = bool(self._desk.bytes_in_flight)
@@ -235,6 +237,8 @@ class KafkaDelivery:
                 self._check()
         except KafkaException as error:
             return f"Kafka at {self._servers} is away ({error.args[0].str()}); answering 503 until it is back."
+        except TimeoutError:
+            return f"Kafka at {self._servers} answers too slowly; answering 503 until it does."
         except CrmError as error:
             return str(error)
         return None

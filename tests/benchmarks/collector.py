@@ -28,6 +28,7 @@ from support.collecting import PARTITIONS, CollectorProcess, basic, write_source
 
 from contracts.settings import Settings
 from crmstream.running import full_stack
+from crmstream.stack.supervisor import LocalStack
 
 CONNECTIONS = 32
 CUSTOMERS = 5_000
@@ -144,6 +145,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rate", type=float, nargs="+", default=[1_000.0], help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--no-dataflow", action="store_true", help="beside the servers alone")
     parser.add_argument("--core", type=int, default=0, help="the core to which the collector is bound")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -151,7 +153,11 @@ def main() -> None:
         unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
         settings = Settings(data_dir=folder, partitions=PARTITIONS, **unset)
         write_sources(folder / "crm", {"shop": "wk_shop"})
-        with full_stack(settings) as stack, CollectorProcess(folder / "crm", stack.endpoints.kafka) as collector:
+        servers = LocalStack(settings, with_dataflow=False)
+        with (
+            servers if given.no_dataflow else full_stack(settings) as stack,
+            CollectorProcess(folder / "crm", stack.endpoints.kafka) as collector,
+        ):
             psutil.Process(collector.pid).cpu_affinity([given.core])
             for rate in given.rate:
                 measure(collector, rate, given.seconds)
