@@ -63,7 +63,8 @@ class Verdicts:
 
     All lanes have reached boundary ``boundary``. ``final[k]`` are the visitors who are customers from boundary ``k``
     on, by profile id, for ever. ``hints`` are what the links of the slot that has begun at ``boundary`` make likely,
-    for live scores only; a hint of None takes an earlier one back. ``start`` is the first slot of all lanes.
+    for live scores only; a hint of None takes an earlier one back. ``refused[k]`` are visitors who are not the
+    customer that a link of the slot before ``k`` said. ``start`` is the first slot of all lanes.
     """
 
     bucket: int
@@ -71,6 +72,7 @@ class Verdicts:
     boundary: int
     final: Mapping[int, Mapping[str, str]] = field(default_factory=dict)
     hints: Mapping[str, str | None] = field(default_factory=dict)
+    refused: Mapping[int, Sequence[tuple[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,17 @@ class Verdict:
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """All decisions of one step of the resolver, in their order."""
+
+    verdicts: Sequence[Verdict]
+
+
+@dataclass(frozen=True)
 class HandOver:
     """What one bucket of visitors gives to customers: profile rows by source and person, as of each boundary.
+
+    A row without events says only that a link was refused, so that what was told of the customer must be told anew.
 
     ``through`` is the newest boundary up to which everything of this bucket is told with this block and those before.
     """

@@ -6,7 +6,7 @@ live block is scored by the model of the newest boundary that its bucket has swe
 every score is a function of the data, never of timing, batch bounds or the number of workers.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -110,7 +110,7 @@ def _score_ready(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredB
     state.live = [block for block in state.live if block.boundary > state.boundary]
     for sweep in (True, False):
         if some := [block for block in ready if block.sweep == sweep]:
-            yield _score(state.models, join_blocks(some), policy)
+            yield _score(state, join_blocks(some), policy)
 
 
 def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Iterator[Output]:
@@ -127,7 +127,7 @@ def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Itera
             yield _report(outcome.name, boundary, model, examples, policy)
         model.quantiles = _quantiles(_forecast(model, outcome, block))
     if len(block.ids):
-        yield _score(state.models, block, policy)
+        yield _score(state, block, policy)
 
 
 def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy) -> ModelReport:
@@ -144,9 +144,11 @@ def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples
     )
 
 
-def _score(models: Mapping[str, OutcomeModel], block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
-    scores = {outcome.name: _score_outcome(models[outcome.name], outcome, block) for outcome in policy.outcomes}
-    return ScoredBlock(block, scores, policy.model_version(block.boundary))
+def _score(state: TrainerState, block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
+    """Score a block by the newest models, which may be newer than a visitors' block that came late."""
+    scores = {outcome.name: _score_outcome(state.models[outcome.name], outcome, block) for outcome in policy.outcomes}
+    boundary = block.boundary if state.boundary is None else state.boundary
+    return ScoredBlock(block, scores, policy.model_version(boundary))
 
 
 def _score_outcome(model: OutcomeModel, outcome: Outcome, block: CustomerBlock) -> OutcomeScores:

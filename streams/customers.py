@@ -48,6 +48,8 @@ class CustomersState(BucketState):
     """What was handed over, by the boundary at which it counts."""
     overlays: dict[int, dict[str, dict[str, NDArray[np.void]]]] = field(default_factory=dict)
     """By slot and customer: the rows of visitors who are likely this customer, each by its source."""
+    restated: dict[int, int] = field(default_factory=dict)
+    """Rows over which something lay in a slot, with the next slot: what readers have of them must be told anew."""
 
 
 Input = BucketBatch | Absorb | Overlay
@@ -75,6 +77,7 @@ def advance(state: CustomersState, item: Input, policy: BucketPolicy, tally: Tal
         yield _sweep(state, policy, None)
     apply_due(state, policy, tally)
     while current(state) < target:
+        _end_overlays(state)
         state.slot = current(state) + 1
         absorbed = _absorb(state, policy)
         if state.slot < target and _nobody_to_sweep(state, policy):
@@ -106,6 +109,9 @@ def _absorb(state: CustomersState, policy: BucketPolicy) -> Absorbed | None:
         return None
     persons = np.concatenate([item.persons[mine] for item, mine in parts])
     rows = np.concatenate([item.rows[mine] for item, mine in parts])
+    # word of a refused link is no event, and makes no customer
+    real = (rows["events"] > 0) | [state.table.find(person) is not None for person in persons.tolist()]
+    persons, rows = persons[real], rows[real]
     at = state.table.locate(persons)
     for turn in in_turns(at):
         state.table.rows[at[turn]] = absorb_rows(state.table.rows[at[turn]], rows[turn])
@@ -131,9 +137,16 @@ def _overlay(state: CustomersState, item: Overlay) -> None:
         _rescore(state, zip(item.persons.tolist(), item.entered.tolist(), strict=True))
 
 
+def _end_overlays(state: CustomersState) -> None:
+    """Forget the overlays of the slot that ends, and note over whom they lay."""
+    book = state.overlays.pop(current(state), {})
+    lay = [row for person in book if (row := state.table.find(person)) is not None]
+    state.restated |= dict.fromkeys(lay, current(state) + 1)
+    state.table.used["unpublished"][lay] = True
+
+
 def _begin_overlays(state: CustomersState) -> None:
-    """Forget the overlays of ended slots; those of the slot that begins move scores."""
-    state.overlays = {slot: book for slot, book in state.overlays.items() if slot >= current(state)}
+    """The overlays of the slot that begins move scores."""
     _rescore(state, [(person, 0) for person in state.overlays.get(current(state), ())])
 
 
@@ -147,13 +160,13 @@ def _rescore(state: CustomersState, persons: Iterable[tuple[str, int]]) -> None:
 
 
 def _rows(state: CustomersState, at: NDArray[np.int64]) -> NDArray[np.void]:
-    """Copies of rows (``at`` ascending), with what visitors who are likely the same people have done in this slot."""
+    """Copies of rows, with what visitors who are likely the same people have done in this slot."""
     rows = state.table.used.take(at)
-    for person, sources in state.overlays.get(current(state), {}).items():
-        row = state.table.find(person)
-        where = slice(*np.searchsorted(at, [row, row + 1])) if row is not None else slice(0)
-        for source in sorted(sources.values(), key=_by_age):
-            rows[where] = absorb_rows(rows[where], source[: where.stop - where.start])
+    book = state.overlays.get(current(state))
+    if book:
+        for position, row in enumerate(at.tolist()):
+            for source in sorted(book.get(state.table.ids[row], {}).values(), key=_by_age):
+                rows[position : position + 1] = absorb_rows(rows[position : position + 1], source)
     return rows
 
 
@@ -166,7 +179,9 @@ def _cross(state: CustomersState, policy: BucketPolicy, absorbed: Absorbed | Non
     if state.held is not None and state.held.farewell.any():
         # before the sweep: with it the models may pass on, and these belong to the models before
         yield select(state.held, state.held.farewell)
-    yield _stored_profiles(state, np.flatnonzero(touched(state, policy)))
+    changed = touched(state, policy)
+    changed[[row for row, slot in state.restated.items() if slot == current(state)]] = True
+    yield _stored_profiles(state, np.flatnonzero(changed))
     sweep = _sweep(state, policy, absorbed)
     yield sweep
     state.held = replace(sweep.customers, recorded=False)
@@ -192,8 +207,11 @@ def _publish(state: CustomersState, policy: BucketPolicy) -> Iterator[Output]:
     if len(changed):
         rows = _rows(state, changed)
         state.table.used["unpublished"] = False
-        versions = versions_of(rows["slot_end"] // policy.interval - 1, rows)
-        yield ProfileBlock(state.table.names.take(changed), versions, rows, published=True)
+        slots = rows["slot_end"] // policy.interval - 1
+        told = [state.restated.get(row, 0) for row in changed.tolist()] if state.restated else 0
+        slots = np.maximum(slots, told)
+        state.restated = {}
+        yield ProfileBlock(state.table.names.take(changed), versions_of(slots, rows), rows, published=True)
 
 
 def _sweep(state: CustomersState, policy: BucketPolicy, absorbed: Absorbed | None) -> SweepBlock:

@@ -169,7 +169,7 @@ def bucket_policy(settings: Settings) -> BucketPolicy:
 
 def identity_policy(settings: Settings) -> IdentityPolicy:
     """What resolving must know of the settings."""
-    return IdentityPolicy(lanes=settings.partitions, most_merges=settings.most_merges)
+    return IdentityPolicy(settings.partitions, settings.most_merges, settings.visitor_days * 24 // settings.sweep_hours)
 
 
 def bucket_of(profile_id: str, buckets: int) -> int:

@@ -219,7 +219,7 @@ def _events(
     events = np.zeros(len(slot), EVENT_DTYPE)
     # what the fact tables know an event by; no id holds a control character
     events["id_hash"] = [
-        xxh3_64_intdigest(f"{kind}\0{event.customer_id}\0{event.event_id}".encode()) for event in columns.envelopes
+        xxh3_64_intdigest(f"{kind}\0{_owner(event)}\0{event.event_id}".encode()) for event in columns.envelopes
     ]
     events["occurred"], events["slot"], events["late"] = columns.occurred, slot, late
     events["entered"], events["code"] = reading.entered, columns.code
@@ -229,6 +229,10 @@ def _events(
     if columns.code.size and columns.properties and isinstance(columns.properties[0], wire.Service):
         events["score"] = [round((each.score or 0) * MONEY_SCALE) for each in columns.properties]
     return events
+
+
+def _owner(event: wire.Envelope) -> str:
+    return event.customer_id or visitor_id(event.anonymous_id or "")
 
 
 def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.RejectedError) -> DeadLetter:

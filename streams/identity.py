@@ -3,13 +3,14 @@
 One place sees all links, so what it decides at a boundary is a function of the log alone: the links of the slot that
 ends there are taken in the order of their time, however the lanes interleaved. Rules, in the order of their rank:
 
+- Within a slot a sign-in counts before an address that a visitor gave.
 - Two customers are never merged. What is linked to one customer stays with it: a second one is refused.
 - An id by which a customer was identified is a customer itself and is nobody's second id.
 - A customer takes over at most ``most_merges`` ids.
 - An e-mail address belongs to the customer who is first identified with it; visitors who gave the same address are
   that customer too, also if they gave it before.
 
-Between boundaries the newest links are only *hints*, for live scores. Pure: no engine, no client, no clock.
+Between boundaries the earliest links are only *hints*, for live scores. Pure: no engine, no client, no clock.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,16 +25,22 @@ LINKED: Final = "linked"
 TAKEN: Final = "belongs_to_another"
 KNOWN: Final = "is_a_customer"
 FULL: Final = "merge_limit"
+FORGET_EVERY: Final = 16
+"""Slots between two looks at what may be forgotten."""
 Judgement = tuple[str, str, str]
 """An identity, a person, and whether the one is :data:`LINKED` to the other or why not."""
 
 
 @dataclass(frozen=True)
 class IdentityPolicy:
-    """``lanes`` is how many must be heard before anything is decided; ``most_merges`` the limit of each customer."""
+    """``lanes`` is how many must be heard before anything is decided; ``most_merges`` the limit of each customer.
+
+    ``visitor_slots`` is how many slots a visitor is remembered without an event.
+    """
 
     lanes: int
     most_merges: int
+    visitor_slots: int = 90
 
 
 @dataclass
@@ -46,8 +53,8 @@ class IdentityState:
     waiting: dict[int, set[Link]] = field(default_factory=dict)
     person_of: dict[str, str] = field(default_factory=dict)
     """The customer of each linked visitor and e-mail address."""
-    mailed: dict[str, list[str]] = field(default_factory=dict)
-    """Visitors who gave an e-mail address by which nobody is known yet."""
+    mailed: dict[str, dict[str, int]] = field(default_factory=dict)
+    """By address by which nobody is known yet: the visitors who gave it, with the slot in which they last did."""
     merges: dict[str, int] = field(default_factory=dict)
     customers: set[str] = field(default_factory=set)
     """Customers who were identified."""
@@ -105,35 +112,51 @@ def _ended(state: IdentityState) -> list[int]:
 
 
 def _decide(state: IdentityState, slot: int, policy: IdentityPolicy) -> Iterator[Verdict]:
-    """Decide the links of a slot for good, the earliest first; say nothing of what was decided before."""
-    for link in sorted(state.waiting.pop(slot)):
-        for identity, person, outcome in _judge(state, link, policy):
-            yield Verdict(identity, person, outcome, link.occurred, slot + 1)
+    """Decide the links of a slot for good: sign-ins before typed addresses, the earliest first.
+
+    What was decided before, and what comes twice, is not told again.
+    """
+    told: set[tuple[str, str]] = set()
+    for link in sorted(state.waiting.pop(slot), key=lambda link: (link.target.startswith(EMAIL), link)):
+        for identity, person, outcome in _judge(state, link, slot, policy):
+            if (identity, person) not in told:
+                yield Verdict(identity, person, outcome, link.occurred, slot + 1)
+            told.add((identity, person))
+    if slot % FORGET_EVERY == 0:
+        _forget(state, slot - policy.visitor_slots)
 
 
-def _judge(state: IdentityState, link: Link, policy: IdentityPolicy) -> Iterator[Judgement]:
+def _forget(state: IdentityState, before: int) -> None:
+    """Forget visitors who wait for the owner of an address and are forgotten themselves by now."""
+    for email, waiting in list(state.mailed.items()):
+        state.mailed[email] = {visitor: slot for visitor, slot in waiting.items() if slot >= before}
+        if not state.mailed[email]:
+            del state.mailed[email]
+
+
+def _judge(state: IdentityState, link: Link, slot: int, policy: IdentityPolicy) -> Iterator[Judgement]:
     """Yield what a link newly says."""
     source, target = link.source, link.target
     if source == NOBODY:
         state.customers.add(target)
     elif target.startswith(EMAIL):
-        yield from _give_email(state, source, target, policy)
+        yield from _give_email(state, link, slot, policy)
     elif source.startswith(EMAIL):
         yield from _own_email(state, source, target, policy)
     else:
         yield from _link(state, source, target, policy)
 
 
-def _give_email(state: IdentityState, visitor: str, email: str, policy: IdentityPolicy) -> Iterator[Judgement]:
+def _give_email(state: IdentityState, link: Link, slot: int, policy: IdentityPolicy) -> Iterator[Judgement]:
     """A visitor gave an address: if nobody is known by it yet, that waits."""
-    if visitor in state.person_of:
-        return
-    if email in state.person_of:
-        yield from _link(state, visitor, state.person_of[email], policy)
-        return
-    waiting = state.mailed.setdefault(email, [])
-    if visitor not in waiting and len(waiting) < policy.most_merges:
-        waiting.append(visitor)
+    visitor, email = link.source, link.target
+    owner = state.person_of.get(email)
+    if owner is not None:
+        yield from _link(state, visitor, owner, policy)
+    elif visitor not in state.person_of:
+        waiting = state.mailed.setdefault(email, {})
+        if visitor in waiting or len(waiting) < policy.most_merges:
+            waiting[visitor] = slot
 
 
 def _own_email(state: IdentityState, email: str, customer: str, policy: IdentityPolicy) -> Iterator[Judgement]:

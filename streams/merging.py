@@ -74,6 +74,6 @@ def _seam(
     one: NDArray[np.void], other: NDArray[np.void], first: str, last: str
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
     """Seconds between the end of the earlier history and the start of the later, and whether they do not overlap."""
-    begins = np.maximum(one[first], other[first]) // SECOND
-    ends = np.minimum(one[last], other[last]) // SECOND
-    return begins - ends, begins >= ends
+    begins, ends = [one[first] // SECOND, other[first] // SECOND], [one[last] // SECOND, other[last] // SECOND]
+    disjoint: NDArray[np.bool_] = (ends[0] <= begins[1]) | (ends[1] <= begins[0])
+    return np.maximum(*begins) - np.minimum(*ends), disjoint

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from contracts.blocks import CustomerBlock, LaneBatch, ModelReport, SweepBlock
-from contracts.crossings import HandOver, Moved, Overlay, Verdict, Verdicts
+from contracts.crossings import Decisions, HandOver, Moved, Overlay, Verdicts
 from contracts.outputs import DeadLetter, HashWrites, TableRows
 from streams import hashes, rows
 from streams.bucket import ProfileBlock
@@ -55,8 +55,8 @@ def moved_hashes(item: tuple[str, Any], outcomes: list[str], expire: int) -> Ite
 def identity_rows(item: tuple[str, Any], interval: int) -> Iterable[tuple[str, TableRows]]:
     """Decisions about identities, and visitors who are customers now, as rows."""
     key, value = item
-    if isinstance(value, Verdict):
-        return [(str(value.boundary), rows.verdict_rows(value, interval))]
+    if isinstance(value, Decisions):
+        return [(str(value.verdicts[0].boundary), rows.verdict_rows(value.verdicts, interval))]
     return [(key, rows.moved_rows(value))] if isinstance(value, Moved) else []
 
 

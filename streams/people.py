@@ -13,12 +13,13 @@ from typing import Final
 from bytewax.operators import StatefulBatchLogic
 
 from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch
-from contracts.crossings import Absorb, HandOver, LaneNews, Overlay, Verdict, Verdicts
+from contracts.crossings import Absorb, Decisions, HandOver, LaneNews, Overlay, Verdicts
+from contracts.identity import ANONYMOUS
 from contracts.metrics import IDENTITIES, SCORES, VISITORS
 from streams.bucket import BucketPolicy, Tally
 from streams.edge import at_edge
 from streams.handover import GatherState, gather
-from streams.identity import IdentityPolicy, IdentityState, Resolution, resolve
+from streams.identity import LINKED, IdentityPolicy, IdentityState, Resolution, resolve
 from streams.steps import RETAIN, count_events
 from streams.visitors import Input, Output, VisitorsState, new_visitors, visit
 
@@ -45,7 +46,7 @@ def split_visits(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[
     return parts
 
 
-class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Verdict, bytes]):
+class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
     """Decides who is whom. ``bucket_of`` tells the bucket of a visitor's profile."""
 
     def __init__(
@@ -55,14 +56,16 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Verdict, bytes]):
         self._state: IdentityState = pickle.loads(saved) if saved is not None else IdentityState()  # noqa: S301 - our own store
 
     @at_edge
-    def on_batch(self, values: list[LaneNews]) -> tuple[Iterable[Verdicts | Verdict], bool]:
+    def on_batch(self, values: list[LaneNews]) -> tuple[Iterable[Verdicts | Decisions], bool]:
         """Take news of lanes in and give out what they decide."""
-        outputs: list[Verdicts | Verdict] = []
+        outputs: list[Verdicts | Decisions] = []
         for news in values:
             before = self._state.boundary
             resolution = resolve(self._state, news, self._policy)
-            _count_verdicts(resolution)
-            outputs += resolution.verdicts
+            for verdict in resolution.verdicts:
+                IDENTITIES.labels(verdict.outcome).inc()
+            if resolution.verdicts:
+                outputs.append(Decisions(resolution.verdicts))
             outputs += self._verdicts(resolution, moved=self._state.boundary != before)
         return outputs, RETAIN
 
@@ -75,21 +78,22 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Verdict, bytes]):
         hints: dict[int, dict[str, str | None]] = {}
         for visitor, likely in resolution.hints.items():
             hints.setdefault(self._bucket_of(visitor), {})[visitor] = likely
+        refused: dict[int, dict[int, list[tuple[str, str]]]] = {}
+        for each in resolution.verdicts:
+            if each.outcome != LINKED and each.identity.startswith(ANONYMOUS):
+                book = refused.setdefault(self._bucket_of(each.identity), {})
+                book.setdefault(each.boundary, []).append((each.identity, each.person))
         start, reached = min(self._state.starts.values(), default=0), self._state.boundary
         if reached is None:
             return
         for bucket in range(self._buckets) if moved else sorted(hints):
-            yield Verdicts(bucket, start, reached, final.get(bucket, {}), hints.get(bucket, {}))
+            mine = final.get(bucket, {}), hints.get(bucket, {}), refused.get(bucket, {})
+            yield Verdicts(bucket, start, reached, *mine)
 
     @at_edge
     def snapshot(self) -> bytes:
         """The state, pickled."""
         return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
-
-
-def _count_verdicts(resolution: Resolution) -> None:
-    for verdict in resolution.verdicts:
-        IDENTITIES.labels(verdict.outcome).inc()
 
 
 class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
@@ -107,7 +111,9 @@ class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
         tally = Tally()
         outputs = [output for item in values for output in visit(self._state, item, self._policy, tally)]
         count_events(tally)
-        SCORES.labels("event").inc(sum(len(o.ids) for o in outputs if isinstance(o, CustomerBlock)))
+        for block in outputs:
+            if isinstance(block, CustomerBlock):
+                SCORES.labels("sweep" if block.sweep else "event").inc(len(block.ids))
         VISITORS.labels(self._state.bucket).set(len(self._state.table))
         return [output for output in outputs if isinstance(output, HandOver | Overlay) or len(output.ids)], RETAIN
 

@@ -41,17 +41,17 @@ def moved_rows(moved: Moved) -> TableRows:
     return _profile_rows(moved.ids, moved.versions, rows, moved.persons)
 
 
-def verdict_rows(verdict: Verdict, interval: int) -> TableRows:
-    """A decision as a row of ``identity_links``; ``interval`` is the sweep's in microseconds."""
-    seconds = verdict.boundary * interval // SECOND
-    row = {
-        "identity": [verdict.identity],
-        "person": [verdict.person],
-        "outcome": [verdict.outcome],
-        "occurred_at": to_time(np.array([verdict.occurred], np.int64)),
-        "decided_at": pa.array([seconds], pa.int64()).view(pa.timestamp("s", tz="UTC")),
+def verdict_rows(verdicts: Sequence[Verdict], interval: int) -> TableRows:
+    """Decisions as rows of ``identity_links``; ``interval`` is the sweep's in microseconds."""
+    seconds = [verdict.boundary * interval // SECOND for verdict in verdicts]
+    columns = {
+        "identity": [verdict.identity for verdict in verdicts],
+        "person": [verdict.person for verdict in verdicts],
+        "outcome": [verdict.outcome for verdict in verdicts],
+        "occurred_at": to_time(np.array([verdict.occurred for verdict in verdicts], np.int64)),
+        "decided_at": pa.array(seconds, pa.int64()).view(pa.timestamp("s", tz="UTC")),
     }
-    return TableRows("identity_links", pa.table(row))
+    return TableRows("identity_links", pa.table(columns))
 
 
 def _profile_rows(

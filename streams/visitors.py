@@ -30,7 +30,7 @@ from streams.bucket import (
     touched,
     versions_of,
 )
-from streams.profiles import ROW_DTYPE
+from streams.profiles import ROW_DTYPE, blank_rows
 from streams.seen import SeenIds
 
 LAST_VERSION = (1 << VERSION_SHIFT) - 1
@@ -47,8 +47,14 @@ class VisitorsState(BucketState):
     """The same of boundaries that this bucket has not reached."""
     hints: dict[str, str] = field(default_factory=dict)
     """Who visitors likely are, by the links of the slot that is not over."""
+    rehinted: set[str] = field(default_factory=set)
+    """Visitors whose hint changed since it was told."""
     overlaid: dict[str, str] = field(default_factory=dict)
     """To whom rows were copied in this slot, by visitor."""
+    refused: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
+    """By boundary: visitors who are not whom a link said, with that customer."""
+    retold: dict[str, int] = field(default_factory=dict)
+    """Visitors of whom something must be told anew, with the slot as of which."""
     stale: bool = False
     """Whether a boundary was crossed since all visitors were scored."""
 
@@ -93,6 +99,9 @@ def _note(state: VisitorsState, verdicts: Verdicts) -> None:
     state.start, state.through = verdicts.start, verdicts.boundary
     for boundary, linked in verdicts.final.items():
         state.due.setdefault(boundary, {}).update(linked)
+    state.rehinted |= verdicts.hints.keys()
+    for boundary, refused in verdicts.refused.items():
+        state.refused.setdefault(boundary, []).extend(refused)
     for visitor, person in verdicts.hints.items():
         if person is None:
             state.hints.pop(visitor, None)
@@ -119,19 +128,36 @@ def _cross(state: VisitorsState, policy: BucketPolicy, handed: list[_Rows]) -> I
     state.person_of |= linked
     for name in linked:
         state.hints.pop(name, None)
-    if linked:
-        yield _moved(linked, current(state) - 1)
     rows = np.flatnonzero(touched(state, policy))
     leaving = {name: at for name, at in _named(state, rows) if name in state.person_of}
     leaving |= {name: at for name in linked if (at := state.table.find(name)) is not None}
-    handed += [
-        (current(state), name, state.person_of[name], state.table.used[at : at + 1].copy())
-        for name, at in sorted(leaving.items())
-    ]
+    moved = linked | {name: state.person_of[name] for name in leaving}
+    if moved:
+        yield _moved(moved, current(state) - 1)
+    refused = state.refused.pop(current(state), [])
+    handed += _owed(state, leaving, refused)
+    staying = _retell(state, {*state.overlaid, *(name for name, _ in refused)} - leaving.keys())
+    rows = np.union1d(rows, np.array(staying, np.int64))
     yield _stored(state, np.setdiff1d(rows, np.array(list(leaving.values()), np.int64)))
     _drop(state, leaving.values(), policy)
     end_slot(state, policy)
     state.overlaid, state.stale = {}, True
+
+
+def _owed(state: VisitorsState, leaving: Mapping[str, int], refused: Iterable[tuple[str, str]]) -> Iterator[_Rows]:
+    """What customers get at this boundary: the rows of those who leave, and word of those who do not."""
+    for name, at in sorted(leaving.items()):
+        yield current(state), name, state.person_of[name], state.table.used[at : at + 1].copy()
+    for name, person in refused:
+        yield current(state), name, person, blank_rows(1)
+
+
+def _retell(state: VisitorsState, names: Iterable[str]) -> list[int]:
+    """Note that what was said of some visitors, who stay after all, must be told anew; return their rows."""
+    found = {name: at for name in names if (at := state.table.find(name)) is not None}
+    state.retold |= dict.fromkeys(found, current(state))
+    state.table.used["unpublished"][list(found.values())] = True
+    return list(found.values())
 
 
 def _named(state: VisitorsState, rows: NDArray[np.int64]) -> Iterable[tuple[str, int]]:
@@ -155,19 +181,17 @@ def _moved(linked: Mapping[str, str], slot: int) -> Moved:
 
 def _tell(state: VisitorsState, policy: BucketPolicy) -> Iterator[Output]:
     """Give out what readers should see now: overlays of those who are known, scores of the others."""
-    entered = {name: state.unscored.get(at, 0) for name, at in _named(state, _known(state))}
-    yield from _overlays(state, entered)
-    known = {at for name in entered if (at := state.table.find(name)) is not None}
-    chosen = np.array(sorted(set(state.unscored) - known), np.int64)
+    known = {at for at in state.unscored if _person(state, state.table.ids[at]) is not None}
+    yield from _overlays(state, known)
+    chosen = np.array(sorted(state.unscored.keys() - known), np.int64)
     if state.stale:
-        others = np.array(sorted(set(range(len(state.table))) - known - set(state.unscored)), np.int64)
-        yield _scored(state, others, policy, sweep=True)
+        yield _scored(state, _others(state), policy, sweep=True)
         state.stale = False
     if len(chosen):
         oldest = min(state.unscored[at] for at in chosen.tolist()) / 1_000
         yield _stored(state, chosen)
         yield replace(_scored(state, chosen, policy, sweep=False), oldest_record_at=oldest)
-    yield from _published(state, policy, known)
+    yield from _published(state, policy)
     state.unscored.clear()
 
 
@@ -176,22 +200,33 @@ def _person(state: VisitorsState, visitor: str) -> str | None:
     return state.person_of.get(visitor) or hints.get(visitor)
 
 
-def _known(state: VisitorsState) -> NDArray[np.int64]:
-    """The rows of this slot that belong to customers: those that events moved, and those newly linked."""
-    moved = [at for at in state.unscored if _person(state, state.table.ids[at]) is not None]
-    hinted = [at for name in state.hints if _person(state, name) and (at := state.table.find(name)) is not None]
-    return np.array(sorted({*moved, *hinted}), np.int64)
+def _others(state: VisitorsState) -> NDArray[np.int64]:
+    """All rows but those that events moved, and those of customers: once in a slot, before anything else is told."""
+    others = np.ones(len(state.table), np.bool_)
+    others[list(state.unscored)] = False
+    others[[at for name in state.hints if _person(state, name) and (at := state.table.find(name)) is not None]] = False
+    return np.flatnonzero(others)
 
 
-def _overlays(state: VisitorsState, entered: Mapping[str, int]) -> Iterator[Output]:
-    """Copies for the live scores of those whom visitors turned out to be, where they are new."""
-    now = {name: person for name in entered if (person := _person(state, name)) is not None}
-    back = {name: person for name, person in state.overlaid.items() if _person(state, name) != person}
-    new = {name: person for name, person in now.items() if entered[name] or state.overlaid.get(name) != person}
+def _overlays(state: VisitorsState, moved: Iterable[int]) -> Iterator[Output]:
+    """Copies for the live scores of those whom visitors turned out to be: where rows moved, and where hints changed."""
+    entered = {state.table.ids[at]: state.unscored[at] for at in moved}
+    rehinted: set[str] = set()
+    if state.slot == state.through:
+        rehinted, state.rehinted = state.rehinted, set()
+    new, back = {}, {}
+    for name in sorted({*entered, *rehinted}):
+        person, before = _person(state, name), state.overlaid.get(name)
+        if before is not None and before != person:
+            back[name] = before
+        if person is not None and (name in entered or before != person) and state.table.find(name) is not None:
+            new[name] = person
     hinted = {name: person for name, person in new.items() if state.overlaid.get(name) != person}
-    state.overlaid = {name: person for name, person in state.overlaid.items() if name not in back} | now
+    for name in back:
+        del state.overlaid[name]
+    state.overlaid |= new
     if hinted:
-        yield _moved({name: person for name, person in hinted.items() if name in state.hints}, current(state))
+        yield _moved(hinted, current(state))
     pairs = [(name, person, False) for name, person in back.items()]
     pairs += [(name, person, True) for name, person in new.items()]
     if pairs:
@@ -222,12 +257,14 @@ def _stored(state: VisitorsState, at: NDArray[np.int64]) -> ProfileBlock:
     return ProfileBlock(state.table.names.take(at), versions_of(current(state), rows), rows, published=False)
 
 
-def _published(state: VisitorsState, policy: BucketPolicy, known: set[int]) -> Iterator[Output]:
-    """The profiles that changed, for look-ups."""
-    changed = [at for at in np.flatnonzero(state.table.used["unpublished"]).tolist() if at not in known]
-    if changed:
-        at = np.array(changed, np.int64)
-        rows = state.table.used.take(at)
-        state.table.used["unpublished"][at] = False
-        versions = versions_of(rows["slot_end"] // policy.interval - 1, rows)
-        yield ProfileBlock(state.table.names.take(at), versions, rows, published=True)
+def _published(state: VisitorsState, policy: BucketPolicy) -> Iterator[Output]:
+    """The profiles that changed, for look-ups; of those who are customers nothing is looked up here."""
+    changed = np.flatnonzero(state.table.used["unpublished"])
+    state.table.used["unpublished"][changed] = False
+    at = np.array([row for name, row in _named(state, changed) if _person(state, name) is None], np.int64)
+    if len(at):
+        rows, names = state.table.used.take(at), state.table.names.take(at)
+        told = [state.retold.get(name, 0) for name in names.tolist()]
+        slots = np.maximum(rows["slot_end"] // policy.interval - 1, told)
+        yield ProfileBlock(names, versions_of(slots, rows), rows, published=True)
+    state.retold = {}

@@ -104,7 +104,7 @@ class _Endpoint:
             received = _receive(receiver, request.headers, body, now)
             await self._deliver(received.records)
             for record, told in zip(received.records, received.names, strict=True):
-                self._note(name, told, record, now, body.content)
+                self._note(name, told, record, now, record.value or b"")
         return received
 
 

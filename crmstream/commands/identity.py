@@ -111,12 +111,13 @@ def read_identity(client: Client, redis: Redis, asked: str) -> Identity:
     names = names_of(asked)
     links = _links(client, names, [asked])
     person = next((each.person for each in links if each.identity in names and each.outcome == LINKED), None)
-    likely = None if person else _likely(redis, names)
+    if person is not None and _profiles(client, [asked]):
+        person = None  # a customer of that id is nobody else, whoever the visitor of that id is
+    likely = None if person or _profiles(client, [asked]) else _likely(redis, names)
     if person is not None:
         links = _links(client, names, [person])
     ids = [*names, *([person] if person else []), *(each.identity for each in links if each.outcome == LINKED)]
-    rows = client.query(query("profiles_of"), parameters={"ids": list(dict.fromkeys(ids))}).named_results()
-    profiles = list(rows)
+    profiles = _profiles(client, list(dict.fromkeys(ids)))
     if not links and not profiles and likely is None:
         raise UnknownIdentityError(
             f"Nothing is known of {asked!r}: no event came under this id, or it is not worked off yet "
@@ -135,6 +136,10 @@ def names_of(asked: str) -> list[str]:
 def _links(client: Client, identities: Sequence[str], persons: Sequence[str]) -> list[Link]:
     asked = {"identities": list(identities), "persons": list(persons)}
     return [Link(*row) for row in client.query(query("links_of"), parameters=asked).result_rows]
+
+
+def _profiles(client: Client, ids: Sequence[str]) -> list[dict[str, Any]]:
+    return list(client.query(query("profiles_of"), parameters={"ids": list(ids)}).named_results())
 
 
 def _likely(redis: Redis, names: Iterable[str]) -> str | None:

@@ -7,9 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 import psutil
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
@@ -26,11 +27,13 @@ NewSettings = Callable[..., Settings]
 INPUTS = tuple(topic.name for topic in INPUT_TOPICS)
 NOT_YET = {
     KafkaError._TIMED_OUT,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
     KafkaError.NOT_COORDINATOR,
     KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
     KafkaError.COORDINATOR_NOT_AVAILABLE,
 }
 Place = tuple[str, int]
+T = TypeVar("T")
 
 
 def wait_until(condition: Callable[[], bool], what: str, timeout_seconds: float = 90, pause: float = 0.05) -> None:
@@ -39,6 +42,18 @@ def wait_until(condition: Callable[[], bool], what: str, timeout_seconds: float 
     while not condition():
         assert time.monotonic() < deadline, f"timed out waiting until {what}"
         time.sleep(pause)
+
+
+def answered(ask: Callable[[], T]) -> T:
+    """Ask Kafka; a broker that has just started says for a moment that it can't tell yet."""
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return ask()
+        except KafkaException as error:
+            if error.args[0].code() not in NOT_YET or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
 
 
 class Log:
@@ -55,7 +70,8 @@ class Log:
 
     def ends(self) -> dict[Place, int]:
         """The end offset of every input partition."""
-        limits = {place: self._consumer.get_watermark_offsets(place, timeout=20) for place in self._places}
+        ask = self._consumer.get_watermark_offsets
+        limits = {place: answered(partial(ask, place, timeout=5)) for place in self._places}
         return {(place.topic, place.partition): high for place, (_, high) in limits.items()}
 
     def drained(self) -> bool:
@@ -70,18 +86,9 @@ class Log:
             assert not self._committed()
 
     def _committed(self) -> dict[Place, int]:
-        """Read the group's position; a broker that has just started says for a moment that it can't tell yet."""
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                found = self._consumer.committed(self._places, timeout=5)
-            except KafkaException as error:
-                if error.args[0].code() not in NOT_YET:
-                    raise
-                time.sleep(0.1)
-            else:
-                return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
-        raise AssertionError("Kafka does not find the coordinator of the dataflow's group")
+        """Read the group's position."""
+        found = answered(partial(self._consumer.committed, self._places, timeout=5))
+        return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
 class Flow:

@@ -94,6 +94,18 @@ def test_an_address_of_two_customers_belongs_to_the_first() -> None:
     assert outcomes(verdicts) == [(MAIL, "c", LINKED), (MAIL, "d", TAKEN), (V, "c", LINKED)]
 
 
+def test_a_sign_in_counts_before_an_address_of_the_same_day() -> None:
+    """Anybody may type anybody's address into a form."""
+    _, verdicts = after([(MAIL, "c")], [(V, MAIL), (V, "d")])
+    assert outcomes(verdicts) == [(MAIL, "c", LINKED), (V, "d", LINKED), (V, "c", TAKEN)]
+
+
+def test_who_waits_for_the_owner_of_an_address_is_forgotten_in_time() -> None:
+    policy = IdentityPolicy(lanes=2, most_merges=2, visitor_slots=3)
+    state, _ = after([(V, MAIL)], *[[] for _ in range(15)], [(NOBODY, "x")], policy=policy)
+    assert state.mailed == {}
+
+
 def test_hints_follow_the_earliest_link_and_are_taken_back() -> None:
     state = IdentityState()
     resolve(state, news(1, 0), POLICY)

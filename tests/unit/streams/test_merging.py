@@ -65,6 +65,15 @@ def test_a_session_that_goes_on_after_the_sign_in_is_one() -> None:
     assert absorb_rows(later, before)["sessions"].tolist() == [2]
 
 
+def test_one_moment_within_another_history_joins_nothing() -> None:
+    """A guest order between two of the customer's is two gaps, and its page view a session of its own."""
+    customer = profile([Happening("p", HOUR, amount=1), Happening("p", 3 * DAY, amount=1),
+                        Happening("p", HOUR, codes.PAGE_VIEW), Happening("p", 3 * DAY, codes.PAGE_VIEW)])  # fmt: skip
+    guest = profile([Happening("p", DAY + HOUR, amount=1), Happening("p", DAY + HOUR, codes.PAGE_VIEW)])
+    for merged in (absorb_rows(customer, guest), absorb_rows(guest, customer)):
+        assert (merged["gap_count"].tolist(), merged["sessions"].tolist()) == ([2], [3])
+
+
 def test_merging_nobody_changes_nothing() -> None:
     row = profile([Happening("p", HOUR, codes.ORDER, amount=5), Happening("p", DAY, codes.ORDER, amount=7)])
     assert differing(absorb_rows(row, blank_rows(1)), row) == set()

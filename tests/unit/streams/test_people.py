@@ -13,14 +13,15 @@ from hypothesis import strategies as st
 from support.columns import DAY, HOUR, Happening, columns, happenings
 
 from contracts.blocks import CustomerBlock, LaneBatch, SweepBlock, Visits
-from contracts.crossings import HandOver, Links, Moved, Overlay, Verdict, no_links
+from contracts.crossings import Decisions, HandOver, Links, Moved, Overlay, Verdict, no_links
 from contracts.identity import email_key, visitor_id
 from streams import codes, outflows
 from streams.bucket import BucketPolicy, ProfileBlock
+from streams.features import FEATURES, compute_features
 from streams.hashes import profile_hashes
 from streams.identity import IdentityPolicy
 from streams.people import GatherStep, ResolveStep, VisitorStep, news_of, split_visits
-from streams.profiles import DECAYED, ProfileTable, apply_events, fade
+from streams.profiles import ProfileTable, apply_events, fade
 from streams.steps import ProfileStep, split_by_bucket
 
 LANES = 2
@@ -32,6 +33,9 @@ HOMES = {"c": 0, "d": 1, V: 1, W: 0}
 """The bucket of each profile; there is one bucket in each lane."""
 POLICY = BucketPolicy(DAY, 3 * DAY, 2, ("orders",), 1_000, DAY, 3 * DAY)
 Link = tuple[int, str, str]
+NEIGHBOURS = {"log_mean_gap_days", "log_overdue", "gap_spread", "conversion"}
+EXACT_FEATURES = [at for at, name in enumerate(FEATURES) if name not in NEIGHBOURS]
+"""Features that compare no event with the one before it."""
 
 
 @dataclass
@@ -76,7 +80,7 @@ class Engine:
         return True
 
     def _send(self, name: str, output: Any) -> None:
-        if name == "resolve" and not isinstance(output, Verdict):
+        if name == "resolve" and not isinstance(output, Decisions):
             self.channels[name, f"visitors-{output.bucket}"].append(output)
         elif isinstance(output, HandOver):
             self.channels[name, "gather"].append(output)
@@ -156,20 +160,21 @@ def found(outputs: list[Any]) -> dict[tuple[str, str], tuple[int, object]]:
             for one, person, version in zip(block.ids, block.persons, block.versions.tolist(), strict=True):
                 keep("score", one, version, person)
                 keep("profile", one, version, person)
+                keep("row", one, version, person)
         elif isinstance(block, CustomerBlock):
             rows = zip(block.ids, block.versions.tolist(), block.features, block.as_of.tolist(), strict=True)
             for one, version, features, as_of in rows:
                 keep("score", one, version, (features.tobytes(), as_of))
-        elif isinstance(block, ProfileBlock) and block.published:
+        elif isinstance(block, ProfileBlock):
             hashes = profile_hashes(block, "EUR", 60)
             for at, one in enumerate(hashes.ids):
                 told = {name: column[at] for name, column in hashes.columns.items()}
-                keep("profile", one, int(hashes.versions[at]), told)
+                keep("profile" if block.published else "row", one, int(hashes.versions[at]), told)
     return kept
 
 
 def decided(outputs: list[Any]) -> list[Verdict]:
-    return [each for each in outputs if isinstance(each, Verdict)]
+    return [verdict for each in outputs if isinstance(each, Decisions) for verdict in each.verdicts]
 
 
 _EVENTS = st.lists(
@@ -187,7 +192,7 @@ _LINKS = st.lists(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=250)
 @given(_EVENTS, _LINKS, st.lists(st.integers(0, 50), max_size=200), st.lists(st.booleans(), min_size=1, max_size=4))
 def test_profiles_and_scores_are_a_function_of_the_log(
     events: list[Happening], links: list[Link], order: list[int], fresh: list[bool]
@@ -197,15 +202,10 @@ def test_profiles_and_scores_are_a_function_of_the_log(
     other = run(log, links, order, fresh, saved=True)
     assert decided(other) == decided(expected)
     assert swept(other) == swept(expected)
-    conflicts = {each.person for each in decided(expected) if each.outcome != "linked"}
-    conflicts |= {each.identity for each in decided(expected) if each.outcome != "linked"}
-    ours, theirs = found(other), found(expected)
-    for key in ours.keys() | theirs.keys():
-        if not conflicts:
-            assert ours.get(key) == theirs.get(key), key
+    assert found(other) == found(expected)
 
 
-@settings(max_examples=25)
+@settings(max_examples=250)
 @given(_EVENTS, st.lists(st.tuples(_TIMES, st.sampled_from([V, W])), min_size=2, max_size=3))
 def test_a_merged_profile_is_that_of_one_person_who_did_everything(
     events: list[Happening], sign_ins: list[tuple[int, str]]
@@ -228,7 +228,11 @@ def test_a_merged_profile_is_that_of_one_person_who_did_everything(
     exact = ("events", "orders", "revenue", "refunded", "items", "web_events", "carts", "tickets", "satisfaction_sum",
              "first_seen", "last_seen", "first_order", "last_order", "first_web", "last_web")  # fmt: skip
     assert {name: stored["c"][name] for name in exact} == {name: alone.used[0][name] for name in exact}
-    assert set(DECAYED) <= set(alone.used.dtype.names or ())
+    expected = compute_features(alone.used, (DAYS + 1) * DAY, (DAYS + 2) * DAY)[0][EXACT_FEATURES]
+    for block in (each.customers for each in outputs if isinstance(each, SweepBlock)):
+        if block.boundary == DAYS + 1 and "c" in block.ids.tolist():
+            features = block.features[block.ids.tolist().index("c")][EXACT_FEATURES]
+            np.testing.assert_allclose(features, expected, atol=1e-3)  # counters that fade are rounded once a day
     readers = found(outputs)
     assert {readers["score", visitor][1] for visitor in names} == {"c"}
 
@@ -256,3 +260,33 @@ def test_who_is_silent_for_long_is_forgotten() -> None:
     scored = [each.boundary for each in outputs if isinstance(each, CustomerBlock) and V in each.ids.tolist()]
     assert scored
     assert max(scored) == 3
+
+
+def test_a_customer_without_a_row_yet_may_have_an_overlay() -> None:
+    """The link of a new customer, whose own events are refused or late, comes before anything is known of c."""
+    visit = [Happening(V, HOUR, codes.PAGE_VIEW, id=1), Happening("d", 5 * HOUR, id=2)]
+    outputs = run(visit, [(2 * HOUR, V, "c")], [], [True])
+    assert found(outputs)["score", V][1] == "c"
+    rows = {one for each in outputs if isinstance(each, ProfileBlock) for one in each.ids.tolist()}
+    assert "c" in rows, "the visitor's profile is c's at the next boundary"
+
+
+def test_what_still_comes_under_a_linked_id_does_not_bring_the_visitor_back() -> None:
+    sign_in = (HOUR, V, "c")
+    times = [day * DAY + hour * HOUR for day in (1, 2) for hour in (2, 3, 4)]
+    visits = [Happening(V, at, codes.PAGE_VIEW, id=number) for number, at in enumerate(times)]
+    beside = [Happening("d", day * DAY + 5 * HOUR, id=99 + day) for day in range(3)]
+    readers = found(run([*visits, *beside], [sign_in], [0, 1] * 100, [True]))
+    assert (readers["profile", V][1], readers["score", V][1], readers["row", V][1]) == ("c", "c", "c")
+
+
+def test_a_hint_that_is_taken_back_leaves_nothing_behind() -> None:
+    """W gives c's address; the other lane then says that W signed in as d before that."""
+    visit = Happening(W, 2 * DAY + HOUR, codes.PAGE_VIEW, id=1)
+    events = [visit, Happening("c", 3 * HOUR, id=2), Happening("d", HOUR, id=3)]
+    links = [(2 * HOUR, MAIL, "c"), (2 * DAY + 5 * HOUR, W, MAIL), (2 * DAY + 4 * HOUR, W, "d")]
+    for order in ([], [0] * 30 + [1] * 30, [1] * 40, [2, 0, 5, 1] * 30):
+        live, replayed = found(run(events, links, order, [True])), found(run(events, links, order, [False]))
+        assert live["score", W][1] == "d"
+        for kind in ("score", "profile", "row"):
+            assert live[kind, "c"][1] == replayed[kind, "c"][1], (kind, order)

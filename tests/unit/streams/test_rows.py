@@ -111,7 +111,7 @@ ORDER = Happening("a", HOUR)
         change_rows(scored(moved(ORDER))),
         quality_rows(REPORT, DAY),
         moved_rows(Moved(np.array(["anonymous:v"], object), np.array(["a"], object), np.array([1], np.int64))),
-        verdict_rows(Verdict("anonymous:v", "a", "linked", HOUR, 1), DAY),
+        verdict_rows([Verdict("anonymous:v", "a", "linked", HOUR, 1)], DAY),
     ],
     ids=lambda rows: rows.table,
 )
