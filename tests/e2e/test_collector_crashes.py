@@ -24,7 +24,7 @@ from crmstream.stack.ports import free_port
 from crmstream.stack.process import stop_all
 from sinks.clients import clickhouse_client
 
-EVENTS = int(os.environ.get("COLLECTOR_CRASH_EVENTS", "10000"))
+EVENTS = int(os.environ.get("COLLECTOR_CRASH_EVENTS", "6000"))
 BATCH = 125
 CLIENTS = 4
 CUSTOMERS = 2_000

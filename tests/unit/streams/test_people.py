@@ -192,7 +192,7 @@ _LINKS = st.lists(
 )
 
 
-@settings(max_examples=250)
+@settings(max_examples=25)
 @given(_EVENTS, _LINKS, st.lists(st.integers(0, 50), max_size=200), st.lists(st.booleans(), min_size=1, max_size=4))
 def test_profiles_and_scores_are_a_function_of_the_log(
     events: list[Happening], links: list[Link], order: list[int], fresh: list[bool]
@@ -205,7 +205,7 @@ def test_profiles_and_scores_are_a_function_of_the_log(
     assert found(other) == found(expected)
 
 
-@settings(max_examples=250)
+@settings(max_examples=25)
 @given(_EVENTS, st.lists(st.tuples(_TIMES, st.sampled_from([V, W])), min_size=2, max_size=3))
 def test_a_merged_profile_is_that_of_one_person_who_did_everything(
     events: list[Happening], sign_ins: list[tuple[int, str]]
