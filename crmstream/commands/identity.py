@@ -55,7 +55,8 @@ def show(
 
     Ids are linked by Identify and Alias events; an e-mail address in the
     traits is a second key. A link counts from the next sweep on, in live
-    scores at once. Addresses are kept as a hash: ask with the address itself.
+    scores at once. Addresses are kept as a hash: ask with the address itself,
+    or, where a source hashes it at the door, with what the door makes of it.
 
     [bold]Examples[/bold]
 
@@ -130,7 +131,7 @@ def names_of(asked: str) -> list[str]:
     """The names under which an id may be known: itself, a visitor's, and an address's."""
     if asked.startswith((ANONYMOUS, EMAIL)):
         return [asked]
-    return [asked, visitor_id(asked), *([email_key(asked)] if "@" in asked else [])]
+    return [asked, visitor_id(asked), email_key(asked)]
 
 
 def _links(client: Client, identities: Sequence[str], persons: Sequence[str]) -> list[Link]:
