@@ -44,13 +44,9 @@ class IdentityPolicy:
 
 
 @dataclass
-class IdentityState:
-    """Everything decided, and the links that wait for their slot to end; ``boundary`` is None until all lanes ran."""
+class Decided:
+    """Everything that is decided for good. It changes only when a slot ends."""
 
-    slots: dict[int, int] = field(default_factory=dict)
-    starts: dict[int, int] = field(default_factory=dict)
-    boundary: int | None = None
-    waiting: dict[int, set[Link]] = field(default_factory=dict)
     person_of: dict[str, str] = field(default_factory=dict)
     """The customer of each linked visitor and e-mail address."""
     mailed: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -58,7 +54,18 @@ class IdentityState:
     merges: dict[str, int] = field(default_factory=dict)
     customers: set[str] = field(default_factory=set)
     """Customers who were identified."""
+
+
+@dataclass
+class IdentityState:
+    """What is decided, and the links that wait for their slot to end; ``boundary`` is None until all lanes ran."""
+
+    slots: dict[int, int] = field(default_factory=dict)
+    starts: dict[int, int] = field(default_factory=dict)
+    boundary: int | None = None
+    waiting: dict[int, set[Link]] = field(default_factory=dict)
     hints: Hints = field(default_factory=Hints)
+    decided: Decided = field(default_factory=Decided)
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ def resolve(state: IdentityState, news: LaneNews, policy: IdentityPolicy) -> Res
         if verdict.outcome == LINKED and verdict.identity.startswith(ANONYMOUS):
             final.setdefault(verdict.boundary, {})[verdict.identity] = verdict.person
     if before != state.boundary:
-        begun = state.hints.restart(state.waiting.get(state.boundary, ()), state.person_of)
+        begun = state.hints.restart(state.waiting.get(state.boundary, ()), state.decided.person_of)
     else:
         begun = state.hints.add(link for slot, link in _each(news.links) if slot == state.boundary)
     return Resolution(final, tuple(verdicts), _told(state, begun, policy))
@@ -95,10 +102,11 @@ def _told(state: IdentityState, visitors: Iterable[str], policy: IdentityPolicy)
     """The hints of some visitors, as far as they changed."""
 
     def likely(visitor: str) -> str | None:
-        customer = state.hints.of(visitor, state.person_of)
+        customer = state.hints.of(visitor, state.decided.person_of)
         return None if customer is None or why_not(state, visitor, customer, policy) else customer
 
-    return state.hints.tell({visitor: likely(visitor) for visitor in visitors if visitor not in state.person_of})
+    decided = state.decided.person_of
+    return state.hints.tell({visitor: likely(visitor) for visitor in visitors if visitor not in decided})
 
 
 def _each(links: Links) -> Iterator[tuple[int, Link]]:
@@ -128,17 +136,17 @@ def _decide(state: IdentityState, slot: int, policy: IdentityPolicy) -> Iterator
 
 def _forget(state: IdentityState, before: int) -> None:
     """Forget visitors who wait for the owner of an address and are forgotten themselves by now."""
-    for email, waiting in list(state.mailed.items()):
-        state.mailed[email] = {visitor: slot for visitor, slot in waiting.items() if slot >= before}
-        if not state.mailed[email]:
-            del state.mailed[email]
+    for email, waiting in list(state.decided.mailed.items()):
+        state.decided.mailed[email] = {visitor: slot for visitor, slot in waiting.items() if slot >= before}
+        if not state.decided.mailed[email]:
+            del state.decided.mailed[email]
 
 
 def _judge(state: IdentityState, link: Link, slot: int, policy: IdentityPolicy) -> Iterator[Judgement]:
     """Yield what a link newly says."""
     source, target = link.source, link.target
     if source == NOBODY:
-        state.customers.add(target)
+        state.decided.customers.add(target)
     elif target.startswith(EMAIL):
         yield from _give_email(state, link, slot, policy)
     elif source.startswith(EMAIL):
@@ -150,41 +158,41 @@ def _judge(state: IdentityState, link: Link, slot: int, policy: IdentityPolicy) 
 def _give_email(state: IdentityState, link: Link, slot: int, policy: IdentityPolicy) -> Iterator[Judgement]:
     """A visitor gave an address: if nobody is known by it yet, that waits."""
     visitor, email = link.source, link.target
-    owner = state.person_of.get(email)
+    owner = state.decided.person_of.get(email)
     if owner is not None:
         yield from _link(state, visitor, owner, policy)
-    elif visitor not in state.person_of:
-        waiting = state.mailed.setdefault(email, {})
+    elif visitor not in state.decided.person_of:
+        waiting = state.decided.mailed.setdefault(email, {})
         if visitor in waiting or len(waiting) < policy.most_merges:
             waiting[visitor] = slot
 
 
 def _own_email(state: IdentityState, email: str, customer: str, policy: IdentityPolicy) -> Iterator[Judgement]:
     """A customer was identified with an address."""
-    owner = state.person_of.get(email)
+    owner = state.decided.person_of.get(email)
     if owner is None:
-        state.person_of[email] = customer
+        state.decided.person_of[email] = customer
         yield email, customer, LINKED
-        for visitor in state.mailed.pop(email, ()):
+        for visitor in state.decided.mailed.pop(email, ()):
             yield from _link(state, visitor, customer, policy)
     elif owner != customer:
         yield email, customer, TAKEN
 
 
 def _link(state: IdentityState, visitor: str, customer: str, policy: IdentityPolicy) -> Iterator[Judgement]:
-    if state.person_of.get(visitor) == customer:
+    if state.decided.person_of.get(visitor) == customer:
         return
     reason = why_not(state, visitor, customer, policy)
     if reason is None:
-        state.person_of[visitor] = customer
-        state.merges[customer] = state.merges.get(customer, 0) + 1
+        state.decided.person_of[visitor] = customer
+        state.decided.merges[customer] = state.decided.merges.get(customer, 0) + 1
     yield visitor, customer, reason or LINKED
 
 
 def why_not(state: IdentityState, visitor: str, customer: str, policy: IdentityPolicy) -> str | None:
     """Why a visitor may not become a customer's; None if nothing stands against it."""
-    if state.person_of.get(visitor, customer) != customer:
+    if state.decided.person_of.get(visitor, customer) != customer:
         return TAKEN
-    if visitor.removeprefix(ANONYMOUS) in state.customers:
+    if visitor.removeprefix(ANONYMOUS) in state.decided.customers:
         return KNOWN
-    return FULL if state.merges.get(customer, 0) >= policy.most_merges else None
+    return FULL if state.decided.merges.get(customer, 0) >= policy.most_merges else None

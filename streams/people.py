@@ -8,6 +8,7 @@ Their snapshots are pickled at once, by themselves: the engine pickles later, wh
 
 import pickle
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 from bytewax.operators import StatefulBatchLogic
@@ -19,7 +20,7 @@ from contracts.metrics import IDENTITIES, SCORES, VISITORS
 from streams.bucket import BucketPolicy, Tally
 from streams.edge import at_edge
 from streams.handover import GatherState, gather
-from streams.identity import LINKED, IdentityPolicy, IdentityState, Resolution, resolve
+from streams.identity import LINKED, Decided, IdentityPolicy, IdentityState, Resolution, resolve
 from streams.steps import RETAIN, count_events
 from streams.visitors import Input, Output, VisitorsState, new_visitors, visit
 
@@ -53,7 +54,10 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
         self, saved: bytes | None, policy: IdentityPolicy, buckets: int, bucket_of: Callable[[str], int]
     ):
         self._policy, self._buckets, self._bucket_of = policy, buckets, bucket_of
-        self._state: IdentityState = pickle.loads(saved) if saved is not None else IdentityState()  # noqa: S301 - our own store
+        self._state, self._decided = IdentityState(), b""
+        if saved is not None:
+            self._decided, self._state = pickle.loads(saved)  # noqa: S301 - our own store
+            self._state.decided = pickle.loads(self._decided)  # noqa: S301 - our own store
 
     @at_edge
     def on_batch(self, values: list[LaneNews]) -> tuple[Iterable[Verdicts | Decisions], bool]:
@@ -66,7 +70,10 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
                 IDENTITIES.labels(verdict.outcome).inc()
             if resolution.verdicts:
                 outputs.append(Decisions(resolution.verdicts))
-            outputs += self._verdicts(resolution, moved=self._state.boundary != before)
+            moved = self._state.boundary != before
+            if moved:
+                self._decided = b""
+            outputs += self._verdicts(resolution, moved=moved)
         return outputs, RETAIN
 
     def _verdicts(self, resolution: Resolution, *, moved: bool) -> Iterable[Verdicts]:
@@ -92,8 +99,9 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
 
     @at_edge
     def snapshot(self) -> bytes:
-        """The state, pickled."""
-        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+        """The state, pickled; what is decided, the most of it, only when it has changed."""
+        self._decided = self._decided or pickle.dumps(self._state.decided, pickle.HIGHEST_PROTOCOL)
+        return pickle.dumps((self._decided, replace(self._state, decided=Decided())), pickle.HIGHEST_PROTOCOL)
 
 
 class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):

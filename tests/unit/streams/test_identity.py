@@ -51,7 +51,7 @@ def test_a_visitor_becomes_a_customer_at_the_next_boundary() -> None:
     assert resolve(state, news(1, 3), POLICY) == Resolution(hints={V: "c"})
     assert resolve(state, news(0, 4), POLICY) == Resolution()
     assert resolve(state, news(1, 4), POLICY) == Resolution({4: {V: "c"}}, (Verdict(V, "c", LINKED, 300, 4),))
-    assert state.person_of == {V: "c"}
+    assert state.decided.person_of == {V: "c"}
 
 
 def test_several_devices_are_one_customer() -> None:
@@ -66,7 +66,7 @@ def test_what_is_known_is_not_decided_again() -> None:
 def test_who_belongs_to_one_customer_is_never_another() -> None:
     state, verdicts = after([(V, "c"), (V, "d")], [(V, "e")])
     assert outcomes(verdicts) == [(V, "c", LINKED), (V, "d", TAKEN), (V, "e", TAKEN)]
-    assert state.person_of == {V: "c"}
+    assert state.decided.person_of == {V: "c"}
 
 
 def test_an_identified_customer_is_nobodys_second_id() -> None:
@@ -86,7 +86,7 @@ def test_an_address_names_the_customer_who_has_it() -> None:
 def test_who_gave_an_address_is_found_when_somebody_is_known_by_it() -> None:
     state, verdicts = after([(V, MAIL), (W, MAIL)], [], [(MAIL, "c")])
     assert outcomes(verdicts) == [(MAIL, "c", LINKED), (V, "c", LINKED), (W, "c", LINKED)]
-    assert state.mailed == {}
+    assert state.decided.mailed == {}
 
 
 def test_an_address_of_two_customers_belongs_to_the_first() -> None:
@@ -103,7 +103,7 @@ def test_a_sign_in_counts_before_an_address_of_the_same_day() -> None:
 def test_who_waits_for_the_owner_of_an_address_is_forgotten_in_time() -> None:
     policy = IdentityPolicy(lanes=2, most_merges=2, visitor_slots=3)
     state, _ = after([(V, MAIL)], *[[] for _ in range(15)], [(NOBODY, "x")], policy=policy)
-    assert state.mailed == {}
+    assert state.decided.mailed == {}
 
 
 def test_hints_follow_the_earliest_link_and_are_taken_back() -> None:
@@ -149,7 +149,7 @@ def feed(log: list[tuple[int, int, int, Pair]], order: list[int]) -> tuple[list[
             verdicts += resolve(state, queues[turn].pop(0), POLICY).verdicts
             state = pickle.loads(pickle.dumps(state))
     assert state.hints.told == {}
-    return verdicts, state.person_of
+    return verdicts, state.decided.person_of
 
 
 @given(_LOG, st.lists(st.integers(0, 1), max_size=40))
