@@ -108,8 +108,10 @@ class Door:
             if not given:
                 raise RejectedError("kind", f"must be one of {', '.join(KINDS)}")
             return given[0]
-        if not isinstance(name, str):
-            return "web"
+        return self.kind_of(name) if isinstance(name, str) else "web"
+
+    def kind_of(self, name: str) -> Kind:
+        """The kind of the events of a name: by the contract, else by the source's plan, else web."""
         known, _ = EVENT_TYPES.get(name, (None, ()))
         return known or (self._plan and self._plan.kind_of(name)) or "web"
 

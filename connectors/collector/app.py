@@ -73,8 +73,13 @@ class Collector:
     keep_ip: bool = False
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    async def take(self, request: Request, kind: str, content: bytes, *, query_key: str | None = None) -> None:
-        """Take the messages in a body; raises :class:`AnswerError` or :class:`StoreUnavailableError`."""
+    async def take(
+        self, request: Request, kind: str, content: bytes, *, query_key: str | None = None, each_once: bool = False
+    ) -> None:
+        """Take the messages in a body; raises :class:`AnswerError` or :class:`StoreUnavailableError`.
+
+        ``each_once`` says that the same content again is another event.
+        """
         received_at = self.now()
         headers = dict(request.scope["headers"])
         header_key = key_in_header(headers.get(b"authorization")) or query_key
@@ -82,6 +87,8 @@ class Collector:
         if kind != BATCH and len(content) > MAX_EVENT_BYTES:
             raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
         incoming = read_incoming(content, kind, self.most_batch_events)
+        if each_once:
+            incoming = incoming.each_once(received_at)
         sender = sender or self.senders.sender(incoming.write_key)
         arrival = Arrival(
             received_at,
@@ -112,7 +119,7 @@ class Collector:
     def _picturing(self, kind: str) -> Callable[[Request], Any]:
         async def get(request: Request) -> Response:
             query = request.query_params
-            await self.take(request, kind, pixel_message(query), query_key=query.get("writeKey"))
+            await self.take(request, kind, pixel_message(query), query_key=query.get("writeKey"), each_once=True)
             return Response(GIF, headers={"Cache-Control": "no-store"}, media_type="image/gif")
 
         return get

@@ -5,7 +5,8 @@ A message that is wrong does not touch the others of its batch. Pure; moves no d
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -43,21 +44,26 @@ _read_message: Final = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True)
 class Item:
-    """One message as it came, and its place in the request."""
+    """One message as it came, and its place in the request.
+
+    ``moment`` is when it came, of messages that nobody sends again: pictures are loaded once for each time.
+    """
 
     raw: bytes
     place: int
+    moment: bytes = b""
 
     def fallback_id(self) -> str:
         """An id made of the content: sent again, the same request has the same ids."""
-        return "made-" + blake2b(self.raw, digest_size=_ID_BYTES, salt=self.place.to_bytes(4, "big")).hexdigest()
+        salt = self.place.to_bytes(4, "big")
+        return "made-" + blake2b(self.raw + self.moment, digest_size=_ID_BYTES, salt=salt).hexdigest()
 
 
 @dataclass(frozen=True)
 class Incoming:
     """A request: its messages, what they have in common, and the write key in its body, if any.
 
-    ``kind`` is the type of its only message, or ``batch``.
+    ``kind`` is the type of its only message, or ``batch``; ``common_bytes`` the size of what all messages get.
     """
 
     kind: str
@@ -65,6 +71,12 @@ class Incoming:
     common: Mapping[str, Any]
     write_key: str | None
     sent_at: object
+    common_bytes: int = 0
+
+    def each_once(self, received_at: datetime) -> "Incoming":
+        """The same request, of which each arrival counts, even with the same content."""
+        moment = received_at.isoformat().encode()
+        return replace(self, items=[replace(item, moment=moment) for item in self.items])
 
 
 def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
@@ -90,8 +102,8 @@ def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
     return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), envelope.sentAt)
 
 
-def read_item(item: Item, incoming: Incoming) -> dict[str, Any]:
-    """Read one message and give it what all of its request have in common; its own fields win.
+def read_item(item: Item, incoming: Incoming) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Read one message, alone and with what all of its request have in common; its own fields win.
 
     Raises :class:`RejectedError` if it is no message.
     """
@@ -102,7 +114,7 @@ def read_item(item: Item, incoming: Incoming) -> dict[str, Any]:
         message.pop("writeKey", None)  # a key is never stored, also not with a dead letter
         if incoming.kind != BATCH:
             message["type"] = incoming.kind
-        return merged(incoming.common, message)
+        return message, merged(incoming.common, message)
     except (ValueError, RecursionError):
         raise RejectedError("body", "is not valid JSON, or nested too deeply") from None
 
@@ -133,7 +145,8 @@ def _batch(body: BatchBody, most_events: int) -> Incoming:
     items = [Item(bytes(raw), place) for place, raw in enumerate(body.batch)]
     shared = {name: getattr(body, name) for name in ("context", "integrations", "userId", "anonymousId")}
     common = {name: value for name, value in shared.items() if value is not None}
-    return Incoming(BATCH, items, common, _text(body.writeKey), body.sentAt)
+    size = len(msgspec.json.encode(common)) if common else 0
+    return Incoming(BATCH, items, common, _text(body.writeKey), body.sentAt, size)
 
 
 def _wanted(kind: str) -> str:

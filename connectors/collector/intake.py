@@ -18,6 +18,7 @@ from connectors.collector.limits import RateLimits
 from connectors.collector.messages import Arrival, draft_of
 from connectors.collector.recent import Recent
 from connectors.protocol import Record
+from contracts.errors import StoreUnavailableError
 from contracts.events import MAX_EVENT_BYTES
 from contracts.metrics import COLLECTOR_EVENTS
 from contracts.refused import REFUSED_KEY
@@ -58,7 +59,11 @@ class Intake:
             judged.append(judge_item(item, incoming, sender, arrival))
             if number % _SLICE == 0:
                 await asyncio.sleep(0)
-        await self._deliver([one.record for one in judged])
+        try:
+            await self._deliver([one.record for one in judged])
+        except StoreUnavailableError:
+            self._limits.give_back(sender.key_hash, len(incoming.items))
+            raise
         self._note(judged, sender.source.name, arrival)
 
     def _limit(self, sender: Sender, events: int) -> None:
@@ -83,11 +88,12 @@ def judge_item(item: Item, incoming: Incoming, sender: Sender, arrival: Arrival)
     original: Any = None
     name: object = None
     try:
-        if len(item.raw) > MAX_EVENT_BYTES:
-            raise RejectedError("body", f"has {len(item.raw):,} bytes; the limit is {MAX_EVENT_BYTES:,}")
-        message = read_item(item, incoming)
-        original, name = message, message.get("event") or message.get("type")
-        draft = draft_of(message, item.fallback_id, arrival)
+        size = len(item.raw) + incoming.common_bytes  # before anything is copied into each of thousands
+        if size > MAX_EVENT_BYTES:
+            raise RejectedError("body", f"has {size:,} bytes; the limit is {MAX_EVENT_BYTES:,}")
+        original, message = read_item(item, incoming)
+        name = message.get("event") or message.get("type")
+        draft = draft_of(message, item.fallback_id, arrival, sender.door.kind_of)
         name = draft["name"]
         return _Judged(sender.door.admit(draft, original), name, item)
     except RejectedError as why:

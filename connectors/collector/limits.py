@@ -46,3 +46,8 @@ class RateLimits:
         if not seconds:
             bucket.take(events)
         return seconds
+
+    def give_back(self, key_hash: str, events: int) -> None:
+        """Forget a request that was let through and then not taken: it comes again."""
+        if key_hash in self._buckets:
+            self._buckets[key_hash].take(-events)

@@ -36,13 +36,20 @@ class Arrival:
     ip: str | None = None
 
 
-def draft_of(message: Message, fallback_id: Callable[[], str], arrival: Arrival) -> Draft:
-    """Draft the event of one message. ``fallback_id`` gives the event's id if the message has none.
+def kind_by_name(name: str) -> Kind:
+    """The kind of an event by its name alone."""
+    return EVENT_TYPES.get(name, ("web", ()))[0]
+
+
+def draft_of(
+    message: Message, fallback_id: Callable[[], str], arrival: Arrival, kind_of: Callable[[str], Kind] = kind_by_name
+) -> Draft:
+    """Draft the event of one message. ``fallback_id`` gives its id if the message has none, ``kind_of`` its kind.
 
     Raises :class:`RejectedError` with the field of the message at fault.
     """
     name, properties = _content(message)
-    kind: Kind = EVENT_TYPES.get(name, ("web", ()))[0]
+    kind = kind_of(name)
     context = _context(message, arrival)
     if kind == "web":
         _complete_web(properties, context)

@@ -11,6 +11,10 @@ SECRETS = {"clickhouse_url", "redis_url", "postgres_url", "privacy_key"}
 """The settings that only those processes are given that need them."""
 
 
+STORES = ("CRM_CLICKHOUSE_URL", "CRM_REDIS_URL")
+"""With their passwords, no business of a process that faces the net."""
+
+
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``CRM_*`` variables, without the secrets and without those that are unset."""
     variables = {}
@@ -46,4 +50,5 @@ def collector_environment(settings: Settings, environment: Mapping[str, str], po
     """Return the environment of the collector, from that of the dataflow: its port, and the key of protected fields."""
     key = settings.privacy_key
     own = {} if key is None else {"CRM_PRIVACY_KEY": key.get_secret_value()}
-    return {**environment, "CRM_COLLECTOR_PORT": str(port), **own}
+    needed = {name: value for name, value in environment.items() if name not in STORES}
+    return {**needed, "CRM_COLLECTOR_PORT": str(port), **own}

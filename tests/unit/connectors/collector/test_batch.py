@@ -1,6 +1,7 @@
 """Bodies read into messages."""
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ def read(body: object, kind: str = "batch", most: int = 10) -> Incoming:
 
 
 def messages(incoming: Incoming) -> list[dict[str, Any]]:
-    return [read_item(item, incoming) for item in incoming.items]
+    return [read_item(item, incoming)[1] for item in incoming.items]
 
 
 def test_a_batch_s_context_goes_into_every_message_and_their_own_wins() -> None:
@@ -70,7 +71,7 @@ def test_nan_and_half_characters_do_not_cost_a_batch() -> None:
 @pytest.mark.parametrize("item", [b"5", b"[]", b'"x"', b"null", b'{"a": "\xff"}'])
 def test_a_wrong_message_does_not_touch_the_others(item: bytes) -> None:
     incoming = read(b'{"batch": [{"type": "page"}, ' + item + b"]}")
-    assert read_item(incoming.items[0], incoming) == {"type": "page"}
+    assert read_item(incoming.items[0], incoming)[1] == {"type": "page"}
     with pytest.raises(RejectedError):
         read_item(incoming.items[1], incoming)
 
@@ -79,3 +80,16 @@ def test_merging_leaves_both_alone() -> None:
     one, other = {"a": {"b": 1}}, {"a": {"c": 2}, "d": None}
     assert merged(one, other) == {"a": {"b": 1, "c": 2}, "d": None}
     assert (one, other) == ({"a": {"b": 1}}, {"a": {"c": 2}, "d": None})
+
+
+def test_a_picture_that_is_loaded_again_is_another_event_and_a_request_sent_again_is_not() -> None:
+    first, again = (read_incoming(b'{"event": "Email Opened"}', "track", 10) for _ in range(2))
+    assert first.items[0].fallback_id() == again.items[0].fallback_id()
+    moments = (datetime(2026, 5, 1, tzinfo=UTC), datetime(2026, 5, 1, 0, 0, 1, tzinfo=UTC))
+    opened = {first.each_once(moment).items[0].fallback_id() for moment in moments}
+    assert len(opened) == 2
+
+
+def test_the_size_of_what_all_messages_get_is_known_before_they_get_it() -> None:
+    body = json.dumps({"context": {"x": "y" * 1_000}, "batch": [{}, {}]}).encode()
+    assert read_incoming(body, "batch", 10).common_bytes > 1_000
