@@ -49,7 +49,7 @@ class CustomersState(BucketState):
     overlays: dict[int, dict[str, dict[str, NDArray[np.void]]]] = field(default_factory=dict)
     """By slot and customer: the rows of visitors who are likely this customer, each by its source."""
     restated: dict[int, int] = field(default_factory=dict)
-    """Rows over which something lay in a slot, with the next slot: what readers have of them must be told anew."""
+    """Rows that took something over, or over which something lay, with the slot as of which they must be told anew."""
 
 
 Input = BucketBatch | Absorb | Overlay
@@ -116,6 +116,7 @@ def _absorb(state: CustomersState, policy: BucketPolicy) -> Absorbed | None:
     for turn in in_turns(at):
         state.table.rows[at[turn]] = absorb_rows(state.table.rows[at[turn]], rows[turn])
     state.table.rows["slot_end"][at] = current(state) * policy.interval
+    state.restated |= dict.fromkeys(at.tolist(), current(state))
     return Absorbed(
         rows=at.astype(np.int32),
         counters={name: rows[name].copy() for name in policy.counters},
