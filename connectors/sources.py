@@ -28,13 +28,15 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from connectors.plan import Plan, load_plan
 from connectors.privacy import PrivacyRules
 from connectors.webhooks.config import WebhookPart
-from connectors.yaml_file import Part, YamlFile
+from connectors.yaml_file import Part, PassingFileError, YamlFile
 from contracts.errors import CrmError, InputFileError
 from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
+Look = tuple[int, int, int, int] | None
+"""How a file looks from outside; None if it is not there."""
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -82,31 +84,39 @@ class Sources(Part):
         return self
 
 
-def load_sources(path: Path) -> Sources:
+def load_sources(path: Path, looks: dict[Path, Look] | None = None) -> Sources:
     """Read the file of sources and their plans; without one there are none.
 
-    Raises :class:`InputFileError` with every field at fault.
+    ``looks`` is given every file that was opened, however it ends, and how it looked before. Raises
+    :class:`InputFileError` with every field at fault.
     """
+    looks = {} if looks is None else looks
+    looks[path] = _look(path)
     if _is_missing(path):
         return Sources()
     file = YamlFile(path, "Sources")
     content = file.content
     if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
         raise InputFileError(f"{file.name}: must hold `sources:` with a name for each; see docs/sources.")
-    named = {name: _whole(name, given, path.parent) for name, given in content["sources"].items()}
+    named = {name: _whole(name, given, file, looks) for name, given in content["sources"].items()}
     try:
         return Sources.model_validate({**content, "sources": named})
     except ValidationError as error:
         raise file.wrong(error) from None
 
 
-def _whole(name: object, given: object, folder: Path) -> object:
+def _whole(name: object, given: object, sources: YamlFile, looks: dict[Path, Look]) -> object:
     """Put a source's name into it, and the plan whose file it names; one without anything is a source too."""
     if given is not None and not isinstance(given, dict):
         return given
     whole = {"name": name, **(given or {})}
     if isinstance(file := whole.get("plan"), str):
-        whole["plan"] = PlanFile(path=folder / file, plan=load_plan(folder / file))
+        path = sources.path.parent / file
+        looks[path] = _look(path)
+        try:
+            whole["plan"] = PlanFile(path=path, plan=load_plan(path))
+        except ValueError:  # a null byte, half a character
+            raise sources.at(("sources", str(name), "plan"), "is no name that a file can have") from None
     return whole
 
 
@@ -123,7 +133,8 @@ def sources_path(data_dir: Path, sources_file: Path | None) -> Path:
 class SourcesFile:
     """The file of sources and their plans while they may change: what they hold now, or held when last well.
 
-    ``check_seconds`` is how often the files are looked at, at most; they are read again only if one looks changed.
+    ``check_seconds`` is how often the files are looked at, at most; they are read again only if one looks changed,
+    be they well or broken: reading many takes long, and everybody waits.
     ``check`` may refuse what they hold, by raising :class:`CrmError`.
     """
 
@@ -140,8 +151,9 @@ class SourcesFile:
         self._check_seconds = check_seconds
         self._clock = clock
         self._looked_at = float("-inf")
-        self._files: tuple[Path, ...] = (path,)
-        self._look: list[tuple[int, int, int] | None] = [None]
+        self._looks: dict[Path, Look] = {}
+        self._broken: CrmError | None = None
+        self._was_there = False
         self._sources: Sources | None = None
 
     def current(self) -> Sources:
@@ -164,27 +176,39 @@ class SourcesFile:
         return self._sources
 
     def _read(self) -> Sources:
-        look = [_look(path) for path in self._files]
-        if self._sources is not None and look[0] is None and self._look[0] is not None:
+        looks = {path: _look(path) for path in self._looks}
+        if self._was_there and _look(self.path) is None:
             raise InputFileError(f"Sources {self.path}: is gone; those that it held stay.")
-        if self._sources is not None and look == self._look:
-            return self._sources
-        sources = load_sources(self.path)
-        self._check(sources)
-        plans = {source.plan.path for source in sources.sources.values() if source.plan}
-        files = (self.path, *sorted(plans))
-        self._look = look if files == self._files else [look[0], *map(_look, files[1:])]
-        self._files = files
+        if looks and looks == self._looks:
+            if self._broken is not None:
+                raise self._broken.with_traceback(None)  # or it would grow each time
+            if self._sources is not None:
+                return self._sources
+        return self._load()
+
+    def _load(self) -> Sources:
+        """Read the files, and remember how they looked before, and what is wrong in them if that stays."""
+        self._looks = {}
+        self._broken = None
+        try:
+            sources = load_sources(self.path, self._looks)
+            self._check(sources)
+        except PassingFileError:
+            self._looks = {}
+            raise
+        except CrmError as error:
+            self._broken = error
+            raise
+        self._was_there = self._looks[self.path] is not None
         return sources
 
 
-def _look(path: Path) -> tuple[int, int, int] | None:
-    """How a file looks from outside; None if it is not there."""
+def _look(path: Path) -> Look:
     try:
         stat = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def _is_missing(path: Path) -> bool:

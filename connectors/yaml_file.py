@@ -13,12 +13,17 @@ from contracts.errors import InputFileError
 
 MOST_BYTES: Final = 4_000_000
 """The largest file that is read: no person writes more."""
+_LASTING: Final = (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
 class Part(BaseModel):
     """A part of such a file; keys that it does not know are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PassingFileError(InputFileError):
+    """A file could not be read for a reason that may pass though the file stays the same: too many are open, say."""
 
 
 class YamlFile:
@@ -29,6 +34,7 @@ class YamlFile:
 
     def __init__(self, path: Path, what: str):
         self.name = f"{what} {path}"
+        self.path = path
         self._marked = self._parse(self._text(path))
         self.content: Any = _plain(self._marked)
 
@@ -36,6 +42,10 @@ class YamlFile:
         """Tell every field at fault with its line, and no value."""
         lines = [self._told(problem["loc"], problem["msg"]) for problem in error.errors(include_input=False)]
         return InputFileError(f"{self.name}: " + "; ".join(dict.fromkeys(lines)))
+
+    def at(self, place: Sequence[int | str], problem: str) -> InputFileError:
+        """Tell what is wrong with one field, with its line."""
+        return InputFileError(f"{self.name}: {self._told(place, problem)}.")
 
     def line(self, place: Sequence[int | str]) -> int | None:
         """Find the line of a field, or of the nearest part around it that has one."""
@@ -60,7 +70,8 @@ class YamlFile:
                 raise InputFileError(f"{self.name}: is larger than {MOST_BYTES:,} bytes.")
             return path.read_text(encoding="utf-8")
         except OSError as error:
-            raise InputFileError(f"{self.name}: cannot be read ({error.strerror}).") from None
+            kind = InputFileError if isinstance(error, _LASTING) else PassingFileError
+            raise kind(f"{self.name}: cannot be read ({error.strerror}).") from None
         except UnicodeDecodeError:
             raise InputFileError(f"{self.name}: cannot be read (it is not UTF-8).") from None
 

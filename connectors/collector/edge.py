@@ -1,4 +1,4 @@
-"""What is done to every request and answer: tidy paths, CORS for the browser SDKs, and counting. Moves no data."""
+"""What is done to every request and answer: tidy paths, CORS, a bound of those under way, counting. Moves no data."""
 
 import re
 import time
@@ -10,11 +10,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from connectors.collector import answers
 from contracts.metrics import COLLECTOR_REQUESTS, COLLECTOR_SECONDS
 
 OWN_PATHS: Final = ("/", "/feed", "/metrics", "/static/")
 """What belongs to the collector's own page: no page of another origin may read it."""
+MOST_RUNNING: Final = 1_000
+"""Requests that may be under way at once; more are answered 503."""
+PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
+"""What is answered however much is under way: it waits for nothing."""
 _SLASHES: Final = re.compile(r"/{2,}")
+_TOO_MANY: Final = "Too many requests are under way; send the same again later."
 _DAY: Final = b"86400"
 Headers = list[tuple[bytes, bytes]]
 
@@ -55,14 +61,23 @@ class Edge:
 
     ``direct`` are the handlers of the paths that take messages by POST: they are called here, because a router would
     cost more than all that they do. What they raise is answered by ``failed``. ``known`` are the paths that are counted
-    by name.
+    by name. ``most_running`` bounds the requests under way.
     """
 
-    def __init__(self, app: ASGIApp, direct: Mapping[str, Handler], failed: Failed, known: Iterable[str]):
+    def __init__(
+        self,
+        app: ASGIApp,
+        direct: Mapping[str, Handler],
+        failed: Failed,
+        known: Iterable[str],
+        most_running: int = MOST_RUNNING,
+    ):
         self._app = app
         self._direct = direct
         self._failed = failed
         self._known = frozenset(known)
+        self._most_running = most_running
+        self._running = 0
         self._counted: dict[tuple[str, int], Counter] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,11 +100,22 @@ class Edge:
         if shared and scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
             await send({"type": "http.response.start", "status": 204, "headers": preflight_headers(headers)})
             await send({"type": "http.response.body", "body": b""})
-        elif scope["method"] == "POST" and path in self._direct:
-            response = await self._handled(self._direct[path], Request(scope, receive))
-            await response(scope, receive, answer)
+        elif self._running >= self._most_running and path not in PROBES:
+            await answers.failed(answers.unavailable(_TOO_MANY))(scope, receive, answer)
         else:
-            await self._app(scope, receive, answer)
+            await self._run(scope, receive, answer)
+
+    async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self._running += 1
+        try:
+            handler = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+            if handler is None:
+                await self._app(scope, receive, send)
+            else:
+                response = await self._handled(handler, Request(scope, receive))
+                await response(scope, receive, send)
+        finally:
+            self._running -= 1
 
     async def _handled(self, handler: Handler, request: Request) -> Response:
         try:

@@ -32,6 +32,10 @@ _HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+_NEEDS_LOOPBACK: Final = (
+    "Shown only while the collector listens on loopback alone: set CRM_COLLECTOR_HOST to 127.0.0.1, or let everybody "
+    "see it with CRM_COLLECTOR_LIVE_VIEW=everybody."
+)
 _PROXIED: Final = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 
 
@@ -74,17 +78,22 @@ class Page:
         number = int(after) if after.isascii() and after.isdigit() and len(after) < 16 else 0
         personal = request.query_params.get("personal") == "1"
         if personal and not self._is_near(request):
-            raise AnswerError(403, "forbidden", "What may be personal is shown on this machine only.")
-        return json_answer({"events": self.recent.after(number, personal=personal)}, headers=_HEADERS)
+            raise AnswerError(403, "forbidden", "What may be personal is shown on this machine only, and only while "
+                "CRM_COLLECTOR_HOST is a loopback address.")
+        content = {"start": self.recent.start, "events": self.recent.after(number, personal=personal)}
+        return json_answer(content, headers=_HEADERS)
 
     async def _metrics(self, request: Request) -> Response:
         self._check(request)
         return Response(generate_latest(), headers={**_HEADERS, "Content-Type": CONTENT_TYPE_LATEST})
 
     def _check(self, request: Request) -> None:
-        allowed = self.audience == "everybody" or (self.audience == "loopback" and self._is_near(request))
-        if not allowed:
-            raise AnswerError(403, "forbidden", "Only for this machine: see CRM_COLLECTOR_LIVE_VIEW.")
+        if self.audience == "everybody" or (self.audience == "loopback" and self._is_near(request)):
+            return
+        if self.audience == "loopback" and not is_loopback(self.bound_to):
+            raise AnswerError(403, "forbidden", _NEEDS_LOOPBACK)
+        told = "For nobody" if self.audience == "nobody" else "Only for this machine"
+        raise AnswerError(403, "forbidden", f"{told}: see CRM_COLLECTOR_LIVE_VIEW.")
 
     def _is_near(self, request: Request) -> bool:
         """Whether the request is surely from this machine.

@@ -3,6 +3,7 @@
 Bounded: so many per source, each with a short excerpt. Moves no data, and keeps nothing over a restart.
 """
 
+import uuid
 from collections import deque
 from datetime import datetime
 from typing import Final, NamedTuple
@@ -47,9 +48,10 @@ class Seen(NamedTuple):
 
 
 class Recent:
-    """The last :data:`KEPT` messages of each source."""
+    """The last :data:`KEPT` messages of each source. ``start`` names this numbering: a restart begins another at 1."""
 
     def __init__(self) -> None:
+        self.start = uuid.uuid4().hex
         self._number = 0
         self._seen: dict[str, deque[Seen]] = {}
 

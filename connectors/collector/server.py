@@ -5,6 +5,7 @@ Delivery: on SIGTERM or Ctrl-C it stops accepting and finishes the requests that
 
 import contextlib
 import gc
+import resource
 import signal
 import socket
 from asyncio import AbstractEventLoop, Transport
@@ -21,8 +22,10 @@ from contracts.errors import StackError
 HEAD_SECONDS: Final = 10.0
 """How long a client may take for the head of a request."""
 MOST_HEAD_BYTES: Final = 65_536
-MOST_CONNECTIONS: Final = 1_000
-KEEP_ALIVE_SECONDS: Final = 75
+KEEP_ALIVE_SECONDS: Final = 5
+"""How long a connection without a request stays open. Idle ones are bounded by this and by the files that may be open
+alone; requests are bounded in :mod:`connectors.collector.edge`, where a client over the bound is told what to do."""
+MOST_OPEN_FILES: Final = 65_536
 STOP_SECONDS: Final = 15
 _BACKLOG: Final = 2_048
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
@@ -168,12 +171,20 @@ def serve(app: ASGIApp, listener: socket.socket, most_request_bytes: int, on_sta
         log_level="error",
         access_log=False,
         server_header=False,
-        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         backlog=_BACKLOG,
     )
+    _allow_open_files()
     on_start()
     gc.collect()
     gc.freeze()  # what is loaded now stays: no collection need look at it again
     Server(config).run(sockets=[listener])
+
+
+def _allow_open_files() -> None:
+    """Raise this process's soft limit of open files, often 1,024: each connection is one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MOST_OPEN_FILES if hard == resource.RLIM_INFINITY else min(MOST_OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

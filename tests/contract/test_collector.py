@@ -4,6 +4,7 @@ import asyncio
 import base64
 import gzip
 import re
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,6 +32,20 @@ MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p"
     {"type": "user_id", "value": "c-1"}, {"type": "anonymous_id", "value": "p"}]}  # fmt: skip
 NAMES = {"track": "Search", "page": "Page Viewed", "screen": "Screen Viewed", "identify": "Identify",
          "alias": "Alias", "merge": "Alias", "group": "Group", "batch": "Search"}  # fmt: skip
+
+_PAGE = """
+const answers = %s, json = (content) => ({ ok: true, json: async () => content });
+const any = new Proxy(function () {}, { get: (_, name) => name === Symbol.toPrimitive ? () => "" : any, set: () => true,
+  apply: () => any });
+globalThis.window = { location: { origin: "" }, setTimeout: () => {} };
+globalThis.document = { getElementById: () => any, createElement: () => any };
+let collector = 0;
+globalThis.fetch = async (path) => json(path.startsWith("/feed") ? answers[collector][path.includes("after=0") ? 0 : 1]
+  : { sources: 1, kafka: "up" });
+%s
+setTimeout(async () => { collector = 1; await look(); await look(); process.stdout.write(String(events.length)); }, 0);
+"""
+"""The page's script, without a browser, over the answers of a collector and, after its restart, of the next."""
 
 
 class Wall:
@@ -181,7 +196,7 @@ def test_kafka_away_is_503_with_retry_after_and_nothing_is_taken(bench: Bench) -
     ready = bench.get("/ready")
     assert (ready.status, ready.json()["kafka"]) == (503, "away")
     assert bench.get("/health").status == 200
-    assert bench.get("/feed").json() == {"events": []}
+    assert bench.get("/feed").json()["events"] == []
     bench.deliver.available = True
     assert bench.post("/v1/track", MESSAGE).status == 200
     assert bench.get("/ready").json() == {"status": "ready", "kafka": "up", "sources": 2, "sources_file": "well"}
@@ -315,11 +330,25 @@ class TestPage:
         assert bench.get("/", **options).status == 200  # which tells nothing
 
     def test_bound_to_the_world_it_shows_events_only_if_a_setting_says_so(self, tmp_path: Path) -> None:
-        assert Bench(tmp_path, bound_to="0.0.0.0").get("/feed").status == 403
+        for path in ("/feed", "/metrics"):
+            refused = Bench(tmp_path, bound_to="0.0.0.0").get(path)
+            assert refused.status == 403
+            assert "CRM_COLLECTOR_HOST" in refused.json()["message"]
         assert Bench(tmp_path, audience="nobody").get("/feed").status == 403
         everybody = Bench(tmp_path, bound_to="0.0.0.0", audience="everybody")
         assert everybody.get("/feed", client="10.0.0.5").status == 200
         assert everybody.get("/feed?personal=1", client="10.0.0.5").status == 403
+
+    def test_the_page_shows_what_comes_after_a_restart(self, tmp_path: Path) -> None:
+        answers = []
+        for count in (3, 1):  # the second collector's numbers begin at 1 again
+            bench = Bench(tmp_path)
+            for _ in range(count):
+                bench.post("/v1/track", MESSAGE)
+            answers += [[bench.get(f"/feed?after={after}").json() for after in (0, 3)]]
+        script = bench.get("/static/page.js").body.decode()
+        program = _PAGE % (orjson.dumps(answers).decode(), script)
+        assert subprocess.run(["node", "-e", program], check=True, capture_output=True, timeout=60).stdout == b"4"
 
     def test_no_script_but_its_own_runs_in_it_and_no_other_page_reads_it(self, bench: Bench) -> None:
         page = bench.get("/")

@@ -16,6 +16,7 @@ function element(name, text, className) {
 // ---- the last events
 
 let last = 0;
+let start = null; // names the collector's numbering; after a restart it is another, and begins at 1
 let events = [];
 let chosen = null;
 let paused = false;
@@ -59,6 +60,12 @@ async function ask() {
   const personal = byId("personal").checked ? 1 : 0;
   const answer = await fetch(`/feed?after=${last}&personal=${personal}`, { cache: "no-store" });
   const content = await answer.json();
+  if (answer.ok && content.start !== start) {
+    const restarted = start !== null;
+    start = content.start;
+    last = 0;
+    if (restarted) return ask();
+  }
   const before = refused;
   refused = answer.ok ? "" : content.message;
   if (answer.ok && content.events.length) {

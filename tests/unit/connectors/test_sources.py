@@ -1,11 +1,13 @@
 """The file of sources: what it may hold, and what happens while it changes."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
 from connectors.sources import SourcesFile, load_sources
+from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 
 HASH = "sha256:" + "0123456789abcdef" * 4
@@ -48,6 +50,8 @@ def test_without_a_file_there_are_no_sources(path: Path) -> None:
         ("sources: " + "[" * 500, "not valid YAML"),
         ("sources:\n  a:\n    colour: red\n", "line 3: sources.a.colour: Extra"),
         ("\x00", "not valid YAML"),
+        ('sources:\n  a:\n    plan: "a\\0b"\n', "line 3: sources.a.plan: is no name"),
+        ('sources:\n  a:\n    plan: "\\ud800"\n', "sources.a.plan: is no name"),
     ],
 )
 def test_what_is_wrong_is_named(path: Path, text: str, said: str) -> None:
@@ -106,6 +110,66 @@ def test_while_the_file_is_broken_the_last_good_one_holds(path: Path) -> None:
     clock.now = 2.0
     assert file.current().sources["web-shop"].currency == "USD"
     assert file.problem is None
+
+
+@pytest.fixture
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Every reading of a file, as it happens."""
+    seen: list[Path] = []
+    text = YamlFile._text
+    monkeypatch.setattr(YamlFile, "_text", lambda self, path: (seen.append(path), text(self, path))[1])
+    return seen
+
+
+def test_a_broken_file_is_read_once_until_it_changes(path: Path, reads: list[Path]) -> None:
+    clock = Clock()
+    file = SourcesFile(path, clock=clock)
+    path.write_text("sources: [")
+    for _ in range(3):  # also if it was never good
+        with pytest.raises(InputFileError, match="not valid YAML"):
+            file.current()
+    assert len(reads) == 1
+    path.write_text(GOOD)
+    first = file.current()
+    path.write_text("sources: [[")
+    for clock.now in (1.0, 2.0, 3.0):
+        assert file.current() is first
+        assert "not valid YAML" in str(file.problem)
+    assert len(reads) == 3
+
+
+def test_a_broken_plan_is_read_once_until_it_changes(path: Path, reads: list[Path]) -> None:
+    clock = Clock()
+    path.write_text(GOOD)
+    file = SourcesFile(path, clock=clock)
+    first = file.current()
+    path.write_text(GOOD + "    plan: new.yaml\n")
+    for clock.now in (1.0, 2.0):
+        assert file.current() is first
+        assert "new.yaml" in str(file.problem)
+    assert reads == [path, path, path.parent / "new.yaml"]
+    (path.parent / "new.yaml").write_text("events: {Search: {}}")
+    clock.now = 3.0
+    assert file.current().sources["web-shop"].plan is not None
+    assert file.problem is None
+
+
+def test_a_reason_that_passes_is_not_remembered(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    path.write_text(GOOD)
+    file = SourcesFile(path, clock=clock)
+    first = file.current()
+    path.write_text(GOOD.replace("EUR", "USD"))
+
+    def too_many(self: Path, **_options: object) -> str:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_text", too_many)
+        clock.now = 1.0
+        assert file.current() is first
+    clock.now = 2.0
+    assert file.current().sources["web-shop"].currency == "USD"
 
 
 def test_a_file_that_vanishes_takes_no_source_with_it(path: Path) -> None:
