@@ -76,6 +76,15 @@ def test_stripes_second_refund_counts_its_own_amount_only() -> None:
     assert event["properties"]["total"] == 4.0  # 600 cents of refunds in all, 200 of them from before
 
 
+def test_a_renewal_is_of_the_visitor_whom_identify_joins_with_the_customer() -> None:
+    """Stripe's number is never a customer id: two of those are never merged."""
+    (renewal,) = outcome("stripe-charge-succeeded")["events"]
+    (identify,) = outcome("stripe-customer-created")["events"]
+    assert "customer_id" not in renewal
+    assert renewal["anonymous_id"] == identify["anonymous_id"]
+    assert (identify["customer_id"], "email" in identify["properties"]["traits"]) == ("c-000042", True)
+
+
 def mangled(value: Any, draw: Any) -> Any:
     """A sample in which parts are something else."""
     if draw(st.integers(0, 11)) == 0:
