@@ -85,6 +85,20 @@ def test_a_renewal_is_of_the_visitor_whom_identify_joins_with_the_customer() -> 
     assert (identify["customer_id"], "email" in identify["properties"]["traits"]) == ("c-000042", True)
 
 
+def test_an_order_of_a_customer_by_a_visitor_joins_the_two() -> None:
+    told = {event["name"]: event for event in outcome("shopify-order-paid")["events"]}
+    order, identify = told["Order Completed"], told["Identify"]
+    for field in ("customer_id", "anonymous_id"):
+        assert identify[field] == order[field]
+
+
+@pytest.mark.parametrize("missing", ["customer", "note_attributes"])
+def test_an_order_of_somebody_with_one_id_joins_nothing(missing: str) -> None:
+    order = json.loads((SAMPLES / "shopify-order-paid.json").read_text()) | {missing: None}
+    received = RECEIVERS["shopify"].receive(json.dumps(order).encode(), {"x-shopify-topic": "orders/paid"}, NOW)
+    assert (received.names, received.problems) == (["Order Completed"], [])
+
+
 def mangled(value: Any, draw: Any) -> Any:
     """A sample in which parts are something else."""
     if draw(st.integers(0, 11)) == 0:
