@@ -71,8 +71,15 @@ class Door:
         try:
             return self.event(draft)
         except RejectedError as why:
-            stage = PLAN_STAGE if isinstance(why, UnplannedError) else self._stage
-            return self._refused(original, stage, why.field, why.problem, draft)
+            return self.rejected(draft, original, why)
+
+    def rejected(self, draft: Draft, original: object, why: RejectedError) -> Record:
+        """Make the record of a draft's refusal: ``why`` is what :meth:`event` raised for it.
+
+        This walks through all of ``original``, so whoever makes many drafts of one original calls it once.
+        """
+        stage = PLAN_STAGE if isinstance(why, UnplannedError) else self._stage
+        return self._refused(original, stage, why.field, why.problem, draft)
 
     def refuse(self, original: object, field: str, problem: str) -> Record:
         """Make the record of something that is no event. ``problem`` must hold no value of it."""

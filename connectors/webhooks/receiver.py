@@ -4,29 +4,31 @@ Delivery: moves nothing by itself. The records' event ids come from what the pro
 sent again, which providers do, doubles nothing.
 """
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
-from connectors.door import Door
+from connectors.door import Door, Draft
 from connectors.protocol import Record
 from connectors.webhooks.config import WebhookPart, scheme_of
 from connectors.webhooks.convert import Conversion, WebhookConverter
 from connectors.webhooks.mapping import load_webhook_mapping
 from connectors.webhooks.signatures import verify
 from contracts.errors import InputFileError
-from contracts.refused import REFUSED_KEY, read_refusal
 from contracts.wire import RejectedError
 
 STAGE: Final = "webhook"
 """The stage of webhooks in dead letters."""
 MOST_DEPTH: Final = 100
 _MOST_TOLD: Final = 10
+_SLICE: Final = 25
+"""So many events are worked off before other requests have their turn."""
 
 
 class BodyError(Exception):
@@ -62,6 +64,10 @@ class Received:
         }
 
 
+Turns = Generator[None, None, Received]
+"""Work on one body, which stops so that others have their turn, and returns what the body became."""
+
+
 class Receiver:
     """Receives the webhooks of one source, which must have a ``webhook:`` part.
 
@@ -90,32 +96,60 @@ class Receiver:
             verify(self.scheme, headers, raw, self.part.secrets(self._environment), now)
 
     def receive(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Received:
-        """Turn a body, whose signature is good, into records. Raises :class:`BodyError`."""
+        """Turn a body, whose signature is good, into records, at one go. Raises :class:`BodyError`."""
+        work = self.work(content, headers, now)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                return cast(Received, done.value)
+
+    async def receive_in_turns(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Received:
+        """Do the same as :meth:`receive`, and let others have their turn in between."""
+        work = self.work(content, headers, now)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                return cast(Received, done.value)
+            await asyncio.sleep(0)
+
+    def work(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns:
+        """Do the same in turns: it stops after every few events, and returns what became of the body."""
         body = parse(content)
         conversion = self._converter.convert(body, content, headers, now)
-        return self._admit(conversion, self._original(body, headers))
+        done = Received(conversion.type, problems=conversion.problems, reason=conversion.reason)
+        refused = yield from self._admit(conversion, done)
+        done.events = len(done.records)
+        if done.problems:
+            done.records.append(self._refusal(refused, done.problems[0], self._original(body, headers)))
+            done.names.append(conversion.type or "")
+        return done
 
     def _original(self, body: object, headers: Mapping[str, str]) -> object:
         """Put together what dead letters keep: the body, and the headers that the mapping reads."""
         read = {name: headers[name.lower()] for name in self._headers if name.lower() in headers}
         return {"headers": read, "body": body} if read else body
 
-    def _admit(self, conversion: Conversion, original: object) -> Received:
-        """Let the drafts through the door. However much of a body is refused, dead letters keep it once."""
-        done = Received(conversion.type, problems=conversion.problems, reason=conversion.reason)
-        refusals = [self._door.refuse(original, one.field, one.problem) for one in conversion.problems[:1]]
-        for draft in conversion.drafts:
-            record = self._door.admit(draft, original)
-            if record.key == REFUSED_KEY:
-                refusals.append(record)
-                done.problems.append(_problem(record))
-            else:
-                done.records.append(record)
+    def _admit(self, conversion: Conversion, done: Received) -> Generator[None, None, Draft | None]:
+        """Let the drafts through the door. Returns the draft that the first problem is of, if it is one's."""
+        first: Draft | None = None
+        for number, draft in enumerate(conversion.drafts, 1):
+            try:
+                done.records.append(self._door.event(draft))
                 done.names.append(str(draft["name"]))
-        done.events = len(done.records)
-        done.records += refusals[:1]
-        done.names += [conversion.type or ""] * len(refusals[:1])
-        return done
+            except RejectedError as why:
+                first = first if done.problems else draft
+                done.problems.append(why)
+            if number % _SLICE == 0:
+                yield
+        return first
+
+    def _refusal(self, draft: Draft | None, why: RejectedError, original: object) -> Record:
+        """However much of a body is refused, dead letters keep it once, with the first problem."""
+        if draft is None:
+            return self._door.refuse(original, why.field, why.problem)
+        return self._door.rejected(draft, original, why)
 
 
 def parse(content: bytes) -> Any:
@@ -143,8 +177,3 @@ def _children(part: object) -> list[object]:
     if isinstance(part, dict):
         return list(part.values())
     return part if isinstance(part, list) else []
-
-
-def _problem(record: Record) -> RejectedError:
-    refusal = read_refusal(record.headers)
-    return RejectedError(refusal.field, refusal.problem) if refusal else RejectedError("body", "is refused")

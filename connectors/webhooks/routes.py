@@ -101,17 +101,17 @@ class _Endpoint:
     async def _take(self, name: str, receiver: Receiver, request: Request) -> Received:
         async with self._bodies.body(request) as body:
             now = self._clock()
-            received = _receive(receiver, request.headers, body, now)
+            received = await _receive(receiver, request.headers, body, now)
             await self._deliver(received.records)
             for record, told in zip(received.records, received.names, strict=True):
                 self._note(name, told, record, now, record.value or b"")
         return received
 
 
-def _receive(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> Received:
+async def _receive(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> Received:
     try:
         receiver.check(body.raw, headers, now)
-        return receiver.receive(body.content, headers, now)
+        return await receiver.receive_in_turns(body.content, headers, now)
     except SignatureError as error:
         raise AnswerError(401, "bad_signature", f"Not taken: {error}.") from None
     except BodyError as error:

@@ -1,5 +1,6 @@
 """A source's privacy rules hold for its webhooks: for events, and for what goes to the dead letters."""
 
+import asyncio
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -7,9 +8,11 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from connectors.door import Door
+from connectors.door import PLAN_STAGE, Door
+from connectors.guard import Guard
 from connectors.sources import Source
 from connectors.webhooks.receiver import STAGE, Receiver
+from contracts.refused import read_refusal
 
 CHARGE = Path(__file__).parents[4] / "docs" / "sources" / "samples" / "stripe-charge-succeeded.json"
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -48,3 +51,54 @@ def test_an_event_id_does_not_tell_whose_event_it_is() -> None:
             assert b"706405506930370084" not in (record.key or b"") + (record.value or b"")
             ids.add(json.loads(record.value or b"")["event_id"])
     assert len(ids) == 2
+
+
+def orders(count: int, **properties: object) -> bytes:
+    """A list of orders, for the generic mapping."""
+    one = {"name": "Order Completed", "customer_id": "c-1", "properties": {"order_id": "o-1", "total": 5, **properties}}
+    return json.dumps([one | {"id": f"o-{number}"} for number in range(count)]).encode()
+
+
+def generic(**fields: object) -> Receiver:
+    part = {"mapping": "generic", "signature": "none"}
+    return Receiver(Door(Source.model_validate({"name": "till", "webhook": part, **fields}), STAGE))
+
+
+def test_however_many_elements_are_refused_the_body_is_written_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[object] = []
+    plain = Guard.original
+    monkeypatch.setattr(Guard, "original", lambda guard, *it: kept.append(it[0]) or plain(guard, *it))
+    received = generic().receive(orders(60), {}, NOW)
+    assert (received.events, len(received.problems), len(kept)) == (0, 60, 1)
+    (refusal,) = received.records
+    assert json.loads(refusal.value or b"") == json.loads(orders(60))
+    told = read_refusal(refusal.headers)
+    assert told is not None
+    assert (told.stage, told.field) == (STAGE, received.problems[0].field)
+
+
+def test_what_a_plan_refuses_is_told_as_the_plans() -> None:
+    plan = {"path": "plan.yaml", "plan": {"unplanned_events": "refuse", "events": {"Page Viewed": {}}}}
+    received = generic(plan=plan, currency="EUR").receive(orders(2), {}, NOW)
+    told = read_refusal(received.records[0].headers)
+    assert told is not None
+    assert told.stage == PLAN_STAGE
+
+
+def test_others_have_their_turn_while_a_long_list_is_worked_off() -> None:
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def both() -> int:
+        other = asyncio.create_task(others())
+        received = await generic(currency="EUR").receive_in_turns(orders(100), {}, NOW)
+        other.cancel()
+        return received.events
+
+    assert asyncio.run(both()) == 100
+    assert turns >= 4

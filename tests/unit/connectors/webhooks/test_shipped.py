@@ -76,6 +76,29 @@ def test_stripes_second_refund_counts_its_own_amount_only() -> None:
     assert event["properties"]["total"] == 4.0  # 600 cents of refunds in all, 200 of them from before
 
 
+def test_a_renewal_is_of_the_visitor_whom_identify_joins_with_the_customer() -> None:
+    """Stripe's number is never a customer id: two of those are never merged."""
+    (renewal,) = outcome("stripe-charge-succeeded")["events"]
+    (identify,) = outcome("stripe-customer-created")["events"]
+    assert "customer_id" not in renewal
+    assert renewal["anonymous_id"] == identify["anonymous_id"]
+    assert (identify["customer_id"], "email" in identify["properties"]["traits"]) == ("c-000042", True)
+
+
+def test_an_order_of_a_customer_by_a_visitor_joins_the_two() -> None:
+    told = {event["name"]: event for event in outcome("shopify-order-paid")["events"]}
+    order, identify = told["Order Completed"], told["Identify"]
+    for field in ("customer_id", "anonymous_id"):
+        assert identify[field] == order[field]
+
+
+@pytest.mark.parametrize("missing", ["customer", "note_attributes"])
+def test_an_order_of_somebody_with_one_id_joins_nothing(missing: str) -> None:
+    order = json.loads((SAMPLES / "shopify-order-paid.json").read_text()) | {missing: None}
+    received = RECEIVERS["shopify"].receive(json.dumps(order).encode(), {"x-shopify-topic": "orders/paid"}, NOW)
+    assert (received.names, received.problems) == (["Order Completed"], [])
+
+
 def mangled(value: Any, draw: Any) -> Any:
     """A sample in which parts are something else."""
     if draw(st.integers(0, 11)) == 0:
