@@ -7,6 +7,7 @@ from typing import Any
 from connectors.changes import UNSENT, Change, mapper_of
 from connectors.connections import Connection, parse_connection
 from connectors.door import Door
+from connectors.privacy import PrivacyRules
 from connectors.protocol import Record
 from connectors.sources import Source
 from contracts.refused import REFUSED_KEY, read_refusal
@@ -100,3 +101,14 @@ def test_an_outbox_row() -> None:
     (late,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "created_at": "soon"}), NOW)
     assert dict(late.headers)["crm-refused-field"] == b"occurred_at"
     assert list(mapper.records(Change("public.outbox", "delete", ("3",), "v", row), NOW)) == []
+
+
+def test_a_refused_outbox_row_is_protected_in_its_payload() -> None:
+    connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
+    source = Source(name="shop", privacy=PrivacyRules(drop=("email",)))
+    row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "soon",
+                              "payload": '{"ticket_id": "9", "email": "ann@example.com"}'}  # fmt: skip
+    (record,) = mapper_of(connection.tables[0], Door(source)).records(
+        Change("public.outbox", "insert", ("3",), "v", row), NOW
+    )
+    assert json.loads(record.value or b"")["row"]["payload"] == '{"ticket_id":"9"}'
