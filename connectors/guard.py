@@ -18,6 +18,8 @@ _ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _WRITE_KEY: Final = "writeKey"
 _WRITE_KEY_TEXT: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _UNREADABLE: Final = re.compile("[\x00\ufffd\ud800-\udfff]")
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which a JSON text may well hold."""
 _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _TOKEN: Final = re.compile(r"enc:1:[A-Za-z0-9_=-]+")
 """What a rule has encrypted: letters in which a rule may seem to be named."""
@@ -96,7 +98,7 @@ class Guard:
 
     def _text(self, text: str, path: str, known: dict[object, Change]) -> object:
         """Apply the rules to a text within what came in: JSON stays the text of JSON, a mere name stays."""
-        if self._is_harmless(text) or self._words.fullmatch(text):
+        if self._is_harmless(_HALVES.sub("", text)) or self._words.fullmatch(text):
             return _without_write_key(text)
         content = _parsed(text)
         return _withheld(text) if content is None else _encode(self._protected_original(content, path, known)).decode()
