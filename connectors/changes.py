@@ -210,6 +210,8 @@ def _json_object(value: object, field: str) -> dict[str, Any]:
         return {}
     try:
         found = _decode(value) if isinstance(value, str) else None
+    except RecursionError:
+        raise RejectedError(field, "is nested too deep") from None
     except msgspec.DecodeError:
         found = None
     if not isinstance(found, dict):

@@ -112,3 +112,15 @@ def test_a_refused_outbox_row_is_protected_in_its_payload() -> None:
         Change("public.outbox", "insert", ("3",), "v", row), NOW
     )
     assert json.loads(record.value or b"")["row"]["payload"] == '{"ticket_id":"9"}'
+
+
+def test_an_outbox_payload_that_is_nested_too_deep_is_refused() -> None:
+    connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
+    row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "2026-11-01 10:00:00",
+                              "payload": '{"a":' * 5_000 + "1" + "}" * 5_000}  # fmt: skip
+    (record,) = mapper_of(connection.tables[0], Door(Source(name="shop"))).records(
+        Change("public.outbox", "insert", ("3",), "v", row), NOW
+    )
+    refusal = read_refusal(record.headers)
+    assert refusal is not None
+    assert (refusal.field, refusal.problem) == ("properties", "is nested too deep")
