@@ -81,9 +81,10 @@ def _change(
     if row is None:
         return _unreadable(record, "has no row")
     place = f"{record.topic}-{record.partition}-{record.offset}"
-    key = _key(record, spec, row) or (place,)
+    key = _key(record, spec, row)
     version = str(parts.origin.get("lsn") or place)
-    return Change(spec.full_name, parts.operation, key, version, row, before if parts.operation == "update" else None)
+    old = before if parts.operation == "update" else None
+    return Change(spec.full_name, parts.operation, tuple(key.values()) or (place,), version, row, old, tuple(key))
 
 
 def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
@@ -155,16 +156,17 @@ def _field(schema: Schema | None, name: str, default: Schema | None) -> Schema |
     return _fields(schema).get(name, default)
 
 
-def _key(record: RawRecord, spec: TableSpec, row: Json) -> tuple[str, ...]:
-    """The row's key: the columns that the file names, else the record's key."""
+def _key(record: RawRecord, spec: TableSpec, row: Json) -> dict[str, str]:
+    """The row's key by column: the columns that the file names, else the record's key."""
     if spec.key:
-        return tuple(_text(row.get(column)) for column in spec.key)
+        return {column: _text(row.get(column)) for column in spec.key}
     try:
         body, schema = _unwrapped(_decode(record.key or b""))
         fields = _fields(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RejectedError, TypeError):
-        return ()
-    return tuple(_text(plain(value, fields.get(name))) for name, value in body.items() if not name.startswith("__"))
+        return {}
+    columns = {name: value for name, value in body.items() if not name.startswith("__")}
+    return {name: _text(plain(value, fields.get(name))) for name, value in columns.items()}
 
 
 def _text(value: object) -> str:

@@ -124,3 +124,26 @@ def test_an_outbox_payload_that_is_nested_too_deep_is_refused() -> None:
     refusal = read_refusal(record.headers)
     assert refusal is not None
     assert (refusal.field, refusal.problem) == ("properties", "is nested too deep")
+
+
+def test_a_dead_letter_keeps_the_columns_that_are_read_and_the_key() -> None:
+    change = insert(total="much", number="7", secret="of nobody's concern")._replace(key_columns=("number",))
+    (record,) = records({"name": "Order Completed", **EVENT}, change._replace(old={"note": "x", "secret": "y"}))
+    kept = json.loads(record.value or b"")
+    assert kept["row"].keys() == {*ROW, "number"}
+    assert kept["old"] == {"note": "x"}
+    (named,) = records({"name": "Order Completed", **EVENT}, insert(total="much", number="7"), key="number")
+    assert "number" in json.loads(named.value or b"")["row"]
+
+
+def test_rules_on_ids_protect_their_columns_before_there_is_a_draft() -> None:
+    source = Source(name="shop", privacy=PrivacyRules(drop=("customer_id",)))
+    table = {"source": "shop", "tables": {"orders": {"name": "Order Completed", **EVENT}}, "outbox": {}}
+    connection = parse_connection(table, Connection)
+    change = insert(customer="someone", total="much", note=UNSENT)
+    outbox = {"id": "3", "type": "Ticket Opened", "key": "someone", "created_at": "soon", "payload": "{}"}
+    for spec in connection.tables:
+        row = outbox if spec.outbox else change.row
+        (record,) = mapper_of(spec, Door(source)).records(change._replace(row=row), NOW)
+        assert record.key == REFUSED_KEY
+        assert b"someone" not in (record.value or b"")
