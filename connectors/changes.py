@@ -47,8 +47,8 @@ class Change(NamedTuple):
     """One change of one row.
 
     ``row`` holds the values by column after the change, of a deleted row those before; ``old`` those before an update,
-    as far as the database tells them. ``key`` is the row's primary key as texts. ``version`` tells one change of a row
-    from its others, and is the same whenever this change is read.
+    as far as the database tells them. ``key`` is the row's primary key as texts, ``key_columns`` are its columns.
+    ``version`` tells one change of a row from its others, and is the same whenever this change is read.
     """
 
     table: str
@@ -57,6 +57,7 @@ class Change(NamedTuple):
     version: str
     row: Values
     old: Values | None = None
+    key_columns: tuple[str, ...] = ()
 
 
 class Mapper(Protocol):
@@ -95,6 +96,9 @@ class _EventMapper:
         self._on = frozenset(spec.on)
         self._by_change = table.id == "change"
         self._door = door
+        self._kept = frozenset((*spec.columns, *table.key))
+        ids = (("customer_id", spec.mapping.customer_id), ("anonymous_id", spec.mapping.anonymous_id))
+        self._ids = {field: column.column for field, column in ids if column is not None}
         self._deciding = (*(spec.mapping.only or {}), *spec.mapping.name.columns)
         self._is_event = _is_event(Columns(spec.mapping, columns), spec.mapping)
         self._converter = RowConverter(spec.mapping, columns, datetime.now().astimezone())
@@ -105,8 +109,9 @@ class _EventMapper:
         try:
             draft = self._draft(change, received_at)
         except RejectedError as why:
-            return self._door.refuse(_original(change), why.field, why.problem)
-        return None if draft is None else self._door.admit(draft, _original(change))
+            ids = {field: _found(change, column) for field, column in self._ids.items()}
+            return self._door.refuse(_original(change, self._kept), why.field, why.problem, ids)
+        return None if draft is None else self._door.admit(draft, _original(change, self._kept))
 
     def _draft(self, change: Change, received_at: datetime) -> Draft | None:
         row = [_value(change, column) for column in self._columns]
@@ -134,6 +139,7 @@ class OutboxMapper:
     def __init__(self, table: TableSpec, outbox: Outbox, door: Door):
         self._table = table
         self._outbox = outbox
+        self._kept = frozenset((*outbox.columns, *table.key))
         self._door = door
 
     def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
@@ -143,10 +149,10 @@ class OutboxMapper:
         try:
             draft = self._draft(change)
         except RejectedError as why:
-            yield self._door.refuse(_original(change), why.field, why.problem)
+            yield self._door.refuse(_original(change, self._kept), why.field, why.problem, self._ids(change))
             return
         draft["received_at"] = received_at
-        yield self._door.admit(draft, _original(change))
+        yield self._door.admit(draft, _original(change, self._kept))
 
     def _draft(self, change: Change) -> Draft:
         outbox = self._outbox
@@ -162,6 +168,10 @@ class OutboxMapper:
         if "occurred_at" in draft:
             draft["occurred_at"] = _zoned(str(draft["occurred_at"]))
         return draft
+
+    def _ids(self, change: Change) -> Draft:
+        columns = {"customer_id": self._outbox.customer_id, "anonymous_id": self._outbox.anonymous_id}
+        return {field: _found(change, column) for field, column in columns.items() if column is not None}
 
     def _event_id(self, found: str) -> str:
         """A number is unique in its table only."""
@@ -210,6 +220,8 @@ def _json_object(value: object, field: str) -> dict[str, Any]:
         return {}
     try:
         found = _decode(value) if isinstance(value, str) else None
+    except RecursionError:
+        raise RejectedError(field, "is nested too deep") from None
     except msgspec.DecodeError:
         found = None
     if not isinstance(found, dict):
@@ -226,14 +238,22 @@ def _zoned(text: str) -> str:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
 
 
-def _original(change: Change) -> dict[str, object]:
-    """What the dead letters keep of a change."""
-    original: dict[str, object] = {"table": change.table, "operation": change.operation, "row": _kept(change.row)}
-    return original if change.old is None else {**original, "old": _kept(change.old)}
+def _found(change: Change, column: str) -> object:
+    """A value as far as it is there."""
+    values = (change.old or {}) if column.startswith(OLD) else change.row
+    return values.get(column.removeprefix(OLD))
 
 
-def _kept(values: Values) -> dict[str, object]:
-    texts = {name: value for name, value in values.items() if not isinstance(value, NoValue)}
+def _original(change: Change, columns: frozenset[str]) -> dict[str, object]:
+    """What the dead letters keep of a change: the columns that are read, and the key."""
+    kept = columns.union(change.key_columns)
+    row = _kept(change.row, kept)
+    original: dict[str, object] = {"table": change.table, "operation": change.operation, "row": row}
+    return original if change.old is None else {**original, "old": _kept(change.old, kept)}
+
+
+def _kept(values: Values, columns: frozenset[str]) -> dict[str, object]:
+    texts = {name: value for name, value in values.items() if name in columns and not isinstance(value, NoValue)}
     whole = sum(len(value) for value in texts.values() if isinstance(value, str))
     longest = LONGEST_KEPT if whole <= MOST_KEPT else SHORTENED
     return {name: _cut(value, longest) for name, value in texts.items()}

@@ -81,9 +81,12 @@ class Door:
         stage = PLAN_STAGE if isinstance(why, UnplannedError) else self._stage
         return self._refused(original, stage, why.field, why.problem, draft)
 
-    def refuse(self, original: object, field: str, problem: str) -> Record:
-        """Make the record of something that is no event. ``problem`` must hold no value of it."""
-        return self._refused(original, self._stage, field, problem)
+    def refuse(self, original: object, field: str, problem: str, known: Draft | None = None) -> Record:
+        """Make the record of something that is no event. ``problem`` must hold no value of it.
+
+        ``known`` are the fields of the draft that are known all the same, so that rules on them protect the original.
+        """
+        return self._refused(original, self._stage, field, problem, known)
 
     def event(self, draft: Draft) -> Record:
         """Turn a draft into the record of an event. Raises :class:`RejectedError`, from the plan UnplannedError."""

@@ -18,7 +18,11 @@ _ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _WRITE_KEY: Final = "writeKey"
 _WRITE_KEY_TEXT: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _UNREADABLE: Final = re.compile("[\x00\ufffd\ud800-\udfff]")
+_HALVES: Final = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which a JSON text may well hold."""
 _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
+_TOKEN: Final = re.compile(r"enc:1:[A-Za-z0-9_=-]+")
+"""What a rule has encrypted: letters in which a rule may seem to be named."""
 _NESTED: Final = (dict, list, tuple)
 _LEAST_TEXT: Final = 3
 """Characters of a protected value from which on it is looked for in other fields of what is refused."""
@@ -60,24 +64,50 @@ class Guard:
         """Apply the rules to what came in and is refused.
 
         ``event`` is what was drafted from it: its protected values are changed wherever else they stand, for fields
-        may have had other names. A text that holds the name of a rule is kept as the JSON that it is, or not at all.
+        may have had other names. A text that holds the name of a rule, wherever it stands, is kept as the JSON that it
+        is, or not at all.
         """
         if isinstance(original, bytes):
             original = original.decode(errors="replace")
-        if isinstance(original, str):
-            if self._is_harmless(original):
-                return _WRITE_KEY_TEXT.sub('"writeKey":"..."', original)
-            content = _parsed(original)
-            if content is None:
-                return {"withheld": "a text that may hold protected fields", "characters": len(original)}
-            original = content
-        changed = self._of_originals.walk(original, "")
         known = self._protected(event) if isinstance(event, dict) else {}
-        return _replaced(changed, known) if known else changed
+        if not isinstance(original, str):
+            return self._protected_original(original, "", known)
+        if self._is_harmless(original):
+            return _without_write_key(original)
+        content = _parsed(original)
+        return _withheld(original) if content is None else self._protected_original(content, "", known)
+
+    def _protected_original(self, content: object, path: str, known: dict[object, Change]) -> object:
+        """Apply the rules to JSON values at ``path``, then to the texts that are left in them."""
+        changed = self._of_originals.walk(content, path)
+        return changed if self._idle else self._settled(changed, path, known)
+
+    def _settled(self, node: object, path: str, known: dict[object, Change]) -> object:
+        """Change the plain values in ``known`` wherever they stand, and what other texts hold.
+
+        Values of which nothing is left become null.
+        """
+        if isinstance(node, dict):
+            return {key: self._settled(value, f"{path}.{key}", known) for key, value in node.items()}
+        if isinstance(node, list | tuple):
+            return [self._settled(item, path, known) for item in node]
+        change = _change_of_value(node, known)
+        if change is not None:
+            return change(node)
+        return self._text(node, path, known) if isinstance(node, str) else node
+
+    def _text(self, text: str, path: str, known: dict[object, Change]) -> object:
+        """Apply the rules to a text within what came in: JSON stays the text of JSON, a mere name stays."""
+        if self._is_harmless(_HALVES.sub("", text)) or self._words.fullmatch(text):
+            return _without_write_key(text)
+        content = _parsed(text)
+        return _withheld(text) if content is None else _encode(self._protected_original(content, path, known)).decode()
 
     def _is_harmless(self, text: str) -> bool:
         """Tell that no rule is named in a text. Of packed or otherwise encoded bytes nobody can tell what they hold."""
-        return self._idle or not (_UNREADABLE.search(text) or self._words.search(text))
+        if self._idle or _TOKEN.fullmatch(text):
+            return True
+        return not (_UNREADABLE.search(text) or self._words.search(text))
 
     def _protected(self, event: dict[str, Any]) -> dict[object, Change]:
         """Collect the plain values that rules change in an event, each with its change."""
@@ -148,14 +178,19 @@ def _parsed(text: str) -> object:
     return content if isinstance(content, dict | list) else None
 
 
-def _replaced(node: object, known: dict[object, Change]) -> object:
-    """Change the plain values in ``known`` wherever they stand; those of which nothing is left become null."""
-    if isinstance(node, dict):
-        return {key: _replaced(value, known) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_replaced(item, known) for item in node]
-    change = known.get(node) if isinstance(node, str | int | float) else None
-    return node if change is None else change(node)
+def _withheld(text: str) -> dict[str, object]:
+    return {"withheld": "a text that may hold protected fields", "characters": len(text)}
+
+
+def _without_write_key(text: str) -> str:
+    return _WRITE_KEY_TEXT.sub('"writeKey":"..."', text) if _WRITE_KEY in text else text
+
+
+def _change_of_value(value: object, known: dict[object, Change]) -> Change | None:
+    """Find the change of a plain value. A number may have become the text of an id."""
+    if not known or isinstance(value, bool) or not isinstance(value, str | int | float):
+        return None
+    return known.get(value) or known.get(str(value))
 
 
 def _changes(rules: PrivacyRules, keys: Protector | None) -> dict[str, Change]:

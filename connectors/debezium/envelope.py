@@ -13,6 +13,7 @@ from connectors.changes import Change, NoValue, Operation
 from connectors.connections import TableSpec
 from connectors.debezium.values import Schema, number_without_schema, plain
 from connectors.pump import Unreadable
+from contracts.wire import RejectedError
 
 OPERATIONS: Final[dict[str, Operation]] = {"c": "insert", "r": "insert", "u": "update", "d": "delete"}
 _LONGEST_KEPT: Final = 10_000
@@ -51,12 +52,20 @@ def to_change(record: RawRecord, tables: Tables) -> Change | Unreadable | None:
     if record.value is None:
         return None
     try:
-        body, schema = _unwrapped(_decode(record.value))
-        parts = _parts(body)
+        return _read(record, record.value, tables)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _unreadable(record, "is not valid JSON")
+    except RecursionError:
+        return _unreadable(record, "is nested too deep")
+    except RejectedError as why:
+        return _unreadable(record, why.problem, why.field)
     except TypeError:
         return _unreadable(record, "is neither an envelope of Debezium nor a flattened one")
+
+
+def _read(record: RawRecord, value: bytes, tables: Tables) -> Change | Unreadable | None:
+    body, schema = _unwrapped(_decode(value))
+    parts = _parts(body)
     name = _table(parts.origin, record.topic)
     if parts is _NOTHING or name not in tables.specs:
         return None
@@ -72,9 +81,10 @@ def _change(
     if row is None:
         return _unreadable(record, "has no row")
     place = f"{record.topic}-{record.partition}-{record.offset}"
-    key = _key(record, spec, row) or (place,)
+    key = _key(record, spec, row)
     version = str(parts.origin.get("lsn") or place)
-    return Change(spec.full_name, parts.operation, key, version, row, before if parts.operation == "update" else None)
+    old = before if parts.operation == "update" else None
+    return Change(spec.full_name, parts.operation, tuple(key.values()) or (place,), version, row, old, tuple(key))
 
 
 def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
@@ -83,8 +93,15 @@ def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
     if value.keys() == {"schema", "payload"}:
         if not isinstance(value["payload"], dict):
             raise TypeError
-        return value["payload"], value["schema"] or None
+        return value["payload"], _object(value["schema"], "schema")
     return value, None
+
+
+def _object(value: object, field: str) -> Json | None:
+    """Take an object that may be missing."""
+    if value is not None and not isinstance(value, dict):
+        raise RejectedError(field, "is not an object")
+    return value or None
 
 
 def _parts(body: Json) -> _Parts:
@@ -93,7 +110,7 @@ def _parts(body: Json) -> _Parts:
         rows = body.get("before"), body.get("after")
         if any(row is not None and not isinstance(row, dict) for row in rows):
             raise TypeError
-        return _NOTHING if operation is None else _Parts(operation, *rows, body.get("source") or {})
+        return _NOTHING if operation is None else _Parts(operation, *rows, _object(body.get("source"), "source") or {})
     return _flattened(body)
 
 
@@ -126,8 +143,12 @@ def _row(row: Json | None, schema: Schema | None, numeric: frozenset[str]) -> di
 
 
 def _fields(schema: Schema | None) -> dict[str, Schema]:
-    found = (schema or {}).get("fields") or ()
-    return {field["field"]: field for field in found if isinstance(field, dict) and "field" in field}
+    found = (schema or {}).get("fields")
+    if found is None:
+        return {}
+    if not isinstance(found, list):
+        raise RejectedError("schema.fields", "is not a list")
+    return {field["field"]: field for field in found if isinstance(field, dict) and isinstance(field.get("field"), str)}
 
 
 def _field(schema: Schema | None, name: str, default: Schema | None) -> Schema | None:
@@ -135,23 +156,24 @@ def _field(schema: Schema | None, name: str, default: Schema | None) -> Schema |
     return _fields(schema).get(name, default)
 
 
-def _key(record: RawRecord, spec: TableSpec, row: Json) -> tuple[str, ...]:
-    """The row's key: the columns that the file names, else the record's key."""
+def _key(record: RawRecord, spec: TableSpec, row: Json) -> dict[str, str]:
+    """The row's key by column: the columns that the file names, else the record's key."""
     if spec.key:
-        return tuple(_text(row.get(column)) for column in spec.key)
+        return {column: _text(row.get(column)) for column in spec.key}
     try:
         body, schema = _unwrapped(_decode(record.key or b""))
-    except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
-        return ()
-    fields = _fields(schema)
-    return tuple(_text(plain(value, fields.get(name))) for name, value in body.items() if not name.startswith("__"))
+        fields = _fields(schema)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RejectedError, TypeError):
+        return {}
+    columns = {name: value for name, value in body.items() if not name.startswith("__")}
+    return {name: _text(plain(value, fields.get(name))) for name, value in columns.items()}
 
 
 def _text(value: object) -> str:
     return "" if value is None or isinstance(value, NoValue) else str(value)
 
 
-def _unreadable(record: RawRecord, problem: str) -> Unreadable:
+def _unreadable(record: RawRecord, problem: str, field: str = "body") -> Unreadable:
     text = (record.value or b"")[:_LONGEST_KEPT].decode("utf-8", "replace")
     original = {"topic": record.topic, "partition": record.partition, "offset": record.offset, "value": text}
-    return Unreadable(original, "body", problem)
+    return Unreadable(original, field, problem)

@@ -58,4 +58,4 @@ def as_insert(facts: TableFacts, row: Values) -> Change:
     watermark = watermark_of(facts.spec)
     version = str(row[watermark]) if watermark else ""
     values = {column: row[column] for column in read_columns(facts)}
-    return Change(facts.spec.full_name, "insert", key_of(facts, row), version, values)
+    return Change(facts.spec.full_name, "insert", key_of(facts, row), version, values, None, facts.key)

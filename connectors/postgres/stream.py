@@ -104,7 +104,7 @@ def _to_change(row: Row, relation: Relation, key: tuple[str, ...], version: str)
         new = {name: old.get(name) if isinstance(value, NoValue) else value for name, value in new.items()}
     name = f"{relation.schema}.{relation.name}"
     kept = tuple(_key_text(new.get(column)) for column in key)
-    return Change(name, row.operation, kept, version, new, old if row.operation == "update" else None)
+    return Change(name, row.operation, kept, version, new, old if row.operation == "update" else None, key)
 
 
 def _values(values: Tuple, relation: Relation) -> dict[str, Value]:

@@ -8,6 +8,7 @@ the watermark and key of the last row.
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from threading import Event as StopEvent
 from typing import Final
 
@@ -26,7 +27,13 @@ from contracts.errors import LogMismatchError
 
 REST: Final = 3
 """The pause is at least so many times the time that the last look took, so that large tables are not read all day."""
-_TIMES: Final = ("timestamp with time zone", "timestamp without time zone", "date")
+_NOW: Final = {
+    "timestamp with time zone": "now()",
+    # Without a zone nobody knows whose clock it is: the time that is the same or earlier everywhere.
+    "timestamp without time zone": "(now() AT TIME ZONE interval '-12:00')",
+    "date": "(now() AT TIME ZONE interval '-12:00')::date",
+}
+"""Types of times, and the latest that a watermark of theirs counts for: a row from 2099 must not hide later ones."""
 
 
 class WatermarkSource:
@@ -97,6 +104,8 @@ class WatermarkSource:
             window = window.moved((rows[-1][watermark], *key_of(facts, rows[-1])))
             self._windows[name] = window
             yield [as_insert(facts, row) for row in rows]
+        if facts.spec.lookback is not None and window.newest is not None:
+            window = replace(window, newest=_held(database, facts.types[watermark], window.newest))
         self._windows[name] = window.closed()
 
     def _first_window(self, horizon: int) -> TableWindow:
@@ -135,8 +144,23 @@ def _in_window(window: TableWindow, following: int, values: dict[str, object]) -
 
 
 def _looks_back(kind: str, column: sql.Identifier) -> sql.Composable:
-    span = sql.SQL("interval" if kind in _TIMES else "numeric")
-    return sql.SQL("({0} IS NULL OR {0} >= %(newest)s::{1} - %(lookback)s::{2})").format(column, sql.SQL(kind), span)
+    span = sql.SQL("interval" if kind in _NOW else "numeric")
+    return sql.SQL("({0} IS NULL OR {0} >= {1} - %(lookback)s::{2})").format(column, newest_of(kind), span)
+
+
+def newest_of(kind: str) -> sql.Composed:
+    """Write the newest watermark, ``newest``, of a type; one of a time is no later than the server's clock."""
+    newest = sql.SQL("%(newest)s::{}").format(sql.SQL(kind))
+    return sql.SQL("least({}, {})").format(newest, sql.SQL(_NOW[kind])) if kind in _NOW else newest
+
+
+def _held(database: Connection, kind: str, newest: str) -> str:
+    """Hold the newest watermark to the server's clock: what lies beyond it is no measure of what is new."""
+    if kind not in _NOW:
+        return newest
+    with database.cursor() as cursor:
+        cursor.execute(sql.SQL("SELECT ({})::text").format(newest_of(kind)), {"newest": newest})
+        return str(next(iter(cursor))[0])
 
 
 def _comes_after(

@@ -7,6 +7,7 @@ from typing import Any
 from connectors.changes import UNSENT, Change, mapper_of
 from connectors.connections import Connection, parse_connection
 from connectors.door import Door
+from connectors.privacy import PrivacyRules
 from connectors.protocol import Record
 from connectors.sources import Source
 from contracts.refused import REFUSED_KEY, read_refusal
@@ -100,3 +101,49 @@ def test_an_outbox_row() -> None:
     (late,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "created_at": "soon"}), NOW)
     assert dict(late.headers)["crm-refused-field"] == b"occurred_at"
     assert list(mapper.records(Change("public.outbox", "delete", ("3",), "v", row), NOW)) == []
+
+
+def test_a_refused_outbox_row_is_protected_in_its_payload() -> None:
+    connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
+    source = Source(name="shop", privacy=PrivacyRules(drop=("email",)))
+    row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "soon",
+                              "payload": '{"ticket_id": "9", "email": "ann@example.com"}'}  # fmt: skip
+    (record,) = mapper_of(connection.tables[0], Door(source)).records(
+        Change("public.outbox", "insert", ("3",), "v", row), NOW
+    )
+    assert json.loads(record.value or b"")["row"]["payload"] == '{"ticket_id":"9"}'
+
+
+def test_an_outbox_payload_that_is_nested_too_deep_is_refused() -> None:
+    connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
+    row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "2026-11-01 10:00:00",
+                              "payload": '{"a":' * 5_000 + "1" + "}" * 5_000}  # fmt: skip
+    (record,) = mapper_of(connection.tables[0], Door(Source(name="shop"))).records(
+        Change("public.outbox", "insert", ("3",), "v", row), NOW
+    )
+    refusal = read_refusal(record.headers)
+    assert refusal is not None
+    assert (refusal.field, refusal.problem) == ("properties", "is nested too deep")
+
+
+def test_a_dead_letter_keeps_the_columns_that_are_read_and_the_key() -> None:
+    change = insert(total="much", number="7", secret="of nobody's concern")._replace(key_columns=("number",))
+    (record,) = records({"name": "Order Completed", **EVENT}, change._replace(old={"note": "x", "secret": "y"}))
+    kept = json.loads(record.value or b"")
+    assert kept["row"].keys() == {*ROW, "number"}
+    assert kept["old"] == {"note": "x"}
+    (named,) = records({"name": "Order Completed", **EVENT}, insert(total="much", number="7"), key="number")
+    assert "number" in json.loads(named.value or b"")["row"]
+
+
+def test_rules_on_ids_protect_their_columns_before_there_is_a_draft() -> None:
+    source = Source(name="shop", privacy=PrivacyRules(drop=("customer_id",)))
+    table = {"source": "shop", "tables": {"orders": {"name": "Order Completed", **EVENT}}, "outbox": {}}
+    connection = parse_connection(table, Connection)
+    change = insert(customer="someone", total="much", note=UNSENT)
+    outbox = {"id": "3", "type": "Ticket Opened", "key": "someone", "created_at": "soon", "payload": "{}"}
+    for spec in connection.tables:
+        row = outbox if spec.outbox else change.row
+        (record,) = mapper_of(spec, Door(source)).records(change._replace(row=row), NOW)
+        assert record.key == REFUSED_KEY
+        assert b"someone" not in (record.value or b"")

@@ -230,6 +230,28 @@ def test_a_text_that_is_json_is_kept_as_such() -> None:
     assert json.loads(door().refuse(text, "a", "b").value or b"") == text
 
 
+def test_json_texts_within_what_is_refused_are_protected() -> None:
+    inner = json.dumps({"email": "ann@example.com", "n": 1, "more": json.dumps({"traits": {"email": "x@y.z"}})})
+    original = {"row": {"payload": inner, "broken": '{"email": "ann@', "note": "nothing"}, "list": [inner]}
+    kept = body(door(drop=["email"]).refuse(original, "a", "b"))
+    payload = json.loads(kept["row"]["payload"])
+    assert payload == {"n": 1, "more": '{"traits":{}}'}
+    assert json.loads(kept["list"][0]) == payload
+    assert (kept["row"]["broken"]["characters"], kept["row"]["note"]) == (15, "nothing")
+    assert body(door(ip="keep").refuse(original, "a", "b")) == original
+
+
+def test_values_of_an_event_are_protected_in_json_texts_too() -> None:
+    text = json.dumps({"email": "ann@example.com", "contact": "ann@example.com", "number": 1042})
+    changes = {"event_id": None, "customer_id": "1042"}
+    guarded = door(hash=["email", "customer_id"])
+    kept = body(guarded.admit(draft({"email": "ann@example.com"}, **changes), {"payload": text, "id": 1042}))
+    hashed = PROTECTOR.hash("ann@example.com")
+    number = PROTECTOR.hash("1042")
+    assert kept["id"] == number
+    assert json.loads(kept["payload"]) == {"email": hashed, "contact": hashed, "number": number}
+
+
 def test_no_write_key_is_kept() -> None:
     cut = door().refuse('{"writeKey":"wk_x","type":', "body", "is not valid JSON")
     assert json.loads(cut.value or b"") == '{"writeKey":"...","type":'
@@ -321,7 +343,8 @@ def test_nothing_protected_leaves_the_door(properties: object, original: object,
     guarded = door(**PROTECTED)
     record = guarded.admit(draft(properties, customer_id=customer, occurred_at=at), original)
     assert (record.key == REFUSED_KEY) == (at != AT or any(letter in customer for letter in "\n"))
-    others = [guarded.refuse(item, "a", "b") for item in (original, json.dumps(original))]
+    text = json.dumps(original)
+    others = [guarded.refuse(item, "a", "b") for item in (original, text, {"a": [text]})]
     for part in (part for one in (record, *others) for part in bytes_of(one)):
         assert MARK.encode() not in part
         assert b"\\u00a7" not in part

@@ -14,6 +14,7 @@ from connectors.debezium.values import NO_DECIMAL, UNREADABLE, decimal, plain
 from connectors.pump import Unreadable
 from contracts.errors import InputFileError
 
+FIELDS = "schema.fields"
 EVENT = {
     "name": "Order Completed",
     "customer_id": "customer",
@@ -159,6 +160,33 @@ def test_what_cannot_be_read_is_told_with_its_place(value: object, problem: str)
     assert found.problem == problem
     assert isinstance(found.original, dict)
     assert found.original["offset"] == 41
+
+
+@pytest.mark.parametrize(
+    ("value", "field"),
+    [
+        ({"op": "c", "after": {}, "source": "shop"}, "source"),
+        ({"schema": ["x"], "payload": envelope("c", None, ROW)}, "schema"),
+        ({"schema": {"fields": 5}, "payload": envelope("c", None, ROW)}, "schema.fields"),
+        ({"schema": {"fields": [{"field": "after", "fields": 5}]}, "payload": {"op": "c", "after": {}}}, FIELDS),
+        (b'{"a":' * 5_000 + b"1" + b"}" * 5_000, "body"),
+    ],
+)
+def test_what_has_another_shape_is_refused_with_its_field(value: object, field: str) -> None:
+    found = read(value)
+    assert isinstance(found, Unreadable)
+    assert found.field == field
+
+
+def test_a_key_of_another_shape_is_none() -> None:
+    for key in ({"schema": ["x"], "payload": {"id": 7}}, {"schema": {"fields": 5}, "payload": {"id": 7}}):
+        assert change(envelope("c", None, ROW), key).key == ("shop.public.orders-2-41",)
+    fields = {"fields": [{"field": []}, {"field": "id"}]}
+    assert change(envelope("c", None, ROW), {"schema": fields, "payload": {"id": 7}}).key == ("7",)
+    deep = RawRecord("t", 0, 0, b'{"a":' * 5_000 + b"1" + b"}" * 5_000, json.dumps(envelope("c", None, ROW)).encode())
+    found = to_change(deep, TABLES)
+    assert isinstance(found, Change)
+    assert found.key == ("t-0-0",)
 
 
 def test_without_a_key_a_record_is_known_by_its_place() -> None:
