@@ -121,12 +121,12 @@ class Flow:
     @property
     def worker_pids(self) -> list[int]:
         """The process ids of the dataflow's workers, in the order of their index."""
-        return [process.pid for process in sorted(self._children("crmstream.worker"), key=lambda p: p.cmdline())]
+        return [pid for _, pid in sorted(self._children("crmstream.worker"))]
 
     @property
     def collector_pid(self) -> int:
         """The process id of the collector; 0 while there is none."""
-        return next((process.pid for process in self._children("crmstream.collector")), 0)
+        return next((pid for _, pid in self._children("crmstream.collector")), 0)
 
     def __enter__(self) -> Self:
         self.start()
@@ -208,12 +208,14 @@ class Flow:
         assert self._process.poll() is None, self.told()
         return b"Up." in self.output.read_bytes()[self._started_at :]
 
-    def _children(self, module: str) -> list[psutil.Process]:
+    def _children(self, module: str) -> list[tuple[list[str], int]]:
+        """The command lines and ids of the processes that run a module; one that ends meanwhile is not among them."""
         if self._process is None:
             return []
         found = []
         for process in psutil.Process(self._process.pid).children(recursive=True):
             with contextlib.suppress(psutil.NoSuchProcess):
-                if module in process.cmdline():
-                    found.append(process)
+                line = process.cmdline()
+                if module in line:
+                    found.append((line, process.pid))
         return found

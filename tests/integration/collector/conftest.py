@@ -13,7 +13,7 @@ from crmstream.stack.process import stop_all
 
 @pytest.fixture(scope="package")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaPart]:
-    """A broker of these tests' own, without topics."""
+    """A broker of these tests' own; what one file of them wrote is there for the next."""
     part = KafkaPart(tmp_path_factory.mktemp("broker"), free_port(), free_port())
     part.start()
     part.wait_ready()
