@@ -12,8 +12,8 @@ from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
+from connectors.kafka.publisher import HOUR_US
 from connectors.protocol import Record
-from connectors.publisher import HOUR_US
 from contracts.errors import SettingsError
 from contracts.settings import Settings
 from crmstream.running import apart

@@ -19,10 +19,10 @@ from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
-from connectors.door import Door
-from connectors.doors import open_doors
-from connectors.sources import SourcesFile, sources_path
-from connectors.topics import ensure_topics
+from connectors.door.door import Door
+from connectors.door.doors import open_doors
+from connectors.kafka.topics import ensure_topics
+from connectors.sources.source import SourcesFile, sources_path
 from connectors.webhooks.receiver import STAGE as WEBHOOK_STAGE
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Final
 
-from connectors.doors import Doors
-from connectors.sources import sources_path
+from connectors.door.doors import Doors
+from connectors.sources.source import sources_path
 from contracts.settings import Settings
 
 FILE_STAGE: Final = "file"

@@ -8,7 +8,7 @@ import signal
 import sys
 from threading import Event
 
-from connectors import heartbeat
+from connectors.kafka import heartbeat
 from contracts.errors import CrmError, SettingsError
 from contracts.settings import load_settings
 from crmstream.stack.dataflow import WILL_NOT_START

@@ -9,7 +9,7 @@ import orjson
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from connectors.plan_report import Sample
+from connectors.plan.report import Sample
 from contracts.errors import StoreRefusedError, StoreUnavailableError
 from contracts.settings import Settings
 from crmstream.stack.endpoints import resolve_endpoints

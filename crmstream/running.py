@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.stack.dataflow import COLLECTOR, DataflowCommands
 from crmstream.stack.endpoints import Endpoints

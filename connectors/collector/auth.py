@@ -10,10 +10,10 @@ from typing import Final
 from pydantic import SecretStr
 
 from connectors.collector.answers import AnswerError
-from connectors.door import Door
-from connectors.doors import open_doors
-from connectors.keys import KeyRing, key_hash
-from connectors.sources import Source, Sources, SourcesFile
+from connectors.door.door import Door
+from connectors.door.doors import open_doors
+from connectors.sources.keys import KeyRing, key_hash
+from connectors.sources.source import Source, Sources, SourcesFile
 
 STAGE: Final = "collect"
 """The collector's name in dead letters."""

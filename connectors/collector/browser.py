@@ -7,7 +7,7 @@ from typing import Any, Final
 import orjson
 
 from connectors.collector.answers import AnswerError
-from connectors.sources import Source
+from connectors.sources.source import Source
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 """A transparent picture of one pixel."""

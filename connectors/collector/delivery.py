@@ -19,8 +19,8 @@ from typing import Any, Final, Protocol
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from connectors.collector.receipts import Desk, Receipt
+from connectors.kafka.publisher import partition_of
 from connectors.protocol import Record
-from connectors.publisher import partition_of
 from contracts.errors import CrmError, StoreUnavailableError
 
 Deliver = Callable[[Sequence[Record]], Awaitable[None]]

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from connectors.collector.properties import Properties, as_text, fit, put
 from connectors.collector.timing import Moment, moment_of
-from connectors.door import Draft
+from connectors.door.door import Draft
 from contracts.events import EVENT_TYPES, Kind
 from contracts.wire import RejectedError
 

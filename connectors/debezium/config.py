@@ -1,4 +1,4 @@
-"""The connection file for Debezium's topics: what the rows of the tables mean (:mod:`connectors.connections`).
+"""The connection file for Debezium's topics: what the rows mean (:mod:`connectors.databases.connections`).
 
 Moves no data.
 """
@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 
 from pydantic import model_validator
 
-from connectors.connections import Connection
+from connectors.databases.connections import Connection
 
 NUMBERS: Final = ("money", "number", "integer")
 

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from connectors.changes import Change, NoValue, Operation
-from connectors.connections import TableSpec
+from connectors.databases.changes import Change, NoValue, Operation
+from connectors.databases.connections import TableSpec
+from connectors.databases.pump import Unreadable
 from connectors.debezium.values import Schema, number_without_schema, plain
-from connectors.pump import Unreadable
 from contracts.wire import RejectedError
 
 OPERATIONS: Final[dict[str, Operation]] = {"c": "insert", "r": "insert", "u": "update", "d": "delete"}

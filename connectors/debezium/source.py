@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors.changes import Change
+from connectors.databases.changes import Change
+from connectors.databases.pump import Step, Unreadable
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.envelope import RawRecord, Tables, to_change
-from connectors.positions import Position
-from connectors.pump import Step, Unreadable
+from connectors.kafka.positions import Position
 from contracts.errors import LogMismatchError, StoreRefusedError, StoreUnavailableError
 
 MOST_RECORDS: Final = 1_000

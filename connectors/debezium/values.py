@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from connectors.changes import UNSENT, NoValue
+from connectors.databases.changes import UNSENT, NoValue
 
 Schema = Mapping[str, Any]
 UNAVAILABLE: Final = "__debezium_unavailable_value"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.connections import TableSpec
+from connectors.databases.connections import TableSpec
 from connectors.postgres.config import PostgresConnection, watermark_of
 from connectors.postgres.server import OLDEST_VERSION, Connection, Row, ask
 from contracts.errors import StoreRefusedError

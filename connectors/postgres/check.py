@@ -7,8 +7,8 @@ from typing import Final
 
 from psycopg2 import errors, sql
 
-from connectors.changes import mapper_of
-from connectors.door import Door
+from connectors.databases.changes import mapper_of
+from connectors.door.door import Door
 from connectors.postgres.catalog import (
     LARGE_TABLE,
     MissingError,

@@ -1,4 +1,4 @@
-"""The connection file of PostgreSQL: that of every database (:mod:`connectors.connections`), and how to read.
+"""The connection file of PostgreSQL: that of every database (:mod:`connectors.databases.connections`), and how to read.
 
 ::
 
@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from connectors.connections import Connection, TableSpec
+from connectors.databases.connections import Connection, TableSpec
 
 DSN_VARIABLE: Final = "CRM_POSTGRES_URL"
 _SLOT: Final = r"^[a-z0-9_]{1,63}$"

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from connectors.positions import Position
+from connectors.kafka.positions import Position
 from connectors.postgres.catalog import ServerFacts
 from contracts.errors import LogMismatchError
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from psycopg2 import sql
 
-from connectors.changes import Change
+from connectors.databases.changes import Change
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.rows import Values, as_insert, identifiers, key_of, pages, select
 from connectors.postgres.server import Connection, ask, run

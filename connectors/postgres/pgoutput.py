@@ -8,7 +8,7 @@ import struct
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from connectors.changes import UNSENT, NoValue
+from connectors.databases.changes import UNSENT, NoValue
 from contracts.errors import CrmError
 
 Value = str | NoValue | None

@@ -15,8 +15,9 @@ from typing import Any, Final
 
 import psycopg2
 
-from connectors.changes import Change
-from connectors.positions import Position
+from connectors.databases.changes import Change
+from connectors.databases.pump import Step
+from connectors.kafka.positions import Position
 from connectors.postgres.catalog import (
     ServerFacts,
     TableFacts,
@@ -32,7 +33,6 @@ from connectors.postgres.initial import read_tables
 from connectors.postgres.server import Connection, Server, ask, explained
 from connectors.postgres.slots import SlotMaker, drop_slot, ensure_publication, free_slot
 from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number
-from connectors.pump import Step
 from contracts.errors import LogMismatchError, StoreRefusedError
 
 MOST_CHANGES: Final = 1_000

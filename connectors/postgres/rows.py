@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from psycopg2 import sql
 
-from connectors.changes import Change
+from connectors.databases.changes import Change
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.config import watermark_of
 from connectors.postgres.server import Connection

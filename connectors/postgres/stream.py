@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Self
 
-from connectors.changes import Change, NoValue
+from connectors.databases.changes import Change, NoValue
 from connectors.postgres.pgoutput import Begin, Commit, Relation, Row, Tuple, Value, decode
 
 BOOLEAN: Final = 16

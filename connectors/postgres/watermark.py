@@ -14,15 +14,15 @@ from typing import Final
 
 from psycopg2 import sql
 
-from connectors.changes import Change
-from connectors.positions import Position
+from connectors.databases.changes import Change
+from connectors.databases.pump import Step
+from connectors.kafka.positions import Position
 from connectors.postgres.catalog import TableFacts, server_facts, table_facts
 from connectors.postgres.config import PostgresConnection, watermark_of
 from connectors.postgres.identity import checked, identity_of
 from connectors.postgres.rows import as_insert, identifiers, key_of, pages, select
 from connectors.postgres.server import Connection, Server, ask, explained
 from connectors.postgres.windows import MOST_AWAY, TableWindow
-from connectors.pump import Step
 from contracts.errors import LogMismatchError
 
 REST: Final = 3

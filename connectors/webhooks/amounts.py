@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Final
 
-from connectors.values import BadValueError, money
+from connectors.rows.values import BadValueError, money
 from contracts.events import MAX_AMOUNT
 
 _NONE: Final = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF"

@@ -12,8 +12,8 @@ from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
-from connectors.door import Draft
-from connectors.values import as_text, instant
+from connectors.door.door import Draft
+from connectors.rows.values import as_text, instant
 from connectors.webhooks.mapping import WebhookMapping
 from connectors.webhooks.reading import Readers, View
 from connectors.webhooks.rules import RuleAtWork, read_field

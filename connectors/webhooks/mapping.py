@@ -47,8 +47,8 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from connectors.sources.signatures import HeaderName, Scheme
 from connectors.webhooks.paths import PathText
-from connectors.webhooks.signatures import HeaderName, Scheme
 from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind

@@ -12,7 +12,7 @@ from jmespath.exceptions import JMESPathError
 from jmespath.functions import Functions
 from pydantic import AfterValidator, Field
 
-from connectors.values import BadValueError
+from connectors.rows.values import BadValueError
 
 MOST_CHARACTERS: Final = 1_000
 Find = Callable[[object], object]

@@ -9,7 +9,7 @@ from decimal import Decimal
 from functools import cache
 from typing import Final, NamedTuple
 
-from connectors.values import BadValueError, as_text, boolean, time_parser
+from connectors.rows.values import BadValueError, as_text, boolean, time_parser
 from connectors.webhooks.amounts import major, number
 from connectors.webhooks.mapping import Scalar, Texts, Value, WebhookMapping, is_currency_code
 from connectors.webhooks.paths import compile_path

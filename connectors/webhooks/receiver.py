@@ -14,12 +14,12 @@ from typing import Any, Final, cast
 
 import msgspec
 
-from connectors.door import Door, Draft
+from connectors.door.door import Door, Draft
 from connectors.protocol import Record
-from connectors.webhooks.config import WebhookPart, scheme_of
+from connectors.sources.signatures import verify
+from connectors.sources.webhook import WebhookPart, scheme_of
 from connectors.webhooks.convert import Conversion, WebhookConverter
 from connectors.webhooks.mapping import load_webhook_mapping
-from connectors.webhooks.signatures import verify
 from contracts.errors import InputFileError
 from contracts.wire import RejectedError
 

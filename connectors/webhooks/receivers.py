@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from connectors.door import Door
-from connectors.sources import Source, Sources
-from connectors.webhooks.config import MissingSecretError
+from connectors.door.door import Door
+from connectors.sources.source import Source, Sources
+from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.mapping import mapping_path
 from connectors.webhooks.receiver import STAGE, Receiver
 from contracts.errors import InputFileError, SettingsError

@@ -16,10 +16,10 @@ from connectors.collector.answers import AnswerError, failed, json_answer, unava
 from connectors.collector.body import Body, BodyReader
 from connectors.collector.delivery import Deliver
 from connectors.protocol import Record
-from connectors.webhooks.config import MissingSecretError
+from connectors.sources.signatures import SignatureError
+from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.receiver import BodyError, Received, Receiver
 from connectors.webhooks.receivers import Receivers, UnusableSourceError
-from connectors.webhooks.signatures import SignatureError
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.metrics import WEBHOOKS
 

@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final, TypeVar
 
-from connectors.door import Draft
-from connectors.values import BadValueError, as_text
+from connectors.door.door import Draft
+from connectors.rows.values import BadValueError, as_text
 from connectors.webhooks.mapping import Rule, Value, WebhookMapping
 from connectors.webhooks.paths import compile_path
 from connectors.webhooks.reading import Read, Readers, ReadText, View

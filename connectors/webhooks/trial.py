@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.sources import Source
-from connectors.webhooks.config import WebhookPart
+from connectors.sources.source import Source
+from connectors.sources.webhook import WebhookPart
 from connectors.webhooks.convert import WebhookConverter
 from connectors.webhooks.mapping import WebhookMapping, load_webhook_mapping, shipped_mappings
 from connectors.webhooks.receiver import BodyError, Received, parse

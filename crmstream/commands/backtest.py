@@ -18,10 +18,10 @@ import typer
 from clickhouse_connect.driver.client import Client
 from rich.progress import Progress
 
-from connectors.files import FileConnector, Report
-from connectors.mapping import load_mapping
+from connectors.files.replay import FileConnector, Report
+from connectors.kafka.publisher import Publisher, Summary, publish_history
 from connectors.protocol import Record
-from connectors.publisher import Publisher, Summary, publish_history
+from connectors.rows.mapping import load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
 from crmstream.backtest import (

@@ -1,6 +1,6 @@
 """``crmstream connect``: the changes of a database, into Kafka, each exactly once.
 
-Delivery: that of :mod:`connectors.pump`: by position, in transactions of Kafka.
+Delivery: that of :mod:`connectors.databases.pump`: by position, in transactions of Kafka.
 """
 
 import os
@@ -11,23 +11,23 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from connectors.changes import mapper_of
-from connectors.connections import Connection, load_connection
+from connectors.databases.changes import mapper_of
+from connectors.databases.connections import Connection, load_connection
+from connectors.databases.pump import Figures, Pump, Source
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
-from connectors.door import Door
-from connectors.positions import Position
+from connectors.door.door import Door
+from connectors.kafka.positions import Position
+from connectors.kafka.topics import ensure_topics
+from connectors.kafka.transactions import TransactionalPublisher
 from connectors.postgres.check import Sample, check
 from connectors.postgres.config import DSN_VARIABLE, PostgresConnection
 from connectors.postgres.replication import ReplicationSource
 from connectors.postgres.server import Server, explained
 from connectors.postgres.slots import drop_slot
 from connectors.postgres.watermark import WatermarkSource
-from connectors.pump import Figures, Pump, Source
-from connectors.sources import Source as SourceOfEvents
-from connectors.sources import load_sources, sources_path
-from connectors.topics import ensure_topics
-from connectors.transactions import TransactionalPublisher
+from connectors.sources.source import Source as SourceOfEvents
+from connectors.sources.source import load_sources, sources_path
 from contracts.errors import SettingsError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.connector_line import ConnectorLine, stopped_by_signals

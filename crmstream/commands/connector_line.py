@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 from rich.live import Live
 from rich.text import Text
 
-from connectors.pump import Figures, Source
+from connectors.databases.pump import Figures, Source
 from crmstream.commands.shared import notes
 
 LINE_SECONDS: Final = 0.5

@@ -1,6 +1,6 @@
 """``crmstream migrate``: create what the dataflow writes to. Does no harm when run twice."""
 
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.settings import load_settings
 from contracts.topics import ALL_TOPICS
 from crmstream.commands.shared import console, new_app

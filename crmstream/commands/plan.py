@@ -10,12 +10,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.plan import load_plan
-from connectors.plan_check import PlanChecker
-from connectors.plan_draft import draft_plan
-from connectors.plan_report import EventReport, PlanReport, Sample, as_dicts
-from connectors.plan_samples import read_samples
-from connectors.sources import load_sources
+from connectors.plan.check import PlanChecker
+from connectors.plan.draft import draft_plan
+from connectors.plan.plan import load_plan
+from connectors.plan.report import EventReport, PlanReport, Sample, as_dicts
+from connectors.plan.samples import read_samples
+from connectors.sources.source import load_sources
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.shared import console, new_app, notes, print_json

@@ -7,7 +7,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from connectors.protection import Protector
+from connectors.privacy.protection import Protector
 from contracts.errors import SettingsError
 from contracts.settings import load_settings
 from crmstream.commands.shared import new_app, notes

@@ -13,9 +13,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from connectors.files import Progress as Reading
-from connectors.files import Report
-from connectors.publisher import Summary
+from connectors.files.replay import Progress as Reading
+from connectors.files.replay import Report
+from connectors.kafka.publisher import Summary
 from crmstream.commands.shared import notes
 
 

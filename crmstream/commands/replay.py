@@ -11,10 +11,10 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.files import FileConnector, Rejection, Report, write_rejections
-from connectors.mapping import load_mapping
-from connectors.publisher import Publisher, Summary, publish_history
-from connectors.topics import ensure_topics
+from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
+from connectors.kafka.publisher import Publisher, Summary, publish_history
+from connectors.kafka.topics import ensure_topics
+from connectors.rows.mapping import load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import load_settings
 from crmstream.commands.progress import FileBars, event_progress

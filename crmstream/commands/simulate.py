@@ -14,12 +14,12 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
-from connectors.publisher import Publisher, Summary, publish_history
+from connectors.kafka.publisher import Publisher, Summary, publish_history
+from connectors.kafka.topics import ensure_topics
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Period, Shop
 from connectors.simulator.truth import ShopTruth
-from connectors.topics import ensure_topics
 from contracts.errors import InputFileError, SettingsError
 from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar

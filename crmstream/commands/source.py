@@ -7,8 +7,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from connectors.sources import Source, WriteKey, in_force, load_sources
-from connectors.sources_edit import add_key, add_source, revoke
+from connectors.sources.edit import add_key, add_source, revoke
+from connectors.sources.source import Source, WriteKey, in_force, load_sources
 from contracts.errors import InputFileError
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, notes, print_json

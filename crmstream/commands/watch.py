@@ -1,6 +1,6 @@
 """``crmstream watch``: the files that appear in a folder, into Kafka, one after another.
 
-Delivery: that of the publisher; a file stays in the folder until Kafka holds it (:mod:`connectors.inbox`).
+Delivery: that of the publisher; a file stays in the folder until Kafka holds it (:mod:`connectors.files.inbox`).
 """
 
 import time
@@ -11,12 +11,12 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
-from connectors.doors import Doors
-from connectors.files import FileConnector, Rejection
-from connectors.inbox import Inbox
-from connectors.mapping import Mapping, load_mapping
-from connectors.publisher import Publisher, publish_history
-from connectors.topics import ensure_topics
+from connectors.door.doors import Doors
+from connectors.files.inbox import Inbox
+from connectors.files.replay import FileConnector, Rejection
+from connectors.kafka.publisher import Publisher, publish_history
+from connectors.kafka.topics import ensure_topics
+from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress

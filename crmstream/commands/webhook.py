@@ -14,12 +14,12 @@ from urllib.request import Request, urlopen
 import typer
 from rich.markup import escape
 
-from connectors.door import Door
-from connectors.sources import Source, load_sources, sources_path
-from connectors.webhooks.config import MissingSecretError
+from connectors.door.door import Door
+from connectors.sources.signatures import SignatureError, sign
+from connectors.sources.source import Source, load_sources, sources_path
+from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings, shipped_text
 from connectors.webhooks.receiver import STAGE, Received, Receiver
-from connectors.webhooks.signatures import SignatureError, sign
 from connectors.webhooks.trial import Sample, events_of, guess_mapping, read_sample, trial_source
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event, Thread
 
+from connectors.kafka.publisher import Publisher, Summary, publish_history
 from connectors.protocol import Record
-from connectors.publisher import Publisher, Summary, publish_history
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Shop
 

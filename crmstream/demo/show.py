@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-from connectors.publisher import Publisher
+from connectors.kafka.publisher import Publisher
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.shop import Shop
 from contracts.settings import Settings

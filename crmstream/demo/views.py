@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from connectors.publisher import Summary
+from connectors.kafka.publisher import Summary
 from connectors.simulator.live import LiveProgress
 from contracts.settings import Settings
 from contracts.stored import top_key

@@ -22,7 +22,7 @@ from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, TopicPartition
 from workload import Workload, publish
 
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from contracts.stored import TABLES
 from contracts.topics import INPUT_TOPICS

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from connectors.kafka.publisher import Publisher, publish_history
 from connectors.protocol import Record
-from connectors.publisher import Publisher, publish_history
 from connectors.simulator.config import ShopConfig
 from connectors.simulator.shop import Period, Shop
 from contracts.settings import Settings

@@ -25,7 +25,7 @@ from connectors.collector.body import BodyLimits, BodyReader
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
-from connectors.sources import SourcesFile
+from connectors.sources.source import SourcesFile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p", "mergeProperties": [

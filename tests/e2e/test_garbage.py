@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition, murmur2
 from support.flow import Flow, Log
 from support.history import PARTITIONS
 
-from connectors.publisher import Publisher, tick_body
+from connectors.kafka.publisher import Publisher, tick_body
 from contracts.events import TICK_KEY, Kind
 from contracts.settings import Settings
 from contracts.topics import DEAD_LETTERS, TOPIC_OF_KIND

@@ -14,9 +14,9 @@ from confluent_kafka import Consumer, TopicPartition
 from redis import Redis
 from typer.testing import CliRunner, Result
 
-from connectors.publisher import Publisher
+from connectors.kafka.publisher import Publisher
+from connectors.kafka.topics import ensure_topics
 from connectors.simulator.truth import ShopTruth
-from connectors.topics import ensure_topics
 from contracts.events import TICK_KEY
 from contracts.identity import email_key, visitor_id
 from contracts.stored import profile_key, score_key, top_key

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.errors import StoreRefusedError
 from contracts.outputs import DeadLetter
 from contracts.topics import DEAD_LETTERS

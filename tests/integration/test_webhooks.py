@@ -18,7 +18,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 from typer.testing import CliRunner
 
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.topics import INPUT_TOPICS
 from crmstream import cli
 from crmstream.stack.endpoints import Endpoints

@@ -16,7 +16,7 @@ import orjson
 import yaml
 from confluent_kafka import Consumer, TopicPartition
 
-from connectors.keys import key_hash
+from connectors.sources.keys import key_hash
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 from crmstream.stack.ports import free_port

@@ -8,13 +8,13 @@ from itertools import takewhile
 
 from support.data import real
 
-from connectors.files import FileConnector
-from connectors.mapping import load_mapping
+from connectors.files.replay import FileConnector
+from connectors.kafka.publisher import Publisher, Summary, publish_history
+from connectors.kafka.topics import ensure_topics
 from connectors.protocol import Record
-from connectors.publisher import Publisher, Summary, publish_history
+from connectors.rows.mapping import load_mapping
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.shop import Shop
-from connectors.topics import ensure_topics
 from contracts.outcomes import Outcome
 
 PARTITIONS = 4

@@ -16,7 +16,7 @@ from support.deliver_contract import keeps_the_contract
 from support.flow import wait_until
 
 from connectors.collector.delivery import DeliveryLimits, KafkaDelivery
-from connectors.topics import ensure_topics
+from connectors.kafka.topics import ensure_topics
 from contracts.topics import INPUT_TOPICS
 from crmstream.stack.parts import KafkaPart
 from crmstream.stack.process import stop_all

@@ -11,16 +11,16 @@ import pytest
 from support.connector import PARTITIONS, Connector
 from support.postgres import PostgresServer, execute
 
-from connectors.changes import mapper_of
-from connectors.connections import load_connection
-from connectors.door import Door
-from connectors.positions import Position, read_position
+from connectors.databases.changes import mapper_of
+from connectors.databases.connections import load_connection
+from connectors.databases.pump import Figures, Pump
+from connectors.door.door import Door
+from connectors.kafka.positions import Position, read_position
+from connectors.kafka.topics import ensure_topics
 from connectors.postgres.config import PostgresConnection
 from connectors.postgres.replication import ReplicationSource
 from connectors.postgres.server import Connection, Server
-from connectors.pump import Figures, Pump
-from connectors.sources import Source
-from connectors.topics import ensure_topics
+from connectors.sources.source import Source
 
 pytestmark = pytest.mark.stack
 ORDERS = """

@@ -6,15 +6,15 @@ import pytest
 from confluent_kafka import Producer, TopicPartition
 from support.connector import PARTITIONS, read_log
 
-from connectors import heartbeat
-from connectors.door import Door
-from connectors.heartbeat import TailReader, state_of
-from connectors.positions import read_position
+from connectors.door.door import Door
+from connectors.kafka import heartbeat
+from connectors.kafka.heartbeat import TailReader, state_of
+from connectors.kafka.positions import read_position
+from connectors.kafka.publisher import partition_of
+from connectors.kafka.topics import ensure_topics
+from connectors.kafka.transactions import TakenOverError, TransactionalPublisher
 from connectors.protocol import Record
-from connectors.publisher import partition_of
-from connectors.sources import Source
-from connectors.topics import ensure_topics
-from connectors.transactions import TakenOverError, TransactionalPublisher
+from connectors.sources.source import Source
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, POSITIONS, SERVICE_EVENTS
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
@@ -134,6 +134,6 @@ def test_a_position_is_waited_for_while_another_transaction_hides_it(broker: str
         passes.append(1)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("connectors.positions.time.sleep", ends)
+        patch.setattr("connectors.kafka.positions.time.sleep", ends)
         assert read_position(broker, "hidden") == {"at": 4}
     assert passes

@@ -15,12 +15,12 @@ import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
-from connectors import heartbeat
-from connectors.files import FileConnector
-from connectors.mapping import load_mapping
+from connectors.files.replay import FileConnector
+from connectors.kafka import heartbeat
+from connectors.kafka.publisher import Publisher, publish_history
+from connectors.kafka.topics import ensure_topics
 from connectors.protocol import Record
-from connectors.publisher import Publisher, publish_history
-from connectors.topics import ensure_topics
+from connectors.rows.mapping import load_mapping
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.events import TICK_KEY, Tick, TransactionEvent, TransactionProperties
 from contracts.settings import Settings
@@ -140,7 +140,7 @@ def test_a_topic_that_trusts_producers_dates_is_refused_with_the_command_that_me
 
 
 def test_a_broker_that_is_away_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connectors.topics.TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr("connectors.kafka.topics.TIMEOUT_SECONDS", 0.5)
     with pytest.raises(StoreUnavailableError, match="CRM_KAFKA_BOOTSTRAP_SERVERS"):
         ensure_topics("127.0.0.1:1", PARTITIONS)
 

@@ -9,7 +9,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from connectors.publisher import Summary
+from connectors.kafka.publisher import Summary
 from connectors.simulator.config import ShopConfig
 from crmstream.demo.screen import PlainScreen, TerminalScreen, live_page, make_screen, seconds
 from crmstream.demo.summary import Ending, as_dictionary, as_lines

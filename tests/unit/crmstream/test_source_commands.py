@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from connectors.keys import key_hash
-from connectors.protection import Protector
-from connectors.sources import load_sources
+from connectors.privacy.protection import Protector
+from connectors.sources.keys import key_hash
+from connectors.sources.source import load_sources
 from contracts.settings import load_settings
 from crmstream import cli
 from crmstream.commands import shared

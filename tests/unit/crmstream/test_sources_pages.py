@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from typer.testing import CliRunner
 
 from connectors import metrics
-from connectors.plan import Plan
-from connectors.plan_check import PlanChecker
-from connectors.privacy import PrivacyRules
-from connectors.protection import Protector
-from connectors.sources import Source, load_sources
+from connectors.plan.check import PlanChecker
+from connectors.plan.plan import Plan
+from connectors.privacy.protection import Protector
+from connectors.privacy.rules import PrivacyRules
+from connectors.sources.source import Source, load_sources
 from crmstream import cli
 
 PAGES = Path(__file__).parents[3] / "docs" / "sources"

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from connectors.sources.signatures import PRESETS, sign
 from connectors.webhooks.mapping import shipped_mappings, shipped_text
-from connectors.webhooks.signatures import PRESETS, sign
 from contracts.events import EVENT_TYPES
 from crmstream import cli
 

@@ -11,7 +11,7 @@ from support.collecting import basic, write_sources
 from connectors.collector.answers import AnswerError
 from connectors.collector.auth import Senders, key_in_header
 from connectors.collector.browser import anonymous_id_of
-from connectors.sources import SourcesFile
+from connectors.sources.source import SourcesFile
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from connectors.collector.batch import read_incoming
 from connectors.collector.intake import Intake
 from connectors.collector.messages import Arrival
 from connectors.collector.recent import Recent
-from connectors.door import Door
+from connectors.door.door import Door
 from connectors.protocol import Record
-from connectors.sources import Source
+from connectors.sources.source import Source
 from contracts.errors import StoreUnavailableError
 from contracts.refused import REFUSED_KEY
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from connectors.collector.batch import Item
 from connectors.collector.messages import Arrival, draft_of
-from connectors.door import Door
-from connectors.sources import Source
+from connectors.door.door import Door
+from connectors.sources.source import Source
 from contracts.refused import REFUSED_KEY, read_refusal
 from contracts.wire import RejectedError, judge
 

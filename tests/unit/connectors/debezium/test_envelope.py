@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from connectors.changes import UNSENT, Change
-from connectors.connections import parse_connection
+from connectors.databases.changes import UNSENT, Change
+from connectors.databases.connections import parse_connection
+from connectors.databases.pump import Unreadable
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.envelope import RawRecord, Tables, to_change
 from connectors.debezium.values import NO_DECIMAL, UNREADABLE, decimal, plain
-from connectors.pump import Unreadable
 from contracts.errors import InputFileError
 
 FIELDS = "schema.fields"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.changes import UNSENT, Change
+from connectors.databases.changes import UNSENT, Change
 from connectors.postgres.pgoutput import (
     Begin,
     BrokenMessageError,

@@ -3,7 +3,7 @@
 import pytest
 from psycopg2 import sql
 
-from connectors.connections import TableSpec
+from connectors.databases.connections import TableSpec
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.watermark import window_query
 from connectors.postgres.windows import TableWindow

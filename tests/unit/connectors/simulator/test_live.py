@@ -1,13 +1,13 @@
 """The live shop keeps pace with its clock, ticks truthfully and never runs ahead of ours."""
 
 from dataclasses import dataclass, field
-from threading import Event, Timer
+from threading import Event
 
 import pytest
 
 from connectors.protocol import Record
 from connectors.simulator.config import DAY_US, ShopConfig
-from connectors.simulator.live import LiveRun, WallClock, publish_live
+from connectors.simulator.live import LiveProgress, LiveRun, WallClock, publish_live
 from connectors.simulator.shop import Shop
 from contracts.errors import CrmError
 
@@ -110,12 +110,15 @@ def test_a_step_is_at_most_a_day_however_fast() -> None:
 
 
 def test_it_stops_when_told_and_leaves_everything_in_kafka() -> None:
-    log, stop, seen = Log(), Event(), []
-    Timer(0.8, stop.set).start()
-    end = publish_live(shop_after_history(), log, acceleration=50_000, stop=stop, on_progress=seen.append)
+    log, stop = Log(), Event()
+
+    def stop_at_some_events(progress: LiveProgress) -> None:
+        if progress.events:
+            stop.set()
+
+    end = publish_live(shop_after_history(), log, acceleration=50_000, stop=stop, on_progress=stop_at_some_events)
     assert end.events == len(log.records) > 0
     assert log.flushed == len(log.entries)
-    assert seen
 
 
 def test_a_history_that_ends_in_the_future_is_refused() -> None:

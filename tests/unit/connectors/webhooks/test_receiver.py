@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from connectors.door import PLAN_STAGE, Door
-from connectors.guard import Guard
-from connectors.sources import Source
+from connectors.door.door import PLAN_STAGE, Door
+from connectors.privacy.guard import Guard
+from connectors.sources.source import Source
 from connectors.webhooks.receiver import STAGE, Receiver
 from contracts.refused import read_refusal
 

@@ -15,10 +15,10 @@ from starlette.testclient import TestClient
 
 from connectors.collector.body import BodyLimits, BodyReader
 from connectors.protocol import Record
-from connectors.sources import SourcesFile
+from connectors.sources.signatures import PRESETS, sign
+from connectors.sources.source import SourcesFile
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import routes
-from connectors.webhooks.signatures import PRESETS, sign
 from contracts.errors import StoreUnavailableError
 from contracts.refused import REFUSED_KEY, read_refusal
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.door import Door
+from connectors.door.door import Door
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings
 from connectors.webhooks.receiver import BodyError, Received, Receiver
 from connectors.webhooks.trial import event_names, events_of, trial_source

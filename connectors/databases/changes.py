@@ -1,0 +1,265 @@
+"""A change of a row in a database, and the records that it becomes.
+
+Delivery: the id of an event follows from the row alone (``row``: each row becomes each event once), or from the row and
+its change, so a change that is read again has the same ids. Pure; moves no data itself.
+"""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Mapping as Lookup
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, NamedTuple, Protocol
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from connectors.databases.connections import OLD, EventSpec, Outbox, TableSpec
+from connectors.door.door import Door, Draft
+from connectors.protocol import Record
+from connectors.rows.columns import Columns, Predicate, Row
+from connectors.rows.convert import RowConverter
+from connectors.rows.mapping import Mapping, Name
+from connectors.rows.values import BadValueError
+from contracts.wire import RejectedError
+
+Operation = Literal["insert", "update", "delete"]
+Values = Lookup[str, object]
+LONGEST_KEPT: Final = 10_000
+"""Characters of one value that a dead letter keeps."""
+MOST_KEPT: Final = 400_000
+"""Characters of all values beyond which a dead letter keeps only the beginning of each."""
+SHORTENED: Final = 200
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder().decode
+
+
+class NoValue:
+    """Stands for a value that is there in the database, but not here; ``problem`` says why, and what to do."""
+
+    def __init__(self, problem: str):
+        self.problem = problem
+
+
+UNSENT: Final = NoValue("is stored out of line and was not changed, so it was not sent: set REPLICA IDENTITY FULL")
+
+
+class Change(NamedTuple):
+    """One change of one row.
+
+    ``row`` holds the values by column after the change, of a deleted row those before; ``old`` those before an update,
+    as far as the database tells them. ``key`` is the row's primary key as texts, ``key_columns`` are its columns.
+    ``version`` tells one change of a row from its others, and is the same whenever this change is read.
+    """
+
+    table: str
+    operation: Operation
+    key: tuple[str, ...]
+    version: str
+    row: Values
+    old: Values | None = None
+    key_columns: tuple[str, ...] = ()
+
+
+class Mapper(Protocol):
+    """Makes records of the changes of one table."""
+
+    def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
+        """Give the record of every event that a change is; none for what the mapping leaves out."""
+        ...
+
+
+def mapper_of(table: TableSpec, door: Door) -> Mapper:
+    """Make the mapper of a table or an outbox."""
+    return OutboxMapper(table, table.outbox, door) if table.outbox else TableMapper(table, door)
+
+
+class TableMapper:
+    """Makes events of rows, as the mapping says."""
+
+    def __init__(self, table: TableSpec, door: Door):
+        self._events = [_EventMapper(table, spec, door) for spec in table.events]
+
+    def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
+        """Give the record of every event that a change is."""
+        for event in self._events:
+            record = event.record(change, received_at)
+            if record is not None:
+                yield record
+
+
+class _EventMapper:
+    """One event of a table: which changes it is made of, and how."""
+
+    def __init__(self, table: TableSpec, spec: EventSpec, door: Door):
+        columns = spec.mapping.all_columns()
+        self._columns = columns
+        self._on = frozenset(spec.on)
+        self._by_change = table.id == "change"
+        self._door = door
+        self._kept = frozenset((*spec.columns, *table.key))
+        ids = (("customer_id", spec.mapping.customer_id), ("anonymous_id", spec.mapping.anonymous_id))
+        self._ids = {field: column.column for field, column in ids if column is not None}
+        self._deciding = (*(spec.mapping.only or {}), *spec.mapping.name.columns)
+        self._is_event = _is_event(Columns(spec.mapping, columns), spec.mapping)
+        self._converter = RowConverter(spec.mapping, columns, datetime.now().astimezone())
+
+    def record(self, change: Change, received_at: datetime) -> Record | None:
+        if change.operation not in self._on:
+            return None
+        try:
+            draft = self._draft(change, received_at)
+        except RejectedError as why:
+            ids = {field: _found(change, column) for field, column in self._ids.items()}
+            return self._door.refuse(_original(change, self._kept), why.field, why.problem, ids)
+        return None if draft is None else self._door.admit(draft, _original(change, self._kept))
+
+    def _draft(self, change: Change, received_at: datetime) -> Draft | None:
+        row = [_value(change, column) for column in self._columns]
+        self._need(row, self._deciding)
+        if not self._is_event(row):
+            return None
+        self._need(row, self._columns)
+        self._converter.arrive(received_at)
+        draft = self._converter.draft(row)
+        if draft is not None:
+            version = change.version if self._by_change else ""
+            draft["event_id"] = event_id(self._door.source.name, change.table, change.key, str(draft["name"]), version)
+        return draft
+
+    def _need(self, row: Row, columns: Sequence[str]) -> None:
+        """Refuse a row that lacks the value of one of ``columns``."""
+        for column, value in zip(self._columns, row, strict=True):
+            if isinstance(value, NoValue) and column in columns:
+                raise RejectedError(f"row.{column}", value.problem)
+
+
+class OutboxMapper:
+    """Makes events of the rows of an outbox, which hold them ready-made."""
+
+    def __init__(self, table: TableSpec, outbox: Outbox, door: Door):
+        self._table = table
+        self._outbox = outbox
+        self._kept = frozenset((*outbox.columns, *table.key))
+        self._door = door
+
+    def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
+        """Give the record of an inserted row; rows that are updated or taken away again are no events."""
+        if change.operation != "insert":
+            return
+        try:
+            draft = self._draft(change)
+        except RejectedError as why:
+            yield self._door.refuse(_original(change, self._kept), why.field, why.problem, self._ids(change))
+            return
+        draft["received_at"] = received_at
+        yield self._door.admit(draft, _original(change, self._kept))
+
+    def _draft(self, change: Change) -> Draft:
+        outbox = self._outbox
+        if outbox.event is not None:
+            return _json_object(change.row.get(outbox.event), outbox.event)
+        draft = {
+            field: value
+            for field in ("name", "customer_id", "anonymous_id", "occurred_at")
+            if (column := getattr(outbox, field)) and (value := change.row.get(column)) is not None
+        }
+        draft["event_id"] = self._event_id(str(change.row.get(outbox.event_id) or ""))
+        draft["properties"] = _json_object(change.row.get(outbox.properties), "properties")
+        if "occurred_at" in draft:
+            draft["occurred_at"] = _zoned(str(draft["occurred_at"]))
+        return draft
+
+    def _ids(self, change: Change) -> Draft:
+        columns = {"customer_id": self._outbox.customer_id, "anonymous_id": self._outbox.anonymous_id}
+        return {field: _found(change, column) for field, column in columns.items() if column is not None}
+
+    def _event_id(self, found: str) -> str:
+        """A number is unique in its table only."""
+        return f"{self._door.source.name}-{self._table.name}-{found}" if found.isdecimal() else found
+
+
+def event_id(source: str, table: str, key: Sequence[str], name: str, version: str = "") -> str:
+    """Give the id of an event by what makes it one of its own."""
+    return xxh3_128_hexdigest(_encode([source, table, list(key), name, version]))
+
+
+def _is_event(columns: Columns, mapping: Mapping) -> Predicate:
+    """Ask whether the mapping takes a row in and has a name for it."""
+    passes, named = columns.holds(mapping.only), _is_named(columns, mapping.name)
+
+    def is_event(row: Row) -> bool:
+        try:
+            return passes(row) and named(row)
+        except BadValueError as problem:
+            raise RejectedError("row", str(problem)) from None
+
+    return is_event
+
+
+def _is_named(columns: Columns, name: Name) -> Predicate:
+    if name.column is not None:
+        return columns.holds({name.column: tuple(name.values)})
+    if not name.rules:
+        return lambda _row: True
+    tests = [(columns.holds(rule.when), columns.holds(rule.unless) if rule.unless else None) for rule in name.rules]
+    return lambda row: any(when(row) and not (unless and unless(row)) for when, unless in tests)
+
+
+def _value(change: Change, column: str) -> object:
+    if column.startswith(OLD):
+        return (change.old or {}).get(column.removeprefix(OLD))
+    if column not in change.row:
+        raise RejectedError(f"row.{column}", "is not there: the table has no such column any more")
+    return change.row[column]
+
+
+def _json_object(value: object, field: str) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return dict(value)
+    if value is None:
+        return {}
+    try:
+        found = _decode(value) if isinstance(value, str) else None
+    except RecursionError:
+        raise RejectedError(field, "is nested too deep") from None
+    except msgspec.DecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise RejectedError(field, "is not a JSON object")
+    return found
+
+
+def _zoned(text: str) -> str:
+    """Write a time as ISO 8601; one without a zone is UTC."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise RejectedError("occurred_at", "is not a time") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+
+
+def _found(change: Change, column: str) -> object:
+    """A value as far as it is there."""
+    values = (change.old or {}) if column.startswith(OLD) else change.row
+    return values.get(column.removeprefix(OLD))
+
+
+def _original(change: Change, columns: frozenset[str]) -> dict[str, object]:
+    """What the dead letters keep of a change: the columns that are read, and the key."""
+    kept = columns.union(change.key_columns)
+    row = _kept(change.row, kept)
+    original: dict[str, object] = {"table": change.table, "operation": change.operation, "row": row}
+    return original if change.old is None else {**original, "old": _kept(change.old, kept)}
+
+
+def _kept(values: Values, columns: frozenset[str]) -> dict[str, object]:
+    texts = {name: value for name, value in values.items() if name in columns and not isinstance(value, NoValue)}
+    whole = sum(len(value) for value in texts.values() if isinstance(value, str))
+    longest = LONGEST_KEPT if whole <= MOST_KEPT else SHORTENED
+    return {name: _cut(value, longest) for name, value in texts.items()}
+
+
+def _cut(value: object, longest: int) -> object:
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]} ... ({len(value):,} characters)"
+    return value

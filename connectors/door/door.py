@@ -1,0 +1,231 @@
+"""The door: the one way of a source's events into Kafka, whatever brought them.
+
+What is drafted by a connector leaves the door as a record: an event that the contract accepts, or a refusal on its way
+to the dead letters with the field at fault. Nothing that comes in is lost. A draft is completed (currency), then come
+the source's privacy rules, then its tracking plan, then the contract; what is refused goes through the privacy rules
+too. Pure but for its counters; moves no data itself.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+from pydantic import SecretStr
+
+from connectors import metrics
+from connectors.door.consent import mended
+from connectors.door.plain import fits_together, microseconds, read_plain
+from connectors.plan.check import VIOLATIONS, PlanChecker, flags
+from connectors.plan.violation import Violation
+from connectors.privacy.guard import Guard
+from connectors.protocol import Record
+from connectors.sources.source import Source
+from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
+from contracts.identity import is_no_customer
+from contracts.refused import REFUSED_KEY, Refusal
+from contracts.topics import TOPIC_OF_KIND
+from contracts.wire import Envelope, RejectedError, judge
+
+LARGEST_REFUSED: Final = 500_000
+"""Bytes of a refused item beyond which only its size goes to the dead letters."""
+PLAN_STAGE: Final = "plan"
+_ID_FIELDS: Final = ("customer_id", "anonymous_id")
+_UNPLANNED: Final = "unplanned"
+_LONGEST_TEXT: Final = 300
+"""Characters of a field or a problem: names of properties come from outside."""
+_UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
+_NOTHING: Final[dict[str, Any]] = {}
+_encode: Final = msgspec.json.Encoder().encode
+_CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, msgspec.MsgspecError)
+
+Draft = dict[str, object]
+"""An event before it is one: the envelope's fields but ``source``, ``schema_version`` and, where the name tells it,
+``kind``. Times are aware datetimes or ISO 8601 texts with a zone; ``properties`` is a dict of JSON values."""
+
+
+class UnplannedError(RejectedError):
+    """An event that the source's tracking plan refuses."""
+
+
+class Door:
+    """The door of one source. ``stage`` names the connector in dead letters.
+
+    ``privacy_key`` is the setting CRM_PRIVACY_KEY. Raises :class:`contracts.errors.SettingsError` if the source's rules
+    need it and it is not set.
+    """
+
+    def __init__(self, source: Source, stage: str = "collect", privacy_key: SecretStr | None = None):
+        self.source = source
+        self._stage = stage
+        self._guard = Guard(source.privacy, privacy_key, source.name)
+        self._plan = PlanChecker(source.plan.plan) if source.plan else None
+        self._admitted = metrics.EVENTS.labels(source.name)
+
+    def admit(self, draft: Draft, original: object) -> Record:
+        """Turn a draft into the record of an event, or of its refusal.
+
+        ``original`` is what came in (JSON values, or the text that is none): it is what the dead letters keep.
+        """
+        try:
+            return self.event(draft)
+        except RejectedError as why:
+            return self.rejected(draft, original, why)
+
+    def rejected(self, draft: Draft, original: object, why: RejectedError) -> Record:
+        """Make the record of a draft's refusal: ``why`` is what :meth:`event` raised for it.
+
+        This walks through all of ``original``, so whoever makes many drafts of one original calls it once.
+        """
+        stage = PLAN_STAGE if isinstance(why, UnplannedError) else self._stage
+        return self._refused(original, stage, why.field, why.problem, draft)
+
+    def refuse(self, original: object, field: str, problem: str, known: Draft | None = None) -> Record:
+        """Make the record of something that is no event. ``problem`` must hold no value of it.
+
+        ``known`` are the fields of the draft that are known all the same, so that rules on them protect the original.
+        """
+        return self._refused(original, self._stage, field, problem, known)
+
+    def event(self, draft: Draft) -> Record:
+        """Turn a draft into the record of an event. Raises :class:`RejectedError`, from the plan UnplannedError."""
+        try:
+            record = self._event(draft)
+        except _CANNOT_WRITE:
+            raise RejectedError("body", "cannot be written as JSON") from None
+        self._admitted.inc()
+        return record
+
+    def _event(self, draft: Draft) -> Record:
+        event = _without_placeholder({field: value for field, value in draft.items() if value is not None})
+        kind = event["kind"] = self._kind(event)
+        event["source"] = self.source.name
+        if self.source.currency is not None and kind == "transaction":
+            _complete(event, self.source.currency)
+        body = _encode(event)
+        if b"null" in body:
+            _check_numbers(event)
+        changed = self._guard.event(event) if self._guard.concerns(body) else event
+        changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
+        return _record(kind, body if changed is event else _encode(changed))
+
+    def _kind(self, event: Draft) -> Kind:
+        """The kind of a draft: its own, or what its name tells; the contract refuses it where the two differ."""
+        name = event.get("name")
+        if "kind" in event:
+            given = [kind for kind in KINDS if kind == event["kind"]]
+            if not given:
+                raise RejectedError("kind", f"must be one of {', '.join(KINDS)}")
+            return given[0]
+        return self.kind_of(name) if isinstance(name, str) else "web"
+
+    def kind_of(self, name: str) -> Kind:
+        """The kind of the events of a name: by the contract, else by the source's plan, else web."""
+        known, _ = EVENT_TYPES.get(name, (None, ()))
+        return known or (self._plan and self._plan.kind_of(name)) or "web"
+
+    def _flagged(self, event: Draft, room: int) -> Draft:
+        """Mend the consent and hold the event against the plan; tell in the event what is not as it should be."""
+        given = event.get("properties", _NOTHING)
+        if not isinstance(given, dict):
+            return event  # the contract tells so
+        properties, violations = mended(given)
+        if VIOLATIONS in properties:
+            properties = {name: value for name, value in properties.items() if name != VIOLATIONS}
+        name = event.get("name")
+        if self._plan is not None and isinstance(name, str):
+            verdict = self._plan.check(name, properties)
+            if verdict.violations:
+                metrics.VIOLATIONS.labels(self.source.name, name if self._plan.plans(name) else _UNPLANNED).inc()
+            if verdict.refused:
+                raise _refusal(verdict.violations)
+            properties = verdict.properties
+            violations += verdict.violations
+        if violations:
+            properties = {**properties, VIOLATIONS: flags(violations, room)}
+        return event if properties is given else {**event, "properties": properties}
+
+    def _refused(self, original: object, stage: str, field: str, problem: str, draft: object = None) -> Record:
+        metrics.REFUSED.labels(self.source.name, stage).inc()
+        refusal = Refusal(stage, field[:_LONGEST_TEXT], problem[:_LONGEST_TEXT], self.source.name)
+        body = self._kept(original, draft)
+        if len(body) > LARGEST_REFUSED:
+            body = _encode({"withheld": "it is too large to be kept", "bytes": len(body)})
+        return Record(TOPIC_OF_KIND["web"].name, REFUSED_KEY, body, None, refusal.headers())
+
+    def _kept(self, original: object, draft: object) -> bytes:
+        """Write what is refused, whatever it is."""
+        try:
+            kept = self._guard.original(original, draft)
+        except _CANNOT_WRITE:
+            return _encode(_UNWRITABLE)
+        try:
+            return _encode(kept)
+        except _CANNOT_WRITE:
+            return _written_otherwise(kept)
+
+
+def _record(kind: Kind, body: bytes) -> Record:
+    """Make the record of an event, unless the contract refuses it."""
+    plain = read_plain(kind, body)
+    if plain is not None:
+        event, properties = plain
+        occurred_us = microseconds(event.occurred_at)
+        if fits_together(kind, event.name, properties, occurred_us, microseconds(event.received_at)):
+            return _placed(kind, event, body, occurred_us)
+    judged = judge(kind, body)
+    return _placed(kind, judged, body, microseconds(judged.occurred_at))
+
+
+def _placed(kind: Kind, event: Envelope | Event, body: bytes, occurred_us: int) -> Record:
+    key = str(event.customer_id or event.anonymous_id).encode()
+    return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
+
+
+def _without_placeholder(event: Draft) -> Draft:
+    """Leave out what stands for no id where there is another: a visitor with the customer id ``null`` is a visitor."""
+    given = [field for field in _ID_FIELDS if field in event]
+    unfit = [field for field in given if isinstance(event[field], str) and is_no_customer(str(event[field]))]
+    if len(given) > 1 and len(unfit) == 1:
+        del event[unfit[0]]
+    return event
+
+
+def _complete(event: Draft, currency: str) -> None:
+    """Give a total that names no currency the source's."""
+    properties = event.get("properties")
+    if isinstance(properties, dict) and properties.get("total") is not None and properties.get("currency") is None:
+        event["properties"] = {**properties, "currency": currency}
+
+
+def _check_numbers(event: Draft) -> None:
+    """Refuse what JSON has no number for, and would become null."""
+    for field, value in event.items():
+        for path in _no_numbers(value, field):
+            raise RejectedError(path, "is not a finite number")
+
+
+def _no_numbers(node: object, path: str) -> Iterator[str]:
+    if isinstance(node, float) and not math.isfinite(node):
+        yield path
+    elif isinstance(node, dict):
+        for name, value in node.items():
+            yield from _no_numbers(value, f"{path}.{name}")
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _no_numbers(item, path)
+
+
+def _refusal(violations: list[Violation]) -> UnplannedError:
+    first, others = violations[0], len(violations) - 1
+    field = first.field if first.field in {"name", "properties"} else f"properties.{first.field}"
+    return UnplannedError(field, f"{first.problem} (and {others} more)" if others else first.problem)
+
+
+def _written_otherwise(kept: object) -> bytes:
+    """Write what the strict encoder refuses: halves of surrogate pairs become escapes, NaN stays NaN."""
+    try:
+        return json.dumps(kept, skipkeys=True).encode()
+    except (ValueError, TypeError, RecursionError):
+        return _encode(_UNWRITABLE)

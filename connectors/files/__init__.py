@@ -1,0 +1,1 @@
+"""Files to events: the replay of one, and a folder that is watched."""

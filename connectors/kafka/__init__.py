@@ -1,0 +1,1 @@
+"""Writing to Kafka: acknowledged records, topics, ticks of the clock, transactions and positions in them."""

@@ -1,0 +1,214 @@
+"""Tick the input partitions in which nothing happens, so that they hold no event clock back.
+
+Delivery: ticks are marks, not data; one more or one less does no harm. The heartbeat keeps nothing of its
+own: what it must know stands in the log, so it can be killed and started at any time. One is enough; two do
+no harm.
+"""
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from threading import Event as StopEvent
+from typing import Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from pydantic import ValidationError
+
+from connectors.kafka.publisher import EPOCH, HOUR_US, Publisher
+from connectors.kafka.tick_plan import PartitionState, is_live_record, plan_ticks
+from contracts.errors import StoreUnavailableError
+from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Kind, Tick
+from contracts.settings import Settings
+from contracts.topics import INPUT_TOPICS
+from contracts.wire import RejectedError, judge
+
+SOURCE: Final = "heartbeat"
+LOOK_BACK: Final = 8
+"""Last records read of a partition, so that a few broken ones don't hide its clock."""
+DEEPER: Final = 16
+MOST_LOOK_BACK: Final = 32_768
+"""Where there is nothing to read in the last offsets (transactions that were given up leave such), look so far back."""
+_POLL_SECONDS: Final = 0.5
+_TIMEOUT_SECONDS: Final = 10.0
+_MOST_BACKOFF_SECONDS: Final = 30.0
+_KIND_OF: Final[dict[str, Kind]] = {t.name: t.kind for t in INPUT_TOPICS if t.kind is not None}
+_MICROSECOND: Final = timedelta(microseconds=1)
+_log = logging.getLogger(__name__)
+
+Place = tuple[str, int]
+
+
+def run(settings: Settings, bootstrap_servers: str, stop: StopEvent) -> None:
+    """Watch all input partitions and tick the quiet ones until ``stop`` is set.
+
+    Where Kafka is away it tries again, ever more slowly, and says so once.
+    """
+    failures = 0
+    while not stop.is_set():
+        try:
+            beat = Heartbeat(settings, bootstrap_servers)
+            try:
+                while not stop.is_set():
+                    beat.once(time.time_ns() // 1_000)
+                    failures = _recovered(failures)
+                    stop.wait(_POLL_SECONDS)
+            finally:
+                beat.close()
+        except (KafkaException, StoreUnavailableError) as error:
+            if not failures:
+                _log.warning("heartbeat: Kafka at %s is away, trying again: %s", bootstrap_servers, error)
+            failures += 1
+            stop.wait(min(_MOST_BACKOFF_SECONDS, _POLL_SECONDS * 2**failures))
+
+
+def _recovered(failures: int) -> int:
+    if failures:
+        _log.info("heartbeat: Kafka is back after %d attempts", failures)
+    return 0
+
+
+class Heartbeat:
+    """One connection to Kafka and what it last saw there: one small state per partition."""
+
+    def __init__(self, settings: Settings, bootstrap_servers: str):
+        client = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None}
+        self._idle_us = int(settings.heartbeat_idle_seconds * 1_000_000)
+        self._sweep_us = settings.sweep_hours * HOUR_US
+        self._admin = AdminClient(client)
+        self._tail = TailReader(client)
+        self._publisher = Publisher(
+            bootstrap_servers,
+            settings.partitions,
+            settings.sweep_hours,
+            source=SOURCE,
+            delivery_timeout_seconds=_TIMEOUT_SECONDS,
+        )
+        places = [(topic.name, number) for topic in INPUT_TOPICS for number in range(settings.partitions)]
+        self._ends: dict[Place, int] = dict.fromkeys(places, 0)
+        self._states = {place: PartitionState(*place) for place in places}
+
+    def once(self, now_us: int) -> int:
+        """Look at all partitions and write the ticks that are due at ``now_us``; gives their number.
+
+        Raises :class:`KafkaException` or :class:`StoreUnavailableError` when Kafka is away.
+        """
+        ends = self._end_offsets()
+        moved = {place: end for place, end in ends.items() if end != self._ends[place]}
+        for place, records in self._tail.read(moved).items():
+            self._states[place] = state_of(place, records)
+        self._ends = ends
+        ticks = plan_ticks(list(self._states.values()), now_us, self._idle_us, self._sweep_us)
+        for tick in ticks:
+            self._publisher.tick_one(*tick)
+        self._publisher.flush()
+        return len(ticks)
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._tail.close()
+
+    def _end_offsets(self) -> dict[Place, int]:
+        wanted = {TopicPartition(*place): OffsetSpec.latest() for place in self._ends}
+        futures = self._admin.list_offsets(wanted, request_timeout=_TIMEOUT_SECONDS)
+        return {(at.topic, at.partition): f.result(_TIMEOUT_SECONDS).offset for at, f in futures.items()}
+
+
+class TailReader:
+    """Reads the last records of partitions."""
+
+    def __init__(self, client: dict[str, object]):
+        self._consumer = Consumer(
+            {
+                **client,
+                "group.id": "crm-heartbeat",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+                "auto.offset.reset": "earliest",
+                "max.partition.fetch.bytes": 65_536,
+            }
+        )
+
+    def read(self, ends: dict[Place, int]) -> dict[Place, list[Message]]:
+        """Read up to :data:`LOOK_BACK` records before the given end offset of each partition, oldest first.
+
+        Raises :class:`KafkaException` when Kafka is away.
+        """
+        found: dict[Place, list[Message]] = {place: [] for place in ends}
+        look_back, silent = LOOK_BACK, ends
+        while silent and look_back <= MOST_LOOK_BACK:
+            found |= self._read(silent, look_back)
+            silent = {place: end for place, end in silent.items() if end > look_back and not found[place]}
+            look_back *= DEEPER
+        return found
+
+    def _read(self, ends: dict[Place, int], look_back: int) -> dict[Place, list[Message]]:
+        starts = [TopicPartition(*place, max(0, end - look_back)) for place, end in ends.items()]
+        self._consumer.assign(starts)
+        found: dict[Place, list[Message]] = {place: [] for place in ends}
+        waiting = {place for place, end in ends.items() if end}
+        for message in self._messages(waiting):
+            place = (message.topic(), message.partition())
+            if message.error() is None and message.offset() < ends[place]:
+                found[place].append(message)
+            if message.error() is not None or message.offset() >= ends[place] - 1:
+                waiting.discard(place)
+        self._consumer.unassign()
+        return found
+
+    def close(self) -> None:
+        """Leave Kafka."""
+        self._consumer.close()
+
+    def _messages(self, waiting: set[Place]) -> Iterator[Message]:
+        """Yield records and ends of partitions while somebody is waiting."""
+        deadline = time.monotonic() + _TIMEOUT_SECONDS
+        while waiting:
+            if time.monotonic() > deadline:
+                raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "no records in time"))
+            for message in self._consumer.consume(1_000, 0.05):
+                error = message.error()
+                if error is not None and error.code() != KafkaError._PARTITION_EOF:
+                    raise KafkaException(error)
+                yield message
+
+
+def state_of(place: Place, records: list[Message]) -> PartitionState:
+    """Make a partition's state of its last records, oldest first."""
+    clock: int | None = None
+    evidence: tuple[int, int] | None = None
+    written: int | None = None
+    for message in records:
+        written = message.timestamp()[1] * 1_000
+        event_us, is_evidence = _time_of(place[0], message, written)
+        if event_us is not None:
+            clock = event_us if clock is None else max(clock, event_us)
+            evidence = (written, event_us) if is_evidence else evidence
+    return PartitionState(*place, clock, written, evidence)
+
+
+def _time_of(topic: str, message: Message, written_us: int) -> tuple[int | None, bool]:
+    """Give a record's event time, and whether it tells if the stream is live.
+
+    Events do, and live ticks of a heartbeat; the ticks of a publisher of history don't. What the dataflow refuses as
+    too far ahead of the record's entry into Kafka has no time here either.
+    """
+    latest = written_us + FUTURE_TOLERANCE // _MICROSECOND
+    try:
+        if message.key() == TICK_KEY:
+            tick = Tick.model_validate_json(message.value() or b"")
+            tick_us = _microseconds(tick.occurred_at)
+            if not 0 <= tick_us <= latest:
+                return None, False
+            return tick_us, tick.source == SOURCE and is_live_record(written_us, tick_us)
+        event = judge(_KIND_OF[topic], message.value())
+    except (RejectedError, ValidationError):
+        return None, False
+    if _microseconds(event.received_at) > latest:
+        return None, False
+    return _microseconds(min(event.occurred_at, event.received_at + CLOCK_TOLERANCE)), True
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // _MICROSECOND

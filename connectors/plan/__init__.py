@@ -1,0 +1,1 @@
+"""The tracking plan: which events and properties are expected, and what becomes of the others."""

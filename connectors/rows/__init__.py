@@ -1,0 +1,1 @@
+"""Rows of files and databases to events, by a mapping that a user writes."""

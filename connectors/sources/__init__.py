@@ -1,0 +1,1 @@
+"""The file of sources: who may send, with which keys and rules."""

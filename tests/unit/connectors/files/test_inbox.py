@@ -1,0 +1,110 @@
+"""Which files of a watched folder are complete, and where they go."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from connectors.files.inbox import Inbox
+from connectors.files.replay import Rejection, Report
+from contracts.errors import InputFileError, StoreUnavailableError
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Iterator[Inbox]:
+    with Inbox(tmp_path, settle_seconds=2) as opened:
+        yield opened
+
+
+def put(inbox: Inbox, name: str, content: str = "a", changed: int = 1_000) -> Path:
+    path = inbox.folder / name
+    path.write_text(content)
+    os.utime(path, (changed, changed))
+    return path
+
+
+def test_a_file_is_complete_when_it_has_not_changed_for_a_while(inbox: Inbox) -> None:
+    path = put(inbox, "a.csv")
+    assert inbox.complete(100.0) == []
+    assert inbox.complete(101.9) == []
+    assert inbox.complete(102.0) == [path]
+
+
+@pytest.mark.parametrize(("content", "changed"), [("longer", 1_000), ("b", 1_001)])
+def test_a_file_that_changes_starts_to_wait_anew(inbox: Inbox, content: str, changed: int) -> None:
+    path = put(inbox, "a.csv")
+    inbox.complete(100.0)
+    put(inbox, "a.csv", content, changed)
+    assert inbox.complete(102.0) == []
+    assert inbox.complete(104.0) == [path]
+
+
+def test_files_come_in_the_order_in_which_they_were_changed(inbox: Inbox) -> None:
+    second, third, first = put(inbox, "a", changed=2), put(inbox, "b", changed=2), put(inbox, "c", changed=1)
+    assert inbox.waiting() == [first, second, third]
+
+
+@pytest.mark.parametrize("name", [".hidden", "a.csv.tmp", "a.PART", "b.crdownload"])
+def test_unfinished_and_hidden_files_are_left_alone(inbox: Inbox, name: str) -> None:
+    put(inbox, name)
+    assert inbox.waiting() == []
+
+
+def test_folders_and_what_has_been_read_are_no_files(inbox: Inbox) -> None:
+    (inbox.folder / "sub").mkdir()
+    inbox.finish(put(inbox, "a.csv"), Report())
+    inbox.refuse(put(inbox, "b.csv"), "is none")
+    assert inbox.waiting() == []
+
+
+def test_a_file_that_is_gone_again_is_forgotten(inbox: Inbox) -> None:
+    path = put(inbox, "a.csv")
+    inbox.complete(100.0)
+    path.unlink()
+    assert inbox.complete(102.0) == []
+    put(inbox, "a.csv")
+    assert inbox.complete(103.0) == []
+
+
+def test_a_published_file_lies_in_done_beside_its_rejected_rows(inbox: Inbox) -> None:
+    done = inbox.finish(put(inbox, "a.csv"), Report(rejections=[Rejection(7, "occurred_at", "is no time")]))
+    assert done == inbox.folder / "done" / "a.csv"
+    told = done.with_name("a.csv.rejected.csv").read_text().splitlines()
+    assert told == ["line,field,problem", "7,occurred_at,is no time"]
+
+
+def test_a_refused_file_lies_in_failed_beside_the_reason(inbox: Inbox) -> None:
+    failed = inbox.refuse(put(inbox, "a.csv"), "has no column 'x'")
+    assert failed == inbox.folder / "failed" / "a.csv"
+    assert failed.with_name("a.csv.problem.txt").read_text() == "has no column 'x'\n"
+
+
+def test_a_second_file_of_a_name_replaces_none(inbox: Inbox) -> None:
+    names = [inbox.finish(put(inbox, "a.csv", content), Report()).name for content in "xyz"]
+    assert names == ["a.csv", "2-a.csv", "3-a.csv"]
+    assert (inbox.folder / "done" / "a.csv").read_text() == "x"
+
+
+def test_a_folder_is_watched_by_one_only(inbox: Inbox) -> None:
+    with pytest.raises(InputFileError, match="watched by another"), Inbox(inbox.folder):
+        pytest.fail("two watch it")
+
+
+def test_it_can_be_watched_again_afterwards(tmp_path: Path) -> None:
+    for _ in range(2):
+        with Inbox(tmp_path):
+            pass
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="gone can't be watched: No such file"), Inbox(tmp_path / "gone"):
+        pytest.fail("it is not there")
+
+
+def test_a_file_stays_where_it_is_when_it_cannot_be_put_away(inbox: Inbox) -> None:
+    path = put(inbox, "a.csv")
+    (inbox.folder / "done").rmdir()
+    with pytest.raises(StoreUnavailableError, match="can't be written"):
+        inbox.finish(path, Report())
+    assert path.exists()

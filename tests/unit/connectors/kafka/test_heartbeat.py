@@ -1,0 +1,117 @@
+"""What the heartbeat reads from the last records of a partition. No broker needed."""
+
+import json
+import logging
+from threading import Event as StopEvent
+
+import pytest
+from confluent_kafka import KafkaException
+
+from connectors.kafka import heartbeat
+from connectors.kafka.heartbeat import state_of
+from connectors.kafka.publisher import tick_body
+from contracts.events import TICK_KEY
+from contracts.settings import Settings
+
+PLACE = ("crm-service-events", 1)
+AT = 1_700_000_000
+
+
+class FakeMessage:
+    """What a consumer hands over."""
+
+    def __init__(self, key: bytes, value: bytes | None, written: int = AT):
+        self._key, self._value, self._written = key, value, written
+
+    def key(self) -> bytes:
+        return self._key
+
+    def value(self) -> bytes | None:
+        return self._value
+
+    def timestamp(self) -> tuple[int, int]:
+        return 1, self._written * 1_000
+
+
+def event(occurred: str, received: str = "2023-11-14T22:13:20Z", written: int = AT) -> FakeMessage:
+    body = {
+        "event_id": "e", "kind": "service", "name": "Ticket Opened", "customer_id": "c", "source": "s",
+        "occurred_at": occurred, "received_at": received, "properties": {"ticket_id": "t"},
+    }  # fmt: skip
+    return FakeMessage(b"c", json.dumps(body).encode(), written)
+
+
+def tick(at: int, source: str, written: int = AT) -> FakeMessage:
+    return FakeMessage(TICK_KEY, tick_body(at * 1_000_000, source), written)
+
+
+def read(*messages: FakeMessage) -> tuple[int | None, int | None, tuple[int, int] | None]:
+    """Clock, time of writing and evidence, in seconds."""
+    state = state_of(PLACE, list(messages))  # type: ignore[arg-type]
+    seconds = [None if t is None else t // 1_000_000 for t in (state.clock_us, state.written_us)]
+    evidence = state.evidence and (state.evidence[0] // 1_000_000, state.evidence[1] // 1_000_000)
+    return seconds[0], seconds[1], evidence
+
+
+def test_nothing_tells_nothing() -> None:
+    assert read() == (None, None, None)
+
+
+def test_an_event_moves_the_clock_and_is_evidence() -> None:
+    assert read(event("2023-11-14T22:13:10Z")) == (AT - 10, AT, (AT, AT - 10))
+
+
+def test_an_event_from_far_ahead_is_refused() -> None:
+    assert read(event("2023-11-14T22:13:10Z"), event("2099-01-01T00:00:00Z", written=AT + 1)) == (
+        AT - 10, AT + 1, (AT, AT - 10),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("ahead", [event("2099-01-01T00:00:00Z", "2099-01-01T00:00:00Z"), tick(4_070_908_800, "x")])
+def test_what_claims_to_be_from_long_after_it_entered_kafka_has_no_time(ahead: FakeMessage) -> None:
+    """Else the heartbeat would take all clocks there, and every event of today would be late."""
+    assert read(event("2023-11-14T22:13:10Z"), ahead) == (AT - 10, AT, (AT, AT - 10))
+
+
+def test_an_event_moves_the_clock_a_little_beyond_its_receipt_at_most() -> None:
+    assert read(event("2023-11-15T20:00:00Z"))[0] == AT + 300
+
+
+def test_broken_records_are_looked_past() -> None:
+    broken = [FakeMessage(b"c", b"{", AT + 1), FakeMessage(TICK_KEY, b"{}", AT + 2), FakeMessage(b"c", None, AT + 3)]
+    assert read(event("2023-11-14T22:13:10Z"), *broken) == (AT - 10, AT + 3, (AT, AT - 10))
+
+
+def test_ticks_move_the_clock_and_only_live_heartbeats_are_evidence() -> None:
+    assert read(tick(AT - 5, "replay")) == (AT - 5, AT, None)
+    assert read(tick(AT - 5, "heartbeat")) == (AT - 5, AT, (AT, AT - 5))
+    assert read(tick(AT - 90_000, "heartbeat")) == (AT - 90_000, AT, None)
+
+
+def test_the_clock_is_the_furthest_of_the_last_records() -> None:
+    assert read(tick(AT, "replay"), event("2023-11-14T20:00:00Z"))[0] == AT
+
+
+def test_a_broker_that_is_away_is_tried_again_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stop, calls = StopEvent(), []
+
+    class Away:
+        def __init__(self, *_: object) -> None:
+            calls.append("connect")
+
+        def once(self, _now: int) -> None:
+            if len(calls) < 4:
+                raise KafkaException("away")
+            stop.set()
+
+        def close(self) -> None:
+            calls.append("close")
+
+    monkeypatch.setattr(heartbeat, "Heartbeat", Away)
+    monkeypatch.setattr(heartbeat, "_POLL_SECONDS", 0.001)
+    with caplog.at_level(logging.INFO):
+        heartbeat.run(Settings(), "nowhere:1", stop)
+    assert calls == ["connect", "close"] * 2 + ["connect", "close"][: len(calls) - 4]
+    assert [r.levelname for r in caplog.records] == ["WARNING", "INFO"]
