@@ -82,8 +82,9 @@ class Collector:
         """
         received_at = self.now()
         headers = dict(request.scope["headers"])
-        header_key = key_in_header(headers.get(b"authorization")) or query_key
-        sender = self.senders.sender(header_key) if header_key else None
+        sender = self.senders.sender_of(headers.get(b"authorization"))
+        if sender is None and query_key:
+            sender = self.senders.sender(query_key)
         if kind != BATCH and len(content) > MAX_EVENT_BYTES:
             raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
         incoming = read_incoming(content, kind, self.most_batch_events)

@@ -17,6 +17,9 @@ from connectors.sources.source import Source, Sources, SourcesFile
 
 STAGE: Final = "collect"
 """The collector's name in dead letters."""
+MOST_REMEMBERED: Final = 1_000
+LONGEST_REMEMBERED: Final = 200
+"""Bytes of a header that is remembered: a key has 46 characters."""
 UNKNOWN_KEY: Final = "The write key is not known, or was revoked. `crmstream source add` makes one."
 
 
@@ -56,6 +59,7 @@ class Senders:
         self._sources: Sources | None = None
         self._keys = KeyRing(Sources())
         self._doors: dict[str, Door] = {}
+        self._by_header: dict[bytes, Sender] = {}
 
     @property
     def names(self) -> list[str]:
@@ -66,6 +70,31 @@ class Senders:
     def problem(self) -> str | None:
         """What is wrong with the file of sources, if anything."""
         return self._file.problem
+
+    def sender_of(self, authorization: bytes | None) -> Sender | None:
+        """Tell who sends by an ``Authorization`` header, None if it holds no key.
+
+        Headers that were good are remembered: reading one takes longer than all else that is done to tell who sends.
+        Raises :class:`AnswerError` (401) if the key is nobody's.
+        """
+        if authorization is None:
+            return None
+        self._follow()
+        known = self._by_header.get(authorization)
+        if known is None or not self._keys.holds(known.key_hash):
+            write_key = key_in_header(authorization)
+            if write_key is None:
+                return None
+            known = self.sender(write_key)
+            self._remember(authorization, known)
+        return known
+
+    def _remember(self, authorization: bytes, sender: Sender) -> None:
+        if len(authorization) > LONGEST_REMEMBERED:
+            return
+        if len(self._by_header) >= MOST_REMEMBERED:  # passwords of Basic auth may differ without end
+            self._by_header.clear()
+        self._by_header[authorization] = sender
 
     def sender(self, *write_keys: str | None) -> Sender:
         """Tell who sends, by the first key that is given. Raises :class:`AnswerError` (401) if it is nobody's."""
@@ -83,4 +112,5 @@ class Senders:
         if sources is not self._sources:
             self._keys = KeyRing(sources)
             self._doors = open_doors(sources, STAGE, self._privacy_key)
+            self._by_header.clear()
             self._sources = sources

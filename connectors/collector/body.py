@@ -5,8 +5,6 @@ Moves no data: what is read here counts for nothing until Kafka has it.
 
 import asyncio
 import zlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -18,6 +16,8 @@ from connectors.collector.answers import AnswerError, unavailable
 _GZIP: Final = 31
 _ZLIB: Final = 15
 _RAW_DEFLATE: Final = -15
+WHOLE: Final = "crmstream.whole"
+"""Is in the scope of a request whose body has arrived: nobody need watch the time while it is read."""
 DRAINED_TIMES: Final = 8
 """How many times the limit is read and thrown away: a client that is cut off while it sends sees no answer."""
 
@@ -46,24 +46,25 @@ class BodyReader:
         self.limits = limits
         self.held_bytes = 0
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[Body]:
-        """Read the body of a request and count its bytes as long as they are used.
+    def body(self, request: Request) -> "_Reading":
+        """Read the body of a request (``async with``) and count its bytes as long as they are used.
 
         Raises :class:`AnswerError`: 400 for what is too large or cannot be unpacked, 408 for what takes too long to
         arrive, 503 while too much is held; ``starlette.requests.ClientDisconnect`` if the client goes.
         """
-        held = _Held(self)
-        try:
-            raw = await self._read(request, held)
-            content = unpack(raw, request.headers.get("content-encoding", ""), self.limits.most_bytes)
-            if content is not raw:
-                held.add(len(content))
-            yield Body(raw, content)
-        finally:
-            held.release()
+        return _Reading(self, request)
+
+    async def read(self, request: Request, held: "_Held") -> Body:
+        """Read a body, as :meth:`body` says; whoever calls releases what is ``held``."""
+        raw = await self._read(request, held)
+        content = unpack(raw, _encoding(request), self.limits.most_bytes)
+        if content is not raw:
+            held.add(len(content))
+        return Body(raw, content)
 
     async def _read(self, request: Request, held: "_Held") -> bytes:
+        if WHOLE in request.scope:
+            return await self._gather(request.receive, held)
         try:
             async with asyncio.timeout(self.limits.seconds):
                 return await self._gather(request.receive, held)
@@ -91,8 +92,31 @@ class BodyReader:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
+class _Reading:
+    """One body while it is used (a plain class: it is made for every request, and a generator would cost more)."""
+
+    __slots__ = ("_held", "_reader", "_request")
+
+    def __init__(self, reader: BodyReader, request: Request):
+        self._reader = reader
+        self._request = request
+        self._held = _Held(reader)
+
+    async def __aenter__(self) -> Body:
+        try:
+            return await self._reader.read(self._request, self._held)
+        except BaseException:
+            self._held.release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._held.release()
+
+
 class _Held:
     """The bytes that one request holds."""
+
+    __slots__ = ("_bytes", "_reader")
 
     def __init__(self, reader: BodyReader):
         self._reader = reader
@@ -107,6 +131,13 @@ class _Held:
     def release(self) -> None:
         self._reader.held_bytes -= self._bytes
         self._bytes = 0
+
+
+def _encoding(request: Request) -> str:
+    for name, value in request.scope["headers"]:
+        if name == b"content-encoding":
+            return str(value, "latin-1")
+    return ""
 
 
 def too_large(limit: int) -> AnswerError:

@@ -37,7 +37,7 @@ _RECORD_OVERHEAD: Final = 200
 _PRODUCER: Final = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 5,
+    "linger.ms": 2,
     "compression.type": "lz4",
     "socket.nagle.disable": True,
     "reconnect.backoff.ms": 50,
@@ -134,7 +134,9 @@ class KafkaDelivery:
             return
         if self._away.is_set():
             raise self._unavailable("is away")
-        size = sum(len(record.value or b"") + len(record.key or b"") + _RECORD_OVERHEAD for record in records)
+        size = 0
+        for record in records:
+            size += len(record.value or b"") + len(record.key or b"") + _RECORD_OVERHEAD
         if self._desk.bytes_in_flight + size > self._most_bytes:
             raise self._unavailable("does not keep up")
         patience = self._timeout_seconds + _GRACE_SECONDS

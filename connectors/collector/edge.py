@@ -27,7 +27,7 @@ Headers = list[tuple[bytes, bytes]]
 
 def tidy(path: str) -> str:
     """A path without doubled or trailing slashes: a client whose address ends in a slash must not be redirected."""
-    return _SLASHES.sub("/", path).rstrip("/") or "/"
+    return (_SLASHES.sub("/", path) if "//" in path else path).rstrip("/") or "/"
 
 
 def cors_headers(origin: bytes) -> Headers:

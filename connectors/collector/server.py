@@ -17,6 +17,7 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from connectors.collector.body import WHOLE
 from contracts.errors import StackError
 
 HEAD_SECONDS: Final = 10.0
@@ -27,6 +28,8 @@ KEEP_ALIVE_SECONDS: Final = 5
 alone; requests are bounded in :mod:`connectors.collector.edge`, where a client over the bound is told what to do."""
 MOST_OPEN_FILES: Final = 65_536
 STOP_SECONDS: Final = 15
+GARBAGE_AFTER: Final = 20_000
+"""Objects made after which garbage is looked for: those of many requests, since next to none of theirs is circular."""
 _BACKLOG: Final = 2_048
 _STOP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
@@ -117,6 +120,7 @@ class PatientProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The request is there; the next one's bytes count anew."""
         self._request_bytes = 0
+        self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
     def _wait_for_head(self) -> None:
@@ -179,6 +183,7 @@ def serve(app: ASGIApp, listener: socket.socket, most_request_bytes: int, on_sta
     on_start()
     gc.collect()
     gc.freeze()  # what is loaded now stays: no collection need look at it again
+    gc.set_threshold(GARBAGE_AFTER)
     Server(config).run(sockets=[listener])
 
 

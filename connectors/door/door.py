@@ -185,9 +185,10 @@ def _placed(kind: Kind, event: Envelope | Event, body: bytes, occurred_us: int) 
 
 def _without_placeholder(event: Draft) -> Draft:
     """Leave out what stands for no id where there is another: a visitor with the customer id ``null`` is a visitor."""
-    given = [field for field in _ID_FIELDS if field in event]
-    unfit = [field for field in given if isinstance(event[field], str) and is_no_customer(str(event[field]))]
-    if len(given) > 1 and len(unfit) == 1:
+    if "customer_id" not in event or "anonymous_id" not in event:
+        return event
+    unfit = [field for field in _ID_FIELDS if isinstance(event[field], str) and is_no_customer(str(event[field]))]
+    if len(unfit) == 1:
         del event[unfit[0]]
     return event
 

@@ -41,7 +41,10 @@ class KeyRing:
 
     def source_of(self, write_key: str) -> Source | None:
         """Tell whose key this is; None if it is nobody's, or has been revoked."""
-        key, source = self._keys.get(key_hash(write_key), (None, None))
-        if key is not None and key.revoked is not None and not in_force(key, self._clock()):
-            return None
-        return source
+        hashed = key_hash(write_key)
+        return self._keys[hashed][1] if self.holds(hashed) else None
+
+    def holds(self, hashed: str) -> bool:
+        """Tell whether the key with this hash is somebody's, and has not been revoked."""
+        key, _ = self._keys.get(hashed, (None, None))
+        return key is not None and (key.revoked is None or in_force(key, self._clock()))

@@ -17,6 +17,10 @@ STOP_SECONDS = 20.0
 MAX_RESTARTS = 5
 RESTART_WINDOW_SECONDS = 300.0
 FIRST_WAIT_SECONDS = 0.5
+ANOTHER_TRY_SECONDS = 60.0
+"""After how long something the rest can do without is tried again when it was given up."""
+WORKER_NICENESS = 5
+"""Where cores are scarce, whoever answers a client goes first: a score may come a little later, an answer may not."""
 
 
 @dataclass(frozen=True)
@@ -54,15 +58,21 @@ class RestartPolicy:
 
 
 class ProcessGroup:
-    """Processes that are started, stopped and restarted together. ``poll`` must be called regularly."""
+    """Processes that are started, stopped and restarted together. ``poll`` must be called regularly.
+
+    If it is not ``vital``, no death of it is an error: it is told, and tried again every minute.
+    """
 
     def __init__(
-        self, name: str, processes: Sequence[ChildProcess], log_dir: Path, on_event: Callable[[str], None]
+        self, name: str, processes: Sequence[ChildProcess], log_dir: Path, on_event: Callable[[str], None],
+        *, vital: bool = True,
     ):  # fmt: skip
         self._name = name
         self.processes = list(processes)
         self._log_dir = log_dir
         self._on_event = on_event
+        self._vital = vital
+        self._told = ""
         self._policy = RestartPolicy()
         self._start_at: float | None = None
         self._wanted = False
@@ -88,9 +98,21 @@ class ProcessGroup:
         """Restart the group if one of it died.
 
         Raises:
-            StackError: a process will not start, or the group dies again and again.
+            StackError: a process will not start, or the group dies again and again; only if it is vital.
 
         """
+        try:
+            self._look_after()
+        except StackError as error:
+            if self._vital:
+                self._wanted = False
+                raise
+            self._start_at = time.monotonic() + ANOTHER_TRY_SECONDS
+            if str(error) != self._told:
+                self._told = str(error)
+                self._on_event(f"the {self._name} does not run, and is tried again every minute: {error}")
+
+    def _look_after(self) -> None:
         if not self._wanted:
             return
         if self._start_at is not None:
@@ -106,7 +128,6 @@ class ProcessGroup:
         self._raise_if_fatal()
         self._start_at = self._policy.next_start(time.monotonic())
         if self._start_at is None:
-            self._wanted = False
             raise StackError(
                 f"the {self._name} died {MAX_RESTARTS + 1} times within {RESTART_WINDOW_SECONDS:g} s: "
                 f"{dead[0].death_message()}",
@@ -120,7 +141,6 @@ class ProcessGroup:
     def _raise_if_fatal(self) -> None:
         for process in self.processes:
             if process.poll() == WILL_NOT_START:
-                self._wanted = False
                 fatal = self._fatal_file(process)
                 message = fatal.read_text(encoding="utf-8").strip() if fatal.exists() else process.death_message()
                 raise StackError(message, part=process.name)
@@ -140,7 +160,7 @@ def worker_group(
     workers = [
         ChildProcess(
             f"worker-{index}", [*commands.worker, "--index", str(index)], log_dir,
-            {**environment, "CRM_WORKER_METRICS_PORT": str(port)},
+            {**environment, "CRM_WORKER_METRICS_PORT": str(port)}, WORKER_NICENESS,
         )
         for index, port in enumerate(metrics_ports)
     ]  # fmt: skip
@@ -158,6 +178,6 @@ def heartbeat_group(
 def collector_group(
     commands: DataflowCommands, environment: Mapping[str, str], log_dir: Path, on_event: Callable[[str], None]
 ) -> ProcessGroup:
-    """Return the collector as a group of its own: it takes events whatever becomes of the dataflow."""
+    """Return the collector as a group of its own: it takes events whatever becomes of the dataflow, and conversely."""
     process = ChildProcess("collector", commands.collector, log_dir, environment)
-    return ProcessGroup("collector", [process], log_dir, on_event)
+    return ProcessGroup("collector", [process], log_dir, on_event, vital=False)

@@ -15,6 +15,22 @@ STORES = ("CRM_CLICKHOUSE_URL", "CRM_REDIS_URL")
 """With their passwords, no business of a process that faces the net."""
 
 
+ORDINARY = frozenset({
+    "HOME", "JAVA_TOOL_OPTIONS", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
+    "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
+})  # fmt: skip
+ORDINARY_PREFIXES = ("COVERAGE_", "LC_", "MALLOC_", "PYTHON")
+"""What programs need of the environment in which they are started. It may hold secrets, which are nobody's business
+but those of who needs them."""
+
+
+def ordinary_environment() -> dict[str, str]:
+    """Return what a program of the stack inherits of this process's environment."""
+    return {
+        name: value for name, value in os.environ.items() if name in ORDINARY or name.startswith(ORDINARY_PREFIXES)
+    }
+
+
 def settings_environment(settings: Settings) -> dict[str, str]:
     """Return the settings as ``CRM_*`` variables, without the secrets and without those that are unset."""
     variables = {}
@@ -25,7 +41,7 @@ def settings_environment(settings: Settings) -> dict[str, str]:
 
 
 def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports: Sequence[int]) -> dict[str, str]:
-    """Return the whole environment of a dataflow process: this process's, with our variables replaced.
+    """Return the whole environment of a dataflow process: the settings, and what every program needs.
 
     Args:
         settings: those of the stack.
@@ -33,9 +49,7 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         worker_ports: loopback port of each worker, in the order of their index.
 
     """
-    # BYTEWAX_* would open an unauthenticated port to the world, or change how the dataflow runs
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "BYTEWAX_"))}
-    return inherited | settings_environment(settings) | {
+    return ordinary_environment() | settings_environment(settings) | {
         "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
         "CRM_REDIS_URL": endpoints.redis_url,
@@ -47,8 +61,12 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
 
 
 def collector_environment(settings: Settings, environment: Mapping[str, str], port: int) -> dict[str, str]:
-    """Return the environment of the collector, from that of the dataflow: its port, and the key of protected fields."""
+    """Return the environment of the collector, from that of the dataflow: its port, and the key of protected fields.
+
+    It inherits all that is not ours: the variables with the secrets of webhooks have names that their users chose.
+    """
     key = settings.privacy_key
     own = {} if key is None else {"CRM_PRIVACY_KEY": key.get_secret_value()}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "BYTEWAX_"))}
     needed = {name: value for name, value in environment.items() if name not in STORES}
-    return {**needed, "CRM_COLLECTOR_PORT": str(port), **own}
+    return {**inherited, **needed, "CRM_COLLECTOR_PORT": str(port), **own}

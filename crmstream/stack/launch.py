@@ -1,25 +1,32 @@
 """Become another program that dies with its parent.
 
-Run as ``python -I -S launch.py PARENT_PID COMMAND...``. On Linux the kernel is told to kill this process when its
+Run as ``python -I -S launch.py PARENT_PID NICENESS COMMAND...``. On Linux the kernel is told to kill this process when its
 parent dies (the setting survives ``exec``), so that a supervisor killed with -9 leaves no orphan. A program of its own
 rather than a hook between fork and exec, since such a hook may deadlock when the parent has threads.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
 import sys
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
     """Tie this process to its parent and become the command; exit 1 if the parent is gone already."""
-    parent, command = int(arguments[0]), arguments[1:]
+    parent, niceness, command = int(arguments[0]), int(arguments[1]), arguments[2:]
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != parent:
             sys.exit(1)
+    if niceness:
+        os.nice(niceness)
+        # Linux may share the cores out by session, and then only this says what one session is worth
+        with contextlib.suppress(OSError):
+            Path("/proc/self/autogroup").write_text(str(niceness))
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
 
 

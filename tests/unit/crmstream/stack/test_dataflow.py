@@ -1,8 +1,15 @@
 """When the dataflow's processes are started again."""
 
+import sys
+from pathlib import Path
+
 import pytest
 
-from crmstream.stack.dataflow import RestartPolicy
+from contracts.errors import StackError
+from crmstream.stack.dataflow import WILL_NOT_START, ProcessGroup, RestartPolicy
+from crmstream.stack.process import ChildProcess
+
+REFUSES = [sys.executable, "-c", f"print('the file is broken'); raise SystemExit({WILL_NOT_START})"]
 
 
 def test_each_wait_doubles_and_the_sixth_death_in_five_minutes_is_the_last() -> None:
@@ -17,3 +24,34 @@ def test_old_deaths_are_forgotten() -> None:
         policy.next_start(now)
     assert policy.next_start(302.5) == pytest.approx(302.5 + 2.0)  # those at 3 and 4 still count
     assert policy.next_start(900.0) == pytest.approx(900.5)
+
+
+def test_what_is_vital_and_will_not_start_is_an_error(tmp_path: Path) -> None:
+    child = ChildProcess("part", REFUSES, tmp_path)
+    group = ProcessGroup("group", [child], tmp_path, print)
+    group.start()
+    assert child.wait(10)
+    with pytest.raises(StackError, match="the file is broken"):
+        group.poll()
+    group.poll()  # given up
+
+
+def test_what_is_not_vital_is_told_once_and_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    child = ChildProcess("part", REFUSES, tmp_path)
+    group = ProcessGroup("group", [child], tmp_path, told.append, vital=False)
+    group.start()
+    before = child.pid
+    for _ in range(2):
+        assert child.wait(10)
+        group.poll()
+        group.poll()
+        assert child.pid == before  # it waits for its time
+        monkeypatch.setattr("crmstream.stack.dataflow.time.monotonic", lambda: float("inf"))
+        group.poll()
+        monkeypatch.undo()
+        assert child.pid != before
+        before = child.pid
+    assert len(told) == 1
+    assert "the file is broken" in told[0]
+    group.stop()

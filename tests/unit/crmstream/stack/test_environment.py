@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from contracts.outcomes import Outcome
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
-from crmstream.stack.environment import collector_environment, dataflow_environment
+from crmstream.stack.environment import collector_environment, dataflow_environment, ordinary_environment
 
 KEY = 'k' * 32
 ENDPOINTS = Endpoints("127.0.0.1:1", "http://127.0.0.1:2", "redis://127.0.0.1:3/0", (), 1)
@@ -33,11 +33,20 @@ def test_a_worker_reads_the_same_settings(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CRM_OLD_SETTING", "x")
-    monkeypatch.setenv("UNRELATED", "kept")
+    monkeypatch.setenv("BYTEWAX_DATAFLOW_API_PORT", "1")
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
     environment = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, [11, 12])
     assert environment["CRM_WORKER_ADDRESSES"] == "127.0.0.1:11;127.0.0.1:12"
-    assert environment["UNRELATED"] == "kept"
-    assert "CRM_OLD_SETTING" not in environment
+    assert environment["LC_ALL"] == "C.UTF-8"
+    assert not {"CRM_OLD_SETTING", "BYTEWAX_DATAFLOW_API_PORT"} & environment.keys()
+
+
+def test_only_the_collector_is_given_the_secrets_of_webhooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHOP_SECRET", "s3cret")
+    workers = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, [11])
+    collector = collector_environment(Settings(data_dir=tmp_path), workers, 81)
+    assert "SHOP_SECRET" not in workers | ordinary_environment()
+    assert collector["SHOP_SECRET"] == "s3cret"
 
 
 def test_only_the_collector_is_given_the_key_of_protected_fields(tmp_path: Path) -> None:

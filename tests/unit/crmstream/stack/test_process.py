@@ -106,3 +106,10 @@ def test_leftovers_of_a_crash_are_killed_and_strangers_are_not(tmp_path: Path) -
     assert leftover.wait(10)
     assert leftover.poll() == -signal.SIGKILL
     assert not path.exists()
+
+
+def test_a_nice_program_is_nice(tmp_path: Path) -> None:
+    child = ChildProcess("part", python("import os; print('niceness', os.nice(0))"), tmp_path, niceness=3)
+    child.start()
+    assert child.wait(10)
+    assert child.log_tail() == f"niceness {os.nice(0) + 3}"
