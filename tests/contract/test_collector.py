@@ -25,7 +25,6 @@ from connectors.collector.body import BodyLimits, BodyReader
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
-from connectors.sources.source import SourcesFile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p", "mergeProperties": [
@@ -68,7 +67,7 @@ class Bench:
         routes = parts.pop("routes", ())
         collector = Collector(
             **{
-                "senders": Senders(SourcesFile(folder / "sources.yaml")),
+                "senders": Senders(folder / "sources.yaml"),
                 "intake": Intake(self.deliver, recent, self.clock),
                 "reader": BodyReader(BodyLimits(most_bytes=50_000)),
                 "page": page,

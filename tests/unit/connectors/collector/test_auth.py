@@ -11,7 +11,6 @@ from support.collecting import basic, write_sources
 from connectors.collector.answers import AnswerError
 from connectors.collector.auth import Senders, key_in_header
 from connectors.collector.browser import anonymous_id_of
-from connectors.sources.source import SourcesFile
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ def test_keys_in_headers(header: str | None, key: str | None) -> None:
 
 def test_a_key_belongs_to_its_source_until_it_is_revoked(tmp_path: Path) -> None:
     write_sources(tmp_path, {"shop": "one", "app": "two"})
-    senders = Senders(SourcesFile(tmp_path / "sources.yaml", check_seconds=0))
+    senders = Senders(tmp_path / "sources.yaml", check_seconds=0)
     assert senders.sender(None, "one", "two").source.name == "shop"
     assert senders.sender("two").door.source.name == "app"
     content = yaml.safe_load((tmp_path / "sources.yaml").read_text())
@@ -50,7 +49,7 @@ def test_a_key_belongs_to_its_source_until_it_is_revoked(tmp_path: Path) -> None
 
 
 def test_without_a_key_nobody_sends(tmp_path: Path) -> None:
-    senders = Senders(SourcesFile(tmp_path / "sources.yaml"))
+    senders = Senders(tmp_path / "sources.yaml")
     with pytest.raises(AnswerError) as error:
         senders.sender(None, "")
     assert (error.value.status, error.value.code) == (401, "no_write_key")

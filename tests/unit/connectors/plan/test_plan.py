@@ -14,7 +14,8 @@ from connectors.plan import plan as plan_module
 from connectors.plan.check import MOST_VIOLATIONS, PlanChecker
 from connectors.plan.plan import Plan, load_plan
 from connectors.protocol import Record
-from connectors.sources.source import PlanFile, Source, SourcesFile, load_sources
+from connectors.sources.file import SourcesFile
+from connectors.sources.source import PlanFile, Source, load_sources
 from contracts.errors import InputFileError
 from contracts.events import MAX_EVENT_BYTES
 from contracts.refused import REFUSED_KEY, read_refusal

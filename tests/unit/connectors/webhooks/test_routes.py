@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from connectors.collector.body import BodyLimits, BodyReader
 from connectors.protocol import Record
+from connectors.sources.file import SourcesFile
 from connectors.sources.signatures import PRESETS, sign
-from connectors.sources.source import SourcesFile
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import routes
 from contracts.errors import StoreUnavailableError
