@@ -104,10 +104,18 @@ def test_traits_are_planned_for_identify() -> None:
     assert check("Identify", {"traits": {"email": "x", "age": 4}}).violations == []
     found = check("Identify", {"traits": {"age": "old", "x": 1}}).violations
     assert [one.field for one in found] == ["traits.email", "traits.age", "traits.x"]
+    for properties in ({}, {"traits": None}):
+        assert [one.field for one in check("Identify", properties).violations] == ["traits"]
     dropping = PlanChecker(planned.model_copy(update={"unplanned_properties": "drop"}))
     assert dropping.check("Identify", {"traits": {"email": "x", "y": 1}, "z": 1}).properties == {
         "traits": {"email": "x"}
     }
+
+
+@pytest.mark.parametrize("properties", [{}, {"traits": None}, {"traits": {}}])
+def test_traits_may_be_missing_if_none_is_required(properties: dict[str, Any]) -> None:
+    planned = Plan.model_validate({"traits": {"email": "string"}, "violations": "refuse"})
+    assert PlanChecker(planned).check("Identify", properties).violations == []
 
 
 def test_a_schema_of_the_whole_event_holds_too() -> None:
