@@ -187,6 +187,13 @@ def test_the_same_request_again_has_the_same_ids(bench: Bench) -> None:
     assert len(set(ids)) == 2
 
 
+@pytest.mark.parametrize("message_id", ["1", None, "m" * 100])
+def test_two_sources_may_use_the_same_ids(bench: Bench, message_id: str | None) -> None:
+    for key in ("wk", "wk-slow"):
+        assert bench.post("/v1/track", MESSAGE | {"messageId": message_id}, key).status == 200
+    assert len({event["event_id"] for event in bench.deliver.events}) == 2
+
+
 def test_kafka_away_is_503_with_retry_after_and_nothing_is_taken(bench: Bench) -> None:
     bench.deliver.available = False
     answer = bench.post("/v1/track", MESSAGE)
