@@ -7,7 +7,7 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
         keys:                              # write keys, hashed; made by `crmstream source add`
           - {hash: "sha256:9f86d0...", created: 2026-11-22T09:00:00Z}
           - {hash: "sha256:2c26b4...", created: 2026-01-05T09:00:00Z, revoked: 2026-11-22T09:00:00Z}
-        events_per_second: 1000            # most that one key may send; unset: no limit
+        events_per_second: 1000            # most that one key, or its webhooks, may send; unset: no limit
         currency: EUR                      # of amounts that name none
         privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy/rules.py
         plan: web-shop.plan.yaml           # connectors/plan/plan.py; beside this file, or an absolute path
