@@ -3,6 +3,7 @@
 Delivery: a 200 means that Kafka holds every message of the request (:mod:`connectors.collector.delivery`).
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from importlib.metadata import version
 from starlette.types import ASGIApp
 
 from connectors.collector.app import Collector, create_app
-from connectors.collector.auth import STAGE, Senders
+from connectors.collector.auth import Senders
 from connectors.collector.body import DRAINED_TIMES, BodyLimits, BodyReader
 from connectors.collector.delivery import DeliveryLimits, KafkaDelivery
 from connectors.collector.intake import Intake
@@ -20,15 +21,15 @@ from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
 from connectors.door.door import Door
-from connectors.door.doors import open_doors
 from connectors.kafka.topics import ensure_topics
-from connectors.sources.source import SourcesFile, sources_path
+from connectors.sources.file import SourcesFile
 from connectors.webhooks.receiver import STAGE as WEBHOOK_STAGE
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import OPENAPI_PATHS as WEBHOOK_PATHS
 from connectors.webhooks.routes import routes as webhook_routes
 from contracts.metrics import COLLECTOR_BYTES
 from contracts.settings import Settings
+from crmstream.configured import sources_file
 from crmstream.stack.collector_part import DEFAULT_PORT, collector_url
 
 _log = logging.getLogger(__name__)
@@ -49,17 +50,15 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
     be had or the file of sources is wrong.
     """
-    key = settings.privacy_key
-    path = sources_path(settings.data_dir, settings.sources_file)
-    file = SourcesFile(path, check=lambda sources: open_doors(sources, STAGE, key))
-    senders, webhooks = Senders(file, key), _receivers(file, settings)
+    senders = Senders(sources_file(settings), settings.privacy_key)
+    webhooks = _receivers(senders.file, settings)
     names = senders.names
     for doubt in webhooks.doubts():
         _log.warning(doubt)
     port = DEFAULT_PORT if settings.collector_port is None else settings.collector_port
     with listen(settings.collector_host, port) as listener:
         url = collector_url(settings.collector_host, listener.getsockname()[1])
-        started = Started(url, str(file.path), len(names))
+        started = Started(url, str(senders.file.path), len(names))
         app = compose(settings, kafka, senders, webhooks)
         serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
 
@@ -87,7 +86,10 @@ def compose(settings: Settings, kafka: str, senders: Senders, webhooks: Receiver
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:
         delivery.start()
+        following = asyncio.create_task(senders.file.follow())
         yield
+        following.cancel()
+        await asyncio.wait([following])
         await delivery.close()
 
     collector = Collector(

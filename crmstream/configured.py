@@ -17,4 +17,4 @@ def sources_file(settings: Settings) -> Path:
 
 def configured_doors(settings: Settings, stage: str) -> Doors:
     """The doors of the configured sources; ``stage`` names the connector in dead letters."""
-    return Doors(sources_file(settings), stage, settings.privacy_key)
+    return Doors(sources_file(settings), stage, settings.privacy_key, is_set=settings.sources_file is not None)

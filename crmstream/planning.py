@@ -19,13 +19,13 @@ from sinks.queries import query
 
 @dataclass(frozen=True)
 class Refused:
-    """Events that a plan has refused: how many, for which reason, the newest one's arrival in Kafka."""
+    """Events that are refused: how many, for which reason, the newest one's arrival in Kafka if they have come."""
 
     source: str
     field: str
     problem: str
     count: int
-    newest: datetime
+    newest: datetime | None
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 Moves no data.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
 
@@ -45,3 +46,10 @@ def failed(error: AnswerError) -> Response:
 def unavailable(message: str = "Kafka does not take events now; send the same again later.") -> AnswerError:
     """Make a 503: nothing of the request counts as taken, and the client shall send it again."""
     return AnswerError(503, "unavailable", message, {"Retry-After": str(RETRY_SECONDS)})
+
+
+def rate_limited(wait_seconds: float, sender: str) -> AnswerError:
+    """Make a 429: nothing of the request is taken, and the sender ("This key") shall come again after the wait."""
+    seconds = str(math.ceil(wait_seconds))
+    headers = {"Retry-After": seconds, "X-RateLimit-Reset": seconds}
+    return AnswerError(429, "rate_limited", f"{sender} sends too much; wait {seconds} s.", headers)

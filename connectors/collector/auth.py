@@ -5,15 +5,17 @@ Moves no data.
 
 import base64
 from dataclasses import dataclass
-from typing import Final
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from pydantic import SecretStr
 
 from connectors.collector.answers import AnswerError
 from connectors.door.door import Door
 from connectors.door.doors import open_doors
+from connectors.sources.file import SourcesFile
 from connectors.sources.keys import KeyRing, key_hash
-from connectors.sources.source import Source, Sources, SourcesFile
+from connectors.sources.source import Source, Sources
 
 STAGE: Final = "collect"
 """The collector's name in dead letters."""
@@ -47,29 +49,49 @@ class Sender:
     key_hash: str
 
 
+class _Ready(NamedTuple):
+    """The keys and doors of the sources as they were read last, and the senders by the headers that were good."""
+
+    keys: KeyRing
+    doors: dict[str, Door]
+    by_header: dict[bytes, Sender]
+
+    def sender(self, write_key: str) -> Sender:
+        """Tell whose key it is. Raises :class:`AnswerError` (401) if it is nobody's."""
+        source = self.keys.source_of(write_key)
+        if source is None:
+            raise AnswerError(401, "unknown_write_key", UNKNOWN_KEY)
+        return Sender(source, self.doors[source.name], key_hash(write_key))
+
+    def remember(self, authorization: bytes, sender: Sender) -> None:
+        """Remember a good header."""
+        if len(authorization) > LONGEST_REMEMBERED:
+            return
+        if len(self.by_header) >= MOST_REMEMBERED:  # passwords of Basic auth may differ without end
+            self.by_header.clear()
+        self.by_header[authorization] = sender
+
+
 class Senders:
     """The senders by their write keys, as the file of sources has them at the moment.
 
-    ``privacy_key`` is what some sources' rules need: whoever makes ``file`` has it check that it is there.
+    ``privacy_key`` is what some sources' rules need. ``check_seconds`` is how often the file is looked at, at most.
     """
 
-    def __init__(self, file: SourcesFile, privacy_key: SecretStr | None = None):
-        self._file = file
+    def __init__(self, path: Path, privacy_key: SecretStr | None = None, check_seconds: float = 1.0):
+        self.file = SourcesFile(path, check_seconds, check=self._make)
         self._privacy_key = privacy_key
-        self._sources: Sources | None = None
-        self._keys = KeyRing(Sources())
-        self._doors: dict[str, Door] = {}
-        self._by_header: dict[bytes, Sender] = {}
+        self._ready = _Ready(KeyRing(Sources()), {}, {})
 
     @property
     def names(self) -> list[str]:
         """The names of all sources."""
-        return list(self._file.current().sources)
+        return list(self.file.current().sources)
 
     @property
     def problem(self) -> str | None:
         """What is wrong with the file of sources, if anything."""
-        return self._file.problem
+        return self.file.problem
 
     def sender_of(self, authorization: bytes | None) -> Sender | None:
         """Tell who sends by an ``Authorization`` header, None if it holds no key.
@@ -79,38 +101,26 @@ class Senders:
         """
         if authorization is None:
             return None
-        self._follow()
-        known = self._by_header.get(authorization)
-        if known is None or not self._keys.holds(known.key_hash):
-            write_key = key_in_header(authorization)
-            if write_key is None:
-                return None
-            known = self.sender(write_key)
-            self._remember(authorization, known)
-        return known
-
-    def _remember(self, authorization: bytes, sender: Sender) -> None:
-        if len(authorization) > LONGEST_REMEMBERED:
-            return
-        if len(self._by_header) >= MOST_REMEMBERED:  # passwords of Basic auth may differ without end
-            self._by_header.clear()
-        self._by_header[authorization] = sender
+        self.file.current()
+        ready = self._ready
+        known = ready.by_header.get(authorization)
+        if known is not None and ready.keys.holds(known.key_hash):
+            return known
+        write_key = key_in_header(authorization)
+        if write_key is None:
+            return None
+        sender = ready.sender(write_key)
+        ready.remember(authorization, sender)
+        return sender
 
     def sender(self, *write_keys: str | None) -> Sender:
         """Tell who sends, by the first key that is given. Raises :class:`AnswerError` (401) if it is nobody's."""
-        self._follow()
+        self.file.current()
         write_key = next((key for key in write_keys if key), None)
         if write_key is None:
             raise AnswerError(401, "no_write_key", "Send the write key: as the user of Basic auth, or in the body.")
-        source = self._keys.source_of(write_key)
-        if source is None:
-            raise AnswerError(401, "unknown_write_key", UNKNOWN_KEY)
-        return Sender(source, self._doors[source.name], key_hash(write_key))
+        return self._ready.sender(write_key)
 
-    def _follow(self) -> None:
-        sources = self._file.current()
-        if sources is not self._sources:
-            self._keys = KeyRing(sources)
-            self._doors = open_doors(sources, STAGE, self._privacy_key)
-            self._by_header.clear()
-            self._sources = sources
+    def _make(self, sources: Sources) -> None:
+        """Make everything of a file that was read, in the thread that read it."""
+        self._ready = _Ready(KeyRing(sources), open_doors(sources, STAGE, self._privacy_key), {})

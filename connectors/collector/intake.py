@@ -5,12 +5,11 @@ included: they are on their way to the dead letters.
 """
 
 import asyncio
-import math
 import time
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
-from connectors.collector.answers import AnswerError
+from connectors.collector.answers import rate_limited
 from connectors.collector.auth import Sender
 from connectors.collector.batch import Incoming, Item, read_item
 from connectors.collector.delivery import Deliver
@@ -69,9 +68,7 @@ class Intake:
     def _limit(self, sender: Sender, events: int) -> None:
         wait = self._limits.wait(sender.key_hash, sender.source.events_per_second, events, self._clock())
         if wait:
-            seconds = str(math.ceil(wait))
-            headers = {"Retry-After": seconds, "X-RateLimit-Reset": seconds}
-            raise AnswerError(429, "rate_limited", f"This key sends too much; wait {seconds} s.", headers)
+            raise rate_limited(wait, "This key")
 
     def _note(self, judged: list[_Judged], source: str, arrival: Arrival) -> None:
         refused = sum(one.record.key == REFUSED_KEY for one in judged)
@@ -93,7 +90,7 @@ def judge_item(item: Item, incoming: Incoming, sender: Sender, arrival: Arrival)
             raise RejectedError("body", f"has {size:,} bytes; the limit is {MAX_EVENT_BYTES:,}")
         original, message = read_item(item, incoming)
         name = message.get("event") or message.get("type")
-        draft = draft_of(message, item.fallback_id, arrival, sender.door.kind_of)
+        draft = draft_of(message, sender.source.name, item.fallback_id, arrival, sender.door.kind_of)
         name = draft["name"]
         return _Judged(sender.door.admit(draft, original), name, item)
     except RejectedError as why:

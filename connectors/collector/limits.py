@@ -47,6 +47,11 @@ class RateLimits:
             bucket.take(events)
         return seconds
 
+    def take(self, key_hash: str, events: int) -> None:
+        """Take the tokens of events that turned out to be in a request that was let through."""
+        if key_hash in self._buckets:
+            self._buckets[key_hash].take(events)
+
     def give_back(self, key_hash: str, events: int) -> None:
         """Forget a request that was let through and then not taken: it comes again."""
         if key_hash in self._buckets:

@@ -42,9 +42,15 @@ def kind_by_name(name: str) -> Kind:
 
 
 def draft_of(
-    message: Message, fallback_id: Callable[[], str], arrival: Arrival, kind_of: Callable[[str], Kind] = kind_by_name
+    message: Message,
+    source: str,
+    fallback_id: Callable[[], str],
+    arrival: Arrival,
+    kind_of: Callable[[str], Kind] = kind_by_name,
 ) -> Draft:
     """Draft the event of one message. ``fallback_id`` gives its id if the message has none, ``kind_of`` its kind.
+
+    Ids begin with the name of their ``source``, for no source knows which ids another one gives.
 
     Raises :class:`RejectedError` with the field of the message at fault.
     """
@@ -61,7 +67,7 @@ def draft_of(
         put(properties, "time_problem", moment.problem)
     fit(kind, name, properties)
     return {
-        "event_id": _event_id(message.get("messageId"), fallback_id),
+        "event_id": _event_id(source, as_text(message.get("messageId")) or fallback_id()),
         "name": name,
         "occurred_at": moment.occurred_at,
         "received_at": arrival.received_at,
@@ -216,11 +222,9 @@ def _id(message: Message, field: str) -> str | None:
     return text or None
 
 
-def _event_id(message_id: object, fallback: Callable[[], str]) -> str:
-    """The message's own id; a hash of one that the contract does not take, so that it still tells repeats."""
-    text = as_text(message_id)
-    if not text:
-        return fallback()
-    if len(text) <= LONGEST_ID and text.isprintable():
-        return text
-    return "long-" + hashlib.sha256(text.encode(errors="replace")).hexdigest()
+def _event_id(source: str, text: str) -> str:
+    """The message's own id after its source's name; a hash of one that the contract does not take, to tell repeats."""
+    event_id = f"{source}:{text}"
+    if len(event_id) <= LONGEST_ID and event_id.isprintable():
+        return event_id
+    return "long-" + hashlib.sha256(event_id.encode(errors="replace")).hexdigest()

@@ -29,10 +29,11 @@ from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from connectors.rows.mapping import ColumnName, Mapping
 from connectors.sources.source import SourceName
+from connectors.yaml_file import Part
 from contracts.errors import InputFileError
 
 OLD: Final = "old."
@@ -40,12 +41,6 @@ OLD: Final = "old."
 OF_TABLE: Final = frozenset({"key", "id", "watermark", "lookback"})
 OF_FILES: Final = frozenset({"format", "encoding", "delimiter", "quote", "columns", "source"})
 _SCHEMA: Final = "public"
-
-
-class Part(BaseModel):
-    """A part of a connection file: unknown keys are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _listed(value: object) -> object:

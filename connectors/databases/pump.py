@@ -90,13 +90,22 @@ class Figures:
         return self.events / max(time.monotonic() - self.started, 1e-3)
 
 
-@dataclass(frozen=True)
-class Pump:
-    """One connector: a source, what its rows mean, and where they go. ``name`` is that of its position."""
+class Rules(NamedTuple):
+    """How what is read becomes records: a mapper for each table, and the door that they lead through."""
 
-    source: Source
     mappers: Mapping[str, Mapper]
     door: Door
+
+
+@dataclass(frozen=True)
+class Pump:
+    """One connector: a source, what its rows mean, and where they go. ``name`` is that of its position.
+
+    ``rules`` is asked for each step anew, since they may change; if it raises, the run ends before the step is written.
+    """
+
+    source: Source
+    rules: Callable[[], Rules]
     bootstrap_servers: str
     partitions: int
     name: str
@@ -191,11 +200,12 @@ class _Run:
 
     def _records(self, step: Step) -> Iterator[Record]:
         now = datetime.now(UTC)
+        mappers, door = self._pump.rules()
         for change in step.changes:
             if isinstance(change, Unreadable):
-                yield self._pump.door.refuse(*change)
+                yield door.refuse(*change)
                 continue
-            mapper = self._pump.mappers.get(change.table)
+            mapper = mappers.get(change.table)
             records = list(mapper.records(change, now)) if mapper else []
             self._figures.left_out += not records
             yield from records

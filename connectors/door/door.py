@@ -52,15 +52,21 @@ class UnplannedError(RejectedError):
 class Door:
     """The door of one source. ``stage`` names the connector in dead letters.
 
-    ``privacy_key`` is the setting CRM_PRIVACY_KEY. Raises :class:`contracts.errors.SettingsError` if the source's rules
-    need it and it is not set.
+    ``privacy_key`` is the setting CRM_PRIVACY_KEY. ``plan`` is held to in place of the source's own. Raises
+    :class:`contracts.errors.SettingsError` if the source's rules need the key and it is not set.
     """
 
-    def __init__(self, source: Source, stage: str = "collect", privacy_key: SecretStr | None = None):
+    def __init__(
+        self,
+        source: Source,
+        stage: str = "collect",
+        privacy_key: SecretStr | None = None,
+        plan: PlanChecker | None = None,
+    ):
         self.source = source
         self._stage = stage
         self._guard = Guard(source.privacy, privacy_key, source.name)
-        self._plan = PlanChecker(source.plan.plan) if source.plan else None
+        self._plan = plan or (PlanChecker(source.plan.plan) if source.plan else None)
         self._admitted = metrics.EVENTS.labels(source.name)
 
     def admit(self, draft: Draft, original: object) -> Record:

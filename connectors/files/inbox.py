@@ -2,8 +2,8 @@
 
 Delivery: a file leaves the folder only after Kafka holds all its events. Killed before, it is read again, which
 doubles nothing, because ids come from the content (:mod:`connectors.files.replay`). A file counts as complete when
-its size and its time of change have stood still for a while; who writes slowly should write under a hidden name and
-rename.
+its size and its time of change have stood still for a while; one that has changed when it is to be put away stays, to
+be read again. Who writes slowly should write under a hidden name and rename.
 """
 
 import fcntl
@@ -27,8 +27,7 @@ _UNFINISHED: Final = (".tmp", ".part", ".partial", ".crdownload", ".filepart")
 class _Sight:
     """How a file looked, and since when (monotonic seconds) it has looked so."""
 
-    size: int
-    changed_ns: int
+    look: tuple[int, int, int]
     since: float
 
 
@@ -90,26 +89,34 @@ class Inbox:
         return [path for path, sight in self._seen.items() if now - sight.since >= self._settle_seconds]
 
     def _sight(self, path: Path, stat: os.stat_result, now: float) -> _Sight:
-        before = self._seen.get(path)
-        if before is not None and (before.size, before.changed_ns) == (stat.st_size, stat.st_mtime_ns):
-            return before
-        return _Sight(stat.st_size, stat.st_mtime_ns, now)
+        before, look = self._seen.get(path), _look_of(stat)
+        return before if before is not None and before.look == look else _Sight(look, now)
 
-    def finish(self, path: Path, report: Report) -> Path:
+    def _has_changed(self, path: Path) -> bool:
+        """Whether a file is no longer as it was when it was found to be complete."""
+        sight = self._seen.get(path)
+        return sight is not None and sight.look != _look_of(path.stat())
+
+    def finish(self, path: Path, report: Report) -> Path | None:
         """Put a file away that has been published, with a list of its rejected rows if there are any.
 
-        Raises :class:`StoreUnavailableError` if the folder cannot be written; the file is then still there.
+        One that has changed since it was complete is not put away: None is given, and it will be complete again. Raises
+        :class:`StoreUnavailableError` if the folder cannot be written; the file is then still there.
         """
         with self._writing():
+            if self._has_changed(path):
+                return None
             target = self._free(DONE, path.name)
             if report.rejections:
                 write_rejections(target.with_name(f"{target.name}.rejected.csv"), report.rejections)
             path.rename(target)
         return target
 
-    def refuse(self, path: Path, problem: str) -> Path:
-        """Put a file away that is none of events, with the reason beside it. Raises as :meth:`finish` does."""
+    def refuse(self, path: Path, problem: str) -> Path | None:
+        """Put a file away that is none of events, with the reason beside it; else as :meth:`finish`."""
         with self._writing():
+            if self._has_changed(path):
+                return None
             target = self._free(FAILED, path.name)
             target.with_name(f"{target.name}.problem.txt").write_text(f"{problem}\n", encoding="utf-8")
             path.rename(target)
@@ -129,3 +136,8 @@ class Inbox:
             number += 1
             target = self.folder / part / f"{number}-{name}"
         return target
+
+
+def _look_of(stat: os.stat_result) -> tuple[int, int, int]:
+    """Tell what changes with a file: which one it is, its size, its time."""
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns

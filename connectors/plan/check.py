@@ -74,7 +74,10 @@ class _Event:
         self._names = frozenset({*planned, *PROPERTIES[kind].model_fields, *ALWAYS_PLANNED})
         schema = object_schema(planned)
         if self._traits is not None and plan.traits is not None:
-            schema["properties"]["traits"] = {"type": "object", **object_schema(plan.traits)}
+            traits = object_schema(plan.traits)
+            needed = bool(traits["required"])
+            schema["properties"]["traits"] = {"type": "object" if needed else ["object", "null"], **traits}
+            schema["required"] += ["traits"] if needed else []
         self._validators = [validator_of(schema, _MASK)]
         if event.json_schema_:
             self._validators.append(validator_of(own_schema(event.json_schema_), _MASK))

@@ -41,12 +41,12 @@ import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from connectors.rows.values import UNIX_US
+from connectors.yaml_file import ShortPart, TimeZone
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
@@ -54,25 +54,14 @@ ColumnName = Annotated[str, Field(min_length=1)]
 _SHIPPED: Final = "mappings"
 
 
-class _Part(BaseModel):
-    """A part of a mapping: unknown keys are refused, and a text stands for the part's first key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: object) -> object:
-        return {next(iter(cls.model_fields)): value} if isinstance(value, str) else value
-
-
-class Column(_Part):
+class Column(ShortPart):
     """A column, with an optional text put before its value."""
 
     column: ColumnName
     prefix: str = ""
 
 
-class Time(_Part):
+class Time(ShortPart):
     """A time: a column, or several joined by a space; ``format`` is iso, one of UNIX_US, or strptime's."""
 
     column: ColumnName | None = None
@@ -99,7 +88,7 @@ class Time(_Part):
         return (*self.parts, *filter(None, [self.not_before]))
 
 
-class Property(_Part):
+class Property(ShortPart):
     """A property of the event. ``money`` also fills ``currency``; ``values`` are the only ones allowed."""
 
     column: ColumnName
@@ -127,7 +116,7 @@ class Property(_Part):
 Texts = Annotated[dict[ColumnName, tuple[str, ...]], Field(min_length=1)]
 
 
-class Rule(_Part):
+class Rule(ShortPart):
     """A name for the rows that fit. ``first`` keeps one number per distinct value in memory."""
 
     name: Identifier
@@ -141,7 +130,7 @@ class Rule(_Part):
         return _listed(value)
 
 
-class Name(_Part):
+class Name(ShortPart):
     """Where an event's name comes from: always the same, a column's value, or rules."""
 
     constant: Identifier | None = None
@@ -168,7 +157,7 @@ class Name(_Part):
         return (*filter(None, [self.column]), *of_rules)
 
 
-class Mapping(_Part):
+class Mapping(ShortPart):
     """How the rows of a file become events; see the module's text for the keys."""
 
     format: Literal["auto", "csv", "jsonl", "parquet"] = "auto"
@@ -178,7 +167,7 @@ class Mapping(_Part):
     columns: tuple[ColumnName, ...] = ()
     null: tuple[str, ...] = ("",)
     decimal: Literal[".", ","] = "."
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     only: Texts | None = None
     source: Identifier
     kind: Kind | None = None
@@ -201,15 +190,6 @@ class Mapping(_Part):
             return codecs.lookup(value).name
         except LookupError:
             raise ValueError("no such encoding") from None
-
-    @field_validator("time_zone")
-    @classmethod
-    def _time_zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("no such time zone; use a name such as Europe/Berlin") from None
-        return value
 
     @model_validator(mode="after")
     def _fits_the_contract(self) -> Self:

@@ -7,7 +7,7 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
         keys:                              # write keys, hashed; made by `crmstream source add`
           - {hash: "sha256:9f86d0...", created: 2026-11-22T09:00:00Z}
           - {hash: "sha256:2c26b4...", created: 2026-01-05T09:00:00Z, revoked: 2026-11-22T09:00:00Z}
-        events_per_second: 1000            # most that one key may send; unset: no limit
+        events_per_second: 1000            # most that one key, or its webhooks, may send; unset: no limit
         currency: EUR                      # of amounts that name none
         privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy/rules.py
         plan: web-shop.plan.yaml           # connectors/plan/plan.py; beside this file, or an absolute path
@@ -16,9 +16,7 @@ Moves no data.
 """
 
 import os
-import time
 from collections import Counter
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final, Self
@@ -28,15 +26,15 @@ from pydantic import AwareDatetime, Field, ValidationError, model_validator
 from connectors.plan.plan import Plan, load_plan
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
-from connectors.yaml_file import Part, PassingFileError, YamlFile
-from contracts.errors import CrmError, InputFileError
+from connectors.yaml_file import Part, YamlFile
+from contracts.errors import InputFileError
 from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
 Look = tuple[int, int, int, int] | None
-"""How a file looks from outside; None if it is not there."""
+"""Its times, size and number; None if it is not there."""
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -91,7 +89,7 @@ def load_sources(path: Path, looks: dict[Path, Look] | None = None) -> Sources:
     :class:`InputFileError` with every field at fault.
     """
     looks = {} if looks is None else looks
-    looks[path] = _look(path)
+    looks[path] = look_of(path)
     if _is_missing(path):
         return Sources()
     file = YamlFile(path, "Sources")
@@ -112,7 +110,7 @@ def _whole(name: object, given: object, sources: YamlFile, looks: dict[Path, Loo
     whole = {"name": name, **(given or {})}
     if isinstance(file := whole.get("plan"), str):
         path = sources.path.parent / file
-        looks[path] = _look(path)
+        looks[path] = look_of(path)
         try:
             whole["plan"] = PlanFile(path=path, plan=load_plan(path))
         except ValueError:  # a null byte, half a character
@@ -130,80 +128,8 @@ def sources_path(data_dir: Path, sources_file: Path | None) -> Path:
     return sources_file or data_dir / SOURCES_FILE
 
 
-class SourcesFile:
-    """The file of sources and their plans while they may change: what they hold now, or held when last well.
-
-    ``check_seconds`` is how often the files are looked at, at most; they are read again only if one looks changed,
-    be they well or broken: reading many takes long, and everybody waits.
-    ``check`` may refuse what they hold, by raising :class:`CrmError`.
-    """
-
-    def __init__(
-        self,
-        path: Path,
-        check_seconds: float = 1.0,
-        clock: Callable[[], float] = time.monotonic,
-        check: Callable[[Sources], object] = bool,
-    ):
-        self.path = path
-        self.problem: str | None = None
-        self._check = check
-        self._check_seconds = check_seconds
-        self._clock = clock
-        self._looked_at = float("-inf")
-        self._looks: dict[Path, Look] = {}
-        self._broken: CrmError | None = None
-        self._was_there = False
-        self._sources: Sources | None = None
-
-    def current(self) -> Sources:
-        """Give the sources; the same object as long as nothing has changed.
-
-        While a changed file is broken, the sources stay those from before and :attr:`problem` says why. Raises
-        :class:`CrmError` only if there has been no good file yet.
-        """
-        now = self._clock()
-        if self._sources is not None and now - self._looked_at < self._check_seconds:
-            return self._sources
-        self._looked_at = now
-        try:
-            self._sources = self._read()
-            self.problem = None
-        except CrmError as error:
-            if self._sources is None:
-                raise
-            self.problem = str(error)
-        return self._sources
-
-    def _read(self) -> Sources:
-        looks = {path: _look(path) for path in self._looks}
-        if self._was_there and _look(self.path) is None:
-            raise InputFileError(f"Sources {self.path}: is gone; those that it held stay.")
-        if looks and looks == self._looks:
-            if self._broken is not None:
-                raise self._broken.with_traceback(None)  # or it would grow each time
-            if self._sources is not None:
-                return self._sources
-        return self._load()
-
-    def _load(self) -> Sources:
-        """Read the files, and remember how they looked before, and what is wrong in them if that stays."""
-        self._looks = {}
-        self._broken = None
-        try:
-            sources = load_sources(self.path, self._looks)
-            self._check(sources)
-        except PassingFileError:
-            self._looks = {}
-            raise
-        except CrmError as error:
-            self._broken = error
-            raise
-        self._was_there = self._looks[self.path] is not None
-        return sources
-
-
-def _look(path: Path) -> Look:
+def look_of(path: Path) -> Look:
+    """Tell how a file looks from outside."""
     try:
         stat = os.stat(path)
     except (OSError, ValueError):  # ValueError: a name that no file can have

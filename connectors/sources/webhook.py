@@ -22,9 +22,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from connectors.sources.signatures import PRESETS, Scheme
+from connectors.yaml_file import Part
 
 NO_SIGNATURE: Final = "none"
 SchemeName = Literal["hmac-sha256", "stripe", "shopify", "zendesk", "none"]
@@ -47,10 +48,8 @@ class MissingSecretError(Exception):
         self.names = names
 
 
-class WebhookPart(BaseModel):
+class WebhookPart(Part):
     """How a source's webhooks are read and checked; see the module's text."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     mapping: Annotated[str, Field(min_length=1)]
     signature: SchemeName | Scheme | None = None

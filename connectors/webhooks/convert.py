@@ -4,11 +4,11 @@ A body that is no event, or only in part, is never an exception: what is wrong c
 and hold no value. Pure; the time is handed in. Moves no data.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, cast
 
 from xxhash import xxh3_128_hexdigest
 
@@ -20,6 +20,8 @@ from connectors.webhooks.rules import RuleAtWork, read_field
 from contracts.wire import RejectedError
 
 _LONGEST_TYPE: Final = 100
+_SLICE: Final = 5
+"""So many elements, each some tenths of a millisecond, are converted before others have their turn."""
 
 
 @dataclass
@@ -37,6 +39,10 @@ class Conversion:
     known: bool = True
 
 
+Turns = Generator[None, None, Conversion]
+"""Work on one body, which stops so that others have their turn."""
+
+
 class WebhookConverter:
     """Converts the webhooks of one source. ``currency`` is that of amounts that name none."""
 
@@ -51,6 +57,15 @@ class WebhookConverter:
 
         Names of ``headers`` are in small letters; ``received_at`` is an aware time.
         """
+        work = self.turns(body, content, headers, received_at)
+        while True:
+            try:
+                next(work)
+            except StopIteration as done:
+                return cast(Conversion, done.value)
+
+    def turns(self, body: object, content: bytes, headers: Mapping[str, str], received_at: datetime) -> Turns:
+        """Do the same in turns: it stops after every few elements of a list, and returns what became of the body."""
         done = Conversion()
         view = View(body, headers)
         try:
@@ -62,7 +77,10 @@ class WebhookConverter:
         digest = xxh3_128_hexdigest(content)
         seen: set[object] = set()
         for rule in rules:
-            _sort(rule.drafts(view, digest, instant(received_at)[1]), done, seen)
+            for number, one in enumerate(rule.drafts(view, digest, instant(received_at)[1]), 1):
+                _sort(one, done, seen)
+                if number % _SLICE == 0:
+                    yield
         if not done.drafts and not done.problems:
             self._explain(done, tried=any(rule.names_types for rule in rules))
         return done
@@ -86,15 +104,14 @@ class WebhookConverter:
             done.reason = None
 
 
-def _sort(found: Iterator[Draft | RejectedError], done: Conversion, seen: set[object]) -> None:
+def _sort(one: Draft | RejectedError | None, done: Conversion, seen: set[object]) -> None:
     """Add what a rule gave, each event id once."""
-    for one in found:
-        if isinstance(one, RejectedError):
-            done.problems.append(one)
-        elif one["event_id"] in seen:
-            done.problems.append(
-                RejectedError("event_id", "is that of another event of this body; give one rule an event_id of its own")
-            )
-        else:
-            seen.add(one["event_id"])
-            done.drafts.append(one)
+    if isinstance(one, RejectedError):
+        done.problems.append(one)
+    elif one is not None and one["event_id"] in seen:
+        done.problems.append(
+            RejectedError("event_id", "is that of another event of this body; give one rule an event_id of its own")
+        )
+    elif one is not None:
+        seen.add(one["event_id"])
+        done.drafts.append(one)

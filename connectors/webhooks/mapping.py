@@ -43,13 +43,12 @@ from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
-from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from connectors.sources.signatures import HeaderName, Scheme
 from connectors.webhooks.paths import PathText
-from connectors.yaml_file import YamlFile
+from connectors.yaml_file import ShortPart, TimeZone, YamlFile
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
@@ -60,18 +59,7 @@ Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 Type = Literal["any", "string", "number", "integer", "boolean", "money", "time"]
 
 
-class _Part(BaseModel):
-    """A part of a mapping: unknown keys are refused, and a text stands for the part's first key."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _expand(cls, value: object) -> object:
-        return {next(iter(cls.model_fields)): value} if isinstance(value, str) else value
-
-
-class Value(_Part):
+class Value(ShortPart):
     """A value of a webhook; see the module's text."""
 
     path: PathText | None = None
@@ -120,7 +108,7 @@ Word = Identifier | Value
 Texts = Annotated[dict[PathText, tuple[Scalar | None, ...]], Field(min_length=1)]
 
 
-class _Envelope(_Part):
+class _Envelope(ShortPart):
     """What a mapping says of all events, and a rule of its own."""
 
     event_id: Value | None = None
@@ -187,17 +175,8 @@ class WebhookMapping(_Envelope):
     unknown: Literal["ignore", "refuse"] = "ignore"
     ignore: dict[Pattern, str] = Field(default_factory=dict)
     minor_units: dict[Currency, Annotated[int, Field(ge=0, le=4)]] = Field(default_factory=dict)
-    time_zone: str = "UTC"
+    time_zone: TimeZone = "UTC"
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
-
-    @field_validator("time_zone")
-    @classmethod
-    def _time_zone_exists(cls, value: str) -> str:
-        try:
-            ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
-            raise ValueError("no such time zone; use a name such as Europe/Berlin") from None
-        return value
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

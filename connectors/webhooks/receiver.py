@@ -79,6 +79,7 @@ class Receiver:
         source = door.source
         if source.webhook is None:
             raise InputFileError(f"Source {source.name} has no `webhook:` part; see docs/sources/webhooks.md.")
+        self.source = source
         self.part: WebhookPart = source.webhook
         mapping = load_webhook_mapping(self.part.mapping, folder)
         self.scheme = scheme_of(self.part, mapping.signature)
@@ -117,7 +118,7 @@ class Receiver:
     def work(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns:
         """Do the same in turns: it stops after every few events, and returns what became of the body."""
         body = parse(content)
-        conversion = self._converter.convert(body, content, headers, now)
+        conversion = yield from self._converter.turns(body, content, headers, now)
         done = Received(conversion.type, problems=conversion.problems, reason=conversion.reason)
         refused = yield from self._admit(conversion, done)
         done.events = len(done.records)

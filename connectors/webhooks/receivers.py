@@ -1,5 +1,6 @@
 """The receivers of all sources of webhooks, while the file of sources and the mappings may change. Moves no data."""
 
+import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -48,6 +49,15 @@ class Receivers:
         self._door = door
         self._environment = environment
         self._made: dict[str, _Made] = {}
+        self._making = asyncio.Lock()
+
+    async def ready(self, name: str) -> Receiver | None:
+        """Give the same as :meth:`find`; a receiver that must be made is made in a thread, for that takes long."""
+        if not self._is_made(name):
+            async with self._making:
+                if not self._is_made(name):
+                    return await asyncio.to_thread(self.find, name)
+        return self.find(name)
 
     def find(self, name: str) -> Receiver | None:
         """Give the receiver of a source; None if there is no such source of webhooks.
@@ -58,41 +68,60 @@ class Receivers:
         source = self._sources().sources.get(name)
         if source is None or source.webhook is None:
             return None
-        look = _look(mapping_path(source.webhook.mapping, self._folder))
-        made = self._made.get(name)
-        if made is None or made.source != source or made.look != look:
-            made = self._made[name] = _Made(source, look, self._make(source, made))
-        if made.receiver is None:
+        if not self._is_made(name):
+            look = _look(mapping_path(source.webhook.mapping, self._folder))
+            self._made[name] = _Made(source, look, self._make(source, self._made.get(name)))
+        receiver = self._made[name].receiver
+        if receiver is None:
             raise UnusableSourceError
-        return made.receiver
-
-    def doubts(self) -> list[str]:
-        """Tell, at the start, which sources' webhooks will be kept out: wrong mappings, variables that are not set."""
-        sources = [source for source in self._sources().sources.values() if source.webhook is not None]
-        return [doubt for source in sources if (doubt := self._doubt(source))]
-
-    def _doubt(self, source: Source) -> str | None:
-        try:
-            self._new(source).part.secrets(self._environment)
-        except (InputFileError, SettingsError, MissingSecretError) as error:
-            return f"Webhooks of source {source.name} get 503: {str(error).rstrip('.')}."
-        return None
-
-    def _make(self, source: Source, before: _Made | None) -> Receiver | None:
-        doubt = self._doubt(source)
-        try:
-            receiver = self._new(source)
-        except (InputFileError, SettingsError) as error:
-            if before is not None and before.receiver is not None and before.source == source:
-                _log.error("Source %s keeps the mapping from before: %s", source.name, error)
-                return before.receiver
-            receiver = None
-        if doubt:
-            _log.error(doubt)
         return receiver
 
-    def _new(self, source: Source) -> Receiver:
-        return Receiver(self._door(source), self._folder, self._environment)
+    def doubts(self) -> list[str]:
+        """Make all, at the start; tell which sources' webhooks will be kept out: wrong mappings, unset variables."""
+        told = []
+        for source in self._sources().sources.values():
+            if source.webhook is not None:
+                look = _look(mapping_path(source.webhook.mapping, self._folder))
+                receiver, problem = self._new(source)
+                self._made[source.name] = _Made(source, look, receiver)
+                told += [_kept_out(source, problem)] if problem else []
+        return told
+
+    def _is_made(self, name: str) -> bool:
+        """Whether there is nothing to be made, because nothing has changed, or there is no such source."""
+        source, made = self._sources().sources.get(name), self._made.get(name)
+        if source is None or source.webhook is None:
+            return True
+        if made is None or made.look != _look(mapping_path(source.webhook.mapping, self._folder)):
+            return False
+        if made.source is not source and made.source == source:  # the file was read again
+            self._made[name] = made._replace(source=source)
+        return made.source == source
+
+    def _make(self, source: Source, before: _Made | None) -> Receiver | None:
+        receiver, problem = self._new(source)
+        if receiver is None and before is not None and before.receiver is not None and before.source == source:
+            _log.error("Source %s keeps the mapping from before: %s", source.name, problem)
+            return before.receiver
+        if problem:
+            _log.error(_kept_out(source, problem))
+        return receiver
+
+    def _new(self, source: Source) -> tuple[Receiver | None, str | None]:
+        """Make a receiver, and tell what is wrong with it."""
+        try:
+            receiver = Receiver(self._door(source), self._folder, self._environment)
+        except (InputFileError, SettingsError) as error:
+            return None, str(error)
+        try:
+            receiver.part.secrets(self._environment)
+        except MissingSecretError as error:
+            return receiver, str(error)
+        return receiver, None
+
+
+def _kept_out(source: Source, problem: str) -> str:
+    return f"Webhooks of source {source.name} get 503: {problem.rstrip('.')}."
 
 
 def _look(path: Path | None) -> tuple[int, int] | None:

@@ -12,11 +12,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connectors.collector.answers import AnswerError, failed, json_answer, unavailable
+from connectors.collector.answers import AnswerError, failed, json_answer, rate_limited, unavailable
 from connectors.collector.body import Body, BodyReader
 from connectors.collector.delivery import Deliver
+from connectors.collector.limits import RateLimits
 from connectors.protocol import Record
 from connectors.sources.signatures import SignatureError
+from connectors.sources.source import Source
 from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.receiver import BodyError, Received, Receiver
 from connectors.webhooks.receivers import Receivers, UnusableSourceError
@@ -36,6 +38,7 @@ OPENAPI_PATHS: Final[Mapping[str, Any]] = {
                 "400": {"description": "The body is no JSON, or too large."},
                 "401": {"description": "The signature is missing, wrong or too old."},
                 "404": {"description": "There is no such source of webhooks."},
+                "429": {"description": "The source sends too much: come again after the seconds of Retry-After."},
                 "503": {"description": "Send the same again later."},
             },
         }
@@ -68,12 +71,13 @@ class _Endpoint:
         self._bodies = bodies
         self._note = note
         self._clock = clock
+        self._limits = RateLimits()
 
     async def post(self, request: Request) -> Response:
         """Take one webhook."""
         name = request.path_params["source"]
         try:
-            receiver = self._find(name)
+            receiver = await self._find(name)
         except AnswerError as error:
             return failed(error)  # not counted: anybody can think of names
         try:
@@ -89,35 +93,53 @@ class _Endpoint:
         WEBHOOKS.labels(name, _outcome(received)).inc()
         return json_answer({"success": True, **received.told()})
 
-    def _find(self, name: str) -> Receiver:
+    async def _find(self, name: str) -> Receiver:
         try:
-            receiver = self._receivers.find(name)
+            receiver = await self._receivers.ready(name)
         except (InputFileError, UnusableSourceError):
             raise unavailable("This source is configured wrongly; the collector's log says how.") from None
         if receiver is None:
             raise AnswerError(404, "unknown_source", "There is no such source of webhooks.")
         return receiver
 
+    def _limit(self, source: Source, now: datetime) -> None:
+        """Let a webhook in, for the price of one event; how many it holds is known later."""
+        wait = self._limits.wait(source.name, source.events_per_second, 1, now.timestamp())
+        if wait:
+            raise rate_limited(wait, "This source")
+
     async def _take(self, name: str, receiver: Receiver, request: Request) -> Received:
         async with self._bodies.body(request) as body:
             now = self._clock()
+            _check(receiver, request.headers, body, now)
+            self._limit(receiver.source, now)
             received = await _receive(receiver, request.headers, body, now)
-            await self._deliver(received.records)
+            events = len(received.records)
+            self._limits.take(name, events - 1)
+            try:
+                await self._deliver(received.records)
+            except StoreUnavailableError:
+                self._limits.give_back(name, events)
+                raise
             for record, told in zip(received.records, received.names, strict=True):
                 self._note(name, told, record, now, record.value or b"")
         return received
 
 
-async def _receive(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> Received:
+def _check(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> None:
     try:
         receiver.check(body.raw, headers, now)
-        return await receiver.receive_in_turns(body.content, headers, now)
     except SignatureError as error:
         raise AnswerError(401, "bad_signature", f"Not taken: {error}.") from None
-    except BodyError as error:
-        raise AnswerError(400, "bad_body", f"Not taken: {error}.") from None
     except MissingSecretError as error:
         raise unavailable(f"Not taken: {error}.") from None
+
+
+async def _receive(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> Received:
+    try:
+        return await receiver.receive_in_turns(body.content, headers, now)
+    except BodyError as error:
+        raise AnswerError(400, "bad_body", f"Not taken: {error}.") from None
 
 
 def _outcome(received: Received) -> str:

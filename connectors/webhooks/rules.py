@@ -37,15 +37,14 @@ class RuleAtWork:
         """Whether the rule is for what the provider calls so."""
         return not self._rule.on or any(fnmatchcase(kind or "", pattern) for pattern in self._rule.on)
 
-    def drafts(self, view: View, digest: str, received_at: str) -> Iterator[Draft | RejectedError]:
-        """Give what the rule makes of a webhook: nothing, if its conditions do not hold.
+    def drafts(self, view: View, digest: str, received_at: str) -> Iterator[Draft | RejectedError | None]:
+        """Give what the rule makes of a webhook, or of each element: None, if its conditions do not hold.
 
         ``digest`` tells bodies without an id apart.
         """
         try:
             for part, position in self._parts(view):
-                if self._holds(part):
-                    yield self._one(part, digest, received_at, position)
+                yield self._one(part, digest, received_at, position) if self._holds(part) else None
         except RejectedError as wrong:
             yield wrong
 

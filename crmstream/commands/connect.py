@@ -11,12 +11,10 @@ from typing import Annotated
 import typer
 from rich.markup import escape
 
-from connectors.databases.changes import mapper_of
 from connectors.databases.connections import Connection, load_connection
 from connectors.databases.pump import Figures, Pump, Source
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
-from connectors.door.door import Door
 from connectors.kafka.positions import Position
 from connectors.kafka.topics import ensure_topics
 from connectors.kafka.transactions import TransactionalPublisher
@@ -26,12 +24,11 @@ from connectors.postgres.replication import ReplicationSource
 from connectors.postgres.server import Server, explained
 from connectors.postgres.slots import drop_slot
 from connectors.postgres.watermark import WatermarkSource
-from connectors.sources.source import Source as SourceOfEvents
-from connectors.sources.source import load_sources, sources_path
 from contracts.errors import SettingsError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.connector_line import ConnectorLine, stopped_by_signals
 from crmstream.commands.shared import console, new_app, notes
+from crmstream.connection_rules import ConnectionRules
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -46,7 +43,9 @@ def _connect() -> None:
 
     The events and the position after them reach Kafka in one transaction, so
     the command can be killed and started again at any moment. One connector
-    runs per name; a second one takes over.
+    runs per name; a second one takes over. The rules of the file's source hold
+    for the rows (docs/sources), changed ones within a second; if there is a
+    file of sources, it must name this one.
 
     [bold]Examples[/bold]
 
@@ -155,19 +154,11 @@ def _connection_string(connection: PostgresConnection, settings: Settings) -> st
     return found
 
 
-def _door(connection: Connection, settings: Settings) -> Door:
-    """The door of the connection's source; one that the file of sources does not name has no rules of its own."""
-    named = load_sources(sources_path(settings.data_dir, settings.sources_file)).sources
-    source = named.get(connection.source) or SourceOfEvents(name=connection.source)
-    return Door(source, "connect", settings.privacy_key)
-
-
 def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
     settings, name = load_settings(), connection.position_name
-    door = _door(connection, settings)
-    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+    rules = ConnectionRules(connection, settings)
     with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
-        pump = Pump(source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble)
+        pump = Pump(source, rules, kafka, settings.partitions, name, stop, line.progress, line.trouble)
         figures = pump.run(once=once)
         told = source.told()
     notes.print(_summary(figures, told, once=once), highlight=False, soft_wrap=True)
@@ -191,7 +182,7 @@ def _position(position: Position | None, told: str) -> str:
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
     """Print what was found; exit code 1 where something is missing."""
     well = True
-    for found in check(server, connection, _door(connection, settings)):
+    for found in check(server, connection, ConnectionRules(connection, settings).door()):
         if isinstance(found, Sample):
             _show(found)
             continue

@@ -1,5 +1,6 @@
 """``crmstream plan``: what comes in, held against a tracking plan. Reads only."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
@@ -14,12 +15,12 @@ from connectors.plan.check import PlanChecker
 from connectors.plan.draft import draft_plan
 from connectors.plan.plan import load_plan
 from connectors.plan.report import EventReport, PlanReport, Sample, as_dicts
-from connectors.plan.samples import read_samples
 from connectors.sources.source import load_sources
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import sources_file
+from crmstream.planned_file import PlannedFile
 from crmstream.planning import History, Refused, open_history
 
 app = new_app()
@@ -63,7 +64,9 @@ def check(
     planned events never came, and what the plan has refused at the door.
     Without --source: of the sources that name this plan, or else of all.
     With --file: the events in a file of JSON lines, our own or as SDKs send
-    them. Exit code 1 when something is not as planned.
+    them, after all that the collector and the source's rules would do; lines
+    that name no source are taken for that of --source. Exit code 1 when
+    something is not as planned.
 
     [bold]Examples[/bold]
 
@@ -77,10 +80,11 @@ def check(
     report = PlanReport(PlanChecker(load_plan(plan)))
     refused: list[Refused] = []
     broken: list[int] = []
+    settings = load_settings()
     if file is not None:
-        broken = _check_file(file, source, report)
+        refused, broken = _check_file(file, _planned_file(settings, plan, source), report)
     else:
-        history = _history(load_settings(), plan, source, days)
+        history = _history(settings, plan, source, days)
         for sample in _watched(history.samples()):
             report.add(sample)
         refused = history.refused()
@@ -124,14 +128,22 @@ def _watched(samples: Iterable[Sample]) -> Iterator[Sample]:
             yield sample
 
 
-def _check_file(file: Path, source: str | None, report: PlanReport) -> list[int]:
-    broken = []
-    for sample in read_samples(file):
-        if isinstance(sample, int):
-            broken.append(sample)
-        elif source in {None, sample.source}:
-            report.add(sample)
-    return broken
+def _planned_file(settings: Settings, plan: Path, source: str | None) -> PlannedFile:
+    configured = load_sources(sources_file(settings)).sources
+    return PlannedFile(load_plan(plan), configured, source, settings.privacy_key, datetime.now(UTC))
+
+
+def _check_file(file: Path, planned: PlannedFile, report: PlanReport) -> tuple[list[Refused], list[int]]:
+    """Report the events of a file; give what would be refused whatever the plan says, and the lines of that."""
+    refused: Counter[tuple[str, str, str]] = Counter()
+    lines = []
+    for one in planned.read(file):
+        if isinstance(one, Sample):
+            report.add(one)
+        else:
+            refused[one.source, one.field, one.problem] += 1
+            lines.append(one.line)
+    return [Refused(*reason, count, None) for reason, count in refused.most_common()], lines
 
 
 def _history(settings: Settings, plan: Path, source: str | None, days: float) -> History:
@@ -192,8 +204,8 @@ def _violations(events: Iterable[EventReport]) -> Table:
 
 
 def _refusals(refused: Iterable[Refused]) -> Table:
-    table = Table("source", "field", "problem", "events", "newest", title="Refused by a plan")
+    table = Table("source", "field", "problem", "events", "newest", title="Refused")
     for one in refused:
         texts = map(escape, (one.source, one.field, one.problem))
-        table.add_row(*texts, f"{one.count:,}", f"{one.newest:%Y-%m-%d %H:%M}")
+        table.add_row(*texts, f"{one.count:,}", f"{one.newest:%Y-%m-%d %H:%M}" if one.newest else "–")
     return table

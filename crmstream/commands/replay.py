@@ -39,12 +39,12 @@ def run(
 ) -> None:
     """Publish history from a CSV, JSON Lines or Parquet file.
 
-    A mapping says which column is which (docs/mapping.md). If the mapping's
-    source is a configured one, its privacy rules and its tracking plan hold
-    for the rows (docs/sources). Rows that are no events are reported with
-    their line and never stop the rest. Replaying a file again doubles
-    nothing. Exit code 0: events were published, perhaps with rejected rows;
-    2: not one row was an event.
+    A mapping says which column is which (docs/mapping.md). The privacy rules
+    and the tracking plan of the mapping's source hold for the rows; if there
+    is a file of sources, it must name this one (docs/sources). Rows that are
+    no events are reported with their line and never stop the rest. Replaying
+    a file again doubles nothing. Exit code 0: events were published, perhaps
+    with rejected rows; 2: not one row was an event.
 
     [bold]Examples[/bold]
 

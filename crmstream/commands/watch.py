@@ -11,6 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.markup import escape
 
+from connectors.door.door import Door
 from connectors.door.doors import Doors
 from connectors.files.inbox import Inbox
 from connectors.files.replay import FileConnector, Rejection
@@ -26,6 +27,7 @@ from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
 LOOK_SECONDS: Final = 0.5
+CHANGED: Final = "It has changed meanwhile: it will be read again, which doubles nothing."
 FIRST_WAIT_SECONDS: Final = 1.0
 MOST_WAIT_SECONDS: Final = 60.0
 
@@ -42,9 +44,10 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     A file is taken when it has not changed for some seconds. When Kafka holds
     all its events it goes to the subfolder done, with a list of its rejected
     rows beside it; a file that cannot be read, or of which no row is an event,
-    goes to failed, with the reason. Hidden files and those that end in .tmp or
-    .part are left alone. All files follow one mapping (docs/mapping.md), and
-    the rules of its source if that is a configured one (docs/sources); a file
+    goes to failed, with the reason. One that changes while it is read is read
+    again. Hidden files and those that end in .tmp or .part are left alone. All
+    files follow one mapping (docs/mapping.md), and the rules of its source,
+    which the file of sources must name if there is one (docs/sources). A file
     that comes twice doubles nothing, and neither does a crash.
 
     [bold]Examples[/bold]
@@ -97,22 +100,22 @@ class _Watch:
             time.sleep(LOOK_SECONDS)
 
     def _take(self, path: Path) -> None:
+        door = self._doors.door(self._mapping.source)  # of a source that is gone nothing more is taken, or put away
         try:
-            told = self._publish(path)
+            told = self._publish(path, door)
         except InputFileError as error:
             if not path.exists():  # somebody took it back
                 return
-            self._inbox.refuse(path, str(error))
-            told = f"[red]refused[/]: {escape(str(error))}"
+            refused = self._inbox.refuse(path, str(error))
+            told = f"[red]refused[/]: {escape(str(error))}" if refused else CHANGED
         console.print(f"{escape(path.name)}: {told}", highlight=False, soft_wrap=True)
 
-    def _publish(self, path: Path) -> str:
+    def _publish(self, path: Path, door: Door | None) -> str:
         if self._publisher is None:
             self._publisher = Publisher(self._kafka, self._settings.partitions, self._settings.sweep_hours)
         publisher = self._publisher
         with event_progress() as progress:
             bars = FileBars(progress)
-            door = self._doors.door(self._mapping.source)
             connector = FileConnector(path, self._mapping, on_progress=bars.reading, door=door)
             summary = publish_history(
                 connector, publisher, on_progress=lambda done: bars.publishing(done, connector.report)
@@ -121,6 +124,8 @@ class _Watch:
         if not summary.events:
             raise InputFileError(f"none of its {report.rows:,} rows is an event. {_first(report.rejections)}")
         target = self._inbox.finish(path, report)
+        if target is None:
+            return f"{summary.events:,} events published. {CHANGED}"
         rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
         return f"{summary.events:,} events published{rejected}"
 

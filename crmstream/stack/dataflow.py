@@ -72,7 +72,7 @@ class ProcessGroup:
         self._log_dir = log_dir
         self._on_event = on_event
         self._vital = vital
-        self._told = ""
+        self._told: list[str] = []
         self._policy = RestartPolicy()
         self._start_at: float | None = None
         self._wanted = False
@@ -108,8 +108,9 @@ class ProcessGroup:
                 self._wanted = False
                 raise
             self._start_at = time.monotonic() + ANOTHER_TRY_SECONDS
-            if str(error) != self._told:
-                self._told = str(error)
+            reasons = [process.log_tail(1) for process in self.processes]
+            if reasons != self._told:
+                self._told = reasons
                 self._on_event(f"the {self._name} does not run, and is tried again every minute: {error}")
 
     def _look_after(self) -> None:

@@ -1,8 +1,8 @@
 """Become another program that dies with its parent.
 
-Run as ``python -I -S launch.py PARENT_PID NICENESS COMMAND...``. On Linux the kernel is told to kill this process when its
-parent dies (the setting survives ``exec``), so that a supervisor killed with -9 leaves no orphan. A program of its own
-rather than a hook between fork and exec, since such a hook may deadlock when the parent has threads.
+Run as ``python -I -S launch.py PARENT_PID NICENESS COMMAND...``. On Linux the kernel is told to kill this process when
+its parent dies (the setting survives ``exec``), so that a supervisor killed with -9 leaves no orphan. A program of its
+own rather than a hook between fork and exec, since such a hook may deadlock when the parent has threads.
 """
 
 import contextlib

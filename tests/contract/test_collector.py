@@ -25,7 +25,6 @@ from connectors.collector.body import BodyLimits, BodyReader
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
-from connectors.sources.source import SourcesFile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p", "mergeProperties": [
@@ -68,7 +67,7 @@ class Bench:
         routes = parts.pop("routes", ())
         collector = Collector(
             **{
-                "senders": Senders(SourcesFile(folder / "sources.yaml")),
+                "senders": Senders(folder / "sources.yaml"),
                 "intake": Intake(self.deliver, recent, self.clock),
                 "reader": BodyReader(BodyLimits(most_bytes=50_000)),
                 "page": page,
@@ -186,6 +185,13 @@ def test_the_same_request_again_has_the_same_ids(bench: Bench) -> None:
     ids = [event["event_id"] for event in bench.deliver.events]
     assert ids[:2] == ids[2:]
     assert len(set(ids)) == 2
+
+
+@pytest.mark.parametrize("message_id", ["1", None, "m" * 100])
+def test_two_sources_may_use_the_same_ids(bench: Bench, message_id: str | None) -> None:
+    for key in ("wk", "wk-slow"):
+        assert bench.post("/v1/track", MESSAGE | {"messageId": message_id}, key).status == 200
+    assert len({event["event_id"] for event in bench.deliver.events}) == 2
 
 
 def test_kafka_away_is_503_with_retry_after_and_nothing_is_taken(bench: Bench) -> None:

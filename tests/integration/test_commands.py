@@ -3,6 +3,9 @@
 import csv
 import json
 import os
+import re
+import shlex
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -261,6 +264,34 @@ def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints
     assert of_the_app.exit_code == 1
     assert [(one["source"], one["event"], one["planned"]) for one in report["events"]] == [("app", "Identify", False)]
     assert (report["never_came"], report["refused"]) == (["Call Made", "Order Completed"], [])
+
+
+def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "sources" / "files.md").read_text(encoding="utf-8")
+    told = {}
+    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+        if language == "csv":
+            (tmp_path / "orders.csv").write_text(text)
+        elif language == "yaml":
+            (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+        for line in text.splitlines() if language == "sh" else ():
+            words = shlex.split(line)
+            if words[0] != "crmstream":
+                subprocess.run(words, cwd=tmp_path, check=True)
+                continue
+            ends = ["--once"] if words[1] == "watch" and "--once" not in words else []  # it would run for ever
+            done = crm(*words[1:], *ends)
+            assert done.exit_code == 0, done.output
+            told[line] = done.output
+    replayed, watched = (next(text for line, text in told.items() if word in line) for word in ("replay", "--once"))
+    assert "1 of 6 rows were rejected; the others are in." in replayed
+    assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
+    assert "orders.csv: 5 events published, 1 rejected (orders.csv.rejected.csv)" in watched
+    assert {path.name for path in (tmp_path / "exports" / "done").iterdir()} == {
+        "orders.csv", "orders.csv.rejected.csv",
+    }  # fmt: skip
+    (tmp_path / "data" / "sources.yaml").write_text("sources: {tlil: {}}")
+    assert "names no source 'till', only tlil" in crm("replay", "orders.csv", "--mapping", "till.yaml").stderr
 
 
 def test_status_says_that_the_database_is_missing(crm: Crm) -> None:

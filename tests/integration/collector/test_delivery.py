@@ -95,7 +95,7 @@ def test_a_broker_that_is_gone_is_503_at_once_and_200_when_it_is_back(
     restart(broker)
     wait_until(lambda: collector.get("/ready")[0] == 200, "it takes events again", 30)
     assert collector.post("/v1/track", track("Back", 1))[0] == 200
-    assert tracked(broker, "Back") == ["Back-1"]
+    assert tracked(broker, "Back") == ["shop:Back-1"]
 
 
 def test_a_broker_that_hangs_is_503_within_the_time_allowed(broker: KafkaPart, collector: CollectorProcess) -> None:
@@ -107,7 +107,7 @@ def test_a_broker_that_hangs_is_503_within_the_time_allowed(broker: KafkaPart, c
         broker.process.signal(signal.SIGCONT)
     wait_until(lambda: collector.get("/ready")[0] == 200, "it takes events again", 30)
     assert collector.post("/v1/track", track("Hanging", 1))[0] == 200  # the client's retry
-    assert set(tracked(broker, "Hanging")) == {"Hanging-1"}
+    assert set(tracked(broker, "Hanging")) == {"shop:Hanging-1"}
 
 
 def test_a_collector_starts_while_kafka_is_away_and_stops_cleanly(broker: KafkaPart, tmp_path: Path) -> None:

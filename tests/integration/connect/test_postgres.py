@@ -13,7 +13,7 @@ from support.postgres import PostgresServer, execute
 
 from connectors.databases.changes import mapper_of
 from connectors.databases.connections import load_connection
-from connectors.databases.pump import Figures, Pump
+from connectors.databases.pump import Figures, Pump, Rules
 from connectors.door.door import Door
 from connectors.kafka.positions import Position, read_position
 from connectors.kafka.topics import ensure_topics
@@ -117,7 +117,7 @@ def die_when(connector: Connector, file: str, reached: Callable[[Position], bool
     connection = load_connection(Path(file), PostgresConnection)
     server = Server(connector.environment["CRM_POSTGRES_URL"], "CRM_POSTGRES_URL", connection.name)
     door = Door(Source(name=connection.source))
-    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+    rules = Rules({table.full_name: mapper_of(table, door) for table in connection.tables}, door)
 
     deadline = time.monotonic() + 60
 
@@ -127,7 +127,7 @@ def die_when(connector: Connector, file: str, reached: Callable[[Position], bool
             raise DeathError
 
     pump = Pump(
-        ReplicationSource(server, connection), mappers, door, connector.kafka, PARTITIONS, connection.position_name,
+        ReplicationSource(server, connection), lambda: rules, connector.kafka, PARTITIONS, connection.position_name,
         Event(), die, lambda problem, _wait: pytest.fail(problem),
     )  # fmt: skip
     ensure_topics(connector.kafka, PARTITIONS)

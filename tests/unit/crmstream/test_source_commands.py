@@ -24,16 +24,22 @@ events:
       coupon:
   Cart Viewed:
 """
+PAID = {"total": 1, "currency": "EUR"}
 LINES = [
-    {"type": "track", "event": "Order Completed", "userId": "c", "properties": {"order_id": "O-1"}},
-    {"type": "track", "event": "Order Completed", "userId": "c", "properties": {"order_id": 7, "colour": "SECRET"}},
+    {"type": "track", "event": "Order Completed", "userId": "c", "properties": PAID | {"order_id": 17}},
+    {"type": "track", "event": "Order Completed", "userId": "c", "properties": PAID | {"order_id": None, "x": "SEC"}},
     {
         "name": "Order Completed",
         "source": "app",
-        "properties": {"order_id": "x", "plan_violations": ["size: is not in the plan"]},
+        "customer_id": "c",
+        "occurred_at": "2026-05-01T10:00:00Z",
+        "properties": {"order_id": "O-2", "size": 4, "total": 2},
     },
     {"type": "page", "name": "Home", "anonymousId": "v"},
+    {"type": "track", "event": "Cart Viewed", "properties": {}},
+    {"type": "screenshot", "userId": "c"},
 ]
+"""The collector makes a text of the number, and refuses what is nobody's and what is of an unknown type."""
 
 
 @pytest.fixture
@@ -112,6 +118,8 @@ def test_a_list_of_nothing_says_how_to_begin(crm: Crm) -> None:
 
 def test_a_plan_is_checked_against_a_file(crm: Crm, tmp_path: Path) -> None:
     (tmp_path / "plan.yaml").write_text(PLAN)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sources.yaml").write_text("sources: {app: {currency: EUR}}")
     (tmp_path / "events.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in LINES) + "\n[]\nbroken\n")
     answer = crm("plan", "check", "plan.yaml", "--file", "events.jsonl", "--json")
     assert answer.exit_code == 1, answer.output
@@ -125,17 +133,25 @@ def test_a_plan_is_checked_against_a_file(crm: Crm, tmp_path: Path) -> None:
     assert (orders["count"], orders["violating"], orders["planned"]) == (2, 1, True)
     assert orders["violations"] == [
         {"field": "order_id", "problem": "is no string", "count": 1},
-        {"field": "colour", "problem": "is not in the plan", "count": 1},
+        {"field": "x", "problem": "is not in the plan", "count": 1},
     ]
     assert app["violations"] == [{"field": "size", "problem": "is not in the plan", "count": 1}]
     assert (page["planned"], page["violating"]) == (False, 1)
-    assert (report["never_came"], report["lines_without_event"]) == (["Cart Viewed"], [6, 7])
+    assert (report["never_came"], report["lines_without_event"]) == (["Cart Viewed"], [5, 6, 8, 9])
+    assert {(one["field"], one["problem"].partition(",")[0], one["count"]) for one in report["refused"]} == {
+        ("userId", "is required", 1),
+        ("type", "is none of track", 1),
+        ("body", "must be an object", 1),
+        ("body", "is not valid JSON", 1),
+    }
     shown = crm("plan", "check", "plan.yaml", "--file", "events.jsonl")
-    for text in ("order_id", "is no string", "Never came: Cart Viewed", "Lines without an event: 2, first: 6, 7."):
+    for text in ("order_id", "is no string", "Never came: Cart Viewed", "an event: 4, first: 5, 6, 8, 9."):
         assert text in shown.stdout
-    assert "SECRET" not in shown.output + answer.output
-    only = json.loads(crm("plan", "check", "plan.yaml", "--file", "events.jsonl", "--source", "app", "--json").stdout)
-    assert [one["source"] for one in only["events"]] == ["app"]
+    assert "SEC" not in shown.output + answer.output
+    for source, orders_of_it in (("app", 3), ("till", 2)):  # what names no source is taken for its
+        only = crm("plan", "check", "plan.yaml", "--file", "events.jsonl", "--source", source, "--json").stdout
+        counts = [(one["source"], one["event"], one["count"]) for one in json.loads(only)["events"]]
+        assert counts == [(source, "Order Completed", orders_of_it), (source, "Page Viewed", 1)]
 
 
 def test_a_file_as_planned_has_exit_code_0(crm: Crm, tmp_path: Path) -> None:

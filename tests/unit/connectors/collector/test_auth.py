@@ -1,7 +1,8 @@
 """The write key in all its forms."""
 
 import base64
-from datetime import datetime
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,8 @@ import yaml
 from support.collecting import basic, write_sources
 
 from connectors.collector.answers import AnswerError
-from connectors.collector.auth import Senders, key_in_header
+from connectors.collector.auth import MOST_REMEMBERED, Senders, key_in_header
 from connectors.collector.browser import anonymous_id_of
-from connectors.sources.source import SourcesFile
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_keys_in_headers(header: str | None, key: str | None) -> None:
 
 def test_a_key_belongs_to_its_source_until_it_is_revoked(tmp_path: Path) -> None:
     write_sources(tmp_path, {"shop": "one", "app": "two"})
-    senders = Senders(SourcesFile(tmp_path / "sources.yaml", check_seconds=0))
+    senders = Senders(tmp_path / "sources.yaml", check_seconds=0)
     assert senders.sender(None, "one", "two").source.name == "shop"
     assert senders.sender("two").door.source.name == "app"
     content = yaml.safe_load((tmp_path / "sources.yaml").read_text())
@@ -49,8 +49,42 @@ def test_a_key_belongs_to_its_source_until_it_is_revoked(tmp_path: Path) -> None
     assert senders.sender("two").source.name == "app"
 
 
+def test_a_header_that_is_remembered_is_good_no_longer_than_its_key(tmp_path: Path) -> None:
+    write_sources(tmp_path, {"shop": "one", "app": "two"})
+    senders = Senders(tmp_path / "sources.yaml", check_seconds=0)
+    header = basic("one").encode()
+    first = senders.sender_of(header)
+    assert first is not None
+    assert senders.sender_of(header) is first
+    content = yaml.safe_load((tmp_path / "sources.yaml").read_text())
+    soon = datetime.now().astimezone() + timedelta(seconds=0.5)
+    content["sources"]["shop"]["keys"][0]["revoked"] = soon.isoformat()
+    (tmp_path / "sources.yaml").write_text(yaml.safe_dump(content))
+    assert senders.sender_of(header) is not None
+    while datetime.now().astimezone() <= soon:
+        time.sleep(0.05)
+    with pytest.raises(AnswerError) as error:
+        senders.sender_of(header)
+    assert (error.value.status, error.value.code) == (401, "unknown_write_key")
+
+
+def test_headers_are_not_remembered_without_end(tmp_path: Path) -> None:
+    write_sources(tmp_path, {"shop": "one"})
+    senders = Senders(tmp_path / "sources.yaml")
+    for number in range(MOST_REMEMBERED + 5):
+        senders.sender_of(b"Basic " + base64.b64encode(b"one:%d" % number))
+    long = b"Basic " + base64.b64encode(b"one:" + b"x" * 1_000)
+    assert senders.sender_of(long) is not senders.sender_of(long)
+    assert len(senders._ready.by_header) == 5
+
+
+def test_a_header_without_a_key_tells_nobody(tmp_path: Path) -> None:
+    senders = Senders(tmp_path / "sources.yaml")
+    assert [senders.sender_of(header) for header in (None, b"", b"Digest x")] == [None] * 3
+
+
 def test_without_a_key_nobody_sends(tmp_path: Path) -> None:
-    senders = Senders(SourcesFile(tmp_path / "sources.yaml"))
+    senders = Senders(tmp_path / "sources.yaml")
     with pytest.raises(AnswerError) as error:
         senders.sender(None, "")
     assert (error.value.status, error.value.code) == (401, "no_write_key")

@@ -21,7 +21,7 @@ DOOR = Door(Source(name="shop"))
 
 def draft(arrival: Arrival = ARRIVAL, **message: Any) -> dict[str, Any]:
     """The draft of a message of customer c-1, which the contract takes."""
-    made = draft_of({"type": "track", "userId": "c-1", "messageId": "m-1"} | message, lambda: "made", arrival)
+    made = draft_of({"type": "track", "userId": "c-1", "messageId": "m-1"} | message, "shop", lambda: "made", arrival)
     record = DOOR.admit(made, message)
     assert record.key != REFUSED_KEY, read_refusal(record.headers)
     return made
@@ -33,7 +33,7 @@ def properties(**message: Any) -> dict[str, Any]:
 
 def refused(**message: Any) -> tuple[str, str]:
     with pytest.raises(RejectedError) as error:
-        draft_of({"userId": "c-1"} | message, lambda: "made", ARRIVAL)
+        draft_of({"userId": "c-1"} | message, "shop", lambda: "made", ARRIVAL)
     return error.value.field, error.value.problem
 
 
@@ -41,7 +41,7 @@ def test_a_tracked_order() -> None:
     products = [{"quantity": 2}, {"quantity": "3"}, {}]
     order = {"order_id": 17, "total": "59.90", "currency": "eur", "products": products}
     made = draft(event="Order Completed", properties=order)
-    assert (made["event_id"], made["name"], made["customer_id"]) == ("m-1", "Order Completed", "c-1")
+    assert (made["event_id"], made["name"], made["customer_id"]) == ("shop:m-1", "Order Completed", "c-1")
     assert made["properties"] == {
         "order_id": "17", "total": 59.9, "currency": "EUR", "items": 6, "products": products,
     }  # fmt: skip
@@ -132,7 +132,8 @@ def test_careless_properties_are_converted_or_set_aside(
     ],
 )
 def test_what_an_event_cannot_do_without_is_refused_by_its_name(event: str, given: dict[str, Any], field: str) -> None:
-    made = draft_of({"type": "track", "userId": "c", "event": event, "properties": given}, lambda: "made", ARRIVAL)
+    message = {"type": "track", "userId": "c", "event": event, "properties": given}
+    made = draft_of(message, "shop", lambda: "made", ARRIVAL)
     refusal = read_refusal(DOOR.admit(made, {}).headers)
     assert refusal is not None
     assert refusal.field == field
@@ -185,9 +186,9 @@ def test_what_is_no_message_is_refused_by_the_field_at_fault(message: dict[str, 
 def test_message_ids_that_the_contract_does_not_take_still_tell_repeats() -> None:
     long = [draft(event="x", messageId="m" * 200 + end)["event_id"] for end in ("a", "b", "a")]
     assert long[0] == long[2] != long[1]
-    assert draft(event="x", messageId=9)["event_id"] == "9"
-    assert draft(event="x", messageId=None)["event_id"] == "made"
-    assert draft(event="x", messageId={"a": 1})["event_id"] == "made"
+    assert draft(event="x", messageId=9)["event_id"] == "shop:9"
+    assert draft(event="x", messageId=None)["event_id"] == "shop:made"
+    assert draft(event="x", messageId={"a": 1})["event_id"] == "shop:made"
 
 
 def test_an_id_made_of_the_content_is_the_same_when_it_comes_again() -> None:
@@ -217,7 +218,7 @@ def test_any_message_is_an_event_or_a_refusal(
 ) -> None:
     message = {"userId": "c", "event": name, "properties": columns, "type": kind} | fields
     try:
-        made = draft_of(message, lambda: "made", ARRIVAL)
+        made = draft_of(message, "shop", lambda: "made", ARRIVAL)
     except RejectedError:
         return
     record = DOOR.admit(made, message)

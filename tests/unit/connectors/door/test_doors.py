@@ -15,7 +15,7 @@ from connectors.privacy.protection import Protector
 from connectors.privacy.rules import PrivacyRules
 from connectors.rows.mapping import parse_mapping
 from connectors.sources.source import PlanFile, Source
-from contracts.errors import SettingsError
+from contracts.errors import InputFileError, SettingsError
 
 KEY = SecretStr("a key of at least thirty-two letters")
 MAPPING: dict[str, Any] = {
@@ -98,3 +98,20 @@ def test_a_rule_that_needs_a_missing_key_is_not_followed(tmp_path: Path) -> None
     file.write_text("sources: {shop: {privacy: {hash: [email]}}}")
     assert doors.door("shop") is first
     assert "CRM_PRIVACY_KEY is not set" in str(doors.problem)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_set", "told"),
+    [
+        ("sources: {shop: {}, app: {}}", False, "names no source 'shpo', only shop, app, so no privacy rules"),
+        ("sources: {}", False, "names no source 'shpo', only nothing"),
+        (None, True, "is not there, so no privacy rules"),
+    ],
+)
+def test_rules_are_never_off_by_a_wrong_name(tmp_path: Path, content: str | None, is_set: bool, told: str) -> None:
+    file = tmp_path / "sources.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(InputFileError, match=told) as error:
+        Doors(file, "file", None, is_set=is_set).door("shpo")
+    assert "`crmstream source add shpo` adds it" in str(error.value)

@@ -14,7 +14,8 @@ from connectors.plan import plan as plan_module
 from connectors.plan.check import MOST_VIOLATIONS, PlanChecker
 from connectors.plan.plan import Plan, load_plan
 from connectors.protocol import Record
-from connectors.sources.source import PlanFile, Source, SourcesFile, load_sources
+from connectors.sources.file import SourcesFile
+from connectors.sources.source import PlanFile, Source, load_sources
 from contracts.errors import InputFileError
 from contracts.events import MAX_EVENT_BYTES
 from contracts.refused import REFUSED_KEY, read_refusal
@@ -103,10 +104,18 @@ def test_traits_are_planned_for_identify() -> None:
     assert check("Identify", {"traits": {"email": "x", "age": 4}}).violations == []
     found = check("Identify", {"traits": {"age": "old", "x": 1}}).violations
     assert [one.field for one in found] == ["traits.email", "traits.age", "traits.x"]
+    for properties in ({}, {"traits": None}):
+        assert [one.field for one in check("Identify", properties).violations] == ["traits"]
     dropping = PlanChecker(planned.model_copy(update={"unplanned_properties": "drop"}))
     assert dropping.check("Identify", {"traits": {"email": "x", "y": 1}, "z": 1}).properties == {
         "traits": {"email": "x"}
     }
+
+
+@pytest.mark.parametrize("properties", [{}, {"traits": None}, {"traits": {}}])
+def test_traits_may_be_missing_if_none_is_required(properties: dict[str, Any]) -> None:
+    planned = Plan.model_validate({"traits": {"email": "string"}, "violations": "refuse"})
+    assert PlanChecker(planned).check("Identify", properties).violations == []
 
 
 def test_a_schema_of_the_whole_event_holds_too() -> None:

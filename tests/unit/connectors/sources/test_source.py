@@ -1,12 +1,17 @@
 """The file of sources: what it may hold, and what happens while it changes."""
 
+import asyncio
 import errno
 import os
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from connectors.sources.source import SourcesFile, load_sources
+from connectors.sources.file import SourcesFile
+from connectors.sources.source import load_sources
 from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 
@@ -196,3 +201,45 @@ def test_a_file_that_was_never_good_is_an_error(path: Path) -> None:
     path.write_text("sources: [")
     with pytest.raises(InputFileError, match="not valid YAML"):
         SourcesFile(path).current()
+
+
+def test_a_server_s_file_is_read_in_a_thread_and_told_once_if_it_is_broken(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.write_text(GOOD)
+    readers: list[str] = []
+    file = SourcesFile(path, check_seconds=0.001, check=lambda _: readers.append(threading.current_thread().name))
+
+    async def serve() -> None:
+        following = asyncio.create_task(file.follow())
+        await until(lambda: file.current().sources)
+        replace(path, "sources: [")
+        await until(lambda: file.problem)
+        assert set(file.current().sources) == {"web-shop"}
+        await asyncio.sleep(0.02)  # it is looked at again and again
+        replace(path, GOOD.replace("web-shop", "app"))
+        await until(lambda: "app" in file.current().sources)
+        following.cancel()
+        await asyncio.wait([following])
+
+    asyncio.run(serve())
+    assert [name == threading.main_thread().name for name in readers] == [True, False]
+    (told,) = caplog.messages
+    assert told.startswith(f"Sources {path}: is not valid YAML")
+    path.write_text(GOOD)
+    file._looked_at = 0  # nobody follows any more: whoever asks looks
+    assert set(file.current().sources) == {"web-shop"}
+
+
+def replace(path: Path, text: str) -> None:
+    """Change a file in one step."""
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text)
+    fresh.replace(path)
+
+
+async def until(reached: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 20
+    while not reached():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.001)

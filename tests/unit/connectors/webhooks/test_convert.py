@@ -222,3 +222,11 @@ def test_traits_and_whole_objects() -> None:
 def test_a_body_without_a_time_happened_when_it_came() -> None:
     (draft,) = convert({}, {"occurred_at": "at", "rules": [ORDER]}).drafts
     assert draft["occurred_at"] == draft["received_at"] == "2026-05-01T12:00:00Z"
+
+
+def test_a_long_list_is_converted_in_turns_also_if_nothing_comes_of_it() -> None:
+    rule = {"name": "Identify", "each": "lines", "when": {"item": [1]}}
+    made = WebhookMapping.model_validate({"customer_id": "who", "rules": [rule]})
+    body = {"who": "c-1", "lines": [0] * 99 + [1]}
+    turns = WebhookConverter(made, "shop").turns(body, b"", {}, NOW)
+    assert sum(1 for _ in turns) >= 10

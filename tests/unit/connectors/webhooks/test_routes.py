@@ -1,10 +1,12 @@
 """The endpoint: what is taken is in Kafka before it is answered, and everything else is told apart."""
 
+import asyncio
 import json
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -15,8 +17,8 @@ from starlette.testclient import TestClient
 
 from connectors.collector.body import BodyLimits, BodyReader
 from connectors.protocol import Record
+from connectors.sources.file import SourcesFile
 from connectors.sources.signatures import PRESETS, sign
-from connectors.sources.source import SourcesFile
 from connectors.webhooks.receivers import Receivers
 from connectors.webhooks.routes import routes
 from contracts.errors import StoreUnavailableError
@@ -31,6 +33,7 @@ sources:
   unset: {webhook: {mapping: stripe, secret: NOBODY_SET_THIS}}
   wrong: {webhook: {mapping: no-such.yaml, secret: PAY_SECRET}}
   open: {webhook: {mapping: mine.yaml, signature: none}}
+  slow: {webhook: {mapping: mine.yaml, secret: PAY_SECRET, signature: stripe}, events_per_second: 2}
   site: {currency: EUR}
 """
 MINE = "customer_id: who\nunknown: refuse\nrules: [{when: {n: 1}, name: Identify}]\n"
@@ -206,6 +209,47 @@ def test_a_changed_mapping_counts_at_once_and_a_broken_one_not_at_all(
     (tmp_path / "mine.yaml").write_text("rules: [")
     assert events() == 1
     assert "Source open keeps the mapping from before" in caplog.text
+
+
+def test_a_source_that_sends_too_much_shall_wait(receivers: Receivers, kafka: Kafka, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("customer_id: who\nrules: [{each: list, name: Identify, event_id: item}]\n")
+    now = [NOW]
+    limited = routes(receivers, kafka.deliver, BodyReader(BodyLimits()), clock=lambda: now[0])
+
+    def status(count: int, secret: str = "new", later: float = 0) -> int:
+        now[0] += timedelta(seconds=later)
+        body = json.dumps({"who": "c-1", "list": list(range(count))}).encode()
+        answer = post(client, "slow", body, secret, now[0])
+        if answer.status_code == 429:
+            assert answer.headers["retry-after"] == answer.headers["x-ratelimit-reset"] == "2"
+        return answer.status_code
+
+    with TestClient(Starlette(routes=limited)) as client:
+        assert [status(1, "wrong") for _ in range(4)] == [401] * 4  # strangers take nothing away from it
+        kafka.away = True
+        assert [status(1) for _ in range(4)] == [503] * 4
+        kafka.away = False
+        before = counted("slow", "rate_limited")
+        assert [status(5), status(1), status(1, later=1.6)] == [200, 429, 200]
+        assert counted("slow", "rate_limited") == before + 1
+    assert len(kafka.records) == 6
+
+
+def test_receivers_are_made_beside_the_event_loop(receivers: Receivers, monkeypatch: pytest.MonkeyPatch) -> None:
+    makers: list[str] = []
+    make = Receivers._new
+    monkeypatch.setattr(
+        Receivers, "_new", lambda *given: (makers.append(threading.current_thread().name), make(*given))[1]
+    )
+
+    async def ask() -> None:
+        found = await asyncio.gather(*(receivers.ready("pay") for _ in range(3)), receivers.ready("site"))
+        assert found[0] is found[1] is found[2] is not None
+        assert found[3] is None
+
+    asyncio.run(ask())
+    assert len(makers) == 1
+    assert makers[0] != threading.main_thread().name
 
 
 def test_who_watches_is_told_what_kafka_holds(receivers: Receivers, kafka: Kafka) -> None:

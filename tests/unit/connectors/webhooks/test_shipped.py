@@ -76,6 +76,26 @@ def test_stripes_second_refund_counts_its_own_amount_only() -> None:
     assert event["properties"]["total"] == 4.0  # 600 cents of refunds in all, 200 of them from before
 
 
+@pytest.mark.parametrize(
+    ("changes", "total"),
+    [
+        ({}, None),
+        ({"api_version": "2025-02-24.acacia"}, None),
+        ({"api_version": "2025-03-31.basil"}, 0.99),  # there nothing is refunded by a capture: somebody has refunded it
+        ({"amount_refunded": 599, "before": 99}, 5.0),
+        ({"amount_captured": 1099}, 0.99),
+    ],
+)
+def test_what_a_partial_capture_leaves_is_no_refund(changes: dict[str, Any], total: float | None) -> None:
+    event = json.loads((SAMPLES / "stripe-charge-partly-released.json").read_text())
+    event["api_version"] = changes.get("api_version", event["api_version"])
+    event["data"]["previous_attributes"]["amount_refunded"] = changes.get("before", 0)
+    event["data"]["object"] |= {name: value for name, value in changes.items() if name.startswith("amount")}
+    received = RECEIVERS["stripe"].receive(json.dumps(event).encode(), {}, NOW)
+    assert [one["properties"]["total"] for one in events_of(received)] == ([] if total is None else [total])
+    assert received.problems == []
+
+
 def test_a_renewal_is_of_the_visitor_whom_identify_joins_with_the_customer() -> None:
     """Stripe's number is never a customer id: two of those are never merged."""
     (renewal,) = outcome("stripe-charge-succeeded")["events"]

@@ -1,0 +1,41 @@
+"""The rules of a database connection: those of its source, while the file of sources may change. Moves no data."""
+
+from typing import Final
+
+from connectors.databases.changes import mapper_of
+from connectors.databases.connections import Connection
+from connectors.databases.pump import Rules
+from connectors.door.door import Door
+from connectors.sources.source import Source
+from contracts.settings import Settings
+from crmstream.configured import configured_doors
+
+STAGE: Final = "connect"
+"""The stage of databases in dead letters."""
+
+
+class ConnectionRules:
+    """The rules of a connection's source, as the file of sources has them whenever it is asked.
+
+    Raises :class:`contracts.errors.CrmError`, also at a call, if the file exists and does not name the source.
+    """
+
+    def __init__(self, connection: Connection, settings: Settings):
+        self._connection = connection
+        self._doors = configured_doors(settings, STAGE)
+        self._plain = Door(Source(name=connection.source), STAGE)
+        self._made = self._make(self.door())
+
+    def door(self) -> Door:
+        """Give the door; where no file of sources exists, one without rules."""
+        return self._doors.door(self._connection.source) or self._plain
+
+    def __call__(self) -> Rules:
+        """Give the rules; the same object as long as nothing has changed."""
+        door = self.door()
+        if door is not self._made.door:
+            self._made = self._make(door)
+        return self._made
+
+    def _make(self, door: Door) -> Rules:
+        return Rules({table.full_name: mapper_of(table, door) for table in self._connection.tables}, door)
