@@ -13,7 +13,9 @@ from rich.markup import escape
 
 from connectors.databases.changes import mapper_of
 from connectors.databases.connections import Connection, load_connection
+from connectors.databases.ids import EventIds, keys_of
 from connectors.databases.pump import Figures, Pump, Source
+from connectors.databases.seal import Seal
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
 from connectors.door.door import Door
@@ -116,6 +118,7 @@ def debezium(
     servers: Annotated[
         str | None, typer.Option("--from", help="Kafka that has the topics (host:port,...). Default: our own.")
     ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget the position, and end.")] = False,
 ) -> None:
     """Publish the changes that Debezium has written to Kafka topics as JSON.
 
@@ -129,10 +132,17 @@ def debezium(
 
     crmstream connect debezium shop.public.orders shop.public.tickets
       --mapping shop.yaml --from kafka.example:9092
+
+    crmstream connect debezium shop.public.orders --mapping shop.yaml --drop
+      [dim]the next start reads the topics from their beginning[/dim]
     """
     settings = load_settings()
     connection = load_connection(mapping, DebeziumConnection)
     kafka = _kafka(settings)
+    if drop:
+        TransactionalPublisher(kafka, settings.partitions, connection.position_name).write((), None)
+        console.print("The position is forgotten. The next start reads the topics from their beginning.")
+        return
     source = DebeziumSource(kafka, servers or kafka, topics, connection)
     _run(source, connection, kafka, StopEvent(), once=once)
 
@@ -165,9 +175,13 @@ def _door(connection: Connection, settings: Settings) -> Door:
 def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
     settings, name = load_settings(), connection.position_name
     door = _door(connection, settings)
-    mappers = {table.full_name: mapper_of(table, door) for table in connection.tables}
+    keys = keys_of(door.source, settings.privacy_key)
+    ids = EventIds(connection.source, connection.name, keys)
+    mappers = {table.full_name: mapper_of(table, door, ids) for table in connection.tables}
     with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
-        pump = Pump(source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble)
+        pump = Pump(
+            source, mappers, door, kafka, settings.partitions, name, stop, line.progress, line.trouble, Seal(keys)
+        )
         figures = pump.run(once=once)
         told = source.told()
     notes.print(_summary(figures, told, once=once), highlight=False, soft_wrap=True)
@@ -190,8 +204,9 @@ def _position(position: Position | None, told: str) -> str:
 
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
     """Print what was found; exit code 1 where something is missing."""
-    well = True
-    for found in check(server, connection, _door(connection, settings)):
+    well, door = True, _door(connection, settings)
+    ids = EventIds(connection.source, connection.name, keys_of(door.source, settings.privacy_key))
+    for found in check(server, connection, door, ids):
         if isinstance(found, Sample):
             _show(found)
             continue
