@@ -10,7 +10,7 @@ from contracts.errors import LogMismatchError, StoreRefusedError
 Mode = Literal["watermark", "replication"]
 ANEW: Final = (
     "To start anew, run once with --drop, then as always: all rows come again, with the event ids that they had. "
-    "Where a table has `id: change` they count again: set `snapshot: never` before."
+    "(But in mode replication those of a table with `id: change` count again: set `snapshot: never` before.)"
 )
 
 

@@ -212,6 +212,34 @@ def test_lookback_bounds_a_look_and_takes_the_rest(connector: Connector, source:
     assert ids(connector, source) == [1, 2, 3]
 
 
+def test_a_server_that_shuts_down_and_comes_back_is_followed_on_though_it_moved_the_slot(
+    connector: Connector, source: str, shop: Connection, server: PostgresServer, database: str
+) -> None:
+    """It asks its readers for how far they are, and the driver answers before Kafka knows."""
+    execute(shop, ORDERS)
+    execute(shop, "CREATE TABLE elsewhere (n integer)")
+    file = followed(connector, source)
+    run(connector, file, "--once")
+    execute(shop, INSERT, [1, 1])
+    connector.start("postgres", file)
+    connector.wait_until_it_tells("1 events, ")
+    admin = server.connect(database, "postgres")
+    for _ in range(2):
+        execute(shop, "INSERT INTO elsewhere SELECT generate_series(1, 1000)")
+        execute(admin, "CHECKPOINT")  # from then on what is confirmed is kept on disk
+    server.stop()
+    admin.close()
+    server.start()
+    connector.wait_until_it_tells("Trying again")
+    connector.kill()
+    kept = read_position(connector.kafka, f"postgres-{source}")
+    assert kept is not None
+    with server.connect(database) as again:
+        assert place_of_slot(again) <= lsn_number(kept["start"])
+    run(connector, file, "--once")
+    assert ids(connector, source) == [1]
+
+
 def test_operations_have_names_by_rules_on_old_and_new_values(
     connector: Connector, source: str, shop: Connection
 ) -> None:
