@@ -220,9 +220,10 @@ def test_a_server_that_shuts_down_and_comes_back_is_followed_on_though_it_moved_
     execute(shop, "CREATE TABLE elsewhere (n integer)")
     file = followed(connector, source)
     run(connector, file, "--once")
+    ((before,),) = execute(shop, "SELECT pg_current_wal_insert_lsn()")
     execute(shop, INSERT, [1, 1])
     connector.start("postgres", file)
-    connector.wait_until_it_tells("1 events, ")
+    until(connector, source, lambda position: lsn_number(position["start"]) > lsn_number(before))
     admin = server.connect(database, "postgres")
     for _ in range(2):
         execute(shop, "INSERT INTO elsewhere SELECT generate_series(1, 1000)")
