@@ -4,6 +4,7 @@ from typing import Final
 
 from connectors.databases.changes import mapper_of
 from connectors.databases.connections import Connection
+from connectors.databases.ids import EventIds, keys_of
 from connectors.databases.pump import Rules
 from connectors.door.door import Door
 from connectors.sources.source import Source
@@ -17,14 +18,18 @@ STAGE: Final = "connect"
 class ConnectionRules:
     """The rules of a connection's source, as the file of sources has them whenever it is asked.
 
-    Raises :class:`contracts.errors.CrmError`, also at a call, if the file exists and does not name the source.
+    ``keys`` and the ``ids`` made with them stay those of the start: a row that is read again must have the id that it
+    had. Raises :class:`contracts.errors.CrmError`, also at a call, if the file exists and does not name the source.
     """
 
     def __init__(self, connection: Connection, settings: Settings):
         self._connection = connection
         self._doors = configured_doors(settings, STAGE)
         self._plain = Door(Source(name=connection.source), STAGE)
-        self._made = self._make(self.door())
+        door = self.door()
+        self.keys = keys_of(door.source, settings.privacy_key)
+        self.ids = EventIds(connection.source, connection.name, self.keys)
+        self._made = self._make(door)
 
     def door(self) -> Door:
         """Give the door; where no file of sources exists, one without rules."""
@@ -38,4 +43,4 @@ class ConnectionRules:
         return self._made
 
     def _make(self, door: Door) -> Rules:
-        return Rules({table.full_name: mapper_of(table, door) for table in self._connection.tables}, door)
+        return Rules({table.full_name: mapper_of(table, door, self.ids) for table in self._connection.tables}, door)

@@ -1,7 +1,8 @@
 """A change of a row in a database, and the records that it becomes.
 
 Delivery: the id of an event follows from the row alone (``row``: each row becomes each event once), or from the row and
-its change, so a change that is read again has the same ids. Pure; moves no data itself.
+its change, so a change that is read again has the same ids (:mod:`connectors.databases.ids`). Pure; moves no data
+itself.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
-from xxhash import xxh3_128_hexdigest
 
 from connectors.databases.connections import OLD, EventSpec, Outbox, TableSpec
+from connectors.databases.ids import EventIds
 from connectors.door.door import Door, Draft
 from connectors.protocol import Record
 from connectors.rows.columns import Columns, Predicate, Row
@@ -29,7 +30,6 @@ MOST_KEPT: Final = 400_000
 """Characters of all values beyond which a dead letter keeps only the beginning of each."""
 SHORTENED: Final = 200
 
-_encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
@@ -68,16 +68,16 @@ class Mapper(Protocol):
         ...
 
 
-def mapper_of(table: TableSpec, door: Door) -> Mapper:
+def mapper_of(table: TableSpec, door: Door, ids: EventIds) -> Mapper:
     """Make the mapper of a table or an outbox."""
-    return OutboxMapper(table, table.outbox, door) if table.outbox else TableMapper(table, door)
+    return OutboxMapper(table, table.outbox, door, ids) if table.outbox else TableMapper(table, door, ids)
 
 
 class TableMapper:
     """Makes events of rows, as the mapping says."""
 
-    def __init__(self, table: TableSpec, door: Door):
-        self._events = [_EventMapper(table, spec, door) for spec in table.events]
+    def __init__(self, table: TableSpec, door: Door, ids: EventIds):
+        self._events = [_EventMapper(table, spec, door, ids) for spec in table.events]
 
     def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
         """Give the record of every event that a change is."""
@@ -90,12 +90,13 @@ class TableMapper:
 class _EventMapper:
     """One event of a table: which changes it is made of, and how."""
 
-    def __init__(self, table: TableSpec, spec: EventSpec, door: Door):
+    def __init__(self, table: TableSpec, spec: EventSpec, door: Door, event_ids: EventIds):
         columns = spec.mapping.all_columns()
         self._columns = columns
         self._on = frozenset(spec.on)
         self._by_change = table.id == "change"
         self._door = door
+        self._event_ids = event_ids
         self._kept = frozenset((*spec.columns, *table.key))
         ids = (("customer_id", spec.mapping.customer_id), ("anonymous_id", spec.mapping.anonymous_id))
         self._ids = {field: column.column for field, column in ids if column is not None}
@@ -123,7 +124,7 @@ class _EventMapper:
         draft = self._converter.draft(row)
         if draft is not None:
             version = change.version if self._by_change else ""
-            draft["event_id"] = event_id(self._door.source.name, change.table, change.key, str(draft["name"]), version)
+            draft["event_id"] = self._event_ids.id_of(change.table, change.key, str(draft["name"]), version)
         return draft
 
     def _need(self, row: Row, columns: Sequence[str]) -> None:
@@ -136,11 +137,12 @@ class _EventMapper:
 class OutboxMapper:
     """Makes events of the rows of an outbox, which hold them ready-made."""
 
-    def __init__(self, table: TableSpec, outbox: Outbox, door: Door):
+    def __init__(self, table: TableSpec, outbox: Outbox, door: Door, event_ids: EventIds):
         self._table = table
         self._outbox = outbox
         self._kept = frozenset((*outbox.columns, *table.key))
         self._door = door
+        self._event_ids = event_ids
 
     def records(self, change: Change, received_at: datetime) -> Iterator[Record]:
         """Give the record of an inserted row; rows that are updated or taken away again are no events."""
@@ -175,12 +177,7 @@ class OutboxMapper:
 
     def _event_id(self, found: str) -> str:
         """A number is unique in its table only."""
-        return f"{self._door.source.name}-{self._table.name}-{found}" if found.isdecimal() else found
-
-
-def event_id(source: str, table: str, key: Sequence[str], name: str, version: str = "") -> str:
-    """Give the id of an event by what makes it one of its own."""
-    return xxh3_128_hexdigest(_encode([source, table, list(key), name, version]))
+        return self._event_ids.id_of(self._table.full_name, [found], "") if found.isdecimal() else found
 
 
 def _is_event(columns: Columns, mapping: Mapping) -> Predicate:

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple, Protocol
 from confluent_kafka import TopicPartition
 
 from connectors.databases.changes import Change, Mapper
+from connectors.databases.seal import Seal
 from connectors.door.door import Door
 from connectors.kafka.positions import Position, read_position
 from connectors.kafka.transactions import TransactionalPublisher
@@ -102,6 +103,7 @@ class Pump:
     """One connector: a source, what its rows mean, and where they go. ``name`` is that of its position.
 
     ``rules`` is asked for each step anew, since they may change; if it raises, the run ends before the step is written.
+    ``seal`` keeps the keys of rows out of the positions in Kafka.
     """
 
     source: Source
@@ -112,6 +114,7 @@ class Pump:
     stop: StopEvent
     on_progress: Callable[[Figures], None]
     on_trouble: Callable[[str, float], None]
+    seal: Seal = field(default_factory=Seal)
 
     def run(self, *, once: bool = False) -> Figures:
         """Carry until ``stop`` is set or, with ``once``, until nothing is left to read.
@@ -168,7 +171,7 @@ class _Run:
         pump, figures = self._pump, self._figures
         if self._publisher is None:
             self._publisher = TransactionalPublisher(pump.bootstrap_servers, pump.partitions, pump.name)
-            figures.position = read_position(pump.bootstrap_servers, pump.name)
+            figures.position = pump.seal.opened(read_position(pump.bootstrap_servers, pump.name))
         elif figures.position is not None:
             self._write((), figures.position)  # refused if another one has taken over meanwhile
         return figures.position
@@ -178,7 +181,6 @@ class _Run:
         due = step.durable or time.monotonic() - self._written_at > IDLE_POSITION_SECONDS
         if records or (due and step.position != self._figures.position):
             self._write(records, step.position, step.offsets)
-        self._pump.source.confirm(step.position)
 
     def _leave(self, position: Position) -> None:
         if position != self._figures.position:
@@ -188,7 +190,7 @@ class _Run:
         if self._publisher is None:
             raise RuntimeError("nothing is written before the start")
         try:
-            self._publisher.write(records, position, offsets)
+            self._publisher.write(records, self._pump.seal.closed(position), offsets)
         except StoreUnavailableError:
             self._publisher = None  # whether Kafka has it is unknown: the next start reads it back
             raise
@@ -197,6 +199,7 @@ class _Run:
         self._figures.refused += refused
         self._figures.events += len(records) - refused
         self._figures.position = position
+        self._pump.source.confirm(position)
 
     def _records(self, step: Step) -> Iterator[Record]:
         now = datetime.now(UTC)

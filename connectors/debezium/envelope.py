@@ -22,13 +22,22 @@ Json = Mapping[str, Any]
 
 
 class RawRecord(NamedTuple):
-    """A record as it stands in its topic."""
+    """A record as it stands in its topic.
+
+    ``topic_id`` tells the topic from others of its name, before it and after it; empty where Kafka has no such ids.
+    """
 
     topic: str
     partition: int
     offset: int
     key: bytes | None
     value: bytes | None
+    topic_id: str = ""
+
+    @property
+    def place(self) -> str:
+        """Where it stands, as no other record does."""
+        return f"{self.topic_id or self.topic}-{self.partition}-{self.offset}"
 
 
 class Tables(NamedTuple):
@@ -80,11 +89,11 @@ def _change(
     row = before if parts.operation == "delete" else after
     if row is None:
         return _unreadable(record, "has no row")
-    place = f"{record.topic}-{record.partition}-{record.offset}"
     key = _key(record, spec, row)
-    version = str(parts.origin.get("lsn") or place)
+    values = tuple(key.values()) or (record.place,)
+    version = str(parts.origin.get("lsn") or record.place)
     old = before if parts.operation == "update" else None
-    return Change(spec.full_name, parts.operation, tuple(key.values()) or (place,), version, row, old, tuple(key))
+    return Change(spec.full_name, parts.operation, values, version, row, old, tuple(key))
 
 
 def _unwrapped(value: Any) -> tuple[Json, Schema | None]:

@@ -2,14 +2,26 @@
 
 Delivery: exactly once by position. The offsets are the position, written in the same transaction as the events; where
 the topics are in our own Kafka they are committed to a consumer group along with it, so that the lag shows in ordinary
-tools.
+tools. Offsets belong to one topic, whose id the position keeps: one that was deleted and made anew ends the connector.
+Reading it from its beginning would hide that what had not been read of the old one is lost.
 """
 
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from typing import Any, Final
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    TopicCollection,
+    TopicPartition,
+    Uuid,
+)
+from confluent_kafka.admin import AdminClient, TopicDescription
 
 from connectors.databases.changes import Change
 from connectors.databases.pump import Step, Unreadable
@@ -22,7 +34,10 @@ MOST_RECORDS: Final = 1_000
 WAIT_SECONDS: Final = 0.5
 TIMEOUT_SECONDS: Final = 15.0
 PARTITIONS_SECONDS: Final = 30.0
-"""How often new partitions are looked for."""
+"""How often new partitions are looked for, and topics that were made anew."""
+ANEW: Final = "run once with --drop, then as always: all records come again, with event ids by the rows' keys."
+_NOT_SHOWN: Final = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.TOPIC_AUTHORIZATION_FAILED)
+_NO_ID: Final = Uuid(0, 0)
 _OFFSET_GONE: Final = (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE)
 Place = tuple[str, int]
 
@@ -39,7 +54,9 @@ class DebeziumSource:
         specs = {table.full_name: table for table in connection.tables}
         self._tables = Tables(specs, connection.numeric_columns())
         self._consumer: Consumer | None = None
+        self._admin: AdminClient | None = None
         self._offsets: dict[Place, int] = {}
+        self._topic_ids: dict[str, str] = {}
         self._at_end: set[Place] = set()
         self._told = ""
 
@@ -47,8 +64,8 @@ class DebeziumSource:
         """Connect and read from a position on, for ever."""
         try:
             yield from self._steps(position)
-        except KafkaException as error:
-            told = error.args[0].str()
+        except (KafkaException, TimeoutError) as error:
+            told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
             raise StoreUnavailableError(f"Kafka at {self._servers} does not answer ({told}).") from error
 
     def confirm(self, position: Position) -> None:
@@ -76,12 +93,14 @@ class DebeziumSource:
         cluster = str(consumer.list_topics(timeout=TIMEOUT_SECONDS).cluster_id)
         self.reached = True
         known = _checked(position, cluster)
+        self._admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        self._topic_ids = dict(position.get("topics", {})) if position else {}
         self._offsets, self._at_end = {}, set()
         looked_at = -PARTITIONS_SECONDS
         while True:
             if time.monotonic() - looked_at > PARTITIONS_SECONDS:
                 looked_at = time.monotonic()
-                self._assign(consumer, known)
+                self._assign(consumer, self._admin, known)
             changes = list(self._changes(consumer))
             caught_up = self._at_end == self._offsets.keys()
             yield Step(changes, self._position(cluster), caught_up, offsets=self._to_commit(consumer))
@@ -101,19 +120,34 @@ class DebeziumSource:
             }
         )
 
-    def _assign(self, consumer: Consumer, known: dict[Place, int]) -> None:
+    def _assign(self, consumer: Consumer, admin: AdminClient, known: dict[Place, int]) -> None:
         """Read partitions that are new too, from their beginning or from where they were left."""
-        found = [place for topic in self._topics for place in self._partitions(consumer, topic)]
+        futures = admin.describe_topics(TopicCollection(self._topics), request_timeout=TIMEOUT_SECONDS)
+        found = [place for name, future in futures.items() for place in self._partitions(name, future)]
         fresh = {place: known.get(place, OFFSET_BEGINNING) for place in found if place not in self._offsets}
         if fresh:
             consumer.incremental_assign([TopicPartition(*place, offset) for place, offset in fresh.items()])
             self._offsets |= fresh
 
-    def _partitions(self, consumer: Consumer, topic: str) -> list[Place]:
-        found = consumer.list_topics(topic, timeout=TIMEOUT_SECONDS).topics[topic]
-        if found.error is not None:
-            raise StoreRefusedError(f"Kafka at {self._servers} has no topic {topic}, or does not show it.")
-        return [(topic, partition) for partition in found.partitions]
+    def _partitions(self, topic: str, description: Future[TopicDescription]) -> list[Place]:
+        try:
+            found = description.result(TIMEOUT_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() not in _NOT_SHOWN:
+                raise
+            raise StoreRefusedError(f"Kafka at {self._servers} has no topic {topic}, or does not show it.") from None
+        self._recognise(topic, "" if found.topic_id == _NO_ID else str(found.topic_id))
+        return [(topic, partition.id) for partition in found.partitions]
+
+    def _recognise(self, topic: str, topic_id: str) -> None:
+        """Make sure that a topic is still the one that the offsets belong to."""
+        known = self._topic_ids.setdefault(topic, topic_id)
+        if known != topic_id:
+            raise LogMismatchError(
+                f"Topic {topic} was deleted and made anew: the connector's position belongs to the one with the id "
+                f"{known}, this one has {topic_id}. What had not been read is lost. Let Debezium take a new snapshot; "
+                + ANEW,
+            )
 
     def _changes(self, consumer: Consumer) -> Iterator[Change | Unreadable]:
         first = consumer.poll(WAIT_SECONDS)
@@ -126,7 +160,8 @@ class DebeziumSource:
                 continue
             self._offsets[place] = message.offset() + 1
             self._at_end.discard(place)
-            raw = RawRecord(*place, message.offset(), message.key(), message.value())
+            topic_id = self._topic_ids[place[0]]
+            raw = RawRecord(*place, message.offset(), message.key(), message.value(), topic_id)
             change = to_change(raw, self._tables)
             if change is not None:
                 yield change
@@ -139,7 +174,7 @@ class DebeziumSource:
         elif error.code() in _OFFSET_GONE:
             raise LogMismatchError(
                 f"Topic {place[0]} no longer holds what comes after the connector's position: it was kept for too "
-                "short a time, or made anew. Let Debezium take a new snapshot, and give the connection a new `name`.",
+                f"short a time, or made anew. Let Debezium take a new snapshot; {ANEW}",
             )
         elif not error.retriable():
             raise KafkaException(error)
@@ -149,7 +184,7 @@ class DebeziumSource:
         for (topic, partition), offset in self._offsets.items():
             if offset >= 0:
                 offsets.setdefault(topic, {})[str(partition)] = offset
-        return {"mode": "debezium", "cluster": cluster, "offsets": offsets}
+        return {"mode": "debezium", "cluster": cluster, "topics": dict(self._topic_ids), "offsets": offsets}
 
     def _to_commit(self, consumer: Consumer) -> tuple[list[TopicPartition], Any] | None:
         if not self._is_own:
@@ -164,7 +199,7 @@ def _checked(position: Position | None, cluster: str) -> dict[Place, int]:
     if position["cluster"] != cluster:
         raise LogMismatchError(
             f"The connector stopped in Kafka cluster {position['cluster']}, but this is cluster {cluster}. Connect to "
-            "the one it belongs to, or give the connection a new `name` to start anew."
+            f"the one it belongs to; or, to start anew, {ANEW}"
         )
     return {
         (topic, int(partition)): offset

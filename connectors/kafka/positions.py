@@ -15,6 +15,7 @@ from contracts.errors import StoreUnavailableError
 from contracts.topics import POSITIONS
 
 TIMEOUT_SECONDS: Final = 15.0
+"""How long to wait for a next record, or for an answer."""
 OPEN_TRANSACTION_SECONDS: Final = 90.0
 """How long to wait for transactions of others that are open: longer than any may last."""
 _PLACE: Final = (POSITIONS.name, 0)
@@ -31,8 +32,9 @@ def read_position(bootstrap_servers: str, name: str) -> Position | None:
     """
     try:
         return _read(bootstrap_servers, name.encode())
-    except KafkaException as error:
-        raise StoreUnavailableError(f"Kafka at {bootstrap_servers} does not answer ({error.args[0].str()}).") from error
+    except (KafkaException, TimeoutError) as error:
+        told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
+        raise StoreUnavailableError(f"Kafka at {bootstrap_servers} does not answer ({told}).") from error
 
 
 def _read(bootstrap_servers: str, key: bytes) -> Position | None:
@@ -62,27 +64,33 @@ def _end(admin: AdminClient) -> int:
 
 
 def _newest(consumer: Consumer, key: bytes, end: int) -> Position | None:
-    """Read the partition to its end, again and again while a transaction hides a part of it."""
+    """Read the partition to its end, going on from where a transaction hid the rest until it has ended."""
+    found, reached = _read_on(consumer, key, 0, None)
     deadline = time.monotonic() + OPEN_TRANSACTION_SECONDS
-    found, reached = _pass(consumer, key)
     while reached < end:
         if time.monotonic() > deadline:
             raise StoreUnavailableError(f"A transaction on topic {POSITIONS.name} does not end.")
         time.sleep(_PAUSE_SECONDS)
-        found, reached = _pass(consumer, key)
+        before = reached
+        found, reached = _read_on(consumer, key, reached, found)
+        if reached > before:
+            deadline = time.monotonic() + OPEN_TRANSACTION_SECONDS
     return None if found is None else msgspec.json.decode(found)
 
 
-def _pass(consumer: Consumer, key: bytes) -> tuple[bytes | None, int]:
-    """Read what is committed: the newest value of the key, and the offset at which reading ended."""
-    consumer.assign([TopicPartition(*_PLACE, 0)])
-    newest: bytes | None = None
+def _read_on(consumer: Consumer, key: bytes, start: int, newest: bytes | None) -> tuple[bytes | None, int]:
+    """Read what is committed from an offset on: the newest value of the key, and the offset at which reading ended.
+
+    However much there is, only a pause of :data:`TIMEOUT_SECONDS` without a record is too long.
+    """
+    consumer.assign([TopicPartition(*_PLACE, start)])
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while time.monotonic() < deadline:
         for message in consumer.consume(1_000, 0.01):
             error = message.error()
             if error is None:
                 newest = message.value() if message.key() == key else newest
+                deadline = time.monotonic() + TIMEOUT_SECONDS
             elif error.code() == KafkaError._PARTITION_EOF:
                 return newest, int(message.offset())
             elif not error.retriable():

@@ -14,6 +14,14 @@ from contracts.topics import ALL_TOPICS, INPUT_TOPICS, Topic
 
 TIMEOUT_SECONDS: Final = 15.0
 _DAY_MS: Final = 86_400_000
+_COMPACTED: Final = {
+    "cleanup.policy": "compact",
+    # Only closed segments are compacted, and whoever starts reads the whole topic: keep the open one small.
+    "segment.bytes": str(1 << 20),
+    "segment.ms": str(3_600_000),
+    "min.cleanable.dirty.ratio": "0.1",
+    "delete.retention.ms": str(3_600_000),
+}
 
 
 def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
@@ -31,9 +39,10 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
         _create(admin, missing, partitions, brokers=len(before.brokers))
         _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
         _check_dates(admin, [topic for topic in INPUT_TOPICS if topic not in missing])
-    except KafkaException as error:
+    except (KafkaException, TimeoutError) as error:
+        told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
         raise StoreUnavailableError(
-            f"Kafka at {bootstrap_servers} did not answer or refused ({error.args[0].str()}). Is the broker "
+            f"Kafka at {bootstrap_servers} did not answer or refused ({told}). Is the broker "
             "running, and is CRM_KAFKA_BOOTSTRAP_SERVERS right?",
             bootstrap_servers=bootstrap_servers,
         ) from error
@@ -54,7 +63,7 @@ def new_topic(topic: Topic, partitions: int, brokers: int) -> NewTopic:
 
 def _retention(topic: Topic) -> dict[str, str]:
     if topic.retention_days is None:
-        return {"cleanup.policy": "compact"}
+        return _COMPACTED
     return {
         "retention.ms": str(topic.retention_days * _DAY_MS),
         "retention.bytes": str(topic.retention_bytes_per_partition),

@@ -5,7 +5,7 @@ writer that starts under a name ends what an earlier one of this name left open,
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
@@ -95,7 +95,16 @@ class TransactionalPublisher:
         try:
             request()
         except KafkaException as error:
-            raise self._explained(error.args[0]) from error
+            raise self._explained(self._reason(error.args[0])) from error
+
+    def _reason(self, error: KafkaError) -> KafkaError:
+        """What has happened to a producer that takes no more records: it tells only who asks for its transaction."""
+        if error.code() == KafkaError._FATAL:
+            try:
+                self._producer.abort_transaction(TIMEOUT_SECONDS)
+            except KafkaException as reason:
+                return cast(KafkaError, reason.args[0])
+        return error
 
     def _explained(self, error: KafkaError) -> CrmError:
         if error.code() in _FENCED:

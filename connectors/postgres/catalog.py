@@ -1,12 +1,13 @@
 """What a database must have for a connection, and what of it is missing. Reads only."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from connectors.databases.connections import TableSpec
 from connectors.postgres.config import PostgresConnection, watermark_of
-from connectors.postgres.server import OLDEST_VERSION, Connection, Row, ask
+from connectors.postgres.server import OLDEST_VERSION, Connection, Row, ask, quoted
 from contracts.errors import StoreRefusedError
 
 LARGE_TABLE: Final = 1_000_000
@@ -78,7 +79,7 @@ def check_replication(facts: ServerFacts) -> None:
         )
     if not facts.may_replicate:
         raise MissingError(
-            f"The role {facts.role} may not replicate.", f'As a superuser: ALTER ROLE "{facts.role}" REPLICATION;'
+            f"The role {facts.role} may not replicate.", f"As a superuser: ALTER ROLE {quoted(facts.role)} REPLICATION;"
         )
 
 
@@ -104,7 +105,7 @@ def table_facts(database: Connection, spec: TableSpec, connection: PostgresConne
     if denied or row["reachable"] != "t":
         raise MissingError(
             f"The role may not read {spec.full_name}.",
-            f"As its owner: GRANT USAGE ON SCHEMA {spec.schema_name} TO ...; GRANT SELECT ON {spec.full_name} TO ...;",
+            _grants(spec, database.info.user),
         )
     return facts
 
@@ -117,7 +118,7 @@ def check_identity(facts: TableFacts) -> None:
     if not whole and (spec.reads_old or beyond):
         raise MissingError(
             f"The events of {spec.full_name} read values from before a change, which are not sent.",
-            f"As its owner: ALTER TABLE {spec.full_name} REPLICA IDENTITY FULL;",
+            f"As its owner: ALTER TABLE {quoted(spec.schema_name, spec.name)} REPLICA IDENTITY FULL;",
         )
 
 
@@ -138,18 +139,23 @@ def slot_of(database: Connection, name: str) -> Slot | None:
 
 
 def missing_in_publication(database: Connection, connection: PostgresConnection) -> list[str] | None:
-    """Say what a publication lacks, as the ends of ALTER PUBLICATION; None if there is no such publication."""
+    """Say what a publication lacks, as the statements that mend it; None if there is no such publication."""
     found = ask(database, "publication", name=connection.publication)
     if not found:
         return None
-    return list(_lacking(found[0], connection))
+    return [f"ALTER PUBLICATION {quoted(connection.publication)} {end};" for end in _lacking(found[0], connection)]
+
+
+def _grants(spec: TableSpec, role: str) -> str:
+    schema, table, role = quoted(spec.schema_name), quoted(spec.schema_name, spec.name), quoted(role)
+    return f"As its owner: GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON {table} TO {role};"
 
 
 def _lacking(facts: Row, connection: PostgresConnection) -> Iterator[str]:
-    published = set(facts["tables"].split(","))
-    tables = [table.full_name for table in connection.tables if table.full_name not in published]
+    published = set(json.loads(facts["tables"]))
+    tables = [table for table in connection.tables if table.full_name not in published]
     if tables:
-        yield f"ADD TABLE {', '.join(tables)}"
+        yield f"ADD TABLE {', '.join(quoted(table.schema_name, table.name) for table in tables)}"
     wanted = {operation for table in connection.tables for operation in table.operations}
     if any(facts[operation] != "t" for operation in wanted):
         yield "SET (publish = 'insert, update, delete')"

@@ -8,6 +8,7 @@ from typing import Final
 from psycopg2 import errors, sql
 
 from connectors.databases.changes import mapper_of
+from connectors.databases.ids import EventIds
 from connectors.door.door import Door
 from connectors.postgres.catalog import (
     LARGE_TABLE,
@@ -47,17 +48,19 @@ class Sample:
     records: tuple[Record, ...]
 
 
-def check(server: Server, connection: PostgresConnection, door: Door) -> Iterator[Finding | Sample]:
+def check(server: Server, connection: PostgresConnection, door: Door, ids: EventIds) -> Iterator[Finding | Sample]:
     """Look at everything that the connection needs, and at some rows of each table. Raises where none can be had."""
     with explained():
         database = server.connect()
         try:
-            yield from _check(database, connection, door)
+            yield from _check(database, connection, door, ids)
         finally:
             database.close()
 
 
-def _check(database: Connection, connection: PostgresConnection, door: Door) -> Iterator[Finding | Sample]:
+def _check(
+    database: Connection, connection: PostgresConnection, door: Door, ids: EventIds
+) -> Iterator[Finding | Sample]:
     facts = server_facts(database)
     version = f"{facts.version // 10_000}.{facts.version % 10_000}"
     yield Finding(True, f"PostgreSQL {version}, database {facts.database}, role {facts.role}.")
@@ -76,7 +79,7 @@ def _check(database: Connection, connection: PostgresConnection, door: Door) -> 
         yield from _tried(lambda table=table: check_identity(table), "") if replicated else _polling(database, table)  # type: ignore[misc]
         for row in _rows(database, table):
             change = as_insert(table, row)
-            records = mapper_of(spec, door).records(change, datetime.now(UTC))
+            records = mapper_of(spec, door, ids).records(change, datetime.now(UTC))
             yield Sample(spec.full_name, tuple(records))
 
 
@@ -97,8 +100,7 @@ def _publication(database: Connection, connection: PostgresConnection) -> Iterat
         statement = publication_statement(connection).as_string(database)
         yield Finding(True, f"There is no publication {name} yet: the start makes it, by {statement}.")
     elif lacking:
-        orders = " ".join(f"ALTER PUBLICATION {name} {change};" for change in lacking)
-        yield Finding(False, f"The publication {name} lacks something. Run {orders}")
+        yield Finding(False, f"The publication {name} lacks something. Run {' '.join(lacking)}")
     else:
         yield Finding(True, f"The publication {name} has all tables.")
 

@@ -5,7 +5,7 @@
     source: shop
     dsn_from: SHOP_DATABASE_URL      # the variable with the connection string; default CRM_POSTGRES_URL
     mode: replication                # or watermark
-    slot: crmstream_shop             # replication: default crmstream_ and the name
+    slot: crmstream_shop             # replication: default crmstream_ and the name (:func:`slot_name`)
     publication: crmstream_shop      # replication: default as the slot
     snapshot: initial                # the rows that are there already: initial takes them first, never leaves them out
     poll_seconds: 2                  # watermark: pause between two looks
@@ -18,9 +18,11 @@
 Moves no data.
 """
 
+import re
 from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
+from xxhash import xxh3_64_hexdigest
 
 from connectors.databases.connections import Connection, TableSpec
 
@@ -44,8 +46,7 @@ class PostgresConnection(Connection):
     def _name_the_slot(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
-        name = str(value.get("name") or value.get("source") or "").replace("-", "_")[:50]
-        slot = value.get("slot", f"crmstream_{name}")
+        slot = value.get("slot", slot_name(str(value.get("name") or value.get("source") or "")))
         return {"slot": slot, "publication": slot, **value}
 
     @model_validator(mode="after")
@@ -53,6 +54,17 @@ class PostgresConnection(Connection):
         for table in self.tables:
             (_check_polled if self.mode == "watermark" else _check_streamed)(table)
         return self
+
+
+def slot_name(name: str) -> str:
+    """Name the slot of a connection; two connections never share one.
+
+    A name that is too long for PostgreSQL, or has a dash, is told from its like by its hash. Such slots have two
+    underscores behind the prefix, which no other has: names of connections begin with a letter or a digit.
+    """
+    if re.fullmatch(r"[a-z0-9_]{1,53}", name):
+        return f"crmstream_{name}"
+    return f"crmstream__{name.replace('-', '_')[:35]}_{xxh3_64_hexdigest(name.encode())}"
 
 
 def _check_polled(table: TableSpec) -> None:

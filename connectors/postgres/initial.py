@@ -1,8 +1,11 @@
 """The rows that were there before the stream: read in the snapshot that belongs to the beginning of a slot.
 
-Delivery: a snapshot lasts only as long as its connection, so after a crash another one is taken, with a new slot. What
-an earlier one saw and took is left out then, by the snapshots and keys that the position keeps: nothing is taken twice,
-but for rows that were updated in between, and those have the same event ids.
+Delivery: a snapshot lasts only as long as its connection, so after a crash a later one is taken. The slot stays, and is
+followed from its beginning: what happened to rows in between, updates and deletions too, is in its stream. What an
+earlier snapshot saw and took is left out, by the snapshots and keys that the position keeps. Rows that were inserted or
+updated in between are taken again, here and from the stream. That does no harm: the id of an event follows from the
+row's key, and where every change has an id of its own, an insert that this snapshot shows has that of the row as it is
+read (:class:`connectors.postgres.stream.Shown`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,13 +24,24 @@ Run = dict[str, Any]
 """One reading of the tables: its ``snapshot``, and by table :data:`WHOLE` or the key of the last row taken."""
 
 
+def open_snapshot(database: Connection, exported: str | None) -> str:
+    """Begin a transaction that sees the tables as of a slot's beginning or, without its snapshot, as of now."""
+    database.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
+    if exported is not None:
+        run(database, sql.SQL("SET TRANSACTION SNAPSHOT %s"), [exported])
+    return str(ask(database, "horizon")[0]["snapshot"])
+
+
+def beyond_doubt(snapshot: str) -> str:
+    """Narrow a snapshot to what it surely saw: one that no slot exported does not list the numbers of savepoints."""
+    first = snapshot.partition(":")[0]
+    return f"{first}:{first}:"
+
+
 def read_tables(
     database: Connection, snapshot: str, tables: Sequence[TableFacts], earlier: Sequence[Run]
 ) -> Iterator[tuple[list[Change], list[Run]]]:
-    """Read all tables as of an exported snapshot; yields rows, and all runs as they are after them."""
-    database.set_session(isolation_level="REPEATABLE READ", readonly=True, autocommit=False)
-    run(database, sql.SQL("SET TRANSACTION SNAPSHOT %s"), [snapshot])
-    (row,) = ask(database, "horizon")
+    """Read all tables in the open transaction, which sees ``snapshot``; yields rows, and all runs after them."""
     done: dict[str, Any] = {}
     begun = [run for run in earlier if run["tables"]]
     for facts in tables:
@@ -36,7 +50,7 @@ def read_tables(
         for rows in pages(database, *_query(facts, begun)):
             done = {**done, facts.spec.full_name: list(key_of(facts, rows[-1]))}
             fresh = [as_insert(facts, row) for row in rows if not _is_taken(row, begun)]
-            yield fresh, [*begun, {"snapshot": row["snapshot"], "tables": done}]
+            yield fresh, [*begun, {"snapshot": snapshot, "tables": done}]
         done = {**done, facts.spec.full_name: WHOLE}
     database.commit()
 

@@ -4,13 +4,15 @@ Delivery: every committed change exactly once, in the order of the commits, by t
 rolled-back ones never. The server keeps its log until Kafka holds what is in it (:meth:`ReplicationSource.confirm`).
 Large transactions are taken in parts, so memory stays bounded; the rows that are there already come first
 (:mod:`connectors.postgres.initial`).
+
+The slot never stands beyond the position in Kafka, so one that does was moved by somebody else
+(:func:`connectors.postgres.identity.check_slot`). The driver of itself confirms as much of its log as an idle server
+says it has sent; hence the position moves along with that, and the server is told nothing before Kafka is.
 """
 
 import select
 import time
 from collections.abc import Generator, Iterator
-from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final
 
 import psycopg2
@@ -20,6 +22,7 @@ from connectors.databases.pump import Step
 from connectors.kafka.positions import Position
 from connectors.postgres.catalog import (
     ServerFacts,
+    Slot,
     TableFacts,
     check_identity,
     check_replication,
@@ -28,19 +31,19 @@ from connectors.postgres.catalog import (
     table_facts,
 )
 from connectors.postgres.config import PostgresConnection
-from connectors.postgres.identity import ANEW, checked, identity_of
-from connectors.postgres.initial import read_tables
+from connectors.postgres.identity import check_slot, checked, identity_of
+from connectors.postgres.initial import beyond_doubt, open_snapshot, read_tables
 from connectors.postgres.server import Connection, Server, ask, explained
-from connectors.postgres.slots import SlotMaker, drop_slot, ensure_publication, free_slot
-from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number
-from contracts.errors import LogMismatchError, StoreRefusedError
+from connectors.postgres.slots import SlotMaker, ensure_publication, free_slot
+from connectors.postgres.stream import Shown, StreamPosition, TransactionReader, lsn_number
 
 MOST_CHANGES: Final = 1_000
 MOST_MESSAGES: Final = 10_000
 MOST_BYTES: Final = 8 << 20
 """What one step may hold."""
 WAIT_SECONDS: Final = 0.5
-STATUS_SECONDS: Final = 10
+STATUS_SECONDS: Final = 86_400
+"""How often the driver would tell the server by itself how far it is: it is told when Kafka has it."""
 LOOK_SECONDS: Final = 5.0
 
 
@@ -56,7 +59,7 @@ class ReplicationSource:
         self._cursor: Any = None
         self._lag: tuple[float, str] = (0.0, "")
         self._phase = "looking at the server"
-        self._confirmed = 0
+        self._passed = 0
 
     def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:
         """Connect and follow from a position on, for ever; without one, begin with a new slot."""
@@ -74,9 +77,8 @@ class ReplicationSource:
     def confirm(self, position: Position) -> None:
         """Tell the server up to where Kafka holds everything, so that it can let go of its log."""
         if self._cursor is not None and position.get("phase") == "stream":
-            self._confirmed = lsn_number(position["start"])
             with explained():
-                self._cursor.send_feedback(flush_lsn=self._confirmed)
+                self._cursor.send_feedback(flush_lsn=lsn_number(position["start"]), force=True)
 
     def told(self) -> str:
         """Say how much of its log the server still keeps for this connector."""
@@ -88,10 +90,7 @@ class ReplicationSource:
         return self._lag[1] if self._phase == "stream" else self._phase
 
     def close(self) -> None:
-        """Leave the server; the slot stays. What is confirmed by then, the server is told at once."""
-        if self._cursor is not None:
-            with suppress(psycopg2.Error):
-                self._cursor.send_feedback(flush_lsn=self._confirmed, force=True)
+        """Leave the server; the slot stays."""
         for connection in (self._stream, self._database):
             if connection is not None:
                 connection.close()
@@ -109,47 +108,47 @@ class ReplicationSource:
         self, database: Connection, found: Position, tables: list[TableFacts], identity: Position, *, take_over: bool
     ) -> Generator[Step, None, StreamPosition]:
         """Get the slot ready; returns the position from which to follow it."""
-        name = self._connection.slot
-        slot = free_slot(database, name, take_over=take_over)
-        if found.get("slot", name) != name:
-            raise LogMismatchError(f"The connector has read the slot {found['slot']} so far. {ANEW}")
+        slot = self._own_slot(database, found, take_over=take_over)
         if found.get("phase") == "stream":
-            if slot is None or slot.is_lost:
-                raise StoreRefusedError(
-                    f"The slot {name} is gone, and with it the changes since the connector stopped. {ANEW}"
-                )
             return StreamPosition.from_json(found)
-        if not found and slot is not None and self._connection.snapshot == "initial":
-            raise StoreRefusedError(
-                f"There is a slot {name} already, but Kafka has no position for it. Drop it with --drop, or name "
-                "another `slot`; with `snapshot: never` it is followed from where it stands."
-            )
-        if self._connection.snapshot == "never":
-            begins_at = slot.confirmed if slot else (yield from self._make_slot({**identity, "phase": "snapshot"}))[0]
-        else:
-            begins_at = yield from self._read_tables(database, tables, found.get("runs", []), identity)
+        snapshot = {**identity, "phase": "snapshot", "runs": found.get("runs", [])}
+        exported = None
+        if slot is None:
+            begins_at, exported = yield from self._make_slot(snapshot)
+        else:  # ours, and never followed: it still stands at its beginning
+            begins_at = found.get("begins_at") or slot.confirmed
         begin = StreamPosition(lsn_number(begins_at))
+        if self._connection.snapshot == "initial":
+            begin = yield from self._read_tables(database, tables, {**snapshot, "begins_at": begins_at}, exported)
         yield Step((), _position(identity, begin), durable=True)
         return begin
 
+    def _own_slot(self, database: Connection, found: Position, *, take_over: bool) -> Slot | None:
+        """Give the slot, free to be read; nobody is cut off unless Kafka says that it is ours."""
+        name = self._connection.slot
+        check_slot(found, slot_of(database, name), name, self._passed)
+        return free_slot(database, name, take_over=take_over) if found else None
+
     def _read_tables(
-        self, database: Connection, tables: list[TableFacts], runs: list[Any], identity: Position
-    ) -> Generator[Step, None, str]:
-        """Make a new slot and read all rows as of its beginning; returns the log position of that."""
-        snapshot = {**identity, "phase": "snapshot"}
-        yield Step((), {**snapshot, "runs": runs}, durable=True)  # from here on the slot is known to be ours
-        drop_slot(database, self._connection.slot)
-        begins_at, exported = yield from self._make_slot({**snapshot, "runs": runs})
+        self, database: Connection, tables: list[TableFacts], position: Position, exported: str | None
+    ) -> Generator[Step, None, StreamPosition]:
+        """Read all rows as of the slot's beginning or, if that snapshot is gone, of now; returns where to follow it."""
+        yield Step((), position, durable=True)  # a slot whose beginning is known is never given up
         self._phase = "reading the rows that are there"
+        begins_at = lsn_number(position["begins_at"])
         reader = self._server.connect()
         try:
-            for changes, now in read_tables(reader, exported, tables, runs):
-                yield Step(changes, {**snapshot, "runs": now}, durable=True)
+            seen = open_snapshot(reader, exported)
+            shown = None if exported else Shown(seen, lsn_number(ask(database, "end_of_log")[0]["written"]))
+            run = seen if exported else beyond_doubt(seen)
+            for changes, now in read_tables(reader, run, tables, position["runs"]):
+                yield Step(changes, {**position, "runs": now}, durable=True)
         finally:
             reader.close()
-        return begins_at
+        return StreamPosition(begins_at, shown=shown)
 
     def _make_slot(self, position: Position) -> Generator[Step, None, tuple[str, str]]:
+        yield Step((), position, durable=True)  # from here on a slot of this name is known to be ours
         self._phase = "making the slot (the server waits for the transactions that are open)"
         with SlotMaker(self._stream, self._connection.slot) as maker:
             while maker.waits(WAIT_SECONDS):
@@ -172,20 +171,40 @@ class ReplicationSource:
             status_interval=STATUS_SECONDS,
         )
         while True:
-            changes, quiet = _gather(cursor, reader)
+            try:
+                changes, quiet = _gather(cursor, reader)
+            except psycopg2.Error:  # a server that shuts down is answered first, and that moves the slot
+                yield Step((), _position(identity, self._pass_to(reader, cursor)), durable=True)
+                raise
+            position = _position(identity, self._pass_to(reader, cursor))
             caught_up = quiet and not reader.in_transaction and (cursor.wal_end or 0) >= end
-            yield Step(changes, _position(identity, reader.position), caught_up)
-            if quiet and not caught_up:
+            waits = quiet and not caught_up
+            yield Step(changes, position, caught_up, durable=waits)
+            if waits:
                 cursor.send_feedback(reply=True)
+
+    def _pass_to(self, reader: TransactionReader, cursor: Any) -> StreamPosition:
+        """Move the position to where the server has come: all that it sent before has been read."""
+        reader.pass_to(cursor.wal_end or 0)
+        self._passed = reader.position.start
+        return reader.position
 
 
 def _gather(cursor: Any, reader: TransactionReader) -> tuple[list[Change], bool]:
-    """Take what has come, or wait a moment for it; tells also whether nothing came."""
+    """Take what has come, or wait a moment for it; tells also whether nothing came.
+
+    Raises what psycopg2 does when contact is lost, but not before it has given what came until then.
+    """
     changes: list[Change] = []
     messages = size = 0
     waited = False
     while len(changes) < MOST_CHANGES and messages < MOST_MESSAGES and size < MOST_BYTES:
-        message = cursor.read_message()
+        try:
+            message = cursor.read_message()
+        except psycopg2.Error:
+            if messages:
+                break
+            raise
         if message is None:
             if messages or waited:
                 break
@@ -201,7 +220,7 @@ def _gather(cursor: Any, reader: TransactionReader) -> tuple[list[Change], bool]
 
 
 def _position(identity: Position, position: StreamPosition) -> Position:
-    return {**identity, "phase": "stream", **replace(position).to_json()}
+    return {**identity, "phase": "stream", **position.to_json()}
 
 
 def _size(count: int) -> str:

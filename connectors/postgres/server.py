@@ -22,6 +22,9 @@ _OPTIONS: Final = (
     "-c datestyle=ISO -c timezone=UTC -c intervalstyle=iso_8601 -c bytea_output=hex -c extra_float_digits=1 "
     "-c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
 )
+_STREAM_OPTIONS: Final = "-c wal_sender_timeout=120s"
+"""The server asks after half of this whether the reader lives: seldom, for the driver's answer confirms what Kafka may
+not hold yet (:mod:`connectors.postgres.replication`)."""
 _RAW: Final = extensions.new_type(tuple(extensions.string_types), "RAW", lambda value, _cursor: value)
 _REFUSED_WHEN_CONNECTING: Final = (
     "authentication failed", "does not exist", "no pg_hba.conf entry", "permission denied", "must be superuser",
@@ -52,10 +55,10 @@ class Server:
 
     def connect_stream(self) -> Any:
         """Connect for logical replication."""
-        return self._connect(LogicalReplicationConnection)
+        return self._connect(LogicalReplicationConnection, _STREAM_OPTIONS)
 
-    def _connect(self, factory: type[Connection] | None) -> Connection:
-        options = f"{self._arguments.get('options', '')} {_OPTIONS}".strip()
+    def _connect(self, factory: type[Connection] | None, more: str = "") -> Connection:
+        options = f"{self._arguments.get('options', '')} {_OPTIONS} {more}".strip()
         arguments: dict[str, Any] = {
             "connect_timeout": CONNECT_SECONDS,
             "keepalives_idle": 30,
@@ -107,6 +110,11 @@ def query(database: Connection, statement: sql.Composable, values: Mapping[str, 
         cursor.execute(statement, values)
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def quoted(*names: str) -> str:
+    """Write an identifier, dots between its parts, as it stands in a statement that a person is told to run."""
+    return ".".join('"' + name.replace('"', '""') + '"' for name in names)
 
 
 def run(database: Connection, statement: sql.Composable, values: Sequence[object] | None = None) -> None:

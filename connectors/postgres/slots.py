@@ -26,8 +26,9 @@ def ensure_publication(database: Connection, connection: PostgresConnection) -> 
     if lacking is None:
         _create_publication(database, connection)
     elif lacking:
-        orders = " ".join(f"ALTER PUBLICATION {name} {change};" for change in lacking)
-        raise MissingError(f"The publication {name} does not have all that the connection reads.", f"Run {orders}")
+        raise MissingError(
+            f"The publication {name} does not have all that the connection reads.", f"Run {' '.join(lacking)}"
+        )
 
 
 def publication_statement(connection: PostgresConnection) -> sql.Composed:

@@ -5,12 +5,15 @@ a transaction, so large ones can be taken in parts. Pure; moves no data itself.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
 from connectors.databases.changes import Change, NoValue
 from connectors.postgres.pgoutput import Begin, Commit, Relation, Row, Tuple, Value, decode
+from connectors.postgres.windows import Snapshot
 
+AS_READ: Final = ""
+"""The version of a row that is read from a table without a watermark."""
 BOOLEAN: Final = 16
 """The type's number in every PostgreSQL."""
 _BOOLEANS: Final = {"t": "true", "f": "false"}
@@ -28,24 +31,53 @@ def lsn_number(text: str) -> int:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """Transactions of the stream whose rows were read from the tables already: those that ``snapshot`` sees.
+
+    All of them were committed before ``until`` in the log.
+    """
+
+    snapshot: str
+    until: int
+
+    def to_json(self) -> dict[str, str]:
+        """Write it for Kafka."""
+        return {"snapshot": self.snapshot, "until": lsn_text(self.until)}
+
+    @classmethod
+    def from_json(cls, found: Mapping[str, str] | None) -> Self | None:
+        """Read what :meth:`to_json` wrote, if there is anything."""
+        return None if found is None else cls(found["snapshot"], lsn_number(found["until"]))
+
+
+@dataclass(frozen=True)
 class StreamPosition:
     """How far a stream has been taken.
 
-    Everything before ``start`` has been, and of the transaction that commits at ``commit`` the first ``changes``.
+    Every transaction that commits before ``start`` has been, and of the one that commits at ``commit`` the first
+    ``changes``.
     """
 
     start: int
     commit: int = 0
     changes: int = 0
+    shown: Shown | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Write it for Kafka."""
-        return {"start": lsn_text(self.start), "commit": lsn_text(self.commit), "changes": self.changes}
+        shown = {} if self.shown is None else {"shown": self.shown.to_json()}
+        return {"start": lsn_text(self.start), "commit": lsn_text(self.commit), "changes": self.changes, **shown}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
         """Read what :meth:`to_json` wrote."""
-        return cls(lsn_number(found["start"]), lsn_number(found["commit"]), found["changes"])
+        shown = Shown.from_json(found.get("shown"))
+        return cls(lsn_number(found["start"]), lsn_number(found["commit"]), found["changes"], shown)
+
+    def moved_to(self, lsn: int) -> Self:
+        """Note that every transaction that commits before ``lsn`` has been taken."""
+        start = max(self.start, lsn)
+        return replace(self, start=start, shown=self.shown if self.shown and start < self.shown.until else None)
 
 
 class TransactionReader:
@@ -57,6 +89,7 @@ class TransactionReader:
         self._relations: dict[int, Relation] = {}
         self._transaction: Begin | None = None
         self._number = 0
+        self._shown = None if position.shown is None else Snapshot.parse(position.shown.snapshot)
 
     @property
     def in_transaction(self) -> bool:
@@ -68,15 +101,21 @@ class TransactionReader:
         match decode(payload):
             case Begin() as begin:
                 self._transaction, self._number = begin, 0
+                self.position = self.position.moved_to(begin.lsn)  # transactions come in the order of their commits
             case Commit(lsn=lsn, end=end):
                 self._transaction = None
                 if lsn >= self.position.commit:  # else one that was taken before the part of a later one
-                    self.position = StreamPosition(max(end, self.position.start))
+                    self.position = replace(self.position, commit=0, changes=0).moved_to(end)
             case Relation() as relation:
                 self._relations[relation.oid] = relation
             case Row() as row:
                 return self._change(row)
         return None
+
+    def pass_to(self, lsn: int) -> None:
+        """Take note that the server has come to ``lsn`` in its log, and that what it sent before has been read."""
+        if self._transaction is None:
+            self.position = self.position.moved_to(lsn)
 
     def _change(self, row: Row) -> Change | None:
         begin = self._transaction
@@ -85,10 +124,16 @@ class TransactionReader:
         self._number += 1
         if self._is_taken(begin.lsn):
             return None
-        self.position = StreamPosition(self.position.start, begin.lsn, self._number)
+        self.position = replace(self.position, commit=begin.lsn, changes=self._number)
         relation = self._relations[row.oid]
         key = self._keys.get(f"{relation.schema}.{relation.name}")
-        return None if key is None else _to_change(row, relation, key, f"{lsn_text(begin.lsn)}-{self._number}")
+        return None if key is None else _to_change(row, relation, key, self._version(row, begin))
+
+    def _version(self, row: Row, begin: Begin) -> str:
+        """Tell the change from others by its place. A row that was read from its table has the version of those."""
+        if row.operation == "insert" and self.position.shown and self._shown and self._shown.sees(begin.xid):
+            return AS_READ
+        return f"{lsn_text(begin.lsn)}-{self._number}"
 
     def _is_taken(self, commit: int) -> bool:
         if commit < self.position.start or commit < self.position.commit:

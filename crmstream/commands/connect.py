@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from connectors.databases.connections import Connection, load_connection
 from connectors.databases.pump import Figures, Pump, Source
+from connectors.databases.seal import Seal
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
 from connectors.kafka.positions import Position
@@ -115,6 +116,7 @@ def debezium(
     servers: Annotated[
         str | None, typer.Option("--from", help="Kafka that has the topics (host:port,...). Default: our own.")
     ] = None,
+    drop: Annotated[bool, typer.Option("--drop", help="Forget the position, and end.")] = False,
 ) -> None:
     """Publish the changes that Debezium has written to Kafka topics as JSON.
 
@@ -128,10 +130,17 @@ def debezium(
 
     crmstream connect debezium shop.public.orders shop.public.tickets
       --mapping shop.yaml --from kafka.example:9092
+
+    crmstream connect debezium shop.public.orders --mapping shop.yaml --drop
+      [dim]the next start reads the topics from their beginning[/dim]
     """
     settings = load_settings()
     connection = load_connection(mapping, DebeziumConnection)
     kafka = _kafka(settings)
+    if drop:
+        TransactionalPublisher(kafka, settings.partitions, connection.position_name).write((), None)
+        console.print("The position is forgotten. The next start reads the topics from their beginning.")
+        return
     source = DebeziumSource(kafka, servers or kafka, topics, connection)
     _run(source, connection, kafka, StopEvent(), once=once)
 
@@ -158,7 +167,9 @@ def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *,
     settings, name = load_settings(), connection.position_name
     rules = ConnectionRules(connection, settings)
     with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
-        pump = Pump(source, rules, kafka, settings.partitions, name, stop, line.progress, line.trouble)
+        pump = Pump(
+            source, rules, kafka, settings.partitions, name, stop, line.progress, line.trouble, Seal(rules.keys)
+        )
         figures = pump.run(once=once)
         told = source.told()
     notes.print(_summary(figures, told, once=once), highlight=False, soft_wrap=True)
@@ -181,8 +192,8 @@ def _position(position: Position | None, told: str) -> str:
 
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
     """Print what was found; exit code 1 where something is missing."""
-    well = True
-    for found in check(server, connection, ConnectionRules(connection, settings).door()):
+    well, rules = True, ConnectionRules(connection, settings)
+    for found in check(server, connection, rules.door(), rules.ids):
         if isinstance(found, Sample):
             _show(found)
             continue

@@ -64,6 +64,7 @@ class PostgresServer:
         """Start the server and return when it answers."""
         options = ["fsync=off", "full_page_writes=off", "wal_level=logical", "listen_addresses=127.0.0.1",
                    f"port={self.port}", f"unix_socket_directories={self._folder}", "max_connections=40",
+                   "max_replication_slots=30", "max_wal_senders=30",
                    "shared_buffers=16MB", "autovacuum=off", *self._options]  # fmt: skip
         with (self._folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(

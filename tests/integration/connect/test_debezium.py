@@ -72,6 +72,37 @@ def test_every_change_once_though_it_is_killed(connector: Connector, topic: str,
     group.close()
 
 
+def test_a_topic_that_was_made_anew_is_noticed_and_read_anew_when_told_so(
+    connector: Connector, topic: str, kafka: str
+) -> None:
+    """Though it holds more by now than the old one, so that the old offsets are there."""
+    source = f"dbz-{uuid4().hex[:8]}"
+    arguments = ("debezium", topic, "--mapping", connector.file(FILE.format(source=source)))
+    fill(kafka, topic, range(10))
+    assert "10 events" in connector.run(*arguments, "--once").err
+    admin = AdminClient({"bootstrap.servers": kafka})
+    admin.delete_topics([topic])[topic].result(20)
+    until_gone(admin, topic)
+    admin.create_topics([NewTopic(topic, 2)])[topic].result(20)
+    fill(kafka, topic, range(30))
+    told = connector.run(*arguments, "--once")
+    assert told.code == 1
+    assert f"Topic {topic} was deleted and made anew" in told.err
+    assert "run once with --drop" in told.err
+    assert "The position is forgotten" in connector.run(*arguments, "--drop").out
+    assert "30 events" in connector.run(*arguments, "--once").err
+    events = connector.events(source)
+    assert len(events) == 40
+    assert len({event["event_id"] for event in events}) == 30
+
+
+def until_gone(admin: AdminClient, topic: str) -> None:
+    deadline = time.monotonic() + 30
+    while topic in admin.list_topics(timeout=20).topics:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
 def test_what_cannot_be_read_is_refused_and_stops_nothing(connector: Connector, topic: str, kafka: str) -> None:
     source = f"dbz-{uuid4().hex[:8]}"
     fill(kafka, topic, range(1), total="BOI=")

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
-from confluent_kafka import Producer, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 from support.connector import PARTITIONS, read_log
 
 from connectors.door.door import Door
@@ -117,6 +117,18 @@ def test_a_writer_of_the_same_name_shuts_the_older_one_out(broker: str) -> None:
     assert read_position(broker, "twins") == {"at": 3}
     newer.write((), None)
     assert read_position(broker, "twins") is None
+
+
+def test_a_writer_that_is_shut_out_amid_its_records_is_told_so(broker: str) -> None:
+    older = TransactionalPublisher(broker, PARTITIONS, "rivals")
+    older._producer.begin_transaction()
+    TransactionalPublisher(broker, PARTITIONS, "rivals")
+    record = (POSITIONS.name, b"{}", b"rivals", 0, [])
+    older._produce(*record)
+    with pytest.raises(KafkaException, match="fenced"):
+        older._producer.flush(30)
+    with pytest.raises(TakenOverError, match="Another connector named rivals"):
+        older._ask(lambda: older._produce(*record))
 
 
 def test_a_position_is_waited_for_while_another_transaction_hides_it(broker: str) -> None:

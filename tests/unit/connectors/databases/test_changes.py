@@ -6,12 +6,14 @@ from typing import Any
 
 from connectors.databases.changes import UNSENT, Change, mapper_of
 from connectors.databases.connections import Connection, parse_connection
+from connectors.databases.ids import EventIds
 from connectors.door.door import Door
 from connectors.privacy.rules import PrivacyRules
 from connectors.protocol import Record
 from connectors.sources.source import Source
 from contracts.refused import REFUSED_KEY, read_refusal
 
+IDS = EventIds("shop", "shop")
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 EVENT: dict[str, Any] = {
     "customer_id": "customer",
@@ -23,7 +25,7 @@ ROW: dict[str, object] = {"id": "7", "customer": "c1", "at": "2026-11-01 10:00:0
 
 def records(event: dict[str, Any], change: Change, **table: Any) -> list[Record]:
     connection = parse_connection({"source": "shop", "tables": {"orders": {**table, "events": [event]}}}, Connection)
-    return list(mapper_of(connection.tables[0], Door(Source(name="shop"))).records(change, NOW))
+    return list(mapper_of(connection.tables[0], Door(Source(name="shop")), IDS).records(change, NOW))
 
 
 def insert(**changes: object) -> Change:
@@ -90,12 +92,14 @@ def test_a_refused_row_is_kept_without_its_bulk() -> None:
 
 def test_an_outbox_row() -> None:
     connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
-    mapper = mapper_of(connection.tables[0], Door(Source(name="shop")))
+    mapper = mapper_of(connection.tables[0], Door(Source(name="shop")), IDS)
     row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "2026-11-01 10:00:00",
                               "payload": '{"ticket_id": "9"}'}  # fmt: skip
     (record,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", row), NOW)
     body = json.loads(record.value or b"")
-    assert (body["event_id"], body["occurred_at"]) == ("shop-outbox-3", "2026-11-01T10:00:00+00:00")
+    assert (body["event_id"], body["occurred_at"]) == (
+        IDS.id_of("public.outbox", ["3"], ""), "2026-11-01T10:00:00+00:00"
+    )  # fmt: skip
     (own,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "id": "ab-12"}), NOW)
     assert json.loads(own.value or b"")["event_id"] == "ab-12"
     (late,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "created_at": "soon"}), NOW)
@@ -108,7 +112,7 @@ def test_a_refused_outbox_row_is_protected_in_its_payload() -> None:
     source = Source(name="shop", privacy=PrivacyRules(drop=("email",)))
     row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "soon",
                               "payload": '{"ticket_id": "9", "email": "ann@example.com"}'}  # fmt: skip
-    (record,) = mapper_of(connection.tables[0], Door(source)).records(
+    (record,) = mapper_of(connection.tables[0], Door(source), IDS).records(
         Change("public.outbox", "insert", ("3",), "v", row), NOW
     )
     assert json.loads(record.value or b"")["row"]["payload"] == '{"ticket_id":"9"}'
@@ -118,7 +122,7 @@ def test_an_outbox_payload_that_is_nested_too_deep_is_refused() -> None:
     connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
     row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "2026-11-01 10:00:00",
                               "payload": '{"a":' * 5_000 + "1" + "}" * 5_000}  # fmt: skip
-    (record,) = mapper_of(connection.tables[0], Door(Source(name="shop"))).records(
+    (record,) = mapper_of(connection.tables[0], Door(Source(name="shop")), IDS).records(
         Change("public.outbox", "insert", ("3",), "v", row), NOW
     )
     refusal = read_refusal(record.headers)
@@ -144,6 +148,6 @@ def test_rules_on_ids_protect_their_columns_before_there_is_a_draft() -> None:
     outbox = {"id": "3", "type": "Ticket Opened", "key": "someone", "created_at": "soon", "payload": "{}"}
     for spec in connection.tables:
         row = outbox if spec.outbox else change.row
-        (record,) = mapper_of(spec, Door(source)).records(change._replace(row=row), NOW)
+        (record,) = mapper_of(spec, Door(source), IDS).records(change._replace(row=row), NOW)
         assert record.key == REFUSED_KEY
         assert b"someone" not in (record.value or b"")

@@ -1,12 +1,13 @@
 """Connection files: wrong ones are refused with the place, right ones say which columns and changes they need."""
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from connectors.databases.connections import load_connection, parse_connection
-from connectors.postgres.config import PostgresConnection
+from connectors.postgres.config import PostgresConnection, slot_name
 from contracts.errors import InputFileError
 
 EVENT: dict[str, Any] = {
@@ -22,10 +23,21 @@ POLLED = {**GOOD, "mode": "watermark", "tables": {"orders": {"watermark": "updat
 def test_defaults() -> None:
     connection = parse_connection(GOOD, PostgresConnection)
     (table,) = connection.tables
-    assert (connection.name, connection.slot, connection.publication) == ("web-shop", *["crmstream_web_shop"] * 2)
+    assert (connection.name, connection.slot, connection.publication) == ("web-shop", *[slot_name("web-shop")] * 2)
     assert (connection.dsn_from, connection.position_name) == ("CRM_POSTGRES_URL", "postgres-web-shop")
     assert (table.full_name, table.id, table.operations) == ("public.orders", "row", {"insert"})
     assert table.columns == ("at", "customer", "total")
+
+
+def test_no_two_names_have_the_same_slot() -> None:
+    names = ["shop", "shop-a", "shop_a", "s-h-op_a", "s_h-op_a", *(f"{'x' * 61}{end}" for end in "12"), "y" * 53]
+    slots = [slot_name(name) for name in names]
+    assert slots[0] == "crmstream_shop"
+    assert len(set(slots)) == len(names)
+    assert all(re.fullmatch("[a-z0-9_]{1,63}", slot) for slot in slots)
+    reached = slot_name("shop-a").removeprefix("crmstream_")
+    with pytest.raises(InputFileError, match="name: "):
+        parse_connection({**GOOD, "name": reached}, PostgresConnection)
 
 
 def test_a_table_may_have_several_events_and_an_outbox_stands_beside() -> None:

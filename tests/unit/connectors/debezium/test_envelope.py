@@ -52,6 +52,13 @@ def test_operations(op: str, operation: str) -> None:
     assert found.old == (before if op == "u" else None)
 
 
+def test_a_topic_that_was_made_anew_has_places_of_its_own() -> None:
+    body = json.dumps(envelope("c", None, ROW)).encode()
+    records = [RawRecord("shop.public.orders", 2, 41, None, body, topic_id) for topic_id in ("one", "other", "")]
+    changes = [to_change(record, TABLES) for record in records]
+    assert len({change.key for change in changes if isinstance(change, Change)}) == 3
+
+
 def test_tombstones_truncations_and_messages_are_no_changes() -> None:
     assert read(None, {"id": 7}) is None
     assert read(envelope("t")) is None

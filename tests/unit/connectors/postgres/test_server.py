@@ -2,8 +2,10 @@
 
 import pytest
 
-from connectors.postgres.catalog import MissingError, ServerFacts, check_replication
-from connectors.postgres.server import LostContactError, Server
+from connectors.databases.connections import parse_connection
+from connectors.postgres.catalog import MissingError, ServerFacts, TableFacts, check_identity, check_replication
+from connectors.postgres.config import PostgresConnection
+from connectors.postgres.server import LostContactError, Server, quoted
 from contracts.errors import CrmError, SettingsError
 
 FACTS = ServerFacts(150_018, "logical", "shop", "shop", "1", True, False)
@@ -33,3 +35,14 @@ def test_what_replication_lacks_is_told_with_what_to_do(change: dict[str, object
     with pytest.raises(MissingError, match=told) as error:
         check_replication(ServerFacts(**{**vars(FACTS), **change}))  # type: ignore[arg-type]
     assert isinstance(error.value, CrmError)
+
+
+def test_identifiers_are_quoted_in_what_is_to_be_run() -> None:
+    assert quoted("public", 'My "own" orders') == '"public"."My ""own"" orders"'
+    with pytest.raises(MissingError, match='ALTER ROLE "A ""role""" REPLICATION;'):
+        check_replication(ServerFacts(150_018, "logical", "shop", 'A "role"', "1", False, False))
+    event = {"on": "delete", "name": "Ticket Solved", "customer_id": "c", "occurred_at": "at"}
+    tables = {"sales.My Orders": event}
+    connection = parse_connection({"source": "s", "mode": "replication", "tables": tables}, PostgresConnection)
+    with pytest.raises(MissingError, match=r'ALTER TABLE "sales"\."My Orders" REPLICA IDENTITY FULL;'):
+        check_identity(TableFacts(connection.tables[0], {}, ("id",), "d", 0))

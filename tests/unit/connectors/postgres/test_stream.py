@@ -20,7 +20,7 @@ from connectors.postgres.pgoutput import (
     Type,
     decode,
 )
-from connectors.postgres.stream import StreamPosition, TransactionReader, lsn_number, lsn_text
+from connectors.postgres.stream import AS_READ, Shown, StreamPosition, TransactionReader, lsn_number, lsn_text
 
 MESSAGES = [bytes.fromhex(text) for text in json.loads(Path(__file__).with_name("messages.json").read_text("utf-8"))]
 KEYS = {"public.orders": ("id",)}
@@ -78,6 +78,36 @@ def test_a_table_that_is_not_read_moves_the_position_only() -> None:
     reader = TransactionReader(StreamPosition(0), {})
     assert [reader.read(message) for message in MESSAGES if reader.read(message)] == []
     assert reader.position.start > 0
+
+
+def test_the_position_moves_along_with_an_idle_server_but_never_past_an_open_transaction() -> None:
+    end = 1 << 60
+    for stop in range(len(MESSAGES) + 1):
+        _, reader = read_all(StreamPosition(1), MESSAGES[:stop] or [b"Z"])
+        if reader.in_transaction:
+            (begin,) = [found for found in map(decode, MESSAGES[:stop]) if isinstance(found, Begin)][-1:]
+            reader.pass_to(end)
+            assert reader.position.start == begin.lsn
+        else:
+            reader.pass_to(2)
+            before = reader.position
+            reader.pass_to(end)
+            assert (before.start < end, reader.position.start) == (True, end)
+
+
+def test_an_insert_that_its_table_has_shown_is_told_as_the_row_that_was_read() -> None:
+    transactions = [found for found in map(decode, MESSAGES) if isinstance(found, Begin)]
+    ends = [found.end for found in map(decode, MESSAGES) if isinstance(found, Commit)]
+    following = transactions[0].xid + 1
+    position = StreamPosition(0, shown=Shown(f"{following}:{following}:", ends[0]))
+    whole, _ = read_all(StreamPosition(0))
+    changes, reader = read_all(StreamPosition.from_json(json.loads(json.dumps(position.to_json()))))
+    of_first = f"{lsn_text(transactions[0].lsn)}-"
+    assert {change.operation for change in whole if change.version.startswith(of_first)} >= {"insert"}
+    for change, plain in zip(changes, whole, strict=True):
+        is_shown = plain.operation == "insert" and plain.version.startswith(of_first)
+        assert change == (plain._replace(version=AS_READ) if is_shown else plain)
+    assert reader.position.shown is None
 
 
 def test_an_unknown_kind_of_message_is_looked_past() -> None:

@@ -1,0 +1,51 @@
+"""Ids of the events that rows become. Pure.
+
+An id follows from the connection (its source and name), the table, the row's key, the event's name and, where every
+change is an event, the change. So a row that is read again, by the same connection, has the same id wherever the server
+is by then; and rows of two databases that have one source do not get in each other's way.
+
+Keys of rows may be personal: an address, a number that people have. From a plain hash of one, whoever can list the
+candidates finds it out. Where the source has privacy rules the hash is keyed, with CRM_PRIVACY_KEY, whatever the rules
+are about: which columns are in a key and which of them a rule means can change, ids must not.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+from pydantic import SecretStr
+from xxhash import xxh3_128_hexdigest
+
+from connectors.privacy.protection import Protector
+from connectors.sources.source import Source
+from contracts.errors import SettingsError
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class EventIds:
+    """Gives the ids of one connection's events; ``keys`` are those of its source, if it has privacy rules."""
+
+    def __init__(self, source: str, connection: str, keys: Protector | None = None):
+        self._of = [source, connection]
+        self._keys = keys
+
+    def id_of(self, table: str, key: Sequence[str], name: str, version: str = "") -> str:
+        """Give the id of an event, 32 hexadecimal digits, by what makes it one of its own."""
+        digest = xxh3_128_hexdigest(_encode([*self._of, table, list(key), name, version]))
+        return digest if self._keys is None else str(self._keys.hash(digest))
+
+
+def keys_of(source: Source, secret: SecretStr | None) -> Protector | None:
+    """Give the keys that ids and positions of a source's rows need; None if it has no privacy rules.
+
+    Raises :class:`SettingsError` if it has some and ``secret``, the setting CRM_PRIVACY_KEY, is not set.
+    """
+    if not any(source.privacy.named()):
+        return None
+    if secret is None:
+        raise SettingsError(
+            f"CRM_PRIVACY_KEY is not set, but source {source.name} has privacy rules, and without a key the ids of "
+            "events would tell the keys of rows. Make one with `crmstream privacy key`, keep it safe, and set it."
+        )
+    return Protector(secret)
