@@ -37,7 +37,7 @@ _RECORD_OVERHEAD: Final = 200
 _PRODUCER: Final = {
     "enable.idempotence": True,
     "acks": "all",
-    "linger.ms": 2,
+    "linger.ms": 5,
     "compression.type": "lz4",
     "socket.nagle.disable": True,
     "reconnect.backoff.ms": 50,
