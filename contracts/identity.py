@@ -19,6 +19,10 @@ PLACEHOLDERS: Final = frozenset({
     "[object object]", "[object]", "n/a", "na", "id", "not_authenticated", "distinct_id", "anonymous_id", "user_id",
 })  # fmt: skip
 """Texts (in lower case) that programs send where they know no id: all their users would be one person."""
+EMAIL_ADDRESS: Final = re.compile(r"\s*[^@\s]+@[^@\s]+\s*")
+_HASHED: Final = re.compile(r"[0-9a-f]{32}")
+"""What the door makes of an address that a source's privacy rules hash."""
+_LONGEST_EMAIL: Final = 320
 _EMPTY: Final = re.compile(r"[0\-\s]*")
 _RESERVED: Final = (ANONYMOUS, EMAIL)
 
@@ -41,6 +45,15 @@ def visitor_id(anonymous_id: str) -> str:
 def home_of(profile_id: str) -> str:
     """The id that places a profile in the log: the anonymous id of a visitor, the id itself of a customer."""
     return profile_id.removeprefix(ANONYMOUS)
+
+
+def is_second_key(email: str) -> bool:
+    """Whether a text can be an e-mail address, or is the hash of one.
+
+    Of nothing else: strangers who type the same nonsense would be one person, and what is encrypted is another text
+    each time.
+    """
+    return len(email) <= _LONGEST_EMAIL and any(kind.fullmatch(email) for kind in (EMAIL_ADDRESS, _HASHED))
 
 
 def email_key(email: str) -> str:

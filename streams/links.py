@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from contracts import wire
 from contracts.crossings import NOBODY, Links, no_links
-from contracts.identity import email_key, is_no_customer, is_placeholder, visitor_id
+from contracts.identity import email_key, is_no_customer, is_second_key, visitor_id
 from streams.facts import Columns
 
-LONGEST_EMAIL: Final = 320
 IDENTIFY: Final = "Identify"
 ALIAS: Final = "Alias"
 
@@ -58,6 +57,4 @@ def _identified(envelope: wire.Envelope, email: str | None) -> Iterator[tuple[st
 def email_of(properties: Any) -> str | None:
     """The key of the e-mail address in the traits of an identity event; None if there is none that can be one."""
     email = (properties.traits or {}).get("email")
-    if not isinstance(email, str) or not 0 < len(email) <= LONGEST_EMAIL or is_placeholder(email):
-        return None
-    return email_key(email)
+    return email_key(email) if isinstance(email, str) and is_second_key(email) else None

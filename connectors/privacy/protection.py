@@ -7,7 +7,6 @@ AES-256-GCM (12 bytes of nonce, cipher text, tag) in URL-safe base64 over the va
 
 import hmac
 import os
-import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
 
@@ -19,11 +18,11 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
 from contracts.errors import InputFileError, SettingsError
+from contracts.identity import EMAIL_ADDRESS
 
 ENCRYPTED: Final = "enc:1:"
 _HASH_DIGITS: Final = 32
 _NONCE_BYTES: Final = 12
-_EMAIL: Final = re.compile(r"\s*[^@\s]+@[^@\s]+\s*")
 _encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -59,7 +58,7 @@ class Protector:
         return msgspec.json.decode(content)
 
     def _digest(self, text: str) -> str:
-        if _EMAIL.fullmatch(text):
+        if EMAIL_ADDRESS.fullmatch(text):
             text = text.strip().lower()
         return hmac.digest(self._hash_key, text.encode(errors="surrogatepass"), "sha256").hex()[:_HASH_DIGITS]
 
