@@ -30,7 +30,7 @@ from streams.bucket import (
     touched,
     versions_of,
 )
-from streams.merging import absorb_rows, in_turns
+from streams.merging import absorb_rows, in_turns, stack_rows
 from streams.seen import SeenIds
 
 CATCH_UP_SWEEPS: Final = 90
@@ -165,9 +165,16 @@ def _rows(state: CustomersState, at: NDArray[np.int64]) -> NDArray[np.void]:
     rows = state.table.used.take(at)
     book = state.overlays.get(current(state))
     if book:
-        for position, row in enumerate(at.tolist()):
-            for source in sorted(book.get(state.table.ids[row], {}).values(), key=_by_age):
-                rows[position : position + 1] = absorb_rows(rows[position : position + 1], source)
+        found = [
+            (position, source)
+            for position, row in enumerate(at.tolist())
+            if (sources := book.get(state.table.ids[row]))
+            for source in sorted(sources.values(), key=_by_age)
+        ]
+        positions = np.array([position for position, _ in found], np.int64)
+        sources_rows = stack_rows(source for _, source in found)
+        for turn in in_turns(positions):
+            rows[positions[turn]] = absorb_rows(rows[positions[turn]], sources_rows[turn])
     return rows
 
 

@@ -30,7 +30,8 @@ from streams.bucket import (
     touched,
     versions_of,
 )
-from streams.profiles import ROW_DTYPE, blank_rows
+from streams.merging import stack_rows
+from streams.profiles import blank_rows
 from streams.seen import SeenIds
 
 LAST_VERSION = (1 << VERSION_SHIFT) - 1
@@ -118,7 +119,7 @@ def _hand_over(state: VisitorsState, handed: list[_Rows]) -> HandOver:
         boundaries=np.array([boundary for boundary, *_ in handed], np.int64),
         sources=np.array([source for _, source, *_ in handed], object),
         persons=np.array([person for _, _, person, _ in handed], object),
-        rows=np.concatenate([row for *_, row in handed]) if handed else np.empty(0, ROW_DTYPE),
+        rows=stack_rows(row for *_, row in handed),
     )
 
 
