@@ -1,5 +1,5 @@
 SELECT
-    c.oid, c.relkind, c.relreplident, c.reltuples::bigint AS rows,
+    c.oid, c.relkind, c.reltuples::bigint AS rows,
     has_table_privilege(c.oid, 'SELECT') AS readable,
     has_schema_privilege(n.oid, 'USAGE') AS reachable
 FROM pg_class c
