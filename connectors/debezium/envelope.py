@@ -189,7 +189,11 @@ def _key(record: RawRecord, spec: TableSpec, row: Json) -> dict[str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RejectedError, TypeError):
         return {}
     columns = {name: value for name, value in body.items() if not name.startswith("__")}
-    return {name: _text(plain(value, fields.get(name))) for name, value in columns.items()}
+    values = {name: plain(value, fields.get(name)) for name, value in columns.items()}
+    for name, value in values.items():
+        if isinstance(value, NoValue):
+            raise RejectedError(f"key.{name}", value.problem)
+    return {name: _text(value) for name, value in values.items()}
 
 
 def _text(value: object) -> str:

@@ -142,10 +142,11 @@ def check_identity(facts: TableFacts, published: frozenset[str]) -> None:
         )
 
 
-def published(database: Connection, name: str) -> frozenset[str]:
-    """Which operations a publication publishes; all of them where there is none yet."""
-    found = ask(database, "publication", name=name)
-    return frozenset(operation for operation in OPERATIONS if not found or found[0][operation] == "t")
+def published(database: Connection, connection: PostgresConnection) -> frozenset[str]:
+    """Which operations the publication publishes; all of them where it is still to be made, or to be widened."""
+    found = ask(database, "publication", name=connection.publication)
+    told = frozenset(operation for operation in OPERATIONS if found and found[0][operation] == "t")
+    return told if found and _wanted(connection) <= told else frozenset(OPERATIONS)
 
 
 def slot_of(database: Connection, name: str) -> Slot | None:
@@ -198,9 +199,12 @@ def _lacking(facts: Row, connection: PostgresConnection) -> Iterator[str]:
     tables = [table for table in connection.tables if table.full_name not in published]
     if tables:
         yield f"ADD TABLE {', '.join(quoted(table.schema_name, table.name) for table in tables)}"
-    wanted = {operation for table in connection.tables for operation in table.operations}
-    if any(facts[operation] != "t" for operation in wanted):
+    if any(facts[operation] != "t" for operation in _wanted(connection)):
         yield "SET (publish = 'insert, update, delete')"
+
+
+def _wanted(connection: PostgresConnection) -> set[str]:
+    return {operation for table in connection.tables for operation in table.operations}
 
 
 def _primary_key(columns: list[Row]) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def _check(
 
 
 def _identity(database: Connection, connection: PostgresConnection, table: TableFacts) -> Iterator[Finding]:
-    yield from _tried(lambda: check_identity(table, published(database, connection.publication)), "")
+    yield from _tried(lambda: check_identity(table, published(database, connection)), "")
 
 
 def _tried(look: Callable[[], None], well: str) -> Iterator[Finding]:

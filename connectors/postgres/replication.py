@@ -100,7 +100,7 @@ class ReplicationSource:
     def _check(self, database: Connection, server: ServerFacts) -> list[TableFacts]:
         check_replication(server)
         tables = [table_facts(database, spec, self._connection) for spec in self._connection.tables]
-        operations = published(database, self._connection.publication)
+        operations = published(database, self._connection)
         for facts in tables:
             check_identity(facts, operations)  # before there is a publication, which would stop the owner's changes
         ensure_publication(database, self._connection)

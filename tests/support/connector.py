@@ -123,7 +123,9 @@ def read_log(kafka: str, topics: Sequence[Topic] = INPUT_TOPICS) -> list[Message
         {"bootstrap.servers": kafka, "group.id": uuid4().hex, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
     )
     known = consumer.list_topics(timeout=20).topics
-    places = [(topic.name, number) for topic in topics if topic.name in known for number in known[topic.name].partitions]
+    places = [
+        (topic.name, number) for topic in topics if topic.name in known for number in known[topic.name].partitions
+    ]
     consumer.assign([TopicPartition(*place, 0) for place in places])
     left, found, deadline = set(places), [], time.monotonic() + 60
     while left:

@@ -294,7 +294,6 @@ def test_a_table_that_could_not_be_updated_any_more_is_not_published(
     assert ids(connector, source) == [*range(1, 14)]
 
 
-
 def test_a_value_that_was_not_sent_is_refused_where_it_is_needed(
     connector: Connector, source: str, shop: Connection
 ) -> None:

@@ -219,6 +219,14 @@ def test_what_has_another_shape_is_refused_with_its_field(value: object, field: 
     assert found.field == field
 
 
+def test_a_key_whose_values_cannot_be_read_is_refused() -> None:
+    """Rows would have one id otherwise, and count as one event."""
+    day = {"type": "struct", "fields": [{"field": "day", "type": "int32", "name": "io.debezium.time.Date"}]}
+    found = read(envelope("c", None, ROW), {"schema": day, "payload": {"day": "never"}})
+    assert isinstance(found, Unreadable)
+    assert found.field == "key.day"
+
+
 def test_a_key_of_another_shape_is_none() -> None:
     for key in ({"schema": ["x"], "payload": {"id": 7}}, {"schema": {"fields": 5}, "payload": {"id": 7}}):
         assert change(envelope("c", None, ROW), key).key == ("shop.public.orders-2-41",)

@@ -10,6 +10,7 @@ from connectors.postgres.catalog import (
     TableFacts,
     check_identity,
     check_replication,
+    published,
 )
 from connectors.postgres.config import PostgresConnection
 from connectors.postgres.server import LostContactError, Server, quoted
@@ -92,3 +93,22 @@ def test_every_partition_is_named_that_tells_too_little() -> None:
     with pytest.raises(MissingError) as error:
         check_identity(table((*parts, Identity('"sales"."c"', "n", frozenset())), {"only": {"id": "1"}}), ALL)
     assert error.value.remedy == 'As its owner: ALTER TABLE "sales"."c" REPLICA IDENTITY FULL;'
+
+
+@pytest.mark.parametrize(
+    ("on", "found", "told"),
+    [
+        ("insert", [], ALL),
+        ("insert", [{"insert": "t", "update": "f", "delete": "f"}], {"insert"}),
+        ("delete", [{"insert": "f", "update": "f", "delete": "t"}], {"delete"}),
+        ("update", [{"insert": "t", "update": "f", "delete": "f"}], ALL),
+    ],
+)
+def test_a_publication_that_must_be_made_or_widened_counts_as_it_will_be(
+    on: str, found: list[dict[str, str]], told: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.postgres.catalog.ask", lambda *_, **__: found)
+    entry = {"on": on, "name": "Ticket Solved", "customer_id": "id", "occurred_at": "id"}
+    content = {"source": "s", "mode": "replication", "tables": {"orders": entry}}
+    connection = parse_connection(content, PostgresConnection)
+    assert published(object(), connection) == told  # type: ignore[arg-type]
