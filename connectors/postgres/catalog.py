@@ -104,6 +104,10 @@ def table_facts(database: Connection, spec: TableSpec, connection: PostgresConne
     (row,) = found
     if row["relkind"] not in _TABLE_KINDS:
         raise MissingError(f"{spec.full_name} is no table.", "Views and foreign tables cannot be followed.")
+    if row["is_inherited"] == "t" and connection.mode == "replication":  # published too, under their own names
+        raise MissingError(
+            f"Other tables inherit from {spec.full_name}.", "Use mode watermark if no two of their rows share a key."
+        )
     columns = ask(database, "columns", oid=row["oid"])
     facts = TableFacts(
         spec,

@@ -485,6 +485,8 @@ def test_check_names_all_that_is_missing(
 ) -> None:
     execute(shop, ORDERS)
     execute(shop, "CREATE TABLE log (at timestamptz)")
+    execute(shop, "CREATE TABLE family (id integer PRIMARY KEY, at timestamptz)")
+    execute(shop, "CREATE TABLE child () INHERITS (family)")
     execute(shop, "CREATE TABLE mine (id integer PRIMARY KEY, at timestamptz)")
     with server.connect(database, "postgres") as admin:
         execute(admin, "ALTER TABLE mine OWNER TO postgres")
@@ -497,6 +499,7 @@ def test_check_names_all_that_is_missing(
           sales.orders: {entry}
           log: {entry.replace("id, occ", "at, occ")}
           mine: {entry}
+          family: {entry}
     """)
     told = connector.run("postgres", file, "--check")
     assert told.code == 1
@@ -504,6 +507,7 @@ def test_check_names_all_that_is_missing(
         "The table public.orders has no column paid_at. It has id, customer,",
         "There is no table sales.orders.",
         "The table public.log has no primary key. Name the columns",
+        "Other tables inherit from public.family. Use mode watermark if",
         'The role may not read public.mine. As its owner: GRANT USAGE ON SCHEMA "public" TO "shop"; GRANT',
     ):
         assert words in told.out
