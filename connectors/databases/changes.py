@@ -95,6 +95,7 @@ class _EventMapper:
         self._columns = columns
         self._on = frozenset(spec.on)
         self._by_change = table.id == "change"
+        self._key = table.key
         self._door = door
         self._event_ids = event_ids
         self._kept = frozenset((*spec.columns, *table.key))
@@ -120,6 +121,7 @@ class _EventMapper:
         if not self._is_event(row):
             return None
         self._need(row, self._columns)
+        _check_key(change, self._key)
         self._converter.arrive(received_at)
         draft = self._converter.draft(row)
         if draft is not None:
@@ -208,6 +210,14 @@ def _value(change: Change, column: str) -> object:
     if column not in change.row:
         raise RejectedError(f"row.{column}", "is not there: the table has no such column any more")
     return change.row[column]
+
+
+def _check_key(change: Change, key: Sequence[str]) -> None:
+    """Refuse a row without a value in the key that the file names: all such rows would be one event."""
+    for column in key:
+        value = change.row.get(column)
+        if value is None or isinstance(value, NoValue):
+            raise RejectedError(f"row.{column}", "has no value, but the file names it as part of the row's `key`")
 
 
 def _json_object(value: object, field: str) -> dict[str, Any]:

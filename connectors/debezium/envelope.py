@@ -16,6 +16,12 @@ from connectors.debezium.values import Schema, number_without_schema, plain
 from contracts.wire import RejectedError
 
 OPERATIONS: Final[dict[str, Operation]] = {"c": "insert", "r": "insert", "u": "update", "d": "delete"}
+CHANGE_FIELDS: Final = (
+    ("lsn",),  # PostgreSQL
+    ("server_id", "file", "pos", "row"),  # MySQL and MariaDB: one event of their log holds many rows
+    ("commit_lsn", "change_lsn", "event_serial_no"),  # SQL Server
+)
+"""What Debezium says of a change's place in the log of a database, where that tells all changes of a row apart."""
 _LONGEST_KEPT: Final = 10_000
 _decode = msgspec.json.Decoder().decode
 Json = Mapping[str, Any]
@@ -91,9 +97,17 @@ def _change(
         return _unreadable(record, "has no row")
     key = _key(record, spec, row)
     values = tuple(key.values()) or (record.place,)
-    version = str(parts.origin.get("lsn") or record.place)
     old = before if parts.operation == "update" else None
-    return Change(spec.full_name, parts.operation, values, version, row, old, tuple(key))
+    return Change(spec.full_name, parts.operation, values, _version(record, parts.origin), row, old, tuple(key))
+
+
+def _version(record: RawRecord, origin: Json) -> str:
+    """The change's place in the database's log, the same however often Debezium writes it; else the record's place."""
+    for fields in CHANGE_FIELDS:
+        values = [origin.get(field) for field in fields]
+        if None not in values:
+            return "-".join(map(str, values))
+    return record.place
 
 
 def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
@@ -175,7 +189,11 @@ def _key(record: RawRecord, spec: TableSpec, row: Json) -> dict[str, str]:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RejectedError, TypeError):
         return {}
     columns = {name: value for name, value in body.items() if not name.startswith("__")}
-    return {name: _text(plain(value, fields.get(name))) for name, value in columns.items()}
+    values = {name: plain(value, fields.get(name)) for name, value in columns.items()}
+    for name, value in values.items():
+        if isinstance(value, NoValue):
+            raise RejectedError(f"key.{name}", value.problem)
+    return {name: _text(value) for name, value in values.items()}
 
 
 def _text(value: object) -> str:

@@ -12,6 +12,7 @@ from contracts.errors import StoreRefusedError
 
 LARGE_TABLE: Final = 1_000_000
 """Rows beyond which polling all of a table is worth a warning."""
+OPERATIONS: Final = ("insert", "update", "delete")
 _TABLE_KINDS: Final = ("r", "p")
 
 
@@ -29,13 +30,25 @@ class ServerFacts:
 
 
 @dataclass(frozen=True)
+class Identity:
+    """What the log tells of a row before a change, in a table or one of its partitions; no columns: nothing.
+
+    ``kind`` is d, n, f or i, as in ``pg_class.relreplident``.
+    """
+
+    table: str
+    kind: str
+    columns: frozenset[str]
+
+
+@dataclass(frozen=True)
 class TableFacts:
     """A table as it is: the types of its columns in order, its key, and what is sent of rows before a change."""
 
     spec: TableSpec
     types: dict[str, str]
     key: tuple[str, ...]
-    identity: str
+    identities: tuple[Identity, ...]
     rows: int
 
 
@@ -91,12 +104,16 @@ def table_facts(database: Connection, spec: TableSpec, connection: PostgresConne
     (row,) = found
     if row["relkind"] not in _TABLE_KINDS:
         raise MissingError(f"{spec.full_name} is no table.", "Views and foreign tables cannot be followed.")
+    if row["is_inherited"] == "t" and connection.mode == "replication":  # published too, under their own names
+        raise MissingError(
+            f"Other tables inherit from {spec.full_name}.", "Use mode watermark if no two of their rows share a key."
+        )
     columns = ask(database, "columns", oid=row["oid"])
     facts = TableFacts(
         spec,
         {column["name"]: column["type"] for column in columns},
         spec.key or _primary_key(columns),
-        row["relreplident"],
+        tuple(map(_identity, ask(database, "identities", oid=row["oid"]))),
         int(row["rows"]),
     )
     _check_columns(facts, watermark_of(spec) if connection.mode == "watermark" else None)
@@ -110,16 +127,30 @@ def table_facts(database: Connection, spec: TableSpec, connection: PostgresConne
     return facts
 
 
-def check_identity(facts: TableFacts) -> None:
-    """Make sure that updates and deletions tell what the events ask for."""
-    spec, whole = facts.spec, facts.identity == "f"
-    key = set(facts.key)
-    beyond = any("delete" in event.on and set(event.columns) - key for event in spec.events)
-    if not whole and (spec.reads_old or beyond):
+def check_identity(facts: TableFacts, published: frozenset[str]) -> None:
+    """Make sure that updates and deletions of a table can be ``published``, and tell what the events ask for.
+
+    PostgreSQL refuses its owner every update and deletion of a table that publishes them and has no replica identity.
+    """
+    name = facts.spec.full_name
+    without = [identity for identity in facts.identities if not identity.columns]
+    if without and published & {"update", "delete"}:
         raise MissingError(
-            f"The events of {spec.full_name} read values from before a change, which are not sent.",
-            f"As its owner: ALTER TABLE {quoted(spec.schema_name, spec.name)} REPLICA IDENTITY FULL;",
+            f"{name} has no replica identity: once it is published, PostgreSQL refuses its updates and deletions.",
+            _full_identity(without),
         )
+    narrow = [identity for identity in facts.identities if not _tells_enough(identity, facts)]
+    if narrow:
+        raise MissingError(
+            f"The events of {name} read values from before a change, which are not sent.", _full_identity(narrow)
+        )
+
+
+def published(database: Connection, connection: PostgresConnection) -> frozenset[str]:
+    """Which operations the publication publishes; all of them where it is still to be made, or to be widened."""
+    found = ask(database, "publication", name=connection.publication)
+    told = frozenset(operation for operation in OPERATIONS if found and found[0][operation] == "t")
+    return told if found and _wanted(connection) <= told else frozenset(OPERATIONS)
 
 
 def slot_of(database: Connection, name: str) -> Slot | None:
@@ -146,6 +177,22 @@ def missing_in_publication(database: Connection, connection: PostgresConnection)
     return [f"ALTER PUBLICATION {quoted(connection.publication)} {end};" for end in _lacking(found[0], connection)]
 
 
+def _identity(found: Row) -> Identity:
+    return Identity(quoted(found["schema"], found["name"]), found["identity"], frozenset(json.loads(found["columns"])))
+
+
+def _tells_enough(identity: Identity, facts: TableFacts) -> bool:
+    """Whether the rows before a change have what the events ask of them; the key is asked of those that are deleted."""
+    if identity.kind == "f":
+        return True
+    deleted = {column for event in facts.spec.events if "delete" in event.on for column in (*event.columns, *facts.key)}
+    return not facts.spec.reads_old and deleted <= identity.columns
+
+
+def _full_identity(identities: list[Identity]) -> str:
+    return "As its owner: " + " ".join(f"ALTER TABLE {found.table} REPLICA IDENTITY FULL;" for found in identities)
+
+
 def _grants(spec: TableSpec, role: str) -> str:
     schema, table, role = quoted(spec.schema_name), quoted(spec.schema_name, spec.name), quoted(role)
     return f"As its owner: GRANT USAGE ON SCHEMA {schema} TO {role}; GRANT SELECT ON {table} TO {role};"
@@ -156,9 +203,12 @@ def _lacking(facts: Row, connection: PostgresConnection) -> Iterator[str]:
     tables = [table for table in connection.tables if table.full_name not in published]
     if tables:
         yield f"ADD TABLE {', '.join(quoted(table.schema_name, table.name) for table in tables)}"
-    wanted = {operation for table in connection.tables for operation in table.operations}
-    if any(facts[operation] != "t" for operation in wanted):
+    if any(facts[operation] != "t" for operation in _wanted(connection)):
         yield "SET (publish = 'insert, update, delete')"
+
+
+def _wanted(connection: PostgresConnection) -> set[str]:
+    return {operation for table in connection.tables for operation in table.operations}
 
 
 def _primary_key(columns: list[Row]) -> tuple[str, ...]:

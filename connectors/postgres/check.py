@@ -17,6 +17,7 @@ from connectors.postgres.catalog import (
     check_identity,
     check_replication,
     missing_in_publication,
+    published,
     server_facts,
     slot_of,
     table_facts,
@@ -76,11 +77,15 @@ def _check(
             yield Finding(False, str(missing))
             continue
         yield Finding(True, f"{spec.full_name}: about {max(table.rows, 0):,} rows, key {', '.join(table.key)}.")
-        yield from _tried(lambda table=table: check_identity(table), "") if replicated else _polling(database, table)  # type: ignore[misc]
+        yield from _identity(database, connection, table) if replicated else _polling(database, table)
         for row in _rows(database, table):
             change = as_insert(table, row)
             records = mapper_of(spec, door, ids).records(change, datetime.now(UTC))
             yield Sample(spec.full_name, tuple(records))
+
+
+def _identity(database: Connection, connection: PostgresConnection, table: TableFacts) -> Iterator[Finding]:
+    yield from _tried(lambda: check_identity(table, published(database, connection)), "")
 
 
 def _tried(look: Callable[[], None], well: str) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ from connectors.postgres.catalog import (
     TableFacts,
     check_identity,
     check_replication,
+    published,
     server_facts,
     slot_of,
     table_facts,
@@ -99,8 +100,9 @@ class ReplicationSource:
     def _check(self, database: Connection, server: ServerFacts) -> list[TableFacts]:
         check_replication(server)
         tables = [table_facts(database, spec, self._connection) for spec in self._connection.tables]
+        operations = published(database, self._connection)
         for facts in tables:
-            check_identity(facts)
+            check_identity(facts, operations)  # before there is a publication, which would stop the owner's changes
         ensure_publication(database, self._connection)
         return tables
 

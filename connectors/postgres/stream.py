@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from connectors.databases.changes import Change, NoValue
+from connectors.databases.changes import UNSENT, Change, NoValue
 from connectors.postgres.pgoutput import Begin, Commit, Relation, Row, Tuple, Value, decode
 from connectors.postgres.windows import Snapshot
 
@@ -145,11 +145,17 @@ def _to_change(row: Row, relation: Relation, key: tuple[str, ...], version: str)
     old = None if row.old is None else _values(row.old, relation)
     new = old if row.new is None else _values(row.new, relation)
     new = new or {}
-    if old is not None and row.operation == "update" and row.old_is_whole:
-        new = {name: old.get(name) if isinstance(value, NoValue) else value for name, value in new.items()}
+    if old is not None and row.operation == "update":
+        new = {name: _unchanged(old, name, row) if isinstance(value, NoValue) else value for name, value in new.items()}
     name = f"{relation.schema}.{relation.name}"
     kept = tuple(_key_text(new.get(column)) for column in key)
     return Change(name, row.operation, kept, version, new, old if row.operation == "update" else None, key)
+
+
+def _unchanged(old: Mapping[str, Value], name: str, row: Row) -> Value:
+    """A value that was not sent because it stayed as it was: that of the row before, if this is sent."""
+    value = old.get(name)
+    return value if row.old_is_whole or value is not None else UNSENT  # beyond a row's identity, None means nothing
 
 
 def _values(values: Tuple, relation: Relation) -> dict[str, Value]:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ from uuid import uuid4
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from contracts.refused import REFUSED_KEY, read_refusal
-from contracts.topics import INPUT_TOPICS
+from contracts.topics import INPUT_TOPICS, Topic
 
 PARTITIONS = 4
 _processes = multiprocessing.get_context("forkserver")  # the program is loaded once: starting it is cheap then
@@ -116,13 +117,15 @@ class Connector:
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
 
-def read_log(kafka: str) -> list[Message]:
-    """Read all input topics to their ends, as of now, with committed records only."""
+def read_log(kafka: str, topics: Sequence[Topic] = INPUT_TOPICS) -> list[Message]:
+    """Read topics, by default those of events, to their ends, as of now, with committed records only."""
     consumer = Consumer(
         {"bootstrap.servers": kafka, "group.id": uuid4().hex, "enable.partition.eof": True, "fetch.wait.max.ms": 20}
     )
     known = consumer.list_topics(timeout=20).topics
-    places = [(topic.name, number) for topic in INPUT_TOPICS if topic.name in known for number in range(PARTITIONS)]
+    places = [
+        (topic.name, number) for topic in topics if topic.name in known for number in known[topic.name].partitions
+    ]
     consumer.assign([TopicPartition(*place, 0) for place in places])
     left, found, deadline = set(places), [], time.monotonic() + 60
     while left:

@@ -8,6 +8,7 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from psycopg2 import errors
 from pydantic import SecretStr
 from support.connector import PARTITIONS, Connector
 from support.postgres import PostgresServer, execute
@@ -262,6 +263,37 @@ def test_operations_have_names_by_rules_on_old_and_new_values(
     }
 
 
+def test_a_table_that_could_not_be_updated_any_more_is_not_published(
+    connector: Connector, source: str, shop: Connection
+) -> None:
+    """PostgreSQL refuses updates and deletions of published tables without an identity: the shop must never see it."""
+    execute(shop, ORDERS.replace("PRIMARY KEY", "NOT NULL") + "PARTITION BY RANGE (id)")
+    execute(shop, "CREATE TABLE few PARTITION OF orders FOR VALUES FROM (1) TO (10)")
+    execute(shop, "CREATE TABLE keyed PARTITION OF orders (PRIMARY KEY (id)) FOR VALUES FROM (10) TO (20)")
+    execute(shop, INSERT, [1, 12])
+    file = followed(connector, source)
+    Path(file).write_text(Path(file).read_text("utf-8").replace("  orders:", "  orders:\n    key: id"), "utf-8")
+    remedy = "".join(f'ALTER TABLE "public"."{name}" REPLICA IDENTITY FULL; ' for name in ("orders", "few")).rstrip()
+    checked = connector.run("postgres", file, "--check")
+    assert (checked.code, remedy in checked.out) == (1, True)
+    started = connector.run("postgres", file)
+    assert (started.code, remedy in started.err) == (1, True)
+    execute(shop, "UPDATE orders SET total = 2")
+    execute(shop, f'CREATE PUBLICATION "{slot_name(source)}" FOR TABLE orders WITH (publish_via_partition_root = true)')
+    with pytest.raises(errors.ObjectNotInPrerequisiteState, match="does not have a replica identity"):
+        execute(shop, "UPDATE orders SET total = 3 WHERE id = 1")
+    assert remedy in connector.run("postgres", file, "--once").err
+    for statement in remedy.split("; "):
+        execute(shop, statement)
+    run(connector, file, "--check")
+    run(connector, file, "--once")
+    execute(shop, "UPDATE orders SET total = 4 WHERE id IN (1, 10)")
+    execute(shop, "DELETE FROM orders WHERE id = 2")
+    execute(shop, INSERT, [13, 13])
+    run(connector, file, "--once")
+    assert ids(connector, source) == [*range(1, 14)]
+
+
 def test_a_value_that_was_not_sent_is_refused_where_it_is_needed(
     connector: Connector, source: str, shop: Connection
 ) -> None:
@@ -453,6 +485,8 @@ def test_check_names_all_that_is_missing(
 ) -> None:
     execute(shop, ORDERS)
     execute(shop, "CREATE TABLE log (at timestamptz)")
+    execute(shop, "CREATE TABLE family (id integer PRIMARY KEY, at timestamptz)")
+    execute(shop, "CREATE TABLE child () INHERITS (family)")
     execute(shop, "CREATE TABLE mine (id integer PRIMARY KEY, at timestamptz)")
     with server.connect(database, "postgres") as admin:
         execute(admin, "ALTER TABLE mine OWNER TO postgres")
@@ -465,6 +499,7 @@ def test_check_names_all_that_is_missing(
           sales.orders: {entry}
           log: {entry.replace("id, occ", "at, occ")}
           mine: {entry}
+          family: {entry}
     """)
     told = connector.run("postgres", file, "--check")
     assert told.code == 1
@@ -472,6 +507,7 @@ def test_check_names_all_that_is_missing(
         "The table public.orders has no column paid_at. It has id, customer,",
         "There is no table sales.orders.",
         "The table public.log has no primary key. Name the columns",
+        "Other tables inherit from public.family. Use mode watermark if",
         'The role may not read public.mine. As its owner: GRANT USAGE ON SCHEMA "public" TO "shop"; GRANT',
     ):
         assert words in told.out

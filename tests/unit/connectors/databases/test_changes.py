@@ -76,6 +76,20 @@ def test_a_value_that_was_not_sent_matters_only_to_events() -> None:
     assert deciding.key == REFUSED_KEY
 
 
+def test_rows_without_a_value_in_the_key_that_the_file_names_are_refused() -> None:
+    """They would all have one id, and count as one event."""
+    event = {"name": "Order Completed", **EVENT}
+    for missing in (insert(number=None), insert(number=UNSENT), insert()):
+        (record,) = records(event, missing._replace(key=("",)), key="number")
+        refusal = read_refusal(record.headers)
+        assert refusal is not None
+        assert refusal.field == "row.number"
+        assert records(event, missing._replace(operation="delete"), key="number") == []
+        assert records({**event, "only": {"customer": "c2"}}, missing, key="number") == []
+    (taken,) = records(event, insert(number=""), key="number")
+    assert taken.key != REFUSED_KEY
+
+
 def test_a_column_that_has_gone_is_named() -> None:
     row = {name: value for name, value in ROW.items() if name != "note"}
     (record,) = records({"name": "Order Completed", **EVENT}, insert()._replace(row=row))

@@ -59,6 +59,40 @@ def test_a_topic_that_was_made_anew_has_places_of_its_own() -> None:
     assert len({change.key for change in changes if isinstance(change, Change)}) == 3
 
 
+MYSQL = {"connector": "mysql", "server_id": 223344, "gtid": None, "file": "mysql-bin.000003", "pos": 484, "row": 0}
+SQL_SERVER = {"connector": "sqlserver", "commit_lsn": "00000027:00000758:0005",
+              "change_lsn": "00000027:00000758:0003", "event_serial_no": 1}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("origin", "others"),
+    [
+        ({"lsn": 24023128}, {"lsn": 24023129}),
+        (MYSQL, {"row": 1}),
+        (MYSQL, {"pos": 485}),
+        (MYSQL, {"file": "mysql-bin.000004"}),
+        (MYSQL, {"server_id": 223345}),
+        (SQL_SERVER, {"event_serial_no": 2}),
+        (SQL_SERVER, {"change_lsn": "00000027:00000758:0004"}),
+    ],
+)
+def test_a_change_that_is_written_twice_is_one_and_another_one_is_not(
+    origin: dict[str, Any], others: dict[str, Any]
+) -> None:
+    def version(told: dict[str, Any], offset: int, *, flat: bool) -> str:
+        told = {"schema": "public", "table": "orders", **told}
+        flattened = {**ROW, **{f"__{name}": value for name, value in told.items()}}
+        body = flattened if flat else {**envelope("u", None, ROW), "source": told}
+        found = to_change(RawRecord("shop.public.orders", 2, offset, None, json.dumps(body).encode()), TABLES)
+        assert isinstance(found, Change)
+        return found.version
+
+    for flat in (False, True):
+        assert version(origin, 41, flat=flat) == version(origin, 97, flat=flat)
+        assert version(origin, 41, flat=flat) != version({**origin, **others}, 41, flat=flat)
+    assert version({**origin, **dict.fromkeys(others)}, 41, flat=False) == "shop.public.orders-2-41", "all or nothing"
+
+
 def test_tombstones_truncations_and_messages_are_no_changes() -> None:
     assert read(None, {"id": 7}) is None
     assert read(envelope("t")) is None
@@ -183,6 +217,14 @@ def test_what_has_another_shape_is_refused_with_its_field(value: object, field: 
     found = read(value)
     assert isinstance(found, Unreadable)
     assert found.field == field
+
+
+def test_a_key_whose_values_cannot_be_read_is_refused() -> None:
+    """Rows would have one id otherwise, and count as one event."""
+    day = {"type": "struct", "fields": [{"field": "day", "type": "int32", "name": "io.debezium.time.Date"}]}
+    found = read(envelope("c", None, ROW), {"schema": day, "payload": {"day": "never"}})
+    assert isinstance(found, Unreadable)
+    assert found.field == "key.day"
 
 
 def test_a_key_of_another_shape_is_none() -> None:

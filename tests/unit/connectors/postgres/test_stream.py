@@ -1,6 +1,7 @@
 """The replication stream, from messages that PostgreSQL 15 sent, to changes and positions."""
 
 import json
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -108,6 +109,22 @@ def test_an_insert_that_its_table_has_shown_is_told_as_the_row_that_was_read() -
         is_shown = plain.operation == "insert" and plain.version.startswith(of_first)
         assert change == (plain._replace(version=AS_READ) if is_shown else plain)
     assert reader.position.shown is None
+
+
+def test_a_long_key_that_stayed_as_it_was_is_that_of_the_row_before() -> None:
+    """The server sends it with the identity alone; without it all such rows would have one key."""
+    columns = b"".join(
+        struct.pack("!B", key) + name + b"\0" + struct.pack("!Ii", 25, -1) for key, name in ((1, b"id"), (0, b"note"))
+    )
+    relation = b"R" + struct.pack("!I", 7) + b"public\0orders\0d" + struct.pack("!h", 2) + columns
+    known = b"t" + struct.pack("!i", len(NOTE)) + NOTE.encode()
+    update = (
+        b"U" + struct.pack("!I", 7) + b"K" + struct.pack("!h", 2) + known + b"n" + b"N" + struct.pack("!h", 2) + b"uu"
+    )
+    (begin,) = [message for message in MESSAGES if message[:1] == b"B"][:1]
+    ((change,), _) = read_all(StreamPosition(0), [begin, relation, update])
+    assert change.key == (NOTE,)
+    assert change.row == {"id": NOTE, "note": UNSENT}
 
 
 def test_an_unknown_kind_of_message_is_looked_past() -> None:

@@ -27,7 +27,7 @@ def written(part: sql.Composable) -> str:
 )
 def test_a_watermark_of_the_future_hides_no_later_row(kind: str, newest: str) -> None:
     spec = TableSpec(schema_name="public", name="orders", key=("id",), watermark="up", lookback="1")
-    facts = TableFacts(spec, {"id": "integer", "up": kind}, ("id",), "d", 1)
+    facts = TableFacts(spec, {"id": "integer", "up": kind}, ("id",), (), 1)
     statement, values = window_query(facts, TableWindow(5, 9, newest="2099-01-01"), 10)
     assert newest in written(statement)
     assert values["newest"] == "2099-01-01"
