@@ -170,8 +170,9 @@ class _Run:
         """Make sure that this is the only connector of its name, and find its position."""
         pump, figures = self._pump, self._figures
         if self._publisher is None:
-            self._publisher = TransactionalPublisher(pump.bootstrap_servers, pump.partitions, pump.name)
+            publisher = TransactionalPublisher(pump.bootstrap_servers, pump.partitions, pump.name)
             figures.position = pump.seal.opened(read_position(pump.bootstrap_servers, pump.name))
+            self._publisher = publisher  # only now: whether Kafka holds what was written last is known again
         elif figures.position is not None:
             self._write((), figures.position)  # refused if another one has taken over meanwhile
         return figures.position

@@ -54,9 +54,9 @@ class DebeziumSource:
         specs = {table.full_name: table for table in connection.tables}
         self._tables = Tables(specs, connection.numeric_columns())
         self._consumer: Consumer | None = None
-        self._admin: AdminClient | None = None
         self._offsets: dict[Place, int] = {}
         self._topic_ids: dict[str, str] = {}
+        self._left: dict[Place, int] = {}
         self._at_end: set[Place] = set()
         self._told = ""
 
@@ -92,15 +92,15 @@ class DebeziumSource:
         consumer = self._consumer = self._connect()
         cluster = str(consumer.list_topics(timeout=TIMEOUT_SECONDS).cluster_id)
         self.reached = True
-        known = _checked(position, cluster)
-        self._admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
+        known = self._left = _checked(position, cluster)
+        admin = AdminClient({"bootstrap.servers": self._servers, "log_level": 0})
         self._topic_ids = dict(position.get("topics", {})) if position else {}
         self._offsets, self._at_end = {}, set()
         looked_at = -PARTITIONS_SECONDS
         while True:
             if time.monotonic() - looked_at > PARTITIONS_SECONDS:
                 looked_at = time.monotonic()
-                self._assign(consumer, self._admin, known)
+                self._assign(consumer, admin, known)
             changes = list(self._changes(consumer))
             caught_up = self._at_end == self._offsets.keys()
             yield Step(changes, self._position(cluster), caught_up, offsets=self._to_commit(consumer))
@@ -141,8 +141,9 @@ class DebeziumSource:
 
     def _recognise(self, topic: str, topic_id: str) -> None:
         """Make sure that a topic is still the one that the offsets belong to."""
-        known = self._topic_ids.setdefault(topic, topic_id)
-        if known != topic_id:
+        known = self._topic_ids.get(topic) or topic_id
+        self._topic_ids[topic] = known
+        if topic_id and known != topic_id:  # an old Kafka has no ids
             raise LogMismatchError(
                 f"Topic {topic} was deleted and made anew: the connector's position belongs to the one with the id "
                 f"{known}, this one has {topic_id}. What had not been read is lost. Let Debezium take a new snapshot; "
@@ -181,7 +182,7 @@ class DebeziumSource:
 
     def _position(self, cluster: str) -> Position:
         offsets: dict[str, dict[str, int]] = {}
-        for (topic, partition), offset in self._offsets.items():
+        for (topic, partition), offset in (self._left | self._offsets).items():  # also of topics not asked for now
             if offset >= 0:
                 offsets.setdefault(topic, {})[str(partition)] = offset
         return {"mode": "debezium", "cluster": cluster, "topics": dict(self._topic_ids), "offsets": offsets}

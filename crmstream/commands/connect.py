@@ -16,7 +16,7 @@ from connectors.databases.pump import Figures, Pump, Source
 from connectors.databases.seal import Seal
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
-from connectors.kafka.positions import Position
+from connectors.kafka.positions import Position, read_position
 from connectors.kafka.topics import ensure_topics
 from connectors.kafka.transactions import TransactionalPublisher
 from connectors.postgres.check import Sample, check
@@ -102,7 +102,7 @@ def postgres(
     stop = StopEvent()
     source: Source = (
         ReplicationSource(server, connection)
-        if connection.mode == "replication"
+        if _follows(connection)
         else WatermarkSource(server, connection, stop)
     )
     _run(source, connection, kafka, stop, once=once)
@@ -218,10 +218,17 @@ def _show(sample: Sample) -> None:
 
 def _drop(server: Server, connection: PostgresConnection, kafka: str, partitions: int) -> None:
     publisher = TransactionalPublisher(kafka, partitions, connection.position_name)
+    position = read_position(kafka, connection.position_name) or {}
+    # the slot that was read may have had another name, and only the position tells it
+    slots = sorted({connection.slot, str(position.get("slot", connection.slot))}) if _follows(connection) else []
     with explained():
         database = server.connect()
-        dropped = connection.mode == "replication" and drop_slot(database, connection.slot)
+        dropped = [slot for slot in slots if drop_slot(database, slot)]
         database.close()
     publisher.write((), None)
-    slot = f"The slot {connection.slot} is dropped" if dropped else "There was no slot"
-    console.print(f"{slot}, and the position is forgotten. The next start begins anew.", soft_wrap=True)
+    told = f"Dropped: the slot {' and '.join(dropped)}" if dropped else "There was no slot"
+    console.print(f"{told}. The position is forgotten; the next start begins anew.", soft_wrap=True)
+
+
+def _follows(connection: PostgresConnection) -> bool:
+    return connection.mode == "replication"

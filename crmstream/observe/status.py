@@ -20,6 +20,8 @@ from sinks.queries import query
 
 SAMPLE_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 2.0
+_UNAVAILABLE: Final = 503
+_MOST_ANSWER_BYTES: Final = 10_000
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
 
 
@@ -178,10 +180,13 @@ def _collector(endpoints: Endpoints) -> list[Part]:
     if endpoints.collector_url is None:
         return []
     try:
-        with urlopen(f"{endpoints.collector_url}/ready", timeout=_TIMEOUT_SECONDS):  # noqa: S310 - our own stack's
-            return [Part("collector", True, endpoints.collector_url)]
-    except HTTPError:
-        return [Part("collector", False, f"{endpoints.collector_url} takes no events: Kafka is away")]
+        with urlopen(f"{endpoints.collector_url}/ready", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - our own
+            broken = b'"sources_file":"broken"' in answer.read(_MOST_ANSWER_BYTES)
+        told = " (the file of sources is broken: what was before holds; see its log)" if broken else ""
+        return [Part("collector", True, endpoints.collector_url + told)]
+    except HTTPError as error:
+        why = "Kafka is away" if error.code == _UNAVAILABLE else f"it answers {error.code}: is it another program?"
+        return [Part("collector", False, f"{endpoints.collector_url} takes no events: {why}")]
     except OSError:
         return [Part("collector", False, "does not answer")]
 

@@ -75,6 +75,7 @@ class ProcessGroup:
         self._told: list[str] = []
         self._policy = RestartPolicy()
         self._start_at: float | None = None
+        self._started_at = 0.0
         self._wanted = False
 
     @property
@@ -84,7 +85,7 @@ class ProcessGroup:
 
     def start(self) -> None:
         """Start all."""
-        self._wanted, self._start_at = True, None
+        self._wanted, self._start_at, self._started_at = True, None, time.monotonic()
         for process in self.processes:
             self._fatal_file(process).unlink(missing_ok=True)
             process.start()
@@ -121,6 +122,8 @@ class ProcessGroup:
                 self.start()
         elif dead := [process for process in self.processes if not process.alive]:
             self._bury(dead)
+        elif self._told and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
+            self._told = []  # it runs again: another death is news
 
     def _bury(self, dead: list[ChildProcess]) -> None:
         for process in self.processes:  # a group that lost one cannot go on

@@ -17,11 +17,15 @@ STORES = ("CRM_CLICKHOUSE_URL", "CRM_REDIS_URL")
 
 ORDINARY = frozenset({
     "HOME", "JAVA_TOOL_OPTIONS", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
-    "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
+    "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
 })  # fmt: skip
 ORDINARY_PREFIXES = ("COVERAGE_", "LC_", "MALLOC_", "PYTHON")
 """What programs need of the environment in which they are started. It may hold secrets, which are nobody's business
 but those of who needs them."""
+
+
+PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"})
+"""What clients of outside servers may need; they may hold a password, and a server has no use for them."""
 
 
 def ordinary_environment() -> dict[str, str]:
@@ -49,7 +53,8 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         worker_ports: loopback port of each worker, in the order of their index.
 
     """
-    return ordinary_environment() | settings_environment(settings) | {
+    proxies = {name: value for name, value in os.environ.items() if name in PROXIES}
+    return ordinary_environment() | proxies | settings_environment(settings) | {
         "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
         "CRM_REDIS_URL": endpoints.redis_url,

@@ -5,14 +5,15 @@ its parent dies (the setting survives ``exec``), so that a supervisor killed wit
 own rather than a hook between fork and exec, since such a hook may deadlock when the parent has threads.
 """
 
-import contextlib
 import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+TRIES = 8
 
 
 def main(arguments: list[str]) -> None:
@@ -24,10 +25,21 @@ def main(arguments: list[str]) -> None:
             sys.exit(1)
     if niceness:
         os.nice(niceness)
-        # Linux may share the cores out by session, and then only this says what one session is worth
-        with contextlib.suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(niceness))
+        _be_nice_as_a_session(niceness)
     os.execvp(command[0], command)  # noqa: S606 - no shell is wanted
+
+
+def _be_nice_as_a_session(niceness: int) -> None:
+    """Linux may share the cores out by session, and then only this says what one is worth."""
+    for _ in range(TRIES):
+        try:
+            Path("/proc/self/autogroup").write_text(str(niceness))
+        except BlockingIOError:  # it lets one session at a time say so, ten times a second
+            time.sleep(0.11)
+        except OSError:
+            return
+        else:
+            return
 
 
 if __name__ == "__main__":
