@@ -80,8 +80,8 @@ class Edge:
     """The outermost ASGI layer.
 
     ``direct`` are the handlers of the paths that take messages by POST: they are called here, because a router would
-    cost more than all that they do. What they raise is answered by ``failed``, or with 500. ``known`` are the paths that
-    are counted by name. ``most_running`` bounds the requests under way.
+    cost more than all that they do. What they raise is answered by ``failed``, or with 500. ``known`` are the paths
+    that are counted by name. ``most_running`` bounds the requests under way.
     """
 
     def __init__(

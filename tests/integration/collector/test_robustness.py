@@ -182,7 +182,6 @@ def test_who_has_no_key_keeps_nobody_out(collector: CollectorProcess) -> None:
                 client.sendall(head + b" " * 499_000)
         message = {"type": "track", "userId": "c", "event": "Large", "properties": {"text": "x" * 30_000}}
         assert collector.post("/v1/batch", {"batch": [message] * 15})[0] == 200
-        assert collector.post("/v1/track", message | {"writeKey": "wk_shop"}, "")[0] in (200, 503)  # it may be last
     finally:
         for client in clients:
             client.close()
