@@ -80,6 +80,11 @@ class Settings(BaseSettings):
     collector_keep_ip: bool = Field(
         False, description="Whether the sender's address goes into context.ip where a message has none."
     )
+    collector_trusted_proxies: str = Field(
+        "127.0.0.1",
+        pattern=r"^(\*|[0-9a-fA-F:./, ]*)$",
+        description="Proxies whose X-Forwarded-For names the sender: addresses and networks with commas, or * for all.",
+    )
 
     partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")

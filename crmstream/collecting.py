@@ -60,7 +60,8 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
         url = collector_url(settings.collector_host, listener.getsockname()[1])
         started = Started(url, str(senders.file.path), len(names))
         app = compose(settings, kafka, senders, webhooks)
-        serve(app, listener, settings.collector_max_batch_bytes * DRAINED_TIMES, lambda: on_start(started))
+        most_bytes = settings.collector_max_batch_bytes * DRAINED_TIMES
+        serve(app, listener, most_bytes, settings.collector_trusted_proxies, lambda: on_start(started))
 
 
 def _receivers(file: SourcesFile, settings: Settings) -> Receivers:

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from connectors.collector.auth import Sender
 from connectors.collector.batch import BATCH, Incoming, Item
+from connectors.collector.ids import EventIds
 from connectors.collector.intake import judge_item
 from connectors.collector.messages import Arrival
 from connectors.door.door import PLAN_STAGE, Door
@@ -116,7 +117,8 @@ class PlannedFile:
 
     def _judged(self, line: bytes, number: int, door: Door) -> Record:
         incoming = Incoming(BATCH, [], {}, None, None)
-        return judge_item(Item(line, number), incoming, Sender(door.source, door, ""), Arrival(self._now)).record
+        sender = Sender(door.source, door, EventIds(door.source.name), "")
+        return judge_item(Item(line, number), incoming, sender, Arrival(self._now)).record
 
 
 def _content(line: bytes) -> dict[str, Any]:

@@ -48,6 +48,11 @@ def unavailable(message: str = "Kafka does not take events now; send the same ag
     return AnswerError(503, "unavailable", message, {"Retry-After": str(RETRY_SECONDS)})
 
 
+def surprised() -> AnswerError:
+    """Make a 500: something that must not happen did."""
+    return AnswerError(500, "failed", "The collector failed; its log says why.")
+
+
 def rate_limited(wait_seconds: float, sender: str) -> AnswerError:
     """Make a 429: nothing of the request is taken, and the sender ("This key") shall come again after the wait."""
     seconds = str(math.ceil(wait_seconds))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from connectors.collector.answers import AnswerError, accepted, failed, json_answer, unavailable
-from connectors.collector.auth import Senders, key_in_header
+from connectors.collector.answers import AnswerError, accepted, failed, json_answer, surprised, unavailable
+from connectors.collector.auth import Sender, Senders, key_in_header
 from connectors.collector.batch import BATCH, read_incoming
-from connectors.collector.body import BodyReader
+from connectors.collector.body import BodyReader, Reading
 from connectors.collector.browser import GIF, analytics_settings, anonymous_id_of, pixel_message, rudder_config
 from connectors.collector.edge import Edge
 from connectors.collector.intake import Intake
@@ -55,6 +55,14 @@ _OTHERS: Final = (
 )
 
 
+class Head(NamedTuple):
+    """What the head of a request tells: who sends (None if no key is in it), which visitor, from which address."""
+
+    sender: Sender | None
+    anonymous_id: str | None
+    ip: str | None
+
+
 @dataclass(frozen=True)
 class Collector:
     """What the collector is made of. ``available`` tells whether Kafka is, as far as is known.
@@ -73,30 +81,35 @@ class Collector:
     keep_ip: bool = False
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
+    def head(self, request: Request) -> Head:
+        """Read the head of a request. Raises :class:`AnswerError` (401) if the key in it is nobody's."""
+        headers = dict(request.scope["headers"])
+        sender = self.senders.sender_of(headers.get(b"authorization"))
+        if sender is None and request.scope["query_string"]:
+            query_key = request.query_params.get("writeKey")
+            sender = self.senders.sender(query_key) if query_key else None
+        ip = request.client.host if self.keep_ip and request.client else None
+        return Head(sender, anonymous_id_of(headers.get(b"anonymousid")), ip)
+
     async def take(
-        self, request: Request, kind: str, content: bytes, *, query_key: str | None = None, each_once: bool = False
+        self, head: Head, kind: str, content: bytes, *, reading: Reading | None = None, each_once: bool = False
     ) -> None:
         """Take the messages in a body; raises :class:`AnswerError` or :class:`StoreUnavailableError`.
 
-        ``each_once`` says that the same content again is another event.
+        ``reading`` counts the memory of a body. ``each_once`` says that the same content again is another event.
         """
         received_at = self.now()
-        headers = dict(request.scope["headers"])
-        sender = self.senders.sender_of(headers.get(b"authorization"))
-        if sender is None and query_key:
-            sender = self.senders.sender(query_key)
         if kind != BATCH and len(content) > MAX_EVENT_BYTES:
             raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
         incoming = read_incoming(content, kind, self.most_batch_events)
         if each_once:
             incoming = incoming.each_once(received_at)
-        sender = sender or self.senders.sender(incoming.write_key)
-        arrival = Arrival(
-            received_at,
-            incoming.sent_at,
-            anonymous_id_of(headers.get(b"anonymousid")),
-            request.client.host if self.keep_ip and request.client else None,
-        )
+        sender = head.sender or self.senders.sender(incoming.write_key)
+        if reading is not None:
+            reading.vouch()
+            if kind == BATCH:
+                reading.grow(incoming.copied_bytes, incoming.memory_bytes)
+        arrival = Arrival(received_at, incoming.sent_at, head.anonymous_id, head.ip)
         await self.intake.take(incoming, sender, arrival)
 
     def address(self, request: Request) -> tuple[str, str]:
@@ -110,17 +123,17 @@ class Collector:
         """Make the handler of a path that takes messages of this kind by POST."""
 
         async def post(request: Request) -> Response:
-            async with self.reader.body(request) as body:
-                query_key = request.query_params.get("writeKey") if request.scope["query_string"] else None
-                await self.take(request, kind, body.content, query_key=query_key)
+            head = self.head(request)
+            reading = self.reader.body(request, known=head.sender is not None)
+            async with reading as body:
+                await self.take(head, kind, body.content, reading=reading)
             return accepted()
 
         return post
 
     def _picturing(self, kind: str) -> Callable[[Request], Any]:
         async def get(request: Request) -> Response:
-            query = request.query_params
-            await self.take(request, kind, pixel_message(query), query_key=query.get("writeKey"), each_once=True)
+            await self.take(self.head(request), kind, pixel_message(request.query_params), each_once=True)
             return Response(GIF, headers={"Cache-Control": "no-store"}, media_type="image/gif")
 
         return get
@@ -194,7 +207,7 @@ def create_app(
             async with running():
                 yield
 
-    openapi = document(ENDPOINTS, collector.version, more_paths)
+    openapi = document(ENDPOINTS, PIXELS, collector.version, more_paths)
     app = Starlette(
         routes=[*collector.routes(openapi), *routes],
         lifespan=lifespan,
@@ -235,4 +248,4 @@ async def _on_http(_request: Request, error: Exception) -> Response:
 
 
 async def _on_surprise(_request: Request, _error: Exception) -> Response:
-    return failed(AnswerError(500, "failed", "The collector failed; its log says why."))
+    return failed(surprised())

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from pydantic import SecretStr
 
 from connectors.collector.answers import AnswerError
+from connectors.collector.ids import EventIds, event_ids
 from connectors.door.door import Door
 from connectors.door.doors import open_doors
 from connectors.sources.file import SourcesFile
@@ -42,18 +43,20 @@ def key_in_header(authorization: bytes | None) -> str | None:
 
 @dataclass(frozen=True)
 class Sender:
-    """Who sends: the source, its door, and the hash of the key, by which rates are limited."""
+    """Who sends: the source, its door, its events' ids, and the hash of the key, by which rates are limited."""
 
     source: Source
     door: Door
+    ids: EventIds
     key_hash: str
 
 
 class _Ready(NamedTuple):
-    """The keys and doors of the sources as they were read last, and the senders by the headers that were good."""
+    """The keys, doors and ids of the sources as they were read last, and the senders by the headers that were good."""
 
     keys: KeyRing
     doors: dict[str, Door]
+    ids: dict[str, EventIds]
     by_header: dict[bytes, Sender]
 
     def sender(self, write_key: str) -> Sender:
@@ -61,7 +64,7 @@ class _Ready(NamedTuple):
         source = self.keys.source_of(write_key)
         if source is None:
             raise AnswerError(401, "unknown_write_key", UNKNOWN_KEY)
-        return Sender(source, self.doors[source.name], key_hash(write_key))
+        return Sender(source, self.doors[source.name], self.ids[source.name], key_hash(write_key))
 
     def remember(self, authorization: bytes, sender: Sender) -> None:
         """Remember a good header."""
@@ -81,7 +84,7 @@ class Senders:
     def __init__(self, path: Path, privacy_key: SecretStr | None = None, check_seconds: float = 1.0):
         self.file = SourcesFile(path, check_seconds, check=self._make)
         self._privacy_key = privacy_key
-        self._ready = _Ready(KeyRing(Sources()), {}, {})
+        self._ready = _Ready(KeyRing(Sources()), {}, {}, {})
 
     @property
     def names(self) -> list[str]:
@@ -123,4 +126,6 @@ class Senders:
 
     def _make(self, sources: Sources) -> None:
         """Make everything of a file that was read, in the thread that read it."""
-        self._ready = _Ready(KeyRing(sources), open_doors(sources, STAGE, self._privacy_key), {})
+        doors = open_doors(sources, STAGE, self._privacy_key)
+        ids = {name: event_ids(source, self._privacy_key) for name, source in sources.sources.items()}
+        self._ready = _Ready(KeyRing(sources), doors, ids, {})

@@ -14,10 +14,17 @@ import msgspec
 from msgspec import Raw, Struct
 
 from connectors.collector.answers import AnswerError
+from contracts.events import MAX_EVENT_BYTES
 from contracts.wire import RejectedError
 
 BATCH: Final = "batch"
 _ID_BYTES: Final = 16
+_LONGEST_TEXT: Final = 200
+"""Characters of a write key or a time that are read: no good one has so many."""
+_RECORD_BYTES: Final = 1_000
+"""What each message costs in memory beside its own bytes, until Kafka has it."""
+_PARSED_TIMES: Final = 20
+"""So many times its bytes may what is common take in memory, read as it is."""
 
 
 class Envelope(Struct):
@@ -31,8 +38,8 @@ class BatchBody(Envelope):
     """A batch, its messages not read yet."""
 
     batch: list[Raw] | None = None
-    context: dict[str, object] | None = None
-    integrations: dict[str, object] | None = None
+    context: object = None
+    integrations: object = None
     userId: object = None  # noqa: N815
     anonymousId: object = None  # noqa: N815
 
@@ -63,7 +70,8 @@ class Item:
 class Incoming:
     """A request: its messages, what they have in common, and the write key in its body, if any.
 
-    ``kind`` is the type of its only message, or ``batch``; ``common_bytes`` the size of what all messages get.
+    ``kind`` is the type of its only message, or ``batch``; ``common_bytes`` the size of what all messages get. If that
+    alone is too large for a message, ``common`` is empty: none of them will be taken, and nothing is copied.
     """
 
     kind: str
@@ -72,6 +80,17 @@ class Incoming:
     write_key: str | None
     sent_at: object
     common_bytes: int = 0
+
+    @property
+    def copied_bytes(self) -> int:
+        """The size of what all messages get, in all of them together."""
+        return len(self.items) * self.common_bytes if self.common else 0
+
+    @property
+    def memory_bytes(self) -> int:
+        """What the messages will take in memory, beside the body, until Kafka has them: an upper bound, roughly."""
+        read = _PARSED_TIMES * self.common_bytes if self.common else 0
+        return sum(len(item.raw) + _RECORD_BYTES for item in self.items) + self.copied_bytes + read
 
     def each_once(self, received_at: datetime) -> "Incoming":
         """The same request, of which each arrival counts, even with the same content."""
@@ -99,7 +118,7 @@ def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
         raise AnswerError(400, "bad_json", "The body is not valid JSON.") from None
     if isinstance(envelope, BatchBody):
         return _batch(envelope, most_events)
-    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), envelope.sentAt)
+    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), _time(envelope.sentAt))
 
 
 def read_item(item: Item, incoming: Incoming) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -120,12 +139,18 @@ def read_item(item: Item, incoming: Incoming) -> tuple[dict[str, Any], dict[str,
 
 
 def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge two objects deeply: where both have something, the second's counts, but null counts for nothing."""
+    """Merge two objects deeply: where both have something, the second's counts, but null counts for nothing.
+
+    Nor does an empty list where the first has an object: PHP writes an empty map so.
+    """
     result = dict(common)
     for key, value in own.items():
         below = result.get(key)
-        if isinstance(below, dict) and isinstance(value, dict):
-            result[key] = merged(below, value)
+        if isinstance(below, dict):
+            if isinstance(value, dict):
+                result[key] = merged(below, value)
+            elif value is not None and value != []:
+                result[key] = value
         elif value is not None or below is None:
             result[key] = value
     return result
@@ -144,9 +169,11 @@ def _batch(body: BatchBody, most_events: int) -> Incoming:
         raise AnswerError(400, "too_large", f"The batch has more than {most_events:,} messages.")
     items = [Item(bytes(raw), place) for place, raw in enumerate(body.batch)]
     shared = {name: getattr(body, name) for name in ("context", "integrations", "userId", "anonymousId")}
-    common = {name: value for name, value in shared.items() if value is not None}
+    common = {name: value for name, value in shared.items() if value is not None and value != []}
     size = len(msgspec.json.encode(common)) if common else 0
-    return Incoming(BATCH, items, common, _text(body.writeKey), body.sentAt, size)
+    if size > MAX_EVENT_BYTES:
+        common = {}
+    return Incoming(BATCH, items, common, _text(body.writeKey), _time(body.sentAt), size)
 
 
 def _wanted(kind: str) -> str:
@@ -155,5 +182,10 @@ def _wanted(kind: str) -> str:
     return f"The body must be an object: one message of the type {kind}."
 
 
+def _time(value: object) -> object:
+    """What may be a time; anything else would only be kept as long as the messages are."""
+    return _text(value) if isinstance(value, str) else value if isinstance(value, int | float) else None
+
+
 def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return value[:_LONGEST_TEXT] if isinstance(value, str) and value else None

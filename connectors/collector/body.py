@@ -16,6 +16,10 @@ from connectors.collector.answers import AnswerError, unavailable
 _GZIP: Final = 31
 _ZLIB: Final = 15
 _RAW_DEFLATE: Final = -15
+_GZIP_BEGINS: Final = b"\x1f\x8b"
+MOST_MEMBERS: Final = 1_000
+"""Members of one gzip body: what is left is copied for each of them."""
+_TOO_MUCH: Final = "Too many large requests are under way; send the same again later."
 WHOLE: Final = "crmstream.whole"
 """Is in the scope of a request whose body has arrived: nobody need watch the time while it is read."""
 DRAINED_TIMES: Final = 8
@@ -24,11 +28,23 @@ DRAINED_TIMES: Final = 8
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The bounds of bodies: bytes of one (as sent, and unpacked), seconds for it to arrive, bytes of all in memory."""
+    """The bounds of bodies: bytes of one (as sent, and unpacked), seconds for it to arrive, bytes of all in memory.
+
+    ``most_copied_bytes`` bounds what one body grows by when what its messages have in common goes into each of them.
+    """
 
     most_bytes: int = 500_000
     seconds: float = 10.0
     most_held_bytes: int = 64_000_000
+    most_copied_bytes: int = 16_000_000
+
+    @property
+    def most_unknown_bytes(self) -> int:
+        """Bytes that all bodies of senders who are not known yet may hold: who has no key must not shut out the rest.
+
+        Two of the largest bodies in any case: one may be there as it was sent, and unpacked.
+        """
+        return max(self.most_held_bytes // 4, 2 * self.most_bytes)
 
 
 @dataclass(frozen=True)
@@ -45,14 +61,16 @@ class BodyReader:
     def __init__(self, limits: BodyLimits):
         self.limits = limits
         self.held_bytes = 0
+        self.unknown_bytes = 0
 
-    def body(self, request: Request) -> "_Reading":
+    def body(self, request: Request, *, known: bool = False) -> "Reading":
         """Read the body of a request (``async with``) and count its bytes as long as they are used.
 
-        Raises :class:`AnswerError`: 400 for what is too large or cannot be unpacked, 408 for what takes too long to
-        arrive, 503 while too much is held; ``starlette.requests.ClientDisconnect`` if the client goes.
+        ``known`` tells that the head of the request says who sends. Raises :class:`AnswerError`: 400 for what is too
+        large or cannot be unpacked, 408 for what takes too long to arrive, 503 while too much is held;
+        ``starlette.requests.ClientDisconnect`` if the client goes.
         """
-        return _Reading(self, request)
+        return Reading(self, request, known)
 
     async def read(self, request: Request, held: "_Held") -> Body:
         """Read a body, as :meth:`body` says; whoever calls releases what is ``held``."""
@@ -92,15 +110,33 @@ class BodyReader:
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-class _Reading:
+class Reading:
     """One body while it is used (a plain class: it is made for every request, and a generator would cost more)."""
 
     __slots__ = ("_held", "_reader", "_request")
 
-    def __init__(self, reader: BodyReader, request: Request):
+    def __init__(self, reader: BodyReader, request: Request, known: bool):
         self._reader = reader
         self._request = request
-        self._held = _Held(reader)
+        self._held = _Held(reader, known)
+
+    def vouch(self) -> None:
+        """Say that the sender is known now."""
+        self._held.vouch()
+
+    def grow(self, copied_bytes: int, memory_bytes: int) -> None:
+        """Count what the messages of the body will take beside it, before they are made.
+
+        ``copied_bytes`` of the ``memory_bytes`` are what they have in common, in each of them. Raises
+        :class:`AnswerError`: 400 if that is more than one request may take, 503 while too much is held.
+        """
+        limits = self._reader.limits
+        if copied_bytes > limits.most_copied_bytes:
+            raise AnswerError(400, "too_large", f"What the messages of the batch have in common (its context) is "
+                f"{copied_bytes:,} bytes in all of them together; the limit is {limits.most_copied_bytes:,}. Send "
+                "smaller batches.")  # fmt: skip
+        # where settings allow far larger batches than usual, one must fit in all the same
+        self._held.add(min(memory_bytes, limits.most_held_bytes // 2))
 
     async def __aenter__(self) -> Body:
         try:
@@ -116,19 +152,31 @@ class _Reading:
 class _Held:
     """The bytes that one request holds."""
 
-    __slots__ = ("_bytes", "_reader")
+    __slots__ = ("_bytes", "_known", "_reader")
 
-    def __init__(self, reader: BodyReader):
+    def __init__(self, reader: BodyReader, known: bool):
         self._reader = reader
+        self._known = known
         self._bytes = 0
 
     def add(self, size: int) -> None:
-        if self._reader.held_bytes + size > self._reader.limits.most_held_bytes:
-            raise unavailable("Too many large requests are under way; send the same again later.")
-        self._reader.held_bytes += size
+        reader = self._reader
+        if reader.held_bytes + size > reader.limits.most_held_bytes:
+            raise unavailable(_TOO_MUCH)
+        if not self._known:
+            if reader.unknown_bytes + size > reader.limits.most_unknown_bytes:
+                raise unavailable(_TOO_MUCH)
+            reader.unknown_bytes += size
+        reader.held_bytes += size
         self._bytes += size
 
+    def vouch(self) -> None:
+        if not self._known:
+            self._known = True
+            self._reader.unknown_bytes -= self._bytes
+
     def release(self) -> None:
+        self.vouch()
         self._reader.held_bytes -= self._bytes
         self._bytes = 0
 
@@ -159,15 +207,28 @@ def unpack(raw: bytes, encoding: str, most_bytes: int) -> bytes:
 
 
 def _inflate(raw: bytes, window: int, most_bytes: int) -> bytes:
+    content, left = _member(raw, window, most_bytes)
+    if not left:
+        return content
+    members, size = [content], len(content)
+    while window == _GZIP and left.startswith(_GZIP_BEGINS) and len(members) < MOST_MEMBERS:
+        content, left = _member(left, window, most_bytes, size)
+        members.append(content)
+        size += len(content)
+    if left:
+        raise AnswerError(400, "bad_encoding", "Something follows the compressed body.")
+    return b"".join(members)
+
+
+def _member(raw: bytes, window: int, most_bytes: int, before: int = 0) -> tuple[bytes, bytes]:
+    """Unpack the first compressed part of what is left of a body, ``before`` bytes are; give what follows it too."""
     inflater = zlib.decompressobj(window)
     try:
-        content = inflater.decompress(raw, most_bytes + 1)
+        content = inflater.decompress(raw, most_bytes - before + 1)
     except zlib.error:
         raise AnswerError(400, "bad_encoding", "The body is not what its Content-Encoding says.") from None
-    if len(content) > most_bytes:
+    if before + len(content) > most_bytes:
         raise too_large(most_bytes)
     if not inflater.eof:
         raise AnswerError(400, "bad_encoding", "The compressed body is cut off.")
-    if inflater.unused_data:
-        raise AnswerError(400, "bad_encoding", "Something follows the compressed body.")
-    return content
+    return content, inflater.unused_data

@@ -1,5 +1,6 @@
 """What is done to every request and answer: tidy paths, CORS, a bound of those under way, counting. Moves no data."""
 
+import logging
 import re
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -11,17 +12,20 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from connectors.collector import answers
+from connectors.collector.body import WHOLE
 from contracts.metrics import COLLECTOR_REQUESTS, COLLECTOR_SECONDS
 
 OWN_PATHS: Final = ("/", "/feed", "/metrics", "/static/")
 """What belongs to the collector's own page: no page of another origin may read it."""
 MOST_RUNNING: Final = 1_000
-"""Requests that may be under way at once; more are answered 503."""
+"""Requests that may be under way at once; more are answered 503. One whose body is still coming is not yet under way:
+a client that dribbles must keep nobody out, and what it has sent is bounded by the bytes that are held."""
 PROBES: Final = frozenset({"/health", "/ready", "/metrics"})
 """What is answered however much is under way: it waits for nothing."""
 _SLASHES: Final = re.compile(r"/{2,}")
 _TOO_MANY: Final = "Too many requests are under way; send the same again later."
 _DAY: Final = b"86400"
+_logger = logging.getLogger(__name__)
 Headers = list[tuple[bytes, bytes]]
 
 
@@ -56,12 +60,28 @@ Handler = Callable[[Request], Awaitable[Response]]
 Failed = Callable[[Exception], Response | None]
 
 
+class _Arriving:
+    """The body of a request while it arrives; ``enter`` is called when it is there."""
+
+    def __init__(self, receive: Receive, enter: Callable[[], None]):
+        self._receive = receive
+        self._enter = enter
+        self.is_there = False
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        if not self.is_there and message["type"] == "http.request" and not message.get("more_body", False):
+            self._enter()
+            self.is_there = True
+        return message
+
+
 class Edge:
     """The outermost ASGI layer.
 
     ``direct`` are the handlers of the paths that take messages by POST: they are called here, because a router would
-    cost more than all that they do. What they raise is answered by ``failed``. ``known`` are the paths that are counted
-    by name. ``most_running`` bounds the requests under way.
+    cost more than all that they do. What they raise is answered by ``failed``, or with 500. ``known`` are the paths
+    that are counted by name. ``most_running`` bounds the requests under way.
     """
 
     def __init__(
@@ -106,16 +126,27 @@ class Edge:
             await self._run(scope, receive, answer)
 
     async def _run(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self._running += 1
+        posted = scope["method"] == "POST"
+        arriving = None
+        if posted and WHOLE not in scope:
+            receive = arriving = _Arriving(receive, self._enter)
+        else:
+            self._running += 1
         try:
-            handler = self._direct.get(scope["path"]) if scope["method"] == "POST" else None
+            handler = self._direct.get(scope["path"]) if posted else None
             if handler is None:
                 await self._app(scope, receive, send)
             else:
                 response = await self._handled(handler, Request(scope, receive))
                 await response(scope, receive, send)
         finally:
-            self._running -= 1
+            self._running -= arriving is None or arriving.is_there
+
+    def _enter(self) -> None:
+        """Count a request whose body is there now. Raises :class:`AnswerError` (503) if too many are under way."""
+        if self._running >= self._most_running:
+            raise answers.unavailable(_TOO_MANY)
+        self._running += 1
 
     async def _handled(self, handler: Handler, request: Request) -> Response:
         try:
@@ -123,7 +154,8 @@ class Edge:
         except Exception as error:
             response = self._failed(error)
             if response is None:
-                raise
+                _logger.exception("A request to %s failed unexpectedly.", request.scope["path"])
+                response = answers.failed(answers.surprised())
             return response
 
     def _count(self, path: str, status: int, seconds: float) -> None:

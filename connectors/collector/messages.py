@@ -5,12 +5,12 @@ What is what: ``track`` keeps its name, ``page`` is "Page Viewed", ``screen`` "S
 message's context whole as ``context``. Pure; moves no data.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.collector.ids import LONGEST_ID, EventIds
 from connectors.collector.properties import Properties, as_text, fit, put
 from connectors.collector.timing import Moment, moment_of
 from connectors.door.door import Draft
@@ -19,7 +19,6 @@ from contracts.wire import RejectedError
 
 Message = Mapping[str, Any]
 
-LONGEST_ID: Final = 100
 GROUP: Final = "Group"
 SCREEN_VIEWED: Final = "Screen Viewed"
 _USER: Final = ("user_id", "userId")
@@ -43,14 +42,14 @@ def kind_by_name(name: str) -> Kind:
 
 def draft_of(
     message: Message,
-    source: str,
+    ids: EventIds,
     fallback_id: Callable[[], str],
     arrival: Arrival,
     kind_of: Callable[[str], Kind] = kind_by_name,
 ) -> Draft:
     """Draft the event of one message. ``fallback_id`` gives its id if the message has none, ``kind_of`` its kind.
 
-    Ids begin with the name of their ``source``, for no source knows which ids another one gives.
+    ``ids`` are those of its source.
 
     Raises :class:`RejectedError` with the field of the message at fault.
     """
@@ -67,7 +66,7 @@ def draft_of(
         put(properties, "time_problem", moment.problem)
     fit(kind, name, properties)
     return {
-        "event_id": _event_id(source, as_text(message.get("messageId")) or fallback_id()),
+        "event_id": ids.id_of(as_text(message.get("messageId")) or fallback_id()),
         "name": name,
         "occurred_at": moment.occurred_at,
         "received_at": arrival.received_at,
@@ -167,7 +166,7 @@ def _named(message: Message) -> Properties:
 
 def _object(message: Message, field: str) -> Properties:
     value = message.get(field)
-    if value is None:
+    if value is None or value == []:  # PHP writes an empty map so
         return {}
     if not isinstance(value, dict):
         raise RejectedError(field, "must be an object")
@@ -220,11 +219,3 @@ def _id(message: Message, field: str) -> str | None:
     if len(text := text.strip()) > LONGEST_ID:
         raise RejectedError(field, f"has more than {LONGEST_ID} characters")
     return text or None
-
-
-def _event_id(source: str, text: str) -> str:
-    """The message's own id after its source's name; a hash of one that the contract does not take, to tell repeats."""
-    event_id = f"{source}:{text}"
-    if len(event_id) <= LONGEST_ID and event_id.isprintable():
-        return event_id
-    return "long-" + hashlib.sha256(event_id.encode(errors="replace")).hexdigest()

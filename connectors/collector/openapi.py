@@ -35,13 +35,25 @@ _MODELS: Final[tuple[type[BaseModel], ...]] = (
     models.Version,
 )
 _REF: Final = "#/components/schemas/{model}"
+_PACKED: Final = {
+    "name": "Content-Encoding",
+    "in": "header",
+    "description": "How the body is packed.",
+    "schema": {"enum": ["gzip", "deflate", "identity"]},
+}
 Operation = dict[str, Any]
 
 
-def document(endpoints: Mapping[str, str], version: str, more_paths: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Make the document. ``endpoints`` gives the type of message (or batch) by the path that takes it by POST."""
+def document(
+    endpoints: Mapping[str, str], pixels: Mapping[str, str], version: str, more_paths: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Make the document.
+
+    ``endpoints`` gives the type of message (or batch) by the path that takes it by POST, ``pixels`` by GET.
+    """
     _, definitions = models_json_schema([(model, "validation") for model in _MODELS], ref_template=_REF)
     paths: dict[str, Any] = {path: {"post": _posting(path, kind)} for path, kind in endpoints.items()}
+    paths |= {path: {"get": _picturing(path, kind)} for path, kind in pixels.items()}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -66,36 +78,31 @@ def _posting(path: str, kind: str) -> Operation:
     schema = {"schema": {"$ref": _ref(model)}}
     operation: Operation = {
         "summary": summary,
-        "operationId": path.strip("/").replace("/", "-"),
+        "operationId": _operation_id(path),
         "security": [{"basic": []}, {"bearer": []}, {}],
+        "parameters": [_query("writeKey", "The write key, where neither a header nor the body has it."), _PACKED],
         "requestBody": {"required": True, "content": {"application/json": schema, "text/plain": schema}},
         "responses": {"200": _answer(models.Success, "Kafka holds all of it."), **_failures(*_FAILURES)},
     }
-    if path.startswith("/beacon"):
-        operation["parameters"] = [_query("writeKey", "The write key.")]
     return operation
 
 
-def _others() -> dict[str, Any]:
+def _picturing(path: str, kind: str) -> Operation:
     picture = {"description": "Kafka holds it.", "content": {"image/gif": {}}}
-    pixels: dict[str, Any] = {
-        path: {
-            "get": {
-                "summary": summary,
-                "parameters": [
-                    _query("writeKey", "The write key."),
-                    _query("data", "The message as base64 of JSON; or each of its fields as a parameter."),
-                ],
-                "responses": {"200": picture, **_failures("400", "401", "429", "503")},
-            }
-        }
-        for path, summary in (
-            ("/pixel/v1/track", "Take an event by the address of a picture"),
-            ("/pixel/v1/page", "Take a page view by the address of a picture"),
-        )
+    return {
+        "summary": f"{BODIES[kind][1]}, by the address of a picture",
+        "operationId": _operation_id(path),
+        "parameters": [
+            _query("writeKey", "The write key, where `data` has none."),
+            _query("data", "The message as base64 of JSON; or each of its fields as a parameter."),
+        ],
+        "responses": {"200": picture, **_failures("400", "401", "429", "503")},
     }
+
+
+def _others() -> dict[str, Any]:
     settings = {"description": "What the SDK needs.", "content": {"application/json": {"schema": {"type": "object"}}}}
-    return pixels | {
+    return {
         "/v1/projects/{writeKey}/settings": {
             "get": {
                 "summary": "Give analytics.js its settings",
@@ -137,6 +144,10 @@ def _failures(*statuses: str) -> dict[str, Any]:
 
 def _answer(model: type[BaseModel], description: str) -> dict[str, Any]:
     return {"description": description, "content": {"application/json": {"schema": {"$ref": _ref(model)}}}}
+
+
+def _operation_id(path: str) -> str:
+    return path.strip("/").replace("/", "-")
 
 
 def _query(name: str, description: str) -> dict[str, Any]:

@@ -75,6 +75,7 @@ class PatientProtocol(HttpToolsProtocol):
     _timer: Any = None
     _head_bytes = 0
     _request_bytes = 0
+    _in_body = False
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin; a client that says nothing is not waited for."""
@@ -90,14 +91,14 @@ class PatientProtocol(HttpToolsProtocol):
         """Take what came, and see that it comes to an end."""
         self._request_bytes += len(data)
         super().data_received(data)
-        idle = self.cycle is None or self.cycle.response_complete
+        answered = self.cycle is None or self.cycle.response_complete
         if self.transport.is_closing():
             return
-        if idle and self._request_bytes > MOST_HEAD_BYTES:
+        if answered and not self._in_body and self._request_bytes > MOST_HEAD_BYTES:
             self.send_400_response("The request is too large.")
         elif self._request_bytes > self.most_request_bytes:
             self.transport.abort()
-        elif idle and self._timer is None:
+        elif answered and self._timer is None:  # the rest of a body that was answered early must come in this time too
             self._wait_for_head()
 
     def on_message_begin(self) -> None:
@@ -115,11 +116,13 @@ class PatientProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is there; the body has a time limit of its own."""
         self._stop_waiting()
+        self._in_body = True
         super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The request is there; the next one's bytes count anew."""
         self._request_bytes = 0
+        self._in_body = False
         self.scope[WHOLE] = True  # type: ignore[typeddict-unknown-key]
         super().on_message_complete()
 
@@ -162,8 +165,13 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def serve(app: ASGIApp, listener: socket.socket, most_request_bytes: int, on_start: Callable[[], None]) -> None:
-    """Serve until SIGTERM or Ctrl-C. ``on_start`` is called just before connections are accepted."""
+def serve(
+    app: ASGIApp, listener: socket.socket, most_request_bytes: int, trusted_proxies: str, on_start: Callable[[], None]
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. ``on_start`` is called just before connections are accepted.
+
+    ``trusted_proxies`` are believed whom they name as the client: addresses and networks with commas, or ``*``.
+    """
     protocol = type("Protocol", (PatientProtocol,), {"most_request_bytes": most_request_bytes})
     config = uvicorn.Config(
         app,
@@ -175,6 +183,7 @@ def serve(app: ASGIApp, listener: socket.socket, most_request_bytes: int, on_sta
         log_level="error",
         access_log=False,
         server_header=False,
+        forwarded_allow_ips=trusted_proxies,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=STOP_SECONDS,
         backlog=_BACKLOG,

@@ -4,7 +4,9 @@ A sender says when the event was and when it sent it, both by its own clock; wha
 so long before it was received. Pure; moves no data.
 """
 
+import re
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 FURTHEST_AHEAD: Final = timedelta(hours=23)
@@ -12,6 +14,10 @@ FURTHEST_AHEAD: Final = timedelta(hours=23)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECONDS_FROM: Final = 100_000_000_000
 """A number at least so great counts milliseconds since 1970 (from 1973 on), a smaller one seconds."""
+_NUMBER: Final = re.compile(r"\d{9,13}(\.\d{1,9})?")
+"""Seconds or milliseconds as a text. Fewer digits may be a date, more a date and time, of both of which some are read
+as ISO 8601."""
+_MAIL_DATE: Final = re.compile(r"([A-Z]{3}, ?)?\d{1,2} [A-Z]{3} \d{4} \d{2}:\d{2}(:\d{2})? [A-Z0-9+-]{1,5}")
 
 
 class Moment(NamedTuple):
@@ -22,20 +28,38 @@ class Moment(NamedTuple):
 
 
 def read_time(value: object) -> datetime | None:
-    """Read ISO 8601, or seconds or milliseconds since 1970; None if it is neither. A time without a zone is UTC."""
+    """Read ISO 8601, seconds or milliseconds since 1970 (as a number or a text), or a date as e-mails have it.
+
+    None if it is none of them. A time without a zone is UTC.
+    """
     try:
         match value:
             case str():
-                moment = datetime.fromisoformat(value.strip().upper())
-                return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+                return _in_text(value.strip().upper())
             case bool():
                 return None
             case int() | float():
-                seconds = value / 1_000 if abs(value) >= _MILLISECONDS_FROM else value
-                return _EPOCH + timedelta(seconds=seconds)
+                return _counted(value)
     except (ValueError, OverflowError):
         return None
     return None
+
+
+def _in_text(text: str) -> datetime | None:
+    if text.isascii() and _NUMBER.fullmatch(text):
+        return _counted(float(text))
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        if not _MAIL_DATE.fullmatch(text):
+            return None
+        moment = parsedate_to_datetime(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC)
+
+
+def _counted(value: float) -> datetime:
+    seconds = value / 1_000 if abs(value) >= _MILLISECONDS_FROM else value
+    return _EPOCH + timedelta(seconds=seconds)
 
 
 def moment_of(said: object, sent: object, received_at: datetime) -> Moment:

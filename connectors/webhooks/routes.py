@@ -26,6 +26,34 @@ from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.metrics import WEBHOOKS
 
 PATH: Final = "/v1/webhook/{source}"
+_COUNT: Final = {"type": "integer", "minimum": 0}
+_TAKEN: Final = {
+    "type": "object",
+    "required": ["success", "events", "ignored", "refused"],
+    "properties": {
+        "success": {"const": True},
+        "events": _COUNT,
+        "ignored": _COUNT,
+        "refused": _COUNT,
+        "type": {"type": "string"},
+        "reason": {"type": "string"},
+        "problems": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "problem"],
+                "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+            },
+        },
+    },
+}
+_FAILURE: Final = {"$ref": "#/components/schemas/Failure"}
+
+
+def _answer(description: str, schema: Mapping[str, Any] = _FAILURE) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
 OPENAPI_PATHS: Final[Mapping[str, Any]] = {
     PATH: {
         "post": {
@@ -34,12 +62,13 @@ OPENAPI_PATHS: Final[Mapping[str, Any]] = {
             "parameters": [{"name": "source", "in": "path", "required": True, "schema": {"type": "string"}}],
             "requestBody": {"required": True, "content": {"application/json": {"schema": {}}}},
             "responses": {
-                "200": {"description": "Kafka holds what the webhook became; the answer says what that is."},
-                "400": {"description": "The body is no JSON, or too large."},
-                "401": {"description": "The signature is missing, wrong or too old."},
-                "404": {"description": "There is no such source of webhooks."},
-                "429": {"description": "The source sends too much: come again after the seconds of Retry-After."},
-                "503": {"description": "Send the same again later."},
+                "200": _answer("Kafka holds what the webhook became; the answer says what that is.", _TAKEN),
+                "400": _answer("The body is no JSON, or too large."),
+                "401": _answer("The signature is missing, wrong or too old."),
+                "404": _answer("There is no such source of webhooks."),
+                "408": _answer("The body did not arrive in time."),
+                "429": _answer("The source sends too much: come again after the seconds of Retry-After."),
+                "503": _answer("Send the same again later."),
             },
         }
     }

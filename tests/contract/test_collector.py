@@ -138,6 +138,22 @@ def test_a_key_that_is_none_is_told_with_401(key: str | None, code: str, bench: 
     assert bench.deliver.records == []
 
 
+def test_a_key_that_is_nobody_s_is_told_before_the_body_is_read(bench: Bench) -> None:
+    for path, own in (("/v1/batch", "nobody's"), ("/v1/batch?writeKey=x", None), ("/v1/track?writeKey=x", None)):
+        assert bench.post(path, b"0" * 60_000, own).status == 401
+    assert bench.post("/v1/track", b"0" * 60_000, "wk").status == 400
+
+
+def test_a_context_that_would_grow_without_bounds_in_a_batch_is_told_with_400(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, reader=BodyReader(BodyLimits(most_bytes=50_000, most_copied_bytes=100_000)))
+    message = {**MESSAGE, "type": "track"}
+    for events, status in ((9, 200), (11, 400)):
+        answer = bench.post("/v1/batch", {"batch": [message] * events, "context": {"x": "y" * 10_000}})
+        assert answer.status == status
+    assert answer.json()["code"] == "too_large"
+    assert len(bench.deliver.events) == 9
+
+
 def test_what_is_too_large_or_no_json_is_told_with_400(bench: Bench) -> None:
     large = {"userId": "c", "event": "x", "properties": {"text": "x" * 33_000}}
     many = {"batch": [{}] * 21}
@@ -370,8 +386,10 @@ class TestPage:
 
 def test_the_document_names_every_endpoint(bench: Bench) -> None:
     paths = bench.get("/openapi.json").json()["paths"]
-    assert set(ENDPOINTS) <= set(paths)
-    assert {"/pixel/v1/track", "/health", "/ready", "/version", "/sourceConfig", "/v1/m"} <= set(paths)
+    assert {*ENDPOINTS, *PIXELS} <= set(paths)
+    assert {"/health", "/ready", "/version", "/sourceConfig", "/v1/m"} <= set(paths)
+    for path in ENDPOINTS:
+        assert {"writeKey", "Content-Encoding"} <= {one["name"] for one in paths[path]["post"]["parameters"]}
 
 
 def test_the_deliver_of_these_tests_keeps_the_contract_of_the_real_one() -> None:

@@ -30,6 +30,7 @@ BACK_DATED = datetime(2026, 2, 3, 4, 5, 6, tzinfo=UTC)
 TOLERANCE = timedelta(seconds=5)
 CHROMIUM = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
             "--disable-sync", "--no-first-run")  # fmt: skip
+PLACE = "<!-- the snippet of the collector's page -->"
 Events = dict[str, list[dict[str, Any]]]
 
 
@@ -56,11 +57,11 @@ def node_modules() -> Path:
 def site(collector: tuple[CollectorProcess, str], node_modules: Path, tmp_path_factory: Any) -> Iterator[str]:
     """A shop's own web server, with analytics.js on it."""
     folder = tmp_path_factory.mktemp("site")
-    shutil.copy(SDKS / "shop.html", folder / "index.html")
+    shop = (SDKS / "shop.html").read_text(encoding="utf-8")
+    assert PLACE in shop
+    (folder / "index.html").write_text(shop.replace(PLACE, snippet(collector[0])), encoding="utf-8")
     shutil.copytree(node_modules / "@segment" / "analytics-next" / "dist" / "umd", folder / "js")
     shutil.copy(folder / "js" / "standalone.js", folder / "js" / "analytics.min.js")
-    script = f"window.WRITE_KEY = '{KEY}'; window.URL_OF_COLLECTOR = '{collector[0].url}'"
-    (folder / "config.js").write_text(script, encoding="utf-8")
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -68,6 +69,20 @@ def site(collector: tuple[CollectorProcess, str], node_modules: Path, tmp_path_f
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+def snippet(collector: CollectorProcess) -> str:
+    """What the collector's page says to put into one's own pages, as the browser shows it there."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(CHROMIUM))
+        page = browser.new_page()
+        page.goto(collector.url)
+        page.get_by_role("tab", name="Browser").click()
+        page.locator("#key").fill(KEY)
+        text = page.locator("#snippet").text_content() or ""
+        browser.close()
+    assert KEY in text
+    return text
 
 
 class Quiet(SimpleHTTPRequestHandler):

@@ -9,6 +9,8 @@ from urllib.parse import unquote
 import orjson
 from starlette.types import ASGIApp, Message
 
+from connectors.collector.body import WHOLE
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -40,7 +42,7 @@ def ask(
         "type": "http", "asgi": {"version": "3.0"}, "http_version": http_version, "method": method, "scheme": "http",
         "path": unquote(path), "raw_path": path.encode(), "query_string": query.encode(),
         "root_path": "", "headers": [(name.encode(), value.encode()) for name, value in given.items()],
-        "client": (client, 50_000), "server": ("127.0.0.1", 8080), "state": {},
+        "client": (client, 50_000), "server": ("127.0.0.1", 8080), "state": {}, WHOLE: True,
     }  # fmt: skip
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}, {"type": "http.disconnect"}]
     sent: list[Message] = []

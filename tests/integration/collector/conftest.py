@@ -26,5 +26,6 @@ def collector(broker: KafkaPart, tmp_path_factory: pytest.TempPathFactory) -> It
     """A collector on that broker. Its patience is short, for the tests' sake."""
     folder: Path = tmp_path_factory.mktemp("collector")
     write_sources(folder, {"shop": "wk_shop", "slow": "wk_slow"}, slow={"events_per_second": 2})
-    with CollectorProcess(folder, broker.endpoint(), collector_delivery_seconds=1.5) as running:
+    own = {"collector_keep_ip": True, "collector_trusted_proxies": "127.0.0.0/8"}
+    with CollectorProcess(folder, broker.endpoint(), collector_delivery_seconds=1.5, **own) as running:
         yield running

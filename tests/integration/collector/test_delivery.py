@@ -4,6 +4,7 @@ The tests share one broker and run in this order.
 """
 
 import asyncio
+import http.client
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import orjson
 import pytest
 from confluent_kafka import Consumer, TopicPartition
-from support.collecting import PARTITIONS, CollectorProcess, read_records
+from support.collecting import PARTITIONS, CollectorProcess, basic, read_records
 from support.deliver_contract import keeps_the_contract
 from support.flow import wait_until
 
@@ -79,6 +80,16 @@ def tracked(broker: KafkaPart, name: str) -> list[str]:
 def test_what_is_answered_with_200_is_in_kafka(broker: KafkaPart, collector: CollectorProcess) -> None:
     assert collector.post("/v1/batch", {"batch": [track("Taken", number) for number in range(200)]})[0] == 200
     assert len(tracked(broker, "Taken")) == 200
+
+
+def test_the_sender_s_address_is_what_a_trusted_proxy_says(broker: KafkaPart, collector: CollectorProcess) -> None:
+    proxy = http.client.HTTPConnection("127.0.0.1", collector.port, timeout=20, source_address=("127.0.0.2", 0))
+    headers = {"Authorization": basic("wk_shop"), "X-Forwarded-For": "203.0.113.9"}
+    proxy.request("POST", "/v1/track", orjson.dumps(track("Forwarded", 1)), headers)
+    assert proxy.getresponse().status == 200
+    proxy.close()
+    (event,) = (event for event in read_records(broker.endpoint())[0] if event.get("name") == "Forwarded")
+    assert event["properties"]["context"]["ip"] == "203.0.113.0"  # cut, as the rules say
 
 
 def test_a_broker_that_is_gone_is_503_at_once_and_200_when_it_is_back(

@@ -1,7 +1,7 @@
 """Whatever comes, the collector stays up, answers others, keeps within its memory, and never fails with a 5xx.
 
-The memory is bounded by the bodies that are held (64 MB), what is under way to Kafka (128 MB) and one request's
-messages.
+The memory is bounded by the bodies that are held with what their messages take (64 MB), and what is under way to Kafka
+(128 MB).
 """
 
 import contextlib
@@ -10,6 +10,7 @@ import random
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import orjson
 import psutil
@@ -26,6 +27,7 @@ from support.flow import wait_until
 pytestmark = pytest.mark.stack
 
 MOST_MEMORY = 300_000_000
+MOST_AT_ONCE = 400_000_000
 SLOW_CLIENTS = 200
 AUTHORIZATION = {"Authorization": basic("wk_shop")}
 HEAD = f"POST /v1/batch HTTP/1.1\r\nHost: c\r\nAuthorization: {basic('wk_shop')}\r\n".encode()
@@ -147,6 +149,51 @@ def test_the_largest_batches_at_once(collector: CollectorProcess) -> None:
         sent = [pool.submit(collector.post, "/v1/batch", packed, **{"Content-Encoding": "gzip"}) for _ in range(12)]
         assert {one.result()[0] for one in sent} == {200}
     assert collector.post("/v1/batch", {"batch": [message] * 2_501})[0] == 400
+
+
+def peak(collector: CollectorProcess) -> int:
+    """The most memory that the process has had, in bytes."""
+    told = Path(f"/proc/{collector.pid}/status").read_text(encoding="ascii")
+    return int(told.partition("VmHWM:")[2].split()[0]) * 1024
+
+
+def test_what_batches_have_in_common_does_not_fill_the_memory(collector: CollectorProcess) -> None:
+    """Each of these small bodies becomes 15 MB of events; one with a context of 30,000 bytes would become 75."""
+
+    def batch(context_bytes: int) -> bytes:
+        common = {"userId": "c", "context": {"x": "y" * context_bytes}}
+        return orjson.dumps({"batch": [{"type": "track", "event": "x"}] * 2_500, **common})
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = [answer[0] for answer in pool.map(lambda _: collector.post("/v1/batch", batch(6_000)), range(12))]
+        assert set(statuses) == {200, 503}
+        answers = list(pool.map(lambda _: collector.post("/v1/batch", batch(30_000)), range(12)))
+        assert {status for status, _ in answers} == {400}
+        assert b"too_large" in answers[0][1]
+    assert peak(collector) < MOST_AT_ONCE
+
+
+def test_who_has_no_key_keeps_nobody_out(collector: CollectorProcess) -> None:
+    head = b"POST /v1/batch HTTP/1.1\r\nHost: c\r\nContent-Length: 499999\r\n\r\n"
+    clients = [socket.create_connection(("127.0.0.1", collector.port)) for _ in range(150)]
+    try:
+        for client in clients:
+            with contextlib.suppress(OSError):
+                client.sendall(head + b" " * 499_000)
+        message = {"type": "track", "userId": "c", "event": "Large", "properties": {"text": "x" * 30_000}}
+        assert collector.post("/v1/batch", {"batch": [message] * 15})[0] == 200
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_an_unknown_key_is_told_before_the_body_comes_and_the_connection_goes_on(collector: CollectorProcess) -> None:
+    head = HEAD.replace(basic("wk_shop").encode(), basic("nobody").encode())
+    with socket.create_connection(("127.0.0.1", collector.port), timeout=5) as client:
+        client.sendall(head + b"Content-Length: 400000\r\n\r\n{")
+        assert b" 401 " in client.recv(65_536).splitlines()[0]
+        client.sendall(b" " * 399_999 + b"GET /health HTTP/1.1\r\nHost: c\r\n\r\n")
+        assert b" 200 " in client.recv(65_536).splitlines()[0]
 
 
 def test_random_json_is_an_event_a_dead_letter_or_a_400(collector: CollectorProcess) -> None:

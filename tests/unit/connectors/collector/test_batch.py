@@ -49,7 +49,7 @@ def test_what_is_no_json_is_told(body: bytes) -> None:
     assert error.value.status == 400
 
 
-@pytest.mark.parametrize("body", [b"[]", b"5", b"null", b"{}", b'{"batch": {}}', b'{"batch": [], "context": 5}'])
+@pytest.mark.parametrize("body", [b"[]", b"5", b"null", b"{}", b'{"batch": {}}'])
 def test_what_is_no_batch_is_told(body: bytes) -> None:
     with pytest.raises(AnswerError, match="must be an object") as error:
         read(body)
@@ -74,6 +74,31 @@ def test_a_wrong_message_does_not_touch_the_others(item: bytes) -> None:
     assert read_item(incoming.items[0], incoming)[1] == {"type": "page"}
     with pytest.raises(RejectedError):
         read_item(incoming.items[1], incoming)
+
+
+def test_empty_lists_are_empty_objects_and_a_wrong_context_costs_only_the_messages_without_one() -> None:
+    own = {"type": "page", "context": {"a": 1}}
+    listed = read({"batch": [own, {"type": "page", "context": []}], "context": [], "integrations": []})
+    assert [one.get("context") for one in messages(listed)] == [{"a": 1}, []]
+    assert listed.common_bytes == 0
+    common = read({"batch": [own, {"context": []}], "context": {"b": 2}})
+    assert [one["context"] for one in messages(common)] == [{"b": 2, "a": 1}, {"b": 2}]
+    wrong = read({"batch": [own, {"type": "page"}], "context": 5})
+    assert [one["context"] for one in messages(wrong)] == [{"a": 1}, 5]  # the second is refused by its context
+
+
+def test_what_the_messages_will_take_is_told_before_they_are_made() -> None:
+    common = {"context": {"x": "y" * 3_000}}
+    incoming = read({"batch": [{"a": "b" * 100}] * 10, **common})
+    assert 30_000 < incoming.copied_bytes < 31_000
+    assert incoming.memory_bytes > incoming.copied_bytes + 10 * 100
+    large = read({"batch": [{}] * 10, "context": {"x": "y" * 40_000}})  # in no message it would be taken
+    assert (large.copied_bytes, large.common) == (0, {})
+
+
+def test_neither_key_nor_time_may_be_large() -> None:
+    incoming = read({"batch": [], "writeKey": "k" * 5_000, "sentAt": [[]] * 5_000})
+    assert (len(incoming.write_key or ""), incoming.sent_at) == (200, None)
 
 
 def test_merging_leaves_both_alone() -> None:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
 from connectors.collector.answers import AnswerError
-from connectors.collector.body import Body, BodyLimits, BodyReader, unpack
+from connectors.collector.body import MOST_MEMBERS, Body, BodyLimits, BodyReader, unpack
 
 BOMB = gzip.compress(b"0" * 50_000_000, mtime=0)
 PACKED = gzip.compress(b"x", mtime=0)
@@ -80,13 +80,24 @@ def test_the_limit_is_exact_and_answered_with_400() -> None:
     assert status(reader, *[b"0" * 9] * 40, ends=False) == (400, "too_large")  # and not read to its end
 
 
+def test_members_of_gzip_are_one_body_within_one_limit() -> None:
+    parts = [gzip.compress(text, mtime=0) for text in (b'{"a"', b"", b": 1}")]
+    assert unpack(b"".join(parts), "gzip", 8) == b'{"a": 1}'
+    with pytest.raises(AnswerError, match="more than 7 bytes"):
+        unpack(b"".join(parts), "gzip", 7)
+    with pytest.raises(AnswerError, match="more than 100 bytes"):
+        unpack(parts[0] + BOMB, "gzip", 100)
+    with pytest.raises(AnswerError, match="Something follows"):
+        unpack(PACKED * (MOST_MEMBERS + 1), "gzip", 5_000)
+
+
 def test_a_bomb_is_not_unpacked() -> None:
     assert status(BodyReader(BodyLimits()), BOMB, encoding="gzip") == (400, "too_large")
 
 
 @pytest.mark.parametrize(
     ("raw", "encoding"),
-    [(b"x", "gzip"), (PACKED[:-4], "gzip"), (PACKED + b"more", "gzip"), (b"x", "br")],
+    [(b"x", "gzip"), (PACKED[:-4], "gzip"), (PACKED + b"more", "gzip"), (PACKED + PACKED[:-4], "gzip"), (b"x", "br")],
 )
 def test_a_wrong_encoding_is_told(raw: bytes, encoding: str) -> None:
     assert status(BodyReader(BodyLimits()), raw, encoding=encoding) == (400, "bad_encoding")
@@ -101,6 +112,56 @@ def test_more_than_memory_is_there_for_is_put_off() -> None:
     reader = BodyReader(BodyLimits(most_bytes=100, most_held_bytes=50))
     assert status(reader, b"0" * 60) == (503, "unavailable")
     assert len(read(reader, b"0" * 50).content) == 50
+
+
+def test_bodies_of_unknown_senders_may_hold_a_part_only_until_it_is_known_whose_they_are() -> None:
+    reader = BodyReader(BodyLimits(most_bytes=100, most_held_bytes=1_000))
+
+    def request(size: int) -> Request:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"0" * size, "more_body": False}
+
+        return Request({"type": "http", "headers": []}, receive)
+
+    async def use() -> None:
+        async with contextlib.AsyncExitStack() as held:
+            readings = [reader.body(request(100)) for _ in range(2)]
+            for reading in readings:
+                await held.enter_async_context(reading)
+            with pytest.raises(AnswerError, match="Too many"):
+                await held.enter_async_context(reader.body(request(100)))
+            await held.enter_async_context(reader.body(request(100), known=True))
+            readings[0].vouch()
+            await held.enter_async_context(reader.body(request(100)))
+            assert (reader.held_bytes, reader.unknown_bytes) == (400, 200)
+        assert (reader.held_bytes, reader.unknown_bytes) == (0, 0)
+
+    asyncio.run(use())
+
+
+def test_what_a_body_grows_to_is_held_too() -> None:
+    reader = BodyReader(BodyLimits(most_held_bytes=1_000, most_copied_bytes=700))
+
+    async def use() -> None:
+        async def receive() -> Message:
+            return {"type": "http.request", "body": b"0" * 100, "more_body": False}
+
+        reading = reader.body(Request({"type": "http", "headers": []}, receive), known=True)
+        async with reading:
+            with pytest.raises(AnswerError) as error:
+                reading.grow(701, 800)
+            assert (error.value.status, error.value.code) == (400, "too_large")
+            reading.grow(400, 450)
+            assert reader.held_bytes == 550
+            with pytest.raises(AnswerError) as error:
+                reading.grow(400, 480)
+            assert error.value.status == 503
+        reading = reader.body(Request({"type": "http", "headers": []}, receive), known=True)
+        async with reading:
+            reading.grow(0, 5_000)  # the settings allow such batches: one at a time
+        assert reader.held_bytes == 0
+
+    asyncio.run(use())
 
 
 def test_a_client_that_goes_is_gone() -> None:

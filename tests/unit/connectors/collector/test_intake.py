@@ -10,6 +10,7 @@ import pytest
 from connectors.collector.answers import AnswerError
 from connectors.collector.auth import Sender
 from connectors.collector.batch import read_incoming
+from connectors.collector.ids import EventIds
 from connectors.collector.intake import Intake
 from connectors.collector.messages import Arrival
 from connectors.collector.recent import Recent
@@ -24,7 +25,7 @@ ARRIVAL = Arrival(datetime(2026, 5, 1, tzinfo=UTC))
 
 def sender(**changes: object) -> Sender:
     source = Source.model_validate({"name": "shop", **changes})
-    return Sender(source, Door(source), "hash")
+    return Sender(source, Door(source), EventIds("shop"), "hash")
 
 
 def test_what_a_batch_has_in_common_is_not_copied_into_thousands_of_refusals() -> None:

@@ -1,13 +1,16 @@
 """Messages of the tracking API, as SDKs write them, and the drafts that they become."""
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from connectors.collector.batch import Item
+from connectors.collector.ids import EventIds, event_ids
 from connectors.collector.messages import Arrival, draft_of
 from connectors.door.door import Door
 from connectors.sources.source import Source
@@ -16,12 +19,13 @@ from contracts.wire import RejectedError, judge
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ARRIVAL = Arrival(NOW)
+IDS = EventIds("shop")
 DOOR = Door(Source(name="shop"))
 
 
 def draft(arrival: Arrival = ARRIVAL, **message: Any) -> dict[str, Any]:
     """The draft of a message of customer c-1, which the contract takes."""
-    made = draft_of({"type": "track", "userId": "c-1", "messageId": "m-1"} | message, "shop", lambda: "made", arrival)
+    made = draft_of({"type": "track", "userId": "c-1", "messageId": "m-1"} | message, IDS, lambda: "made", arrival)
     record = DOOR.admit(made, message)
     assert record.key != REFUSED_KEY, read_refusal(record.headers)
     return made
@@ -33,7 +37,7 @@ def properties(**message: Any) -> dict[str, Any]:
 
 def refused(**message: Any) -> tuple[str, str]:
     with pytest.raises(RejectedError) as error:
-        draft_of({"userId": "c-1"} | message, "shop", lambda: "made", ARRIVAL)
+        draft_of({"userId": "c-1"} | message, IDS, lambda: "made", ARRIVAL)
     return error.value.field, error.value.problem
 
 
@@ -87,6 +91,13 @@ def test_the_connection_s_address_is_kept_where_it_is_allowed_and_lacking() -> N
     assert "context" not in draft(event="x")["properties"]
 
 
+@pytest.mark.parametrize("kind", ["track", "page", "identify", "group"])
+def test_empty_lists_are_the_empty_objects_of_php(kind: str) -> None:
+    empty: dict[str, Any] = {field: [] for field in ("properties", "traits", "context", "integrations")}
+    made = draft(type=kind, event="x", groupId="g", **empty)
+    assert made["properties"] == draft(type=kind, event="x", groupId="g")["properties"]
+
+
 def test_traits_in_the_context_are_traits_too() -> None:
     made = properties(type="identify", traits={"a": 1}, context={"traits": {"a": 0, "b": 2}})
     assert made["traits"] == {"a": 1, "b": 2}
@@ -133,7 +144,7 @@ def test_careless_properties_are_converted_or_set_aside(
 )
 def test_what_an_event_cannot_do_without_is_refused_by_its_name(event: str, given: dict[str, Any], field: str) -> None:
     message = {"type": "track", "userId": "c", "event": event, "properties": given}
-    made = draft_of(message, "shop", lambda: "made", ARRIVAL)
+    made = draft_of(message, IDS, lambda: "made", ARRIVAL)
     refusal = read_refusal(DOOR.admit(made, {}).headers)
     assert refusal is not None
     assert refusal.field == field
@@ -168,7 +179,7 @@ def test_an_empty_id_is_none_and_the_other_counts() -> None:
         ({"type": "track", "event": "x", "userId": None}, "userId"),
         ({"type": "track", "event": "x", "userId": True}, "userId"),
         ({"type": "track", "event": "x", "userId": "c" * 101}, "userId"),
-        ({"type": "track", "event": "x", "properties": []}, "properties"),
+        ({"type": "track", "event": "x", "properties": ["a"]}, "properties"),
         ({"type": "track", "event": "x", "context": "here"}, "context"),
         ({"type": "identify", "traits": 5}, "traits"),
         ({"type": "alias"}, "previousId"),
@@ -196,6 +207,22 @@ def test_an_id_made_of_the_content_is_the_same_when_it_comes_again() -> None:
     assert len({Item(b"{}", 0).fallback_id(), Item(b"{}", 1).fallback_id(), Item(b"{ }", 0).fallback_id()}) == 3
 
 
+@pytest.mark.parametrize("rules", [{"hash": ["email"]}, {"drop": ["traits.phone"]}])
+@pytest.mark.parametrize("key", [SecretStr("k" * 32), None])
+def test_where_a_source_has_privacy_rules_ids_do_not_tell_the_messages_own(
+    rules: dict[str, Any], key: SecretStr | None
+) -> None:
+    ids, again = (event_ids(Source.model_validate({"name": "shop", "privacy": rules}), key) for _ in range(2))
+    own = ("signup-jane@x.com", "jane@x.com", "Jane@x.com", "j" * 200, "made-1")
+    found = [ids.id_of(text) for text in own]
+    assert [again.id_of(text) for text in own] == found
+    assert len(set(found)) == len(own)
+    assert all(re.fullmatch("shop:[0-9a-f]{32}", one) for one in found)
+    assert event_ids(Source(name="shop"), key).id_of("jane@x.com") == "shop:jane@x.com"
+    other = event_ids(Source.model_validate({"name": "shop", "privacy": rules}), SecretStr("l" * 32))
+    assert other.id_of("jane@x.com") != found[1]  # nobody without the key can find out whose it is
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
@@ -218,7 +245,7 @@ def test_any_message_is_an_event_or_a_refusal(
 ) -> None:
     message = {"userId": "c", "event": name, "properties": columns, "type": kind} | fields
     try:
-        made = draft_of(message, "shop", lambda: "made", ARRIVAL)
+        made = draft_of(message, IDS, lambda: "made", ARRIVAL)
     except RejectedError:
         return
     record = DOOR.admit(made, message)

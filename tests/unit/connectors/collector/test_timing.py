@@ -21,6 +21,10 @@ FIVE_AGO = datetime(2026, 11, 22, 11, 55, tzinfo=UTC)
         ("1970-01-01T00:00:00Z", "1970-01-01T00:05:00Z"),  # never set
         ("2026-11-22T12:55:00+01:00", "2026-11-22T12:00:00"),  # zones; none is UTC
         (1795348500, 1795348800000),  # seconds, milliseconds
+        ("1795348500", " 1795348800000 "),
+        ("1795348500.0", "1795348800"),
+        ("Sun, 22 Nov 2026 11:55:00 GMT", "22 Nov 2026 14:00:00 +0200"),
+        ("20261122T115500Z", None),
         ("2026-11-22T11:55:00Z", None),
         ("2026-11-22T11:55:00Z", "yesterday"),
     ],
@@ -37,6 +41,10 @@ def test_without_a_time_it_is_when_it_came() -> None:
     ("said", "sent", "problem"),
     [
         ("soon", None, "unreadable"),
+        ("2026", None, "unreadable"),
+        ("9" * 5_000, None, "unreadable"),
+        ("Sun, 99 Nov 2026 11:55:00 GMT", None, "unreadable"),
+        ("Sun, 22 Xxx 2026 11:55:00 GMT", None, "unreadable"),
         (True, None, "unreadable"),
         ({}, None, "unreadable"),
         (1e300, None, "unreadable"),
