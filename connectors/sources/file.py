@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from connectors.sources.source import Look, Sources, load_sources, look_of
+from connectors.look import Look, look_of
+from connectors.sources.source import Sources, load_sources
 from connectors.yaml_file import PassingFileError
 from contracts.errors import CrmError, InputFileError
 
@@ -35,7 +36,7 @@ class SourcesFile:
         self._clock = clock
         self._looked_at = float("-inf")
         self._followed = False
-        self._looks: dict[Path, Look] = {}
+        self._looks: dict[Path, Look | None] = {}
         self._broken: CrmError | None = None
         self._was_there = False
         self._sources: Sources | None = None
