@@ -82,15 +82,15 @@ class Collector:
         """
         received_at = self.now()
         headers = dict(request.scope["headers"])
-        sender = self.senders.sender_of(headers.get(b"authorization"))
+        sender = await self.senders.find_of(headers.get(b"authorization"))
         if sender is None and query_key:
-            sender = self.senders.sender(query_key)
+            sender = await self.senders.find(query_key)
         if kind != BATCH and len(content) > MAX_EVENT_BYTES:
             raise AnswerError(400, "too_large", f"A message has at most {MAX_EVENT_BYTES:,} bytes.")
         incoming = read_incoming(content, kind, self.most_batch_events)
         if each_once:
             incoming = incoming.each_once(received_at)
-        sender = sender or self.senders.sender(incoming.write_key)
+        sender = sender or await self.senders.find(incoming.write_key)
         arrival = Arrival(
             received_at,
             incoming.sent_at,
@@ -127,13 +127,13 @@ class Collector:
 
     async def _settings(self, request: Request) -> Response:
         write_key = request.path_params["key"]
-        self.senders.sender(write_key)
+        await self.senders.find(write_key)
         return json_answer(analytics_settings(write_key, *self.address(request)))
 
     async def _source_config(self, request: Request) -> Response:
         header = dict(request.scope["headers"]).get(b"authorization")
         key = key_in_header(header) or request.query_params.get("writeKey") or ""
-        return json_answer(rudder_config(self.senders.sender(key).source, key))
+        return json_answer(rudder_config((await self.senders.find(key)).source, key))
 
     async def _figures(self, request: Request) -> Response:
         async with self.reader.body(request):
