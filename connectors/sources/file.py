@@ -14,7 +14,7 @@ from connectors.yaml_file import PassingFileError
 from contracts.errors import CrmError, InputFileError
 
 LEAST_SECONDS: Final = 0.2
-"""How often :meth:`SourcesFile.catch_up` looks, at most: whoever tries wrong keys does not make it read all the time."""
+"""Between two looks of :meth:`SourcesFile.catch_up`, at least: wrong keys must not keep it looking all the time."""
 _log = logging.getLogger(__name__)
 
 

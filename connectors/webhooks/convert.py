@@ -56,7 +56,7 @@ class WebhookConverter:
         """
         return at_one_go(self.turns(body, content, headers, received_at))
 
-    def turns(self, body: object, content: bytes, headers: Mapping[str, str], received_at: datetime) -> Turns[Conversion]:
+    def turns(self, body: object, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns[Conversion]:
         """Do the same in turns: it stops after every few elements of a list, and returns what became of the body."""
         done = Conversion()
         view = View(body, headers)
@@ -69,7 +69,7 @@ class WebhookConverter:
         digest = xxh3_128_hexdigest(content)
         seen: set[object] = set()
         for rule in rules:
-            for number, one in enumerate(rule.drafts(view, digest, instant(received_at)[1]), 1):
+            for number, one in enumerate(rule.drafts(view, digest, instant(now)[1]), 1):
                 _sort(one, done, seen)
                 if number % _SLICE == 0:
                     yield

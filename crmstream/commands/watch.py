@@ -49,10 +49,11 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     rows beside it; a file that cannot be read, or of which no row is an event,
     goes to failed, with the reason. One that changes while it is read is read
     again, after a pause that grows; with --once it is left for the next run,
-    as is all that comes or changes after the start. Hidden files and those that end in .tmp or .part are left alone. All
-    files follow one mapping (docs/mapping.md), and the rules of its source,
-    which the file of sources must name if there is one (docs/sources). A file
-    that comes twice doubles nothing, and neither does a crash.
+    as is all that comes or changes after the start. Hidden files and those
+    that end in .tmp or .part are left alone. All files follow one mapping
+    (docs/mapping.md), and the rules of its source, which the file of sources
+    must name if there is one (docs/sources). A file that comes twice doubles
+    nothing, and neither does a crash.
 
     [bold]Examples[/bold]
 

@@ -68,12 +68,12 @@ def add(path: Path, row: str) -> None:
         file.write(row)
 
 
-class Enough(Exception):
+class EnoughError(Exception):
     """Ends a watch that has no end."""
 
 
 def end() -> None:
-    raise Enough
+    raise EnoughError
 
 
 @pytest.mark.parametrize("before", [HEADER + ROW, HEADER + "no row\n"])
