@@ -81,13 +81,13 @@ class Collector:
     keep_ip: bool = False
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
-    def head(self, request: Request) -> Head:
+    async def head(self, request: Request) -> Head:
         """Read the head of a request. Raises :class:`AnswerError` (401) if the key in it is nobody's."""
         headers = dict(request.scope["headers"])
-        sender = self.senders.sender_of(headers.get(b"authorization"))
+        sender = await self.senders.find_of(headers.get(b"authorization"))
         if sender is None and request.scope["query_string"]:
             query_key = request.query_params.get("writeKey")
-            sender = self.senders.sender(query_key) if query_key else None
+            sender = await self.senders.find(query_key) if query_key else None
         ip = request.client.host if self.keep_ip and request.client else None
         return Head(sender, anonymous_id_of(headers.get(b"anonymousid")), ip)
 
@@ -104,7 +104,7 @@ class Collector:
         incoming = read_incoming(content, kind, self.most_batch_events)
         if each_once:
             incoming = incoming.each_once(received_at)
-        sender = head.sender or self.senders.sender(incoming.write_key)
+        sender = head.sender or await self.senders.find(incoming.write_key)
         if reading is not None:
             reading.vouch()
             if kind == BATCH:
@@ -123,7 +123,7 @@ class Collector:
         """Make the handler of a path that takes messages of this kind by POST."""
 
         async def post(request: Request) -> Response:
-            head = self.head(request)
+            head = await self.head(request)
             reading = self.reader.body(request, known=head.sender is not None)
             async with reading as body:
                 await self.take(head, kind, body.content, reading=reading)
@@ -133,20 +133,20 @@ class Collector:
 
     def _picturing(self, kind: str) -> Callable[[Request], Any]:
         async def get(request: Request) -> Response:
-            await self.take(self.head(request), kind, pixel_message(request.query_params), each_once=True)
+            await self.take(await self.head(request), kind, pixel_message(request.query_params), each_once=True)
             return Response(GIF, headers={"Cache-Control": "no-store"}, media_type="image/gif")
 
         return get
 
     async def _settings(self, request: Request) -> Response:
         write_key = request.path_params["key"]
-        self.senders.sender(write_key)
+        await self.senders.find(write_key)
         return json_answer(analytics_settings(write_key, *self.address(request)))
 
     async def _source_config(self, request: Request) -> Response:
         header = dict(request.scope["headers"]).get(b"authorization")
         key = key_in_header(header) or request.query_params.get("writeKey") or ""
-        return json_answer(rudder_config(self.senders.sender(key).source, key))
+        return json_answer(rudder_config((await self.senders.find(key)).source, key))
 
     async def _figures(self, request: Request) -> Response:
         async with self.reader.body(request):

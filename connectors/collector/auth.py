@@ -23,6 +23,7 @@ STAGE: Final = "collect"
 MOST_REMEMBERED: Final = 1_000
 LONGEST_REMEMBERED: Final = 200
 """Bytes of a header that is remembered: a key has 46 characters."""
+_UNKNOWN: Final = "unknown_write_key"
 UNKNOWN_KEY: Final = "The write key is not known, or was revoked. `crmstream source add` makes one."
 
 
@@ -63,7 +64,7 @@ class _Ready(NamedTuple):
         """Tell whose key it is. Raises :class:`AnswerError` (401) if it is nobody's."""
         source = self.keys.source_of(write_key)
         if source is None:
-            raise AnswerError(401, "unknown_write_key", UNKNOWN_KEY)
+            raise AnswerError(401, _UNKNOWN, UNKNOWN_KEY)
         return Sender(source, self.doors[source.name], self.ids[source.name], key_hash(write_key))
 
     def remember(self, authorization: bytes, sender: Sender) -> None:
@@ -95,6 +96,28 @@ class Senders:
     def problem(self) -> str | None:
         """What is wrong with the file of sources, if anything."""
         return self.file.problem
+
+    async def find_of(self, authorization: bytes | None) -> Sender | None:
+        """Do the same as :meth:`sender_of`; a key that is not known may be as new as this request."""
+        try:
+            return self.sender_of(authorization)
+        except AnswerError as error:
+            await self._catch_up(error)
+        return self.sender_of(authorization)
+
+    async def find(self, *write_keys: str | None) -> Sender:
+        """Do the same as :meth:`sender`; a key that is not known may be as new as this request."""
+        try:
+            return self.sender(*write_keys)
+        except AnswerError as error:
+            await self._catch_up(error)
+        return self.sender(*write_keys)
+
+    async def _catch_up(self, error: AnswerError) -> None:
+        """Read what is new; SDKs throw away what was answered with 401. Raises what is no matter of news."""
+        if error.code != _UNKNOWN:
+            raise error
+        await self.file.catch_up()
 
     def sender_of(self, authorization: bytes | None) -> Sender | None:
         """Tell who sends by an ``Authorization`` header, None if it holds no key.

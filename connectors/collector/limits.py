@@ -38,6 +38,7 @@ class RateLimits:
     def wait(self, key_hash: str, rate: float | None, events: int, now: float) -> float:
         """Let a request of ``events`` through and give 0, or give the seconds after which it may come again."""
         if rate is None:
+            self._buckets.pop(key_hash, None)  # no debt outlives its limit
             return 0.0
         bucket = self._buckets.get(key_hash)
         if bucket is None or bucket.rate != rate:

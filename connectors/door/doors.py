@@ -1,14 +1,18 @@
-"""The doors of all configured sources, made anew when the file of sources changes. Moves no data."""
+"""The doors of configured sources, made anew when their source in the file changes. Moves no data."""
 
+import logging
 from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import SecretStr
 
 from connectors.door.door import Door
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import Sources
-from contracts.errors import InputFileError
+from connectors.sources.source import Source, Sources
+from contracts.errors import CrmError, InputFileError
+
+_log = logging.getLogger(__name__)
 
 
 def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> dict[str, Door]:
@@ -19,10 +23,19 @@ def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> d
     return {name: Door(source, stage, privacy_key) for name, source in sources.sources.items()}
 
 
-class Doors:
-    """Gives each source its door. A change of the file that cannot be followed is not: what was, stays.
+class _Made(NamedTuple):
+    """What a source was when it was looked at last, its door, and why that is the one from before, if it is."""
 
-    ``is_set``: somebody has said that the file is there, so that one that is missing is an error.
+    source: Source
+    door: Door
+    problem: str | None = None
+
+
+class Doors:
+    """Gives each source its door when it is asked for: what is wrong with others does not concern it.
+
+    A change of the file, or of the source, that cannot be followed is not: what was, stays. ``is_set``: somebody has
+    said that the file is there, so that one that is missing is an error.
     """
 
     def __init__(
@@ -34,31 +47,43 @@ class Doors:
         *,
         is_set: bool = False,
     ):
-        self._doors: dict[str, Door] = {}
+        self._made: dict[str, _Made] = {}
         self._stage = stage
         self._key = privacy_key
         self._is_set = is_set
-        self._file = SourcesFile(path, check_seconds, check=self._open)
+        self._file = SourcesFile(path, check_seconds)
 
     @property
     def problem(self) -> str | None:
-        """Why a change of the file of sources could not be followed."""
-        return self._file.problem
+        """Why a change of the file of sources, or of a source whose door was asked for, could not be followed."""
+        return self._file.problem or next((made.problem for made in self._made.values() if made.problem), None)
 
     def door(self, name: str) -> Door | None:
         """Give the door of a source by its name; None where there is no file of sources, and so are no rules.
 
         Raises :class:`InputFileError` if there is one and it does not name this source: its rules must not be off by a
-        slip of the pen; :class:`contracts.errors.CrmError` if the file has never been well.
+        slip of the pen; :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
         """
-        self._file.current()
-        door = self._doors.get(name)
-        if door is None and (self._is_set or self._file.is_there):
-            raise _unknown(self._file, name, self._doors)
-        return door
+        sources = self._file.current().sources
+        source, made = sources.get(name), self._made.get(name)
+        if source is None:
+            if self._is_set or self._file.is_there:
+                raise _unknown(self._file, name, sources)
+            return None
+        if made is None or made.source is not source:
+            made = self._made[name] = self._make(source, made)
+        return made.door
 
-    def _open(self, sources: Sources) -> None:
-        self._doors = open_doors(sources, self._stage, self._key)
+    def _make(self, source: Source, before: _Made | None) -> _Made:
+        if before is not None and before.source == source:  # the file was read again
+            return before._replace(source=source)
+        try:
+            return _Made(source, Door(source, self._stage, self._key))
+        except CrmError as error:
+            if before is None:
+                raise
+            _log.error("%s What was in force before for source %s stays so.", error, source.name)
+            return _Made(source, before.door, str(error))
 
 
 def _unknown(file: SourcesFile, name: str, known: Collection[str]) -> InputFileError:

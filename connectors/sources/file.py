@@ -2,14 +2,19 @@
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
-from connectors.sources.source import Look, Sources, load_sources, look_of
+from connectors.look import Look, look_of
+from connectors.sources.source import Sources, load_sources
 from connectors.yaml_file import PassingFileError
 from contracts.errors import CrmError, InputFileError
 
+LEAST_SECONDS: Final = 0.2
+"""Between two looks of :meth:`SourcesFile.catch_up`, at least: wrong keys must not keep it looking all the time."""
 _log = logging.getLogger(__name__)
 
 
@@ -35,7 +40,10 @@ class SourcesFile:
         self._clock = clock
         self._looked_at = float("-inf")
         self._followed = False
-        self._looks: dict[Path, Look] = {}
+        self._reading = threading.Lock()
+        self._caught_up_at = float("-inf")
+        self._catching_up = asyncio.Lock()
+        self._looks: dict[Path, Look | None] = {}
         self._broken: CrmError | None = None
         self._was_there = False
         self._sources: Sources | None = None
@@ -58,29 +66,51 @@ class SourcesFile:
     async def follow(self) -> None:
         """Look and read in a thread from now on, until cancelled: whoever asks is given what was read last, at once.
 
-        Raises :class:`CrmError` if there has been no good file yet.
+        Raises :class:`CrmError` if there has been no good file yet; whatever goes wrong later is told in the log.
         """
-        self.current()
+        if self._sources is None:
+            self.current()
         self._followed = True
         try:
             while True:
                 await asyncio.sleep(self._check_seconds)
-                await asyncio.to_thread(self._refreshed)
+                await asyncio.to_thread(self._refresh)
         finally:
             self._followed = False  # then whoever asks looks
 
-    def _refreshed(self) -> Sources:
-        self._looked_at = self._clock()
+    async def catch_up(self) -> None:
+        """Look now, and read in a thread if something has changed; for who misses what may have come this moment.
+
+        Looks a few times a second at most, however many ask. Whoever asks while it is read waits for it.
+        """
+        async with self._catching_up:
+            if self._clock() - self._caught_up_at >= LEAST_SECONDS:
+                await asyncio.to_thread(self._refresh)
+                self._caught_up_at = self._clock()
+
+    def _refresh(self) -> None:
+        """Look, and live through all that may happen: a server would follow no further, and nobody would see it."""
         try:
-            self._sources = self._read()
-            self.problem = None
-        except CrmError as error:
-            if self._sources is None:
-                raise
-            if self.problem != str(error):
-                _log.error("%s What was in force before stays so.", error)
-            self.problem = str(error)
-        return self._sources
+            self._refreshed()
+        except Exception as error:  # noqa: BLE001 - no kind of error may end the following; none is left out of the log
+            problem = f"Sources {self.path}: could not be read ({type(error).__name__}); the log says more."
+            if self.problem != problem:
+                _log.exception("%s What was in force before stays so.", problem)
+            self.problem = problem
+
+    def _refreshed(self) -> Sources:
+        with self._reading:
+            self._looked_at = self._clock()
+            try:
+                self._sources = self._read()
+                self.problem = None
+            except CrmError as error:
+                if self._sources is None:
+                    raise
+                if self.problem != str(error):
+                    _log.error("%s What was in force before stays so.", error)
+                self.problem = str(error)
+            return self._sources
 
     def _read(self) -> Sources:
         looks = {path: look_of(path) for path in self._looks}
@@ -95,16 +125,16 @@ class SourcesFile:
 
     def _load(self) -> Sources:
         """Read the files, and remember how they looked before, and what is wrong in them if that stays."""
-        self._looks = {}
-        self._broken = None
+        looks: dict[Path, Look | None] = {}
+        self._looks, self._broken = {}, None
         try:
-            sources = load_sources(self.path, self._looks)
+            sources = load_sources(self.path, looks)
             self._check(sources)
         except PassingFileError:
-            self._looks = {}
             raise
         except CrmError as error:
-            self._broken = error
+            self._looks, self._broken = looks, error
             raise
-        self._was_there = self._looks[self.path] is not None
+        self._looks = looks
+        self._was_there = looks[self.path] is not None
         return sources

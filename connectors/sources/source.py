@@ -23,6 +23,7 @@ from typing import Annotated, Final, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
+from connectors.look import Look, look_of
 from connectors.plan.plan import Plan, load_plan
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
@@ -33,8 +34,6 @@ from contracts.events import Currency
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
-Look = tuple[int, int, int, int] | None
-"""Its times, size and number; None if it is not there."""
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
 
@@ -82,10 +81,10 @@ class Sources(Part):
         return self
 
 
-def load_sources(path: Path, looks: dict[Path, Look] | None = None) -> Sources:
+def load_sources(path: Path, looks: dict[Path, Look | None] | None = None) -> Sources:
     """Read the file of sources and their plans; without one there are none.
 
-    ``looks`` is given every file that was opened, however it ends, and how it looked before. Raises
+    ``looks`` is given every file that was opened, however it ends, and how it looked before (None: not there). Raises
     :class:`InputFileError` with every field at fault.
     """
     looks = {} if looks is None else looks
@@ -103,7 +102,7 @@ def load_sources(path: Path, looks: dict[Path, Look] | None = None) -> Sources:
         raise file.wrong(error) from None
 
 
-def _whole(name: object, given: object, sources: YamlFile, looks: dict[Path, Look]) -> object:
+def _whole(name: object, given: object, sources: YamlFile, looks: dict[Path, Look | None]) -> object:
     """Put a source's name into it, and the plan whose file it names; one without anything is a source too."""
     if given is not None and not isinstance(given, dict):
         return given
@@ -126,15 +125,6 @@ def in_force(key: WriteKey, now: datetime | None = None) -> bool:
 def sources_path(data_dir: Path, sources_file: Path | None) -> Path:
     """Where the file of sources is, from the two settings that say so."""
     return sources_file or data_dir / SOURCES_FILE
-
-
-def look_of(path: Path) -> Look:
-    """Tell how a file looks from outside."""
-    try:
-        stat = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return None
-    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
 
 
 def _is_missing(path: Path) -> bool:

@@ -4,11 +4,11 @@ A body that is no event, or only in part, is never an exception: what is wrong c
 and hold no value. Pure; the time is handed in. Moves no data.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Final, cast
+from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
@@ -17,6 +17,7 @@ from connectors.rows.values import as_text, instant
 from connectors.webhooks.mapping import WebhookMapping
 from connectors.webhooks.reading import Readers, View
 from connectors.webhooks.rules import RuleAtWork, read_field
+from connectors.webhooks.turns import Turns, at_one_go
 from contracts.wire import RejectedError
 
 _LONGEST_TYPE: Final = 100
@@ -39,10 +40,6 @@ class Conversion:
     known: bool = True
 
 
-Turns = Generator[None, None, Conversion]
-"""Work on one body, which stops so that others have their turn."""
-
-
 class WebhookConverter:
     """Converts the webhooks of one source. ``currency`` is that of amounts that name none."""
 
@@ -57,14 +54,9 @@ class WebhookConverter:
 
         Names of ``headers`` are in small letters; ``received_at`` is an aware time.
         """
-        work = self.turns(body, content, headers, received_at)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                return cast(Conversion, done.value)
+        return at_one_go(self.turns(body, content, headers, received_at))
 
-    def turns(self, body: object, content: bytes, headers: Mapping[str, str], received_at: datetime) -> Turns:
+    def turns(self, body: object, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns[Conversion]:
         """Do the same in turns: it stops after every few elements of a list, and returns what became of the body."""
         done = Conversion()
         view = View(body, headers)
@@ -77,7 +69,7 @@ class WebhookConverter:
         digest = xxh3_128_hexdigest(content)
         seen: set[object] = set()
         for rule in rules:
-            for number, one in enumerate(rule.drafts(view, digest, instant(received_at)[1]), 1):
+            for number, one in enumerate(rule.drafts(view, digest, instant(now)[1]), 1):
                 _sort(one, done, seen)
                 if number % _SLICE == 0:
                     yield

@@ -4,13 +4,12 @@ Delivery: moves nothing by itself. The records' event ids come from what the pro
 sent again, which providers do, doubles nothing.
 """
 
-import asyncio
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -20,6 +19,7 @@ from connectors.sources.signatures import verify
 from connectors.sources.webhook import WebhookPart, scheme_of
 from connectors.webhooks.convert import Conversion, WebhookConverter
 from connectors.webhooks.mapping import load_webhook_mapping
+from connectors.webhooks.turns import Turns, at_one_go, in_turns
 from contracts.errors import InputFileError
 from contracts.wire import RejectedError
 
@@ -64,10 +64,6 @@ class Received:
         }
 
 
-Turns = Generator[None, None, Received]
-"""Work on one body, which stops so that others have their turn, and returns what the body became."""
-
-
 class Receiver:
     """Receives the webhooks of one source, which must have a ``webhook:`` part.
 
@@ -98,24 +94,13 @@ class Receiver:
 
     def receive(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Received:
         """Turn a body, whose signature is good, into records, at one go. Raises :class:`BodyError`."""
-        work = self.work(content, headers, now)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                return cast(Received, done.value)
+        return at_one_go(self.work(content, headers, now))
 
     async def receive_in_turns(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Received:
         """Do the same as :meth:`receive`, and let others have their turn in between."""
-        work = self.work(content, headers, now)
-        while True:
-            try:
-                next(work)
-            except StopIteration as done:
-                return cast(Received, done.value)
-            await asyncio.sleep(0)
+        return await in_turns(self.work(content, headers, now))
 
-    def work(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns:
+    def work(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns[Received]:
         """Do the same in turns: it stops after every few events, and returns what became of the body."""
         body = parse(content)
         conversion = yield from self._converter.turns(body, content, headers, now)
@@ -132,7 +117,7 @@ class Receiver:
         read = {name: headers[name.lower()] for name in self._headers if name.lower() in headers}
         return {"headers": read, "body": body} if read else body
 
-    def _admit(self, conversion: Conversion, done: Received) -> Generator[None, None, Draft | None]:
+    def _admit(self, conversion: Conversion, done: Received) -> Turns[Draft | None]:
         """Let the drafts through the door. Returns the draft that the first problem is of, if it is one's."""
         first: Draft | None = None
         for number, draft in enumerate(conversion.drafts, 1):

@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from connectors.door.door import Door
+from connectors.look import Look, look_of
 from connectors.sources.source import Source, Sources
 from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.mapping import mapping_path
 from connectors.webhooks.receiver import STAGE, Receiver
+from connectors.yaml_file import PassingFileError
 from contracts.errors import InputFileError, SettingsError
 
 _log = logging.getLogger(__name__)
@@ -22,10 +24,10 @@ class UnusableSourceError(Exception):
 
 
 class _Made(NamedTuple):
-    """A receiver (None if it cannot be made), what of, and how the mapping's file looked."""
+    """A receiver (None if it cannot be made), what of, and how the mapping's file looked (None: shipped, or gone)."""
 
     source: Source
-    look: tuple[int, int] | None
+    look: Look | None
     receiver: Receiver | None
 
 
@@ -49,6 +51,7 @@ class Receivers:
         self._door = door
         self._environment = environment
         self._made: dict[str, _Made] = {}
+        self._passing: dict[str, str] = {}
         self._making = asyncio.Lock()
 
     async def ready(self, name: str) -> Receiver | None:
@@ -68,10 +71,7 @@ class Receivers:
         source = self._sources().sources.get(name)
         if source is None or source.webhook is None:
             return None
-        if not self._is_made(name):
-            look = _look(mapping_path(source.webhook.mapping, self._folder))
-            self._made[name] = _Made(source, look, self._make(source, self._made.get(name)))
-        receiver = self._made[name].receiver
+        receiver = self._made[name].receiver if self._is_made(name) else self._made_anew(source, source.webhook.mapping)
         if receiver is None:
             raise UnusableSourceError
         return receiver
@@ -81,22 +81,51 @@ class Receivers:
         told = []
         for source in self._sources().sources.values():
             if source.webhook is not None:
-                look = _look(mapping_path(source.webhook.mapping, self._folder))
-                receiver, problem = self._new(source)
-                self._made[source.name] = _Made(source, look, receiver)
+                problem = self._problem(source, source.webhook.mapping)
                 told += [_kept_out(source, problem)] if problem else []
         return told
+
+    def _problem(self, source: Source, mapping: str) -> str | None:
+        """Make a source's receiver for the first time, and tell what is wrong with it."""
+        look = self._look(mapping)
+        try:
+            receiver, problem = self._new(source)
+        except PassingFileError as error:
+            return str(error)
+        self._made[source.name] = _Made(source, look, receiver)
+        return problem
 
     def _is_made(self, name: str) -> bool:
         """Whether there is nothing to be made, because nothing has changed, or there is no such source."""
         source, made = self._sources().sources.get(name), self._made.get(name)
         if source is None or source.webhook is None:
             return True
-        if made is None or made.look != _look(mapping_path(source.webhook.mapping, self._folder)):
+        if made is None or made.look != self._look(source.webhook.mapping):
             return False
         if made.source is not source and made.source == source:  # the file was read again
             self._made[name] = made._replace(source=source)
         return made.source == source
+
+    def _made_anew(self, source: Source, mapping: str) -> Receiver | None:
+        """Make a receiver and keep it, or that there is none; but not if the reason may pass: then it is tried again.
+
+        Whoever calls cannot fill the log: it is told of the same reason once.
+        """
+        before, look = self._made.get(source.name), self._look(mapping)
+        try:
+            receiver = self._make(source, before)
+        except PassingFileError as error:
+            if self._passing.get(source.name) != str(error):
+                _log.error("%s", error)
+            self._passing[source.name] = str(error)
+            return before.receiver if before is not None and before.source == source else None
+        self._made[source.name] = _Made(source, look, receiver)
+        self._passing.pop(source.name, None)
+        return receiver
+
+    def _look(self, mapping: str) -> Look | None:
+        path = mapping_path(mapping, self._folder)
+        return look_of(path) if path else None
 
     def _make(self, source: Source, before: _Made | None) -> Receiver | None:
         receiver, problem = self._new(source)
@@ -108,9 +137,11 @@ class Receivers:
         return receiver
 
     def _new(self, source: Source) -> tuple[Receiver | None, str | None]:
-        """Make a receiver, and tell what is wrong with it."""
+        """Make a receiver, and tell what is wrong with it. Raises :class:`PassingFileError`."""
         try:
             receiver = Receiver(self._door(source), self._folder, self._environment)
+        except PassingFileError:
+            raise
         except (InputFileError, SettingsError) as error:
             return None, str(error)
         try:
@@ -122,12 +153,3 @@ class Receivers:
 
 def _kept_out(source: Source, problem: str) -> str:
     return f"Webhooks of source {source.name} get 503: {problem.rstrip('.')}."
-
-
-def _look(path: Path | None) -> tuple[int, int] | None:
-    """How a mapping's file looks from outside; None for a shipped one, and for one that is not there."""
-    try:
-        stat = os.stat(path) if path else None
-    except OSError:
-        return None
-    return (stat.st_mtime_ns, stat.st_size) if stat else None

@@ -38,7 +38,7 @@ File = Annotated[Path, typer.Argument(help="Connection file.")]
 Once = Annotated[bool, typer.Option("--once", help="Take what is there, and end.")]
 
 
-@app.callback()
+@app.callback(no_args_is_help=True)
 def _connect() -> None:
     """Publish the changes of a database, each exactly once.
 

@@ -34,7 +34,7 @@ class UnknownIdentityError(CrmError):
     """Nothing is known of an id."""
 
 
-@app.callback()
+@app.callback(no_args_is_help=True)
 def identity() -> None:
     """Show which ids are one person, and why.
 

@@ -1,5 +1,6 @@
 """``crmstream source``: the file of sources, its write keys and what is configured there. Moves no events."""
 
+import os
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from connectors.sources.edit import add_key, add_source, revoke
 from connectors.sources.source import Source, WriteKey, in_force, load_sources
+from connectors.sources.webhook import MissingSecretError, WebhookPart
 from contracts.errors import InputFileError
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, notes, print_json
@@ -95,9 +97,10 @@ def revoke_key(name: Name, prefix: Prefix = None, every: All = False) -> None:
 
 @app.command(name="list")
 def list_sources(as_json: AsJson = False) -> None:
-    """List the sources: their keys in force, limits and rules.
+    """List the sources: their keys in force, webhooks, limits and rules.
 
-    Keys are shown by the beginning of their hash.
+    Keys are shown by the beginning of their hash. Of a webhook's secret it is
+    shown whether its variable is set here, where this command runs.
 
     [bold]Examples[/bold]
 
@@ -139,6 +142,7 @@ def _described(source: Source) -> dict[str, Any]:
         "name": source.name,
         "keys": [{"hash": _shown(one), "created": one.created} for one in active],
         "revoked_keys": len(source.keys) - len(active),
+        "webhook": _webhook(source.webhook) if source.webhook else None,
         "events_per_second": source.events_per_second,
         "currency": source.currency,
         "privacy": source.privacy.model_dump(),
@@ -146,20 +150,37 @@ def _described(source: Source) -> dict[str, Any]:
     }
 
 
+def _webhook(part: WebhookPart) -> dict[str, Any]:
+    try:
+        has_secret = bool(part.secrets(os.environ))
+    except MissingSecretError:
+        has_secret = False
+    return {"mapping": part.mapping, "secret": list(part.secret), "secret_is_set": has_secret}
+
+
 def _table(sources: Any) -> Table:
-    table = Table("source", "keys in force", "events/s", "currency", "privacy", "plan", title="Sources")
+    table = Table("source", "keys in force", "webhook", "events/s", "currency", "privacy", "plan", title="Sources")
     for source in map(_described, sources):
         keys = [f"{one['hash']} of {one['created']:%Y-%m-%d}" for one in source["keys"]]
+        webhook = source["webhook"]
         limit = source["events_per_second"]
         table.add_row(
             source["name"],
-            "\n".join(keys) or "[yellow]none[/]",
+            "\n".join(keys) or ("–" if webhook else "[yellow]none[/]"),
+            _shown_webhook(webhook) if webhook else "–",
             "no limit" if limit is None else f"{limit:,g}",
             source["currency"] or "–",
             escape(_rules(source["privacy"])),
             escape(source["plan"] or "–"),
         )
     return table
+
+
+def _shown_webhook(webhook: dict[str, Any]) -> str:
+    mapping, names = escape(webhook["mapping"]), ", ".join(webhook["secret"])
+    if not names:
+        return f"{mapping}\n[yellow]not signed[/]"
+    return f"{mapping}\n{names}: {'set' if webhook['secret_is_set'] else '[yellow]not set[/]'}"
 
 
 def _rules(privacy: dict[str, Any]) -> str:

@@ -17,6 +17,7 @@ from connectors.files.inbox import Inbox
 from connectors.files.replay import FileConnector, Rejection
 from connectors.kafka.publisher import Publisher, publish_history
 from connectors.kafka.topics import ensure_topics
+from connectors.look import Look
 from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
@@ -31,6 +32,8 @@ CHANGED: Final = "It has changed meanwhile: it will be read again, which doubles
 FIRST_WAIT_SECONDS: Final = 1.0
 MOST_WAIT_SECONDS: Final = 60.0
 
+Looks = dict[Path, Look]
+"""Files, and how they looked."""
 Folder = Annotated[Path, typer.Argument(help="The folder to watch.")]
 MappingName = Annotated[str, typer.Option(help="Mapping file, or the name of one that is shipped.")]
 Once = Annotated[bool, typer.Option("--once", help="Take what is there, and end.")]
@@ -45,10 +48,12 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     all its events it goes to the subfolder done, with a list of its rejected
     rows beside it; a file that cannot be read, or of which no row is an event,
     goes to failed, with the reason. One that changes while it is read is read
-    again. Hidden files and those that end in .tmp or .part are left alone. All
-    files follow one mapping (docs/mapping.md), and the rules of its source,
-    which the file of sources must name if there is one (docs/sources). A file
-    that comes twice doubles nothing, and neither does a crash.
+    again, after a pause that grows; with --once it is left for the next run,
+    as is all that comes or changes after the start. Hidden files and those
+    that end in .tmp or .part are left alone. All files follow one mapping
+    (docs/mapping.md), and the rules of its source, which the file of sources
+    must name if there is one (docs/sources). A file that comes twice doubles
+    nothing, and neither does a crash.
 
     [bold]Examples[/bold]
 
@@ -84,22 +89,49 @@ class _Watch:
         self._publisher: Publisher | None = None  # connecting takes a second, so one serves all files
 
     def run(self, *, once: bool) -> None:
+        if once:
+            self._run_once()
+        else:
+            self._run_on()
+
+    def _run_on(self) -> None:
         wait = FIRST_WAIT_SECONDS
-        while not once or self._inbox.waiting():
+        while True:
             try:
-                for path in self._inbox.complete(time.monotonic()):
-                    self._take(path)
+                self._take_complete()
                 wait = FIRST_WAIT_SECONDS
             except StoreUnavailableError as error:
                 self._publisher = None
-                if once:
-                    raise
                 notes.print(f"{error} Trying again in {wait:g} s; the file stays where it is.", highlight=False)
                 time.sleep(wait)
                 wait = min(MOST_WAIT_SECONDS, 2 * wait)
             time.sleep(LOOK_SECONDS)
 
+    def _run_once(self) -> None:
+        """Take what is there now, and leave what changes from now on: else this might never end."""
+        waiting = self._inbox.waiting()
+        while waiting:
+            self._take_complete(waiting)
+            waiting = self._unchanged(waiting)
+            if waiting:
+                time.sleep(LOOK_SECONDS)
+
+    def _unchanged(self, before: Looks) -> Looks:
+        """Those of the files that are there still, as they were; tells which are left."""
+        there = self._inbox.waiting()
+        for path in (path for path, look in before.items() if there.get(path, look) != look):
+            notes.print(f"{escape(path.name)} is being changed: it is left for the next run.", highlight=False)
+        return {path: look for path, look in before.items() if there.get(path) == look}
+
+    def _take_complete(self, wanted: Looks | None = None) -> None:
+        """Take the files that are complete; all, or only of these."""
+        for path in self._inbox.complete(time.monotonic()):
+            if wanted is None or path in wanted:
+                self._take(path)
+
     def _take(self, path: Path) -> None:
+        if self._inbox.has_changed(path):  # the files before it took their time
+            return
         door = self._doors.door(self._mapping.source)  # of a source that is gone nothing more is taken, or put away
         try:
             told = self._publish(path, door)

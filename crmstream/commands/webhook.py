@@ -52,7 +52,7 @@ Headers = Annotated[list[str] | None, typer.Option("--header", help="'Name: valu
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.callback(help=HELP)
+@app.callback(help=HELP, no_args_is_help=True)
 def _webhook() -> None:
     pass
 

@@ -110,6 +110,32 @@ def test_what_is_wrong_is_said_in_one_line(crm: Crm, tmp_path: Path, arguments: 
     assert answer.stderr.count("\n") == 1
 
 
+def test_a_source_of_webhooks_is_listed_with_its_mapping_and_whether_its_secret_is_set(
+    crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAY_SECRET", "hunter2")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "sources.yaml").write_text(
+        "sources:\n"
+        "  pay: {webhook: {mapping: stripe, secret: [PAY_SECRET, PAY_SECRET_OLD]}}\n"
+        "  desk: {webhook: {mapping: zendesk, secret: DESK_SECRET}}\n"
+        "  open: {webhook: {mapping: generic, signature: none}}\n"
+        "  till:\n"
+    )
+    webhooks = [one["webhook"] for one in json.loads(crm("source", "list", "--json").stdout)]
+    assert webhooks == [
+        {"mapping": "stripe", "secret": ["PAY_SECRET", "PAY_SECRET_OLD"], "secret_is_set": True},
+        {"mapping": "zendesk", "secret": ["DESK_SECRET"], "secret_is_set": False},
+        {"mapping": "generic", "secret": [], "secret_is_set": False},
+        None,
+    ]
+    shown = crm("source", "list").stdout
+    for text in ("stripe", "PAY_SECRET, PAY_SECRET_OLD: set", "DESK_SECRET: not set", "not signed"):
+        assert text in shown
+    assert shown.count("none") == 1  # of till's keys: the others need none
+    assert "hunter2" not in shown
+
+
 def test_a_list_of_nothing_says_how_to_begin(crm: Crm) -> None:
     answer = crm("source", "list")
     assert answer.exit_code == 0

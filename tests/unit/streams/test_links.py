@@ -66,7 +66,11 @@ def test_an_address_that_the_door_has_hashed_is_a_key_like_any_other() -> None:
 
 @pytest.mark.parametrize(
     "email",
-    [KEYS.encrypt("ann@example.com"), "yes", "", "@", "ann@", "null", "a b@example.com", "x" * 320 + "@y", 7, None, []],
+    ["yes", "", "@", "ann@", "null", "a b@example.com", "x" * 320 + "@y", 7, None, []],
 )
 def test_what_is_no_address_is_nobodys_key(email: object) -> None:
     assert links("Identify", C, "a-1", traits={"email": email}) == [(NOBODY, C), (V, C)]
+
+
+def test_an_encrypted_address_is_nobodys_key_for_it_is_another_text_each_time() -> None:
+    assert links("Identify", C, "a-1", traits={"email": KEYS.encrypt("ann@example.com")}) == [(NOBODY, C), (V, C)]

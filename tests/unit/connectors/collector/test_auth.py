@@ -1,6 +1,8 @@
 """The write key in all its forms."""
 
+import asyncio
 import base64
+import threading
 import time
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,8 +12,9 @@ import yaml
 from support.collecting import basic, write_sources
 
 from connectors.collector.answers import AnswerError
-from connectors.collector.auth import MOST_REMEMBERED, Senders, key_in_header
+from connectors.collector.auth import MOST_REMEMBERED, Sender, Senders, key_in_header
 from connectors.collector.browser import anonymous_id_of
+from connectors.sources.file import SourcesFile
 
 
 @pytest.mark.parametrize(
@@ -76,6 +79,34 @@ def test_headers_are_not_remembered_without_end(tmp_path: Path) -> None:
     long = b"Basic " + base64.b64encode(b"one:" + b"x" * 1_000)
     assert senders.sender_of(long) is not senders.sender_of(long)
     assert len(senders._ready.by_header) == 5
+
+
+def test_a_key_is_known_as_soon_as_it_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_sources(tmp_path, {"shop": "one"})
+    senders = Senders(tmp_path / "sources.yaml", check_seconds=600)
+    looks: list[str] = []
+    look = SourcesFile._refreshed
+    monkeypatch.setattr(
+        SourcesFile, "_refreshed", lambda self: (looks.append(threading.current_thread().name), look(self))[1]
+    )
+
+    async def ask() -> None:
+        following = asyncio.create_task(senders.file.follow())
+        assert (await senders.find("one")).source.name == "shop"
+        write_sources(tmp_path, {"shop": "one", "app": "two", "till": "three"})
+        found = await asyncio.gather(
+            senders.find("two"), senders.find_of(basic("three").encode()), *(senders.find(f"w{n}") for n in range(50)),
+            return_exceptions=True,
+        )  # fmt: skip
+        assert [one.source.name for one in found[:2] if isinstance(one, Sender)] == ["app", "till"]
+        assert {one.code for one in found[2:] if isinstance(one, AnswerError)} == {"unknown_write_key"}
+        following.cancel()
+        await asyncio.wait([following])
+
+    asyncio.run(ask())
+    assert looks[0] == threading.main_thread().name
+    assert len(looks) < 10  # however many wrong keys come
+    assert threading.main_thread().name not in looks[1:]
 
 
 def test_a_header_without_a_key_tells_nobody(tmp_path: Path) -> None:

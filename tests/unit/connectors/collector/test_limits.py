@@ -32,6 +32,14 @@ def test_a_new_rate_holds_at_once() -> None:
     assert limits.wait("k", 1_000, 1, 0) == 0
 
 
+def test_a_limit_that_is_lifted_leaves_no_debt() -> None:
+    limits = RateLimits()
+    limits.wait("k", 10, 100, 0)
+    assert limits.wait("k", None, 1, 0) == 0
+    limits.take("k", 1_000)
+    assert limits.wait("k", 10, 1, 0) == 0
+
+
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0, 1)), min_size=1, max_size=60))
 def test_never_more_than_the_rate_a_burst_and_one_request(requests: list[tuple[int, float]]) -> None:
     limits, now, let_through, largest = RateLimits(), 0.0, 0, 0

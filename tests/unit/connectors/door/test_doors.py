@@ -87,7 +87,9 @@ def test_doors_are_made_anew_when_their_source_changes(tmp_path: Path) -> None:
     assert second.source.currency == "USD"
 
 
-def test_a_rule_that_needs_a_missing_key_is_not_followed(tmp_path: Path) -> None:
+def test_a_rule_that_needs_a_missing_key_is_not_followed_and_told_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = tmp_path / "sources.yaml"
     file.write_text("sources: {shop: {privacy: {hash: [email]}}}")
     with pytest.raises(SettingsError, match="CRM_PRIVACY_KEY is not set"):
@@ -96,8 +98,27 @@ def test_a_rule_that_needs_a_missing_key_is_not_followed(tmp_path: Path) -> None
     doors = Doors(file, "file", None, check_seconds=0)
     first = doors.door("shop")
     file.write_text("sources: {shop: {privacy: {hash: [email]}}}")
-    assert doors.door("shop") is first
+    assert [doors.door("shop") for _ in range(3)] == [first] * 3
     assert "CRM_PRIVACY_KEY is not set" in str(doors.problem)
+    assert len(caplog.messages) == 1
+
+
+def test_the_rules_of_a_source_do_not_depend_on_the_keys_of_others(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text("sources: {shop: {}, app: {privacy: {hash: [email]}}}")
+    doors = Doors(file, "file", None, check_seconds=0)
+    first = doors.door("shop")
+    assert first is not None
+    file.write_text("sources: {shop: {privacy: {drop: [email]}}, app: {privacy: {hash: [email, phone]}}}")
+    second = doors.door("shop")
+    assert second is not None
+    assert second.source.privacy.drop == ("email",)
+    assert doors.problem is None
+    file.write_text("sources: {shop: {privacy: {drop: [email]}}}")
+    assert doors.door("shop") is second  # nothing has changed for it
+    assert caplog.messages == []
 
 
 @pytest.mark.parametrize(

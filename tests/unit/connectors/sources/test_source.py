@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import load_sources
+from connectors.sources.source import Sources, load_sources
 from connectors.yaml_file import YamlFile
 from contracts.errors import InputFileError
 
@@ -229,6 +229,34 @@ def test_a_server_s_file_is_read_in_a_thread_and_told_once_if_it_is_broken(
     path.write_text(GOOD)
     file._looked_at = 0  # nobody follows any more: whoever asks looks
     assert set(file.current().sources) == {"web-shop"}
+
+
+def test_nothing_ends_the_following_unseen(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path.write_text(GOOD)
+
+    def check(sources: Sources) -> None:
+        if "surprise" in sources.sources:
+            raise ZeroDivisionError
+
+    file = SourcesFile(path, check_seconds=0.001, check=check)
+
+    async def serve() -> None:
+        following = asyncio.create_task(file.follow())
+        await until(lambda: file.current().sources)
+        replace(path, "sources: {surprise: {}}")
+        await until(lambda: file.problem)
+        assert set(file.current().sources) == {"web-shop"}
+        await asyncio.sleep(0.02)  # it is tried again and again
+        assert "could not be read (ZeroDivisionError)" in str(file.problem)
+        replace(path, GOOD.replace("web-shop", "app"))
+        await until(lambda: "app" in file.current().sources)
+        assert file.problem is None
+        following.cancel()
+        await asyncio.wait([following])
+
+    asyncio.run(serve())
+    (told,) = caplog.records
+    assert told.exc_info is not None
 
 
 def replace(path: Path, text: str) -> None:

@@ -1,6 +1,7 @@
 """The endpoint: what is taken is in Kafka before it is answered, and everything else is told apart."""
 
 import asyncio
+import errno
 import json
 import logging
 import threading
@@ -8,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from httpx2 import Response
@@ -209,6 +211,33 @@ def test_a_changed_mapping_counts_at_once_and_a_broken_one_not_at_all(
     (tmp_path / "mine.yaml").write_text("rules: [")
     assert events() == 1
     assert "Source open keeps the mapping from before" in caplog.text
+
+
+def test_a_read_error_that_passes_keeps_nobody_out(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    read_text = Path.read_text
+
+    def fail(path: Path, *given: Any, **options: Any) -> str:
+        if path.name == "mine.yaml":
+            raise OSError(errno.EMFILE, "Too many open files")
+        return read_text(path, *given, **options)
+
+    def status() -> int:
+        return post(client, "open", b'{"who": "c-1", "n": 1}').status_code
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", fail)
+        assert [status(), status()] == [503, 503]
+    assert status() == 200
+    (tmp_path / "mine.yaml").write_text(MINE + "\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_text", fail)
+        assert status() == 200  # by the mapping from before
+        (tmp_path / "sources.yaml").write_text(SOURCES.replace("signature: none}", "signature: none}, currency: EUR"))
+        assert status() == 503  # not by the rules from before
+    assert status() == 200
+    assert caplog.text.count("Too many open files") == 2  # whoever calls cannot fill the log
 
 
 def test_a_source_that_sends_too_much_shall_wait(receivers: Receivers, kafka: Kafka, tmp_path: Path) -> None:
