@@ -46,7 +46,8 @@ _LASTS: Final = _span(LAST_TIMES, np.int64)
 def _block(rows: NDArray[np.void], span: tuple[type[np.signedinteger[Any]], slice]) -> NDArray[np.signedinteger[Any]]:
     """A view of columns that lie side by side as one matrix: one operation on it costs as much as on a column."""
     dtype, columns = span
-    block: NDArray[np.signedinteger[Any]] = rows.view(dtype).reshape(len(rows), -1)[:, columns]
+    wide = ROW_DTYPE.itemsize // np.dtype(dtype).itemsize
+    block: NDArray[np.signedinteger[Any]] = rows.view(dtype).reshape(len(rows), wide)[:, columns]
     return block
 
 

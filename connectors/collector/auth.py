@@ -102,7 +102,9 @@ class Senders:
         try:
             return self.sender_of(authorization)
         except AnswerError as error:
-            await self._catch_up(error)
+            if error.code != _UNKNOWN:
+                raise
+        await self.file.catch_up()  # SDKs throw away what was answered with 401
         return self.sender_of(authorization)
 
     async def find(self, *write_keys: str | None) -> Sender:
@@ -110,14 +112,10 @@ class Senders:
         try:
             return self.sender(*write_keys)
         except AnswerError as error:
-            await self._catch_up(error)
-        return self.sender(*write_keys)
-
-    async def _catch_up(self, error: AnswerError) -> None:
-        """Read what is new; SDKs throw away what was answered with 401. Raises what is no matter of news."""
-        if error.code != _UNKNOWN:
-            raise error
+            if error.code != _UNKNOWN:
+                raise
         await self.file.catch_up()
+        return self.sender(*write_keys)
 
     def sender_of(self, authorization: bytes | None) -> Sender | None:
         """Tell who sends by an ``Authorization`` header, None if it holds no key.

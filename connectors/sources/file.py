@@ -79,14 +79,17 @@ class SourcesFile:
             self._followed = False  # then whoever asks looks
 
     async def catch_up(self) -> None:
-        """Look now, and read in a thread if something has changed; for who misses what may have come this moment.
+        """See to a look that began after this call, in a thread; for who misses what may have come this moment.
 
-        Looks a few times a second at most, however many ask. Whoever asks while it is read waits for it.
+        Looks a few times a second at most, however many ask: they wait for it together.
         """
+        asked = self._clock()
         async with self._catching_up:
-            if self._clock() - self._caught_up_at >= LEAST_SECONDS:
-                await asyncio.to_thread(self._refresh)
-                self._caught_up_at = self._clock()
+            if self._caught_up_at > asked:
+                return
+            await asyncio.sleep(max(0.0, self._caught_up_at + LEAST_SECONDS - self._clock()))
+            self._caught_up_at = self._clock()
+            await asyncio.to_thread(self._refresh)
 
     def _refresh(self) -> None:
         """Look, and live through all that may happen: a server would follow no further, and nobody would see it."""

@@ -226,8 +226,8 @@ def _drop(server: Server, connection: PostgresConnection, kafka: str, partitions
         dropped = [slot for slot in slots if drop_slot(database, slot)]
         database.close()
     publisher.write((), None)
-    told = f"Dropped: the slot {' and '.join(dropped)}" if dropped else "There was no slot"
-    console.print(f"{told}. The position is forgotten; the next start begins anew.", soft_wrap=True)
+    told = f"The slot {' and the slot '.join(dropped)} is dropped" if dropped else "There was no slot"
+    console.print(f"{told}, and the position is forgotten. The next start begins anew.", soft_wrap=True)
 
 
 def _follows(connection: PostgresConnection) -> bool:

@@ -97,6 +97,13 @@ class CollectorProcess:
         headers = {"Authorization": basic(key), "Content-Type": "application/json"} | headers
         return self._ask(urllib.request.Request(f"{self.url}{path}", content, headers))
 
+    def send(self, path: str, body: object, **headers: str) -> tuple[int, bytes]:
+        """Send it a body as an SDK does: again and again while it says 503, as on a busy machine it may."""
+        deadline = time.monotonic() + 30
+        while (answer := self.post(path, body, **headers))[0] == 503 and time.monotonic() < deadline:
+            time.sleep(0.2)
+        return answer
+
     @staticmethod
     def _ask(request: urllib.request.Request) -> tuple[int, bytes]:
         try:
