@@ -1,16 +1,20 @@
 """Live events, as any Kafka producer would write them: no ticks, no history, and scores at once."""
 
 import time
+import urllib.request
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import orjson
+import pytest
 from confluent_kafka import Producer
+from support.collecting import basic, write_sources
 from support.flow import Flow, wait_until
 
 from contracts.settings import Settings
 from sinks.clients import redis_client
 
+KEY = "wk_live"
 CUSTOMERS = [f"live-{number}" for number in range(5)]
 
 
@@ -24,10 +28,18 @@ def purchase(number: int, customer: str) -> bytes:
     })  # fmt: skip
 
 
-def test_events_of_now_have_scores_at_once_and_move_them(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
+    """An installation that the tests of this file share, with a collector."""
+    folder = tmp_path_factory.mktemp("live")
+    write_sources(folder, {"shop": KEY})
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(data_dir=folder, collector=False, **unset)  # type: ignore[arg-type]
-    with Flow(settings) as flow, redis_client(flow.endpoints.redis_url) as redis:
+    with Flow(Settings(data_dir=folder, **unset)) as running:  # type: ignore[arg-type]
+        yield running
+
+
+def test_events_of_now_have_scores_at_once_and_move_them(flow: Flow) -> None:
+    with redis_client(flow.endpoints.redis_url) as redis:
         producer = Producer({"bootstrap.servers": flow.endpoints.kafka, "partitioner": "murmur2_random"})
 
         def publish(number: int) -> str:
@@ -50,3 +62,52 @@ def test_events_of_now_have_scores_at_once_and_move_them(folder: Path) -> None:
         assert after["as_of"] >= before["as_of"]
         profile = f"crm:profile:{{{CUSTOMERS[0]}}}"
         flow.await_that(lambda: redis.hget(profile, "orders") == "5", "the profile follows")
+
+
+def collect(flow: Flow, *messages: dict[str, object]) -> None:
+    """Send messages to the collector as an SDK does."""
+    now = datetime.now(UTC).isoformat()
+    batch = [{"timestamp": now, "messageId": f"{now}-{number}", **each} for number, each in enumerate(messages)]
+    request = urllib.request.Request(
+        f"{flow.endpoints.collector_url}/v1/batch",
+        orjson.dumps({"batch": batch, "sentAt": now}),
+        {"Authorization": basic(KEY), "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        assert answer.status == 200
+
+
+def page(visitor: str) -> dict[str, object]:
+    return {"type": "page", "anonymousId": visitor, "properties": {"url": "https://shop.example/"}}
+
+
+def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
+    """Through HTTP: visitors have scores; by a sign-in here and an alias there all of it becomes one person's."""
+    visitors = ("browser-1", "browser-2")
+    with redis_client(flow.endpoints.redis_url) as redis:
+        collect(flow, *[page(visitors[0])] * 2, *[page(visitors[1])] * 3)
+        scores = [f"crm:score:{{anonymous:{visitor}}}" for visitor in visitors]
+        flow.await_that(lambda: all(redis.hget(score, "opportunity") for score in scores), "visitors have scores")
+        collect(
+            flow,
+            {"type": "identify", "userId": "ann", "anonymousId": visitors[0]},
+            {"type": "alias", "userId": "ann", "previousId": visitors[1]},
+            {
+                "type": "track", "event": "Order Completed", "userId": "ann",
+                "properties": {"order_id": "o-1", "total": 30, "currency": "USD"},
+            },
+        )  # fmt: skip
+        flow.await_that(
+            lambda: [redis.hget(score, "merged_into") for score in scores] == ["ann", "ann"], "visitors are known"
+        )
+        assert not any(redis.hget(score, "opportunity") for score in scores), "two scores for one person"
+        profile = "crm:profile:{ann}"
+        wanted = {"web_events": "5", "orders": "1"}
+        flow.await_that(
+            lambda: {name: redis.hget(profile, name) for name in wanted} == wanted, "the customer has it all"
+        )
+        collect(flow, page(visitors[1]))
+        flow.await_that(lambda: redis.hget(profile, "web_events") == "6", "what comes later is the customer's too")
+        assert redis.hget("crm:score:{ann}", "opportunity")
+    told = flow.run("identity", "show", "ann")
+    assert "ann is a customer" in told
