@@ -1,5 +1,6 @@
 """Live events, as any Kafka producer would write them: no ticks, no history, and scores at once."""
 
+import contextlib
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -35,7 +36,15 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     write_sources(folder, {"shop": KEY})
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
     with Flow(Settings(data_dir=folder, **unset)) as running:  # type: ignore[arg-type]
+        running.await_that(lambda: takes_events(running), "the collector takes events")
         yield running
+
+
+def takes_events(flow: Flow) -> bool:
+    """Whether the collector has found Kafka."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{flow.endpoints.collector_url}/ready") as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def test_events_of_now_have_scores_at_once_and_move_them(flow: Flow) -> None:
