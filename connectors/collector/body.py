@@ -72,26 +72,26 @@ class BodyReader:
         """
         return Reading(self, request, known)
 
-    async def read(self, request: Request, held: "_Held") -> Body:
-        """Read a body, as :meth:`body` says; whoever calls releases what is ``held``."""
-        raw = await self._read(request, held)
+    async def read(self, request: Request, reading: "Reading") -> Body:
+        """Read a body, as :meth:`body` says; whoever calls releases the ``reading``."""
+        raw = await self._read(request, reading)
         content = unpack(raw, _encoding(request), self.limits.most_bytes)
         if content is not raw:
-            held.add(len(content))
+            reading.add(len(content))
         return Body(raw, content)
 
-    async def _read(self, request: Request, held: "_Held") -> bytes:
+    async def _read(self, request: Request, reading: "Reading") -> bytes:
         if WHOLE in request.scope:
-            return await self._gather(request.receive, held)
+            return await self._gather(request.receive, reading)
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await self._gather(request.receive, held)
+                return await self._gather(request.receive, reading)
         except TimeoutError:
             raise AnswerError(
                 408, "too_slow", f"The body did not arrive within {self.limits.seconds:g} s.", {"Connection": "close"}
             ) from None
 
-    async def _gather(self, receive: Receive, held: "_Held") -> bytes:
+    async def _gather(self, receive: Receive, reading: "Reading") -> bytes:
         chunks: list[bytes] = []
         size, limit, more = 0, self.limits.most_bytes, True
         while more and size <= limit * DRAINED_TIMES:
@@ -101,7 +101,7 @@ class BodyReader:
             chunk, more = message.get("body", b""), message.get("more_body", False)
             size += len(chunk)
             if size <= limit:
-                held.add(len(chunk))
+                reading.add(len(chunk))
                 chunks.append(chunk)
             else:
                 chunks.clear()
@@ -111,18 +111,46 @@ class BodyReader:
 
 
 class Reading:
-    """One body while it is used (a plain class: it is made for every request, and a generator would cost more)."""
+    """One body while it is used, and the bytes that it holds.
 
-    __slots__ = ("_held", "_reader", "_request")
+    (A plain class: it is made for every request, and a generator would cost more.)
+    """
+
+    __slots__ = ("_bytes", "_known", "_reader", "_request")
 
     def __init__(self, reader: BodyReader, request: Request, known: bool):
         self._reader = reader
         self._request = request
-        self._held = _Held(reader, known)
+        self._known = known
+        self._bytes = 0
+
+    async def __aenter__(self) -> Body:
+        try:
+            return await self._reader.read(self._request, self)
+        except BaseException:
+            self._release()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._release()
+
+    def add(self, size: int) -> None:
+        """Count bytes. Raises :class:`AnswerError` (503) while too much is held."""
+        reader = self._reader
+        if reader.held_bytes + size > reader.limits.most_held_bytes:
+            raise unavailable(_TOO_MUCH)
+        if not self._known:
+            if reader.unknown_bytes + size > reader.limits.most_unknown_bytes:
+                raise unavailable(_TOO_MUCH)
+            reader.unknown_bytes += size
+        reader.held_bytes += size
+        self._bytes += size
 
     def vouch(self) -> None:
         """Say that the sender is known now."""
-        self._held.vouch()
+        if not self._known:
+            self._known = True
+            self._reader.unknown_bytes -= self._bytes
 
     def grow(self, copied_bytes: int, memory_bytes: int) -> None:
         """Count what the messages of the body will take beside it, before they are made.
@@ -136,46 +164,9 @@ class Reading:
                 f"{copied_bytes:,} bytes in all of them together; the limit is {limits.most_copied_bytes:,}. Send "
                 "smaller batches.")  # fmt: skip
         # where settings allow far larger batches than usual, one must fit in all the same
-        self._held.add(min(memory_bytes, limits.most_held_bytes // 2))
+        self.add(min(memory_bytes, limits.most_held_bytes // 2))
 
-    async def __aenter__(self) -> Body:
-        try:
-            return await self._reader.read(self._request, self._held)
-        except BaseException:
-            self._held.release()
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._held.release()
-
-
-class _Held:
-    """The bytes that one request holds."""
-
-    __slots__ = ("_bytes", "_known", "_reader")
-
-    def __init__(self, reader: BodyReader, known: bool):
-        self._reader = reader
-        self._known = known
-        self._bytes = 0
-
-    def add(self, size: int) -> None:
-        reader = self._reader
-        if reader.held_bytes + size > reader.limits.most_held_bytes:
-            raise unavailable(_TOO_MUCH)
-        if not self._known:
-            if reader.unknown_bytes + size > reader.limits.most_unknown_bytes:
-                raise unavailable(_TOO_MUCH)
-            reader.unknown_bytes += size
-        reader.held_bytes += size
-        self._bytes += size
-
-    def vouch(self) -> None:
-        if not self._known:
-            self._known = True
-            self._reader.unknown_bytes -= self._bytes
-
-    def release(self) -> None:
+    def _release(self) -> None:
         self.vouch()
         self._reader.held_bytes -= self._bytes
         self._bytes = 0
