@@ -28,6 +28,7 @@ from connectors.databases.pump import Step, Unreadable
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.envelope import RawRecord, Tables, to_change
 from connectors.kafka.positions import Position
+from connectors.kafka.reasons import reason_of
 from contracts.errors import LogMismatchError, StoreRefusedError, StoreUnavailableError
 
 MOST_RECORDS: Final = 1_000
@@ -65,8 +66,7 @@ class DebeziumSource:
         try:
             yield from self._steps(position)
         except (KafkaException, TimeoutError) as error:
-            told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
-            raise StoreUnavailableError(f"Kafka at {self._servers} does not answer ({told}).") from error
+            raise StoreUnavailableError(f"Kafka at {self._servers} does not answer ({reason_of(error)}).") from error
 
     def confirm(self, position: Position) -> None:
         """Nothing to do: the offsets went into the transaction."""

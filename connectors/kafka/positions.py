@@ -11,6 +11,7 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from connectors.kafka.reasons import reason_of
 from contracts.errors import StoreUnavailableError
 from contracts.topics import POSITIONS
 
@@ -33,8 +34,7 @@ def read_position(bootstrap_servers: str, name: str) -> Position | None:
     try:
         return _read(bootstrap_servers, name.encode())
     except (KafkaException, TimeoutError) as error:
-        told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
-        raise StoreUnavailableError(f"Kafka at {bootstrap_servers} does not answer ({told}).") from error
+        raise StoreUnavailableError(f"Kafka at {bootstrap_servers} does not answer ({reason_of(error)}).") from error
 
 
 def _read(bootstrap_servers: str, key: bytes) -> Position | None:

@@ -9,6 +9,7 @@ from typing import Final
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ClusterMetadata, ConfigResource, NewTopic, OffsetSpec
 
+from connectors.kafka.reasons import reason_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS, Topic
 
@@ -40,9 +41,8 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
         _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
         _check_dates(admin, [topic for topic in INPUT_TOPICS if topic not in missing])
     except (KafkaException, TimeoutError) as error:
-        told = error.args[0].str() if isinstance(error, KafkaException) else "no answer in time"
         raise StoreUnavailableError(
-            f"Kafka at {bootstrap_servers} did not answer or refused ({told}). Is the broker "
+            f"Kafka at {bootstrap_servers} did not answer or refused ({reason_of(error)}). Is the broker "
             "running, and is CRM_KAFKA_BOOTSTRAP_SERVERS right?",
             bootstrap_servers=bootstrap_servers,
         ) from error
