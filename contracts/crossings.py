@@ -94,8 +94,8 @@ class Decisions:
 
 
 @dataclass(frozen=True)
-class HandOver:
-    """What one bucket of visitors gives to customers: profile rows by source and person, as of each boundary.
+class _Handed:
+    """Profile rows by source and person, as of each boundary.
 
     A row without events says only that a link was refused, so that what was told of the customer must be told anew.
 
@@ -111,17 +111,12 @@ class HandOver:
     rows: NDArray[np.void]
 
 
-@dataclass(frozen=True)
-class Absorb:
-    """What one bucket of customers takes over from all buckets of visitors; the fields are those of a hand-over."""
+class HandOver(_Handed):
+    """What one bucket of visitors gives to customers."""
 
-    bucket: int
-    start: int
-    through: int
-    boundaries: NDArray[np.int64]
-    sources: NDArray[np.object_]
-    persons: NDArray[np.object_]
-    rows: NDArray[np.void]
+
+class Absorb(_Handed):
+    """What one bucket of customers takes over from all buckets of visitors."""
 
 
 @dataclass(frozen=True)
