@@ -4,26 +4,18 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
-from pydantic import SecretStr
+from support.broker import fresh_broker
 from support.connector import Connector
 from support.postgres import PostgresServer
 
 from connectors.postgres.server import Connection
-from contracts.settings import Settings
-from crmstream.stack.supervisor import LocalStack
 
 
 @pytest.fixture(scope="package")
 def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a fresh broker. The other servers are named, so none is started."""
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("broker"),
-        kafka_bootstrap_servers=None,
-        clickhouse_url=SecretStr("http://127.0.0.1:1"),
-        redis_url=SecretStr("redis://127.0.0.1:1"),
-    )
-    with LocalStack(settings, with_dataflow=False) as running:
-        yield running.endpoints.kafka
+    """The address of a fresh broker."""
+    with fresh_broker(tmp_path_factory.mktemp("broker")) as address:
+        yield address
 
 
 @pytest.fixture(scope="package")

@@ -3,20 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
-from pydantic import SecretStr
-
-from contracts.settings import Settings
-from crmstream.stack.supervisor import LocalStack
+from support.broker import fresh_broker
 
 
 @pytest.fixture(scope="package")
 def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a fresh broker without topics. The other servers are named, so none is started."""
-    settings = Settings(
-        data_dir=tmp_path_factory.mktemp("broker"),
-        kafka_bootstrap_servers=None,
-        clickhouse_url=SecretStr("http://127.0.0.1:1"),
-        redis_url=SecretStr("redis://127.0.0.1:1"),
-    )
-    with LocalStack(settings, with_dataflow=False) as running:
-        yield running.endpoints.kafka
+    """The address of a fresh broker without topics."""
+    with fresh_broker(tmp_path_factory.mktemp("broker")) as kafka:
+        yield kafka
