@@ -5,7 +5,9 @@ an anonymous id is known, has a prefix, so that the two never collide. E-mail ad
 kept as a hash.
 """
 
+import math
 import re
+from decimal import Decimal
 from hashlib import blake2b
 from typing import Final
 
@@ -24,7 +26,37 @@ _HASHED: Final = re.compile(r"[0-9a-f]{32}")
 """What the door makes of an address that a source's privacy rules hash."""
 _LONGEST_EMAIL: Final = 320
 _EMPTY: Final = re.compile(r"[0\-\s]*")
+_WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+")
+"""A whole number as pandas writes it when a column of numbers has gaps."""
 _RESERVED: Final = (ANONYMOUS, EMAIL)
+
+
+def identifier_of(value: object) -> str | None:
+    """Return a person's id as text, the same for every way in, or None where the value stands for "no id".
+
+    Whole numbers are written without a fraction (``17850``, ``17850.0`` and ``"17850.0"`` are one id). E-mail addresses
+    are trimmed and in lower case. Raises ``ValueError`` for what cannot be an id: a truth value, NaN, a structure.
+    """
+    match value:
+        case None:
+            return None
+        case bool():
+            raise ValueError("is true or false, not an id")
+        case float() | Decimal() if not math.isfinite(value):
+            raise ValueError("is not a finite number")
+        case int():
+            text = str(value)
+        case float() | Decimal():
+            text = f"{Decimal(value):f}" if value == int(value) else str(value)
+        case str():
+            text = value.strip()
+        case _:
+            raise ValueError("is a structure, not an id")
+    if whole := _WHOLE_NUMBER.fullmatch(text):
+        text = whole[1]
+    elif EMAIL_ADDRESS.fullmatch(text):
+        text = text.lower()
+    return None if is_placeholder(text) else text
 
 
 def is_placeholder(identifier: str) -> bool:

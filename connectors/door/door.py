@@ -23,7 +23,8 @@ from connectors.privacy.guard import Guard
 from connectors.protocol import Record
 from connectors.sources.source import Source
 from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
-from contracts.identity import is_no_customer
+from contracts.identity import identifier_of
+from contracts.notes import NOTES, texts_of
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
 from contracts.wire import Envelope, RejectedError, judge
@@ -42,7 +43,8 @@ _CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, ms
 
 Draft = dict[str, object]
 """An event before it is one: the envelope's fields but ``source``, ``schema_version`` and, where the name tells it,
-``kind``. Times are aware datetimes or ISO 8601 texts with a zone; ``properties`` is a dict of JSON values."""
+``kind``. Times are aware datetimes or ISO 8601 texts with a zone; ``properties`` is a dict of JSON values.
+``notes`` (a list of :class:`contracts.notes.Note`) go into the property ``crm_notes``."""
 
 
 class UnplannedError(RejectedError):
@@ -104,11 +106,14 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        event = _without_placeholder({field: value for field, value in draft.items() if value is not None})
+        event = {field: value for field, value in draft.items() if value is not None}
+        notes = event.pop("notes", ())
+        _identify(event)
         kind = event["kind"] = self._kind(event)
         event["source"] = self.source.name
         if self.source.currency is not None and kind == "transaction":
             _complete(event, self.source.currency)
+        _note(event, notes)
         body = _encode(event)
         if b"null" in body:
             _check_numbers(event)
@@ -189,14 +194,35 @@ def _placed(kind: Kind, event: Envelope | Event, body: bytes, occurred_us: int) 
     return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
 
 
-def _without_placeholder(event: Draft) -> Draft:
-    """Leave out what stands for no id where there is another: a visitor with the customer id ``null`` is a visitor."""
-    if "customer_id" not in event or "anonymous_id" not in event:
-        return event
-    unfit = [field for field in _ID_FIELDS if isinstance(event[field], str) and is_no_customer(str(event[field]))]
-    if len(unfit) == 1:
-        del event[unfit[0]]
-    return event
+def _identify(event: Draft) -> None:
+    """Write ids in their one form, and leave out a placeholder where another id is there.
+
+    A placeholder that stands alone stays, so that the contract names it.
+    """
+    found: dict[str, str | None] = {}
+    for field in _ID_FIELDS:
+        if field in event:
+            try:
+                found[field] = identifier_of(event[field])
+            except ValueError as problem:
+                raise RejectedError(field, str(problem)) from None
+    for field, identifier in found.items():
+        if identifier is not None:
+            event[field] = identifier
+        elif any(found.values()):
+            del event[field]
+
+
+def _note(event: Draft, notes: object) -> None:
+    """Write the notes of connectors into the event; what a sender put in their place goes."""
+    properties = event.get("properties", _NOTHING)
+    if not isinstance(properties, dict):
+        return  # the contract names it
+    kept = {name: value for name, value in properties.items() if name != NOTES} if NOTES in properties else properties
+    if isinstance(notes, list) and notes:
+        kept = {**kept, NOTES: texts_of(notes)}
+    if kept is not properties:
+        event["properties"] = kept
 
 
 def _complete(event: Draft, currency: str) -> None:

@@ -9,10 +9,11 @@ import msgspec
 from connectors.plan.plan import EventPlan, Plan, object_schema, own_schema, validator_of
 from connectors.plan.violation import Violation
 from contracts.events import EVENT_TYPES, PROPERTIES, Kind
+from contracts.notes import NOTES
 
 VIOLATIONS: Final = "plan_violations"
 """The property under which an event carries what was flagged."""
-ALWAYS_PLANNED: Final = frozenset({"context", "integrations", "time_problem", VIOLATIONS})
+ALWAYS_PLANNED: Final = frozenset({"context", "integrations", "time_problem", NOTES, VIOLATIONS})
 """What SDKs and connectors add to events. What the contract itself names needs no plan either."""
 IDENTIFY: Final = "Identify"
 NOT_PLANNED: Final = "is not in the plan"

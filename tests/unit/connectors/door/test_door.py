@@ -18,6 +18,7 @@ from connectors.plan.plan import Plan
 from connectors.protocol import Record
 from connectors.sources.source import PlanFile, Source
 from contracts.events import EVENT_TYPES, KINDS, Kind
+from contracts.notes import NOTES, Note
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.wire import RejectedError, judge
 
@@ -111,7 +112,9 @@ def deep(levels: int) -> object:
         ({"event_id": None}, "event_id"),
         ({"event_id": "e\ud800"}, "body"),
         ({"customer_id": None}, "customer_id"),
-        ({"customer_id": 42}, "customer_id"),
+        ({"customer_id": True}, "customer_id"),
+        ({"customer_id": ["42"]}, "customer_id"),
+        ({"customer_id": float("nan")}, "customer_id"),
         ({"customer_id": float("nan"), "anonymous_id": "v-1"}, "customer_id"),
         ({"customer_id": ""}, "customer_id"),
         ({"customer_id": "", "anonymous_id": ""}, "customer_id"),
@@ -264,3 +267,29 @@ def test_events_and_refusals_are_counted_by_source(counted: Callable[[str, dict[
     door.refuse("x", "body", "is not valid JSON")
     assert counted("crm_door_events_total", {"source": "counting"}) == 1
     assert counted("crm_door_refused_total", {"source": "counting", "stage": "webhook"}) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [(17850, "17850"), (17850.0, "17850"), ("17850.0", "17850"), (" Ann@Shop.example ", "ann@shop.example")],
+)
+def test_an_id_has_one_form_whatever_brought_it(given: object, kept: str) -> None:
+    record = DOOR.admit(draft(customer_id=given), None)
+    assert record.key == kept.encode()
+    assert json.loads(record.value or b"")["customer_id"] == kept
+
+
+def test_a_placeholder_beside_another_id_is_left_out() -> None:
+    record = DOOR.admit(draft(customer_id=0, anonymous_id="guest-7"), None)
+    event = json.loads(record.value or b"")
+    assert (record.key, "customer_id" in event, event["anonymous_id"]) == (b"guest-7", False, "guest-7")
+
+
+def test_notes_of_a_connector_stand_in_the_event_and_those_of_a_sender_do_not() -> None:
+    properties = {"product_id": "p-1", NOTES: ["forged"]}
+    given = draft(properties=properties)
+    plain = json.loads(DOOR.admit(given, None).value or b"")
+    noted = json.loads(DOOR.admit({**given, "notes": [Note("items", "is left out")]}, None).value or b"")
+    assert NOTES not in plain["properties"]
+    assert noted["properties"][NOTES] == ["items: is left out"]
+    assert "notes" not in noted

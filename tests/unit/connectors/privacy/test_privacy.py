@@ -142,7 +142,7 @@ def test_ids_of_nobody_stay_recognisable(nobody: str) -> None:
     assert body(hashing.admit(draft({}, customer_id=nobody), {"userId": nobody})) == {"userId": nobody}
 
 
-@pytest.mark.parametrize("wrong", ["x" * 101, "a\nb", 42, {"id": 1}])
+@pytest.mark.parametrize("wrong", ["x" * 101, "a\nb", True, {"id": 1}])
 def test_a_wrong_id_is_refused_and_hidden(wrong: object) -> None:
     record = door(hash=["customer_id"]).admit(draft({}, customer_id=wrong), {"userId": wrong})
     assert record.key == REFUSED_KEY
