@@ -26,7 +26,8 @@ def status(waiting: tuple[int, int] | None = (3, 1), lag: int = 4, counts: Count
     rest = [TopicState(topic.name, 5, None, None) for topic in ALL_TOPICS if topic.name not in INPUTS]
     quiet = [TopicState(name, 16, 16, 0, 0, events and 0, ticks and 0) for name in INPUTS[1:]]
     busy = TopicState(INPUTS[0], 123_456_789, 123_456_785, lag, 123_400_000, events, ticks)
-    return Status([Part("Kafka", True, "1 broker at h:1")], [busy, *quiet, *rest], NOON, NOON, NOON, 12.0, counts or Counts())
+    kafka = Part("Kafka", True, "1 broker at h:1")
+    return Status([kafka], [busy, *quiet, *rest], NOON, NOON, NOON, 12.0, counts or Counts())
 
 
 def test_no_line_is_wider_than_80_columns_and_topics_are_whole() -> None:
