@@ -34,6 +34,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "score": (READ, "Show the scores and the profile of one customer."),
     "identity": (READ, "Show which ids are one person, and why."),
     "top": (READ, "List the customers with the highest score of an outcome."),
+    "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),
+    "dead-letters": (READ, "List, show, retry or purge the records that were rejected."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),
 }
@@ -59,7 +61,7 @@ Settings are environment variables (CRM_...); docs/operations.md lists them. CRM
 
 def load_command(name: str) -> Any:
     """Import one command."""
-    return typer.main.get_command(import_module(f"crmstream.commands.{name}").app)
+    return typer.main.get_command(import_module(f"crmstream.commands.{name.replace('-', '_')}").app)
 
 
 class LazyCommands(TyperGroup):

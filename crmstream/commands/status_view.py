@@ -105,7 +105,7 @@ def _dead_letters(status: Status) -> str | None:
     if not counts.dead_letters:
         return text
     shown = counts.dead_letter_reasons
-    reasons = "".join(f"\n  {each.count:,} × {escape(each.field)}: {escape(each.reason)}" for each in shown)
+    reasons = "".join(f"\n  {each.count:,} × {escape(each.reason)}" for each in shown)
     return f"{text}{reasons}\n  See `crmstream dead-letters list`."
 
 

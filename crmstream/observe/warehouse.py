@@ -12,9 +12,8 @@ REASONS_SHOWN: Final = 3
 
 @dataclass(frozen=True)
 class Reason:
-    """Why records were rejected: the field at fault, the problem, and how many records it stopped."""
+    """Why records were rejected (the field at fault and the problem), and how many."""
 
-    field: str
     reason: str
     count: int
 
@@ -45,5 +44,5 @@ def read_counts(client: Client) -> Counts:
         stored={name: int(count) for name, count in client.query(query("stored_events")).result_rows},
         dead_letters=int(dead_letters),
         dead_letters_last_day=int(last_day),
-        dead_letter_reasons=tuple(Reason(name, reason, int(count)) for name, reason, count in reasons),
+        dead_letter_reasons=tuple(Reason(reason, int(count)) for reason, count in reasons),
     )

@@ -31,7 +31,8 @@ def status(waiting: tuple[int, int] | None = (3, 1), lag: int = 4, counts: Count
 
 
 def test_no_line_is_wider_than_80_columns_and_topics_are_whole() -> None:
-    reasons = tuple(Reason("properties.a_rather_long_name_of_a_field", "is not in the plan " * 3, n) for n in (9, 4, 1))
+    text = "properties.a_rather_long_name_of_a_field: " + "is not in the plan " * 3
+    reasons = tuple(Reason(text, count) for count in (9, 4, 1))
     counts = Counts(123_456_789, 23_456_789, {}, 12_345_678, 1_234_567, reasons)
     text = shown(status(counts=counts))
     assert max(map(len, text.splitlines())) <= 80
