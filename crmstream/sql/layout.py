@@ -72,7 +72,7 @@ def _plain(value: Any) -> Any:
 
 def _json(answer: Answer) -> str:
     records = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
     return orjson.dumps(records, default=_json_value, option=options).decode() + "\n"
 
 
@@ -95,7 +95,7 @@ def _text(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
-        value = orjson.dumps(value, default=_json_value, option=orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        value = orjson.dumps(value, default=_json_value, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
