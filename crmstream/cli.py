@@ -4,6 +4,7 @@ A command's module is imported only when that command runs, so that ``--help`` a
 """
 
 import logging
+import os
 from importlib import import_module
 from typing import Any, Final
 
@@ -84,11 +85,20 @@ class LazyCommands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error that a person can act on becomes one line and exit code 1."""
+        _warn_of_typos()
         try:
             return super().invoke(ctx)
         except CrmError as error:
             Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {escape(str(error))}")
             raise typer.Exit(1) from None
+
+
+def _warn_of_typos() -> None:
+    """Say which variables look like settings and are none. The processes of a stack do not come by here."""
+    named = [name for name in os.environ if name.upper().startswith("CRM_")]
+    if named:
+        for sentence in import_module("contracts.misspelled").unknown_settings(named):
+            Console(stderr=True, soft_wrap=True).print(f"[yellow]Warning:[/] {escape(sentence)}", highlight=False)
 
 
 app = typer.Typer(

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID
 
 import orjson
@@ -14,6 +14,7 @@ from rich.cells import cell_len
 from crmstream.sql.session import Answer
 
 Format = Literal["table", "csv", "json", "vertical"]
+_OPTIONS: Final = orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
 
 
 def lay_out(answer: Answer, form: Format, width: int) -> str:
@@ -72,8 +73,7 @@ def _plain(value: Any) -> Any:
 
 def _json(answer: Answer) -> str:
     records = [dict(zip(answer.columns, row, strict=True)) for row in answer.rows]
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(records, default=_json_value, option=options).decode() + "\n"
+    return orjson.dumps(records, default=_json_value, option=_OPTIONS | orjson.OPT_INDENT_2).decode() + "\n"
 
 
 def _json_value(value: Any) -> Any:
@@ -95,7 +95,7 @@ def _text(value: Any) -> str:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, dict | list | tuple):
-        value = orjson.dumps(value, default=_json_value, option=orjson.OPT_NAIVE_UTC | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS).decode()
+        value = orjson.dumps(value, default=_json_value, option=_OPTIONS).decode()
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
