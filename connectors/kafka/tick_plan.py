@@ -59,12 +59,14 @@ class Timing:
 
     ``newest_us`` is the furthest clock of the log, ``slowest_us`` the one furthest behind (None: a partition has none),
     and ``moves_at_us`` when time moves on to now if nothing more is published (None: it does already, or never will).
+    ``live_since_us`` is a time since when clocks follow the wall clock at the latest, as far as the log's end tells.
     """
 
     reason: Reason
     newest_us: int | None = None
     slowest_us: int | None = None
     moves_at_us: int | None = None
+    live_since_us: int | None = None
 
 
 class PlannedTick(NamedTuple):
@@ -82,7 +84,7 @@ def judge_time(states: Sequence[PartitionState], now_us: int, policy: TimePolicy
         return Timing("empty")
     slowest = min(clocks) if len(clocks) == len(states) else None
     reason, moves_at = _reason(states, clocks, now_us, policy)
-    return Timing(reason, max(clocks), slowest, moves_at)
+    return Timing(reason, max(clocks), slowest, moves_at, _live_since(states, policy) if reason == "live" else None)
 
 
 def _reason(
@@ -102,6 +104,13 @@ def _reason(
     if now_us - max(clocks) > policy.dormant_us:
         return "old", None
     return ("live", None) if now_us >= settled_at else ("settling", settled_at)
+
+
+def _live_since(states: Sequence[PartitionState], policy: TimePolicy) -> int:
+    """When the oldest of the live records at the log's end came; without one, when the history had settled."""
+    seen = [state.evidence[0] for state in states if state.evidence is not None and is_live_record(*state.evidence)]
+    said = max((state.said_us for state in states if state.said_us is not None), default=0)
+    return min(seen, default=said + policy.settles_us)
 
 
 def plan_ticks(states: Sequence[PartitionState], now_us: int, policy: TimePolicy) -> list[PlannedTick]:

@@ -126,6 +126,7 @@ def test_time_moves_on_once_a_history_has_settled() -> None:
     states = [state(0, OVER, ago(59.9)), state(1, OVER, ago(70))]
     assert plan(*states) == []
     assert judge_time(states, NOW, POLICY) == Timing("settling", OVER, OVER, NOW + SECOND // 10)
+    assert judge_time(states, NOW + 9 * SECOND, POLICY) == Timing("live", OVER, OVER, None, NOW + SECOND // 10)
     assert plan(*states, now=NOW + SECOND) == [(0, NOW - SECOND), (1, NOW - SECOND)]
 
 
