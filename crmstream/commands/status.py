@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from connectors.kafka.heartbeat import policy_of
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.commands.status_view import show_status
@@ -34,7 +35,7 @@ def run(
     crmstream status --json | jq .lag
     """
     settings = load_settings()
-    status = read_status(resolve_endpoints(settings), settings.clickhouse_database)
+    status = read_status(resolve_endpoints(settings), settings.clickhouse_database, policy_of(settings))
     if as_json:
         print_json(as_document(status))
     else:

@@ -84,6 +84,10 @@ def _clock(status: Status) -> str | None:
     return f"The event clock stands at {status.event_clock:%Y-%m-%d %H:%M:%S} UTC: scores are as of then."
 
 
+def _time(status: Status) -> str | None:
+    return None if status.time is None else escape(status.time.why)
+
+
 def _speed(status: Status) -> str | None:
     if status.events_per_second is None:
         return None
@@ -110,7 +114,7 @@ def _dead_letters(status: Status) -> str | None:
 
 
 LINES: Final[tuple[Callable[[Status], str | None], ...]] = (
-    _waiting, _newest, _clock, _speed, _people, _dead_letters,
+    _waiting, _newest, _clock, _time, _speed, _people, _dead_letters,
 )  # fmt: skip
 """What is said below the tables, in its order."""
 

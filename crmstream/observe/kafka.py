@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from connectors.kafka.reasons import reason_of
 from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY, Kind
 from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
@@ -120,7 +121,7 @@ class KafkaView:
 
     def _list(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
         futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        return {(place.topic, place.partition): future.result(2 * TIMEOUT_SECONDS).offset for place, future in futures.items()}
 
     def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
         if not places:
@@ -172,8 +173,8 @@ class KafkaView:
 def _readable_errors() -> Iterator[None]:
     try:
         yield
-    except KafkaException as error:
-        raise StoreUnavailableError(f"does not answer: {error.args[0].str()}") from None
+    except (KafkaException, TimeoutError) as error:
+        raise StoreUnavailableError(f"does not answer: {reason_of(error)}") from None
 
 
 def _newest(events: list[Message]) -> Newest:

@@ -6,13 +6,15 @@ To show something more: read it in a module of this package, add a field to :cla
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
+from connectors.kafka.tick_plan import TimePolicy
 from contracts.errors import CrmError
 from contracts.stored import FACT_TABLES
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
+from crmstream.observe.clock import TimeView, read_time
 from crmstream.observe.kafka import KafkaView, Newest, Offsets, Waiting
 from crmstream.observe.metrics import WorkerMetrics
 from crmstream.observe.parts import Part, ask_clickhouse, ask_collector, ask_redis, ask_workers
@@ -57,6 +59,8 @@ class Status:
     """How far the slowest partition has come in event time: scores are as of about then."""
     events_per_second: float | None
     counts: Counts = field(default_factory=Counts)
+    time: TimeView | None = None
+    """Whether the event clock follows time, or why it stands."""
 
     @property
     def lag(self) -> int | None:
@@ -74,8 +78,8 @@ def _sum(figures: list[int | None]) -> int | None:
     return sum(known) if known and len(known) == len(figures) else None
 
 
-def read_status(endpoints: Endpoints, database: str) -> Status:
-    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured."""
+def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None = None) -> Status:
+    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured. ``policy`` is needed for ``time``."""
     kafka, before, newest = _kafka(endpoints)
     clickhouse, counts = ask_clickhouse(endpoints, database)
     redis = ask_redis(endpoints)
@@ -86,7 +90,7 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
     after, waiting = _after(endpoints) if kafka.up else (None, {})
     second = ask_workers(endpoints)[1]
     elapsed = time.monotonic() - began
-    return Status(
+    status = Status(
         parts=[kafka, clickhouse, redis, *workers, *collector],
         topics=topic_states(after or before, waiting, counts.stored),
         newest_entered_at=newest.entered_at,
@@ -95,6 +99,9 @@ def read_status(endpoints: Endpoints, database: str) -> Status:
         events_per_second=_speed(first, second, before, after, elapsed),
         counts=counts,
     )
+    if after is None or policy is None:
+        return status
+    return replace(status, time=read_time(endpoints.kafka, after, policy, status.lag, datetime.now(UTC)))
 
 
 def topic_states(
