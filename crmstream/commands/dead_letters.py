@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from textwrap import wrap
 from typing import Annotated, Final
 
 import typer
@@ -15,7 +14,8 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from connectors.kafka.publisher import Publisher
 from contracts.errors import CrmError
 from contracts.settings import Settings, load_settings
-from crmstream.commands.shared import console, new_app, print_json
+from crmstream.commands.aligned import indented
+from crmstream.commands.shared import console, new_app, print_json, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.dead_letters import letters, retry
 from crmstream.dead_letters.letters import Filter, Group, Letter, Place
@@ -88,9 +88,9 @@ def list_(  # noqa: PLR0913 - the options of a command
         print_json({"count": total, "groups": [_group_document(group) for group in groups[:limit]]})
         return
     for group in groups[:limit]:
-        _print(_group_lines(group))
+        print_lines(_group_lines(group))
     more = "; more groups: --limit" if len(groups) > limit else ""
-    _print([f"{plural(total, 'dead letter')} in all{more}." if total else "There are no dead letters."])
+    print_lines([f"{plural(total, 'dead letter')} in all{more}." if total else "There are no dead letters."])
 
 
 @app.command()
@@ -111,7 +111,7 @@ def show(
     if as_json:
         print_json(_letter_document(letter))
     else:
-        _print(_letter_lines(letter))
+        print_lines(_letter_lines(letter))
 
 
 @app.command(name="retry")
@@ -153,7 +153,7 @@ def retry_(  # noqa: PLR0913 - the options of a command
     lines = [f"{plural(len(found.published), 'record')} {done}."]
     lines += _reasons(found.rejected, "still rejected")
     lines += _reasons(found.left_out, "left out")
-    _print(lines)
+    print_lines(lines)
 
 
 @app.command()
@@ -184,12 +184,12 @@ def purge(  # noqa: PLR0913 - the options of a command
     with _warehouse() as (_, _, client):
         count = letters.count_letters(client, wanted)
         if not count:
-            _print(["There are no such dead letters."])
+            print_lines(["There are no such dead letters."])
             return
         if not yes:
             typer.confirm(f"Remove {plural(count, 'dead letter')} from the warehouse?", abort=True, err=True)
         letters.remove_letters(client, wanted)
-    _print([f"{plural(count, 'dead letter')} removed. Kafka keeps its copies in crm-dead-letters for 90 days."])
+    print_lines([f"{plural(count, 'dead letter')} removed. Kafka keeps its copies in crm-dead-letters for 90 days."])
 
 
 @contextmanager
@@ -236,7 +236,7 @@ def _moment(text: str | None) -> datetime | None:
 
 def _group_lines(group: Group) -> list[str]:
     origin = f"{group.topic}  {group.stage}{f'  source {group.source}' if group.source else ''}"
-    reason = wrap(group.reason, console.width - 4, initial_indent="    ", subsequent_indent="    ")
+    reason = indented(group.reason, console.width)
     return [f"{group.day}  {group.count:>9,} × {origin}", *reason, f"    newest: {group.newest}"]
 
 
@@ -276,7 +276,3 @@ def _letter_document(letter: Letter) -> dict[str, object]:
     texts = {name: getattr(letter, name).decode(errors="backslashreplace") for name in ("key", "body")}
     return {"position": str(letter.place), **fields, **texts, "retry": retry.why_not(letter) or "yes"}
 
-
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -270,3 +270,33 @@ def test_status_tells_the_last_day_and_the_commonest_reasons(crm: Crm) -> None:
     assert "2 × properties.currency: has no exchange rate" in status
     assert max(map(len, status.splitlines())) <= 80
     assert [line for line in status.splitlines() if line.startswith(tuple(topic.name for topic in INPUT_TOPICS))]
+
+
+# crmstream top --visitors
+
+
+def test_top_ranks_visitors_apart_and_leaves_out_those_who_are_customers(crm: Crm, client: Client) -> None:
+    columns = ["customer_id", "version", "as_of", "segment", "lifecycle", "model_version", "probability", "percentile",
+               "reasons"]  # fmt: skip
+    noon = datetime(2024, 3, 1, 12, tzinfo=UTC)
+
+    def scored(who: str, version: int, chance: float, days_ago: float = 0) -> list[Any]:
+        at = noon - timedelta(days=days_ago)
+        return [who, version, at, "prospects", "prospect", "m", {"opportunity": chance}, {"opportunity": 40.0},
+                {"opportunity": "+ many products in carts: 1, usually none"}]  # fmt: skip
+
+    rows = [
+        scored("anonymous:low", 1, 0.03), scored("anonymous:high", 1, 0.01), scored("anonymous:high", 2, 0.09),
+        scored("anonymous:moved", 1, 0.5), scored("anonymous:old", 1, 0.7, days_ago=200), scored("c-1", 1, 0.9),
+    ]  # fmt: skip
+    client.insert("score_changes", rows, column_names=columns)
+    client.command("INSERT INTO customers (customer_id, version, merged_into) VALUES ('anonymous:moved', 1, 'c-1')")
+    found = json.loads(crm("top", "opportunity", "--visitors", "--json").stdout)
+    assert [(one["customer_id"], one["probability"]) for one in found] == [
+        ("anonymous:high", 0.09), ("anonymous:low", 0.03),
+    ]  # fmt: skip
+    assert (found[0]["percentile"], found[0]["as_of"]) == (40.0, "2024-03-01T12:00:00Z")
+    shown = crm("top", "opportunity", "--visitors")
+    assert "Top opportunity of visitors, as of 2024-03-01 12:00 UTC" in shown.stdout
+    assert "products in carts" in crm("top", "opportunity", "--visitors", "--wide").stdout
+    assert crm("top", "churn", "--visitors").stdout == ""
