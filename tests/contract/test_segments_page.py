@@ -54,8 +54,9 @@ def customer(orders: int, gap: float, silent: float) -> NDArray[np.void]:
         (1, 60, 30, "new", "newcomers"), (1, 60, 31, "active", "promising"), (1, 60, 120, "active", "promising"),
         (1, 60, 121, "at_risk", "needs_attention"), (1, 60, 240, "at_risk", "needs_attention"),
         (1, 60, 241, "lapsed", "hibernating"), (9, 12, 30, "active", "champions"),
-        (9, 12, 31, "at_risk", "cannot_lose"), (9, 12, 90, "at_risk", "cannot_lose"), (9, 12, 91, "lapsed", "cannot_lose"), (3, 40, 80, "active", "loyal"),
-        (4, 40, 80, "active", "champions"), (3, 40, 81, "at_risk", "needs_attention"),
+        (9, 12, 31, "at_risk", "cannot_lose"), (9, 12, 90, "at_risk", "cannot_lose"),
+        (9, 12, 91, "lapsed", "cannot_lose"), (3, 40, 80, "active", "loyal"), (4, 40, 80, "active", "champions"),
+        (3, 40, 81, "at_risk", "needs_attention"),
     ],
 )  # fmt: skip
 def test_customers_are_where_the_page_says(
