@@ -153,9 +153,13 @@ class Explainer:
     deviation: NDArray[np.float64]
     weight: NDArray[np.float64]
 
-    def effects(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """By how much each feature moves each row's log-odds from the average customer's, shape (n, features)."""
-        effects: NDArray[np.float64] = (features - self.mean) / self.deviation * self.weight
+    def effects(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
+        """By how much each feature moves each row's log-odds from the average person's, shape (n, features).
+
+        In single precision, which explanations need no more than and which is twice as fast.
+        """
+        slopes = (self.weight / self.deviation).astype(np.float32)
+        effects: NDArray[np.float32] = (features - self.mean.astype(np.float32)) * slopes
         return effects
 
 

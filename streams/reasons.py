@@ -83,7 +83,7 @@ def _lines(explainer: Explainer, features: NDArray[np.float32]) -> NDArray[np.ob
     return lines
 
 
-def _joined(effects: NDArray[np.float64]) -> NDArray[np.float64]:
+def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:
     """The effects with the sum of each group in the place of its first feature."""
     joined = effects.copy()
     for first, *others in _GROUPS:
@@ -94,7 +94,7 @@ def _joined(effects: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _spokesmen(
-    effects: NDArray[np.float64], firsts: NDArray[np.int64], sizes: NDArray[np.float64]
+    effects: NDArray[np.float32], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """The feature of each row's group that contributes most to its effect."""
     found = firsts.copy()
@@ -107,7 +107,7 @@ def _spokesmen(
 
 
 def _keys(
-    features: NDArray[np.float32], speaking: NDArray[np.int64], sizes: NDArray[np.float64]
+    features: NDArray[np.float32], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """What a phrase says as one number: value, rhythm, feature, direction."""
     values = features[np.arange(len(features)), speaking].astype(np.float64)
