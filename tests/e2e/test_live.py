@@ -97,6 +97,9 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         collect(flow, *[page(visitors[0])] * 2, *[page(visitors[1])] * 3)
         scores = [f"crm:score:{{anonymous:{visitor}}}" for visitor in visitors]
         flow.await_that(lambda: all(redis.hget(score, "opportunity") for score in scores), "visitors have scores")
+        told = [redis.hgetall(score) for score in scores]
+        assert all(0 < float(each["opportunity"]) < 0.2 for each in told), "a visit is no order"
+        assert not [each for each in told if "order" in each["opportunity_reasons"] or "churn" in each]
         collect(
             flow,
             {"type": "identify", "userId": "ann", "anonymousId": visitors[0]},
