@@ -27,7 +27,7 @@ $(STAMP): requirements.txt pyproject.toml crmstream/stack/kafka-jars.lock
 	@echo "Making the environment in .venv ($$($(PYTHON) --version)). The first time takes some minutes."
 	@$(PYTHON) -m venv .venv
 	@echo "  installing the pinned packages ..."
-	@$(PIP) install --require-hashes -r requirements.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements.txt
 	@$(PIP) install --no-deps --no-build-isolation --no-index --editable .
 	@echo "  bringing Apache Kafka ..."
 	@$(BIN)/python -m crmstream.stack.jars
@@ -43,7 +43,7 @@ env-tests: $(TEST_STAMP)
 
 $(TEST_STAMP): $(STAMP) requirements-dev.txt
 	@echo "  installing what only the tests need ..."
-	@$(PIP) install --require-hashes -r requirements-dev.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements-dev.txt
 	@touch $(TEST_STAMP)
 
 demo: env
