@@ -36,6 +36,8 @@ MOST_LOOK_BACK: Final = 32_768
 _POLL_SECONDS: Final = 0.5
 _TIMEOUT_SECONDS: Final = 10.0
 _MOST_BACKOFF_SECONDS: Final = 30.0
+AWAY: Final = (KafkaException, StoreUnavailableError, TimeoutError)
+"""What is raised while Kafka is away or hangs: its client's error, the publisher's, a future's without a result."""
 _KIND_OF: Final[dict[str, Kind]] = {t.name: t.kind for t in INPUT_TOPICS if t.kind is not None}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _log = logging.getLogger(__name__)
@@ -55,11 +57,11 @@ def run(settings: Settings, bootstrap_servers: str, stop: StopEvent) -> None:
             try:
                 while not stop.is_set():
                     beat.once(time.time_ns() // 1_000)
-                    failures = _recovered(failures)  # only after a whole round: a broker that hangs may take connections
+                    failures = _recovered(failures)  # after a whole round: a broker that hangs takes connections
                     stop.wait(_POLL_SECONDS)
             finally:
                 beat.close()
-        except (KafkaException, StoreUnavailableError, TimeoutError) as error:
+        except AWAY as error:
             if not failures:
                 _log.warning("heartbeat: Kafka at %s is away, trying again: %s", bootstrap_servers, _told(error))
             failures += 1
@@ -98,7 +100,7 @@ class Heartbeat:
     def once(self, now_us: int) -> int:
         """Look at all partitions and write the ticks that are due at ``now_us``; gives their number.
 
-        Raises :class:`KafkaException`, :class:`StoreUnavailableError` or :class:`TimeoutError` when Kafka is away.
+        Raises one of :data:`AWAY` when Kafka is away.
         """
         ends = self._end_offsets()
         moved = {place: end for place, end in ends.items() if end != self._ends[place]}
@@ -212,7 +214,7 @@ def state_of(place: Place, records: list[Message]) -> PartitionState:
 
 
 def _after_tick(state: PartitionState, tick: Tick, written: int) -> PartitionState:
-    """Take in a tick. Those of a heartbeat in a live stream are evidence that it is live, those of publishers are not."""
+    """Take in a tick. A heartbeat's in a live stream is evidence that it is live, a publisher's is not."""
     tick_us = _microseconds(tick.occurred_at)
     if not 0 <= tick_us <= _latest(written):
         return state
