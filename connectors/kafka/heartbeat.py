@@ -20,7 +20,16 @@ from pydantic import ValidationError
 
 from connectors.kafka.publisher import EPOCH, HOUR_US, Publisher
 from connectors.kafka.reasons import reason_of
-from connectors.kafka.tick_plan import DAY_US, PartitionState, TimePolicy, is_live_record, plan_ticks
+from connectors.kafka.tick_plan import (
+    DAY_US,
+    PartitionState,
+    Reason,
+    TimePolicy,
+    Timing,
+    is_live_record,
+    judge_time,
+    plan_ticks,
+)
 from contracts.errors import StoreUnavailableError
 from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Event, Kind, Tick
 from contracts.settings import Settings
@@ -96,6 +105,7 @@ class Heartbeat:
         places = [(topic.name, number) for topic in INPUT_TOPICS for number in range(settings.partitions)]
         self._ends: dict[Place, int] = dict.fromkeys(places, 0)
         self._states = {place: PartitionState(*place) for place in places}
+        self._reason: Reason = "empty"
 
     def once(self, now_us: int) -> int:
         """Look at all partitions and write the ticks that are due at ``now_us``; gives their number.
@@ -107,7 +117,9 @@ class Heartbeat:
         for place, records in self._tail.read(moved).items():
             self._states[place] = never_back(self._states[place], state_of(place, records))
         self._ends = ends
-        ticks = plan_ticks(list(self._states.values()), now_us, self._policy)
+        states = list(self._states.values())
+        self._tell(judge_time(states, now_us, self._policy))
+        ticks = plan_ticks(states, now_us, self._policy)
         for tick in ticks:
             self._publisher.tick_one(*tick)
         self._publisher.flush()
@@ -116,6 +128,14 @@ class Heartbeat:
     def close(self) -> None:
         """Leave Kafka."""
         self._tail.close()
+
+    def _tell(self, timing: Timing) -> None:
+        """Log why clocks move or stand, whenever that changes."""
+        if timing.reason != self._reason:
+            self._reason = timing.reason
+            until = "" if timing.newest_us is None else f", newest time {_moment(timing.newest_us)}"
+            moves = "" if timing.moves_at_us is None else f", time moves on at {_moment(timing.moves_at_us)}"
+            _log.info("heartbeat: %s%s%s", timing.reason, until, moves)
 
     def _end_offsets(self) -> dict[Place, int]:
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in self._ends}
@@ -241,6 +261,10 @@ def _moved(state: PartitionState, time_us: int) -> PartitionState:
 def _latest(written_us: int) -> int:
     """The latest time that a record may name; the dataflow refuses what lies further ahead of its entry into Kafka."""
     return written_us + FUTURE_TOLERANCE // _MICROSECOND
+
+
+def _moment(time_us: int) -> str:
+    return f"{EPOCH + timedelta(microseconds=time_us):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _microseconds(moment: datetime) -> int:

@@ -13,6 +13,7 @@ from contracts.identity import visitor_id
 from contracts.outcomes import Outcome
 from contracts.settings import load_settings
 from contracts.stored import MERGED_FIELD, profile_key, score_key
+from crmstream.commands.as_of import print_as_of
 from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -43,11 +44,13 @@ def run(
     crmstream score c-000042 --json | jq .outcomes.churn.probability
     """
     settings = load_settings()
-    found = read_customer(connect_redis(resolve_endpoints(settings)), customer_id, settings.outcomes)
+    endpoints = resolve_endpoints(settings)
+    found = read_customer(connect_redis(endpoints), customer_id, settings.outcomes)
     if as_json:
         print_json(found)
     else:
         _show(found)
+        print_as_of(endpoints)
 
 
 def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from rich.table import Table
 from contracts.errors import SettingsError
 from contracts.settings import Settings, load_settings
 from contracts.stored import score_key, top_key
+from crmstream.commands.as_of import print_as_of
 from crmstream.commands.shared import (
     connect_redis,
     console,
@@ -46,11 +47,13 @@ def run(
     """
     settings = load_settings()
     check_outcome(settings, outcome)
-    rows = read_top(connect_redis(resolve_endpoints(settings)), outcome, limit)
+    endpoints = resolve_endpoints(settings)
+    rows = read_top(connect_redis(endpoints), outcome, limit)
     if as_json:
         print_json(rows)
     elif rows:
         console.print(top_table(outcome, rows))
+        print_as_of(endpoints)
     else:
         notes.print(
             f"Nobody has a score for {outcome} yet; `crmstream status` shows how far the dataflow is."
