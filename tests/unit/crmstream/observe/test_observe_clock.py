@@ -9,7 +9,9 @@ from connectors.kafka.heartbeat import policy_of
 from connectors.kafka.publisher import EPOCH
 from connectors.kafka.tick_plan import Reason, Timing
 from contracts.settings import Settings
+from crmstream.commands.as_of import print_as_of
 from crmstream.observe.clock import MANY_RECORDS, AsOf, TimeView, explain, read_as_of
+from crmstream.stack.endpoints import Endpoints
 
 NOW = datetime(2026, 6, 10, 12, tzinfo=UTC)
 END = datetime(2026, 5, 1, tzinfo=UTC)
@@ -80,3 +82,12 @@ def test_without_all_workers_nothing_is_known(tmp_path: Path) -> None:
     one = page(tmp_path, "a", f"crm_event_clock_seconds {NOW.timestamp()}")
     assert str(read_as_of([])) == ""
     assert read_as_of([one, (tmp_path / "missing").as_uri()]).event_clock is None
+
+
+def test_the_line_below_scores_is_left_out_where_no_worker_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = page(tmp_path, "a", f"crm_event_clock_seconds {END.timestamp()}", "crm_catching_up 1")
+    print_as_of(Endpoints("k:1", "http://c", "redis://r", worker_metrics=(one,)))
+    print_as_of(Endpoints("k:1", "http://c", "redis://r"))
+    assert capsys.readouterr().out == "Scores are as of 2026-05-01 00:00 UTC, catching up.\n"
