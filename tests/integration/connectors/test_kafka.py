@@ -271,6 +271,7 @@ def test_the_heartbeat_waits_for_a_broker_that_hangs(
     with hanging(broker):
         wait_for(lambda: any("is away, trying again" in message for message in caplog.messages))
         time.sleep(2)  # several tries
+    monkeypatch.undo()
     back = datetime.now(UTC)
     wait_for(lambda: any("is back" in message for message in caplog.messages))
     wait_for(lambda: all(tick and tick >= back - timedelta(seconds=1) for tick in last_ticks(broker).values()))
