@@ -24,7 +24,7 @@ class Steps:
     def __init__(self, *steps: Step):
         self._steps = steps
 
-    def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:  # noqa: ARG002
+    def steps(self, position: Position | None, *, again: bool) -> Iterator[Step]:
         yield from self._steps
 
     def confirm(self, position: Position) -> None: ...
