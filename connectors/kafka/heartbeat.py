@@ -134,7 +134,8 @@ class Heartbeat:
         if timing.reason != self._reason:
             self._reason = timing.reason
             until = "" if timing.newest_us is None else f", newest time {_moment(timing.newest_us)}"
-            moves = "" if timing.moves_at_us is None else f", time moves on at {_moment(timing.moves_at_us)}"
+            at = timing.moves_at_us if timing.reason == "settling" else None
+            moves = "" if at is None else f", time moves on at {_moment(at)}"
             _log.info("heartbeat: %s%s%s", timing.reason, until, moves)
 
     def _end_offsets(self) -> dict[Place, int]:

@@ -53,6 +53,10 @@ def test_live_each_boundary_is_one_line_when_the_slowest_lane_has_crossed_it() -
     log.clocks(11, fresh=True)
     assert log.lines == ["boundary 1970-01-12 00:00 UTC: 1 boundary and 7 events since the last line, 2 of them late"]
     log.clocks(12, fresh=True)
+    log.journal.beat()
+    assert len(log.lines) == 1  # time is accelerated: one line in ten seconds
+    log.now += LINE_SECONDS
+    log.journal.beat()
     assert log.lines[1:] == ["boundary 1970-01-13 00:00 UTC: 1 boundary and 0 events since the last line"]
 
 
@@ -64,6 +68,9 @@ def test_a_catch_up_over_years_is_one_line_in_ten_seconds_and_one_at_its_end() -
         log.journal.read(10, [])
         log.clocks(day, fresh=False)
     log.clocks(700, fresh=True)
+    log.now += LINE_SECONDS
+    log.journal.beat()
+    log.journal.beat()
     assert len(log.lines) < 700 * 0.05 / LINE_SECONDS + 3
     assert all("catching up" in line for line in log.lines[:-1])
     assert log.lines[-1].startswith("caught up, boundary 1971-12-02")
@@ -96,3 +103,12 @@ def test_many_reasons_and_strange_ones_stay_one_short_line() -> None:
     assert len(log.lines[0]) < 1_000
     assert log.lines[0].endswith("45 other reasons")
     assert log.lines[1] == "stopped after 0 events, with a snapshot"
+
+
+def test_a_backlog_that_comes_and_goes_is_no_flood_of_lines() -> None:
+    log = started(1)
+    del log.lines[:]
+    for second in range(60):
+        log.now += 1
+        log.clocks(10, fresh=bool(second % 2), partitions=1)
+    assert 0 < len(log.lines) <= 60 / LINE_SECONDS + 1
