@@ -14,9 +14,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
-from contracts.outages import stores_waited_for
+from contracts.outages import calls_under_way, stores_waited_for
 
 LOOK_SECONDS: Final = 0.1
+HUNG_SECONDS: Final = 3.0
+"""A call to a store that was under way when the process was asked to stop, and for so long after, hangs."""
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 log = logging.getLogger(__name__)
 
@@ -59,9 +61,15 @@ class StopFlag:
 
 def end_when_stuck(most_seconds: float, outcome: str, leave: Callable[[int], object]) -> None:
     """Return only by leaving: when this process waits for a store, or after ``most_seconds``."""
-    deadline = time.monotonic() + most_seconds
-    while not (stores := stores_waited_for()) and time.monotonic() < deadline:
+    began, calls = time.monotonic(), calls_under_way()
+    while not (stores := _stuck_at(calls, time.monotonic() - began)) and time.monotonic() - began < most_seconds:
         time.sleep(LOOK_SECONDS)
     why = f"{' and '.join(stores)} not answering" if stores else f"not done after {most_seconds:g} s"
     log.warning("stopping at once (%s): %s", why, outcome)
     leave(0)
+
+
+def _stuck_at(first_calls: dict[int, str], seconds: float) -> list[str]:
+    """The stores that this process waits for: those that are away, and those in whose calls it hangs all the while."""
+    hung = first_calls.items() & calls_under_way().items() if seconds >= HUNG_SECONDS else set()
+    return sorted({*stores_waited_for(), *(store for _, store in hung)})

@@ -1,7 +1,8 @@
 """What a worker's log says of its work: boundaries, refusals with their counts, late events.
 
-Live, each boundary has a line. Where they come fast, as in a catch-up, and for refusals there is at most one line in ten
-seconds, with the sum of what has happened since the last one. Fields and problems of refused records are named, their values never.
+Live, each boundary has a line. Where they come fast, as in a catch-up, there is at most one line in ten seconds, with
+the sum of what has happened since the last one; so it is for refusals, and a trouble that lasts has a line a minute.
+Fields and problems of refused records are named, their values never.
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Final
 from contracts.outputs import DeadLetter
 
 LINE_SECONDS: Final = 10.0
+SAME_TROUBLE_SECONDS: Final = 60.0
 MOST_REASONS: Final = 5
 MOST_CHARACTERS: Final = 120
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class Journal:
         self._behind = self._caught_up = False
         self._boundary = self._boundaries = self._events = self._late = 0
         self._all_events = 0
+        self._troubles: dict[str, float] = {}
         self._refused: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at = self._refused_at = monotonic() - LINE_SECONDS
 
@@ -65,6 +68,14 @@ class Journal:
         self._caught_up = not behind and (self._behind or self._caught_up)
         self._behind = behind
         self._tell_boundaries(self._monotonic())
+
+    def trouble(self, what: str) -> None:
+        """Say what a client reports, the same words once a minute: each of a worker's many consumers says it."""
+        now = self._monotonic()
+        if now - self._troubles.get(what, -SAME_TROUBLE_SECONDS) >= SAME_TROUBLE_SECONDS:
+            self._troubles = {text: at for text, at in self._troubles.items() if now - at < SAME_TROUBLE_SECONDS}
+            self._troubles[what] = now
+            self._say(logging.INFO, what)
 
     def beat(self) -> None:
         """Say what is due. To be called often."""

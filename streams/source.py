@@ -285,4 +285,4 @@ def _count(decoded: Decoded, topic: Topic) -> None:
 
 
 def _log_error(error: KafkaError) -> None:
-    log.info("kafka: %s", error.str())
+    JOURNAL.trouble(f"kafka: {error.str()}")

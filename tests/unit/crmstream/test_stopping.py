@@ -7,7 +7,8 @@ import textwrap
 
 import pytest
 
-from contracts.outages import stores_waited_for, waiting_for
+from contracts.outages import calling, calls_under_way, stores_waited_for, waiting_for
+from crmstream import stopping
 from crmstream.stopping import end_when_stuck
 
 
@@ -22,6 +23,20 @@ def test_who_waits_for_a_store_leaves_at_once_and_the_log_says_so(caplog: pytest
     with waiting_for("Redis"):
         end_when_stuck(3_600, "resumes later", left.append)
     assert left == [0]
+    assert caplog.messages == ["stopping at once (Redis not answering): resumes later"]
+
+
+def test_who_hangs_in_a_call_leaves_and_who_makes_new_ones_does_not(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(stopping, "HUNG_SECONDS", 0)
+    with calling("Redis"):
+        end_when_stuck(3_600, "resumes later", lambda _: None)
+    assert calls_under_way() == {}
+    with calling("Redis"):
+        before = calls_under_way()
+    with calling("Redis"):
+        assert stopping._stuck_at(before, 1) == []
     assert caplog.messages == ["stopping at once (Redis not answering): resumes later"]
 
 

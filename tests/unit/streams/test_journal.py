@@ -112,3 +112,13 @@ def test_a_backlog_that_comes_and_goes_is_no_flood_of_lines() -> None:
         log.now += 1
         log.clocks(10, fresh=bool(second % 2), partitions=1)
     assert 0 < len(log.lines) <= 60 / LINE_SECONDS + 1
+
+
+def test_a_trouble_that_lasts_is_one_line_a_minute_whoever_reports_it() -> None:
+    log = started()
+    del log.lines[:]
+    for _ in range(600):
+        log.now += 0.1
+        log.journal.trouble("kafka: 1/1 brokers are down")
+    log.journal.trouble("kafka: another")
+    assert log.lines == ["kafka: 1/1 brokers are down", "kafka: another"]
