@@ -145,7 +145,7 @@ class Settings(BaseSettings):
         ge=2,
         le=86_400,
         allow_inf_nan=False,
-        description="With CRM_TIME=auto, time moves on to now when nothing was published for this long after a history.",
+        description="With CRM_TIME=auto, time moves on to now when a history has been silent for this long.",
     )
     heartbeat_idle_seconds: float = Field(
         2,

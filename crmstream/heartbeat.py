@@ -19,7 +19,7 @@ MOST_STOP_SECONDS: Final = 2.0
 
 def main() -> int:
     """Run until a signal comes; gives the exit code."""
-    stop = StopFlag(MOST_STOP_SECONDS)
+    stop = StopFlag(MOST_STOP_SECONDS, "the next start reads the log's end again")
     try:
         settings = load_settings()
         if not settings.kafka_bootstrap_servers:

@@ -184,7 +184,7 @@ class Summary:
     seconds: float = 0.0
 
 
-def publish_history(
+def publish_history(  # noqa: PLR0913 - one argument per option
     connector: Connector,
     publisher: Publisher,
     *,

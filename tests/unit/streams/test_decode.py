@@ -1,8 +1,9 @@
 """Decoding: every record becomes an event, a tick or a dead letter that names the field; none stops the rest."""
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -155,6 +156,19 @@ def test_ticks_move_the_clock_and_are_nothing_else() -> None:
     assert (decoded.ticks, decoded.read, decoded.facts, decoded.dead) == (1, 1, None, [])
     assert len(decoded.events) == 0
     assert log.clock.now == microseconds(NOW)
+
+
+@pytest.mark.parametrize("intent", ["open", "finished"])
+def test_notes_of_a_publisher_of_history_move_no_clock_not_even_the_first(intent: str) -> None:
+    log = Log(WEB_EVENTS)
+    note = Record(tick(datetime(1970, 1, 1, tzinfo=UTC), history=intent), record_key=TICK_KEY)
+    decoded = log.read(note)
+    assert (decoded.ticks, decoded.dead, log.clock) == (1, [], TopicClock())
+    log.read(Record(tick(), record_key=TICK_KEY))
+    before = deepcopy(log.clock)
+    log.read(note)
+    assert log.clock == before
+    assert before.first == before.now
 
 
 def test_nothing_read_is_nothing_decoded() -> None:
