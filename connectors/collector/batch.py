@@ -4,7 +4,7 @@ A message that is wrong does not touch the others of its batch. Pure; moves no d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -13,7 +13,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from connectors.byte_marks import as_utf8
 from connectors.collector.answers import AnswerError
+from connectors.collector.numbers import exact
 from contracts.events import MAX_EVENT_BYTES
 from contracts.wire import RejectedError
 
@@ -44,9 +46,11 @@ class BatchBody(Envelope):
     anonymousId: object = None  # noqa: N815
 
 
-_read_one: Final = msgspec.json.Decoder(Envelope).decode
-_read_batch: Final = msgspec.json.Decoder(BatchBody).decode
-_read_message: Final = msgspec.json.Decoder().decode
+_Read = Callable[[bytes], Envelope]
+_read_one: Final[_Read] = msgspec.json.Decoder(Envelope).decode
+_read_batch: Final[_Read] = msgspec.json.Decoder(BatchBody, float_hook=exact).decode
+_read_message: Final = msgspec.json.Decoder(float_hook=exact).decode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,7 @@ def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            body = _mended(body)
-            envelope = read(body)
+            envelope, body = _read_otherwise(read, body)
     except msgspec.ValidationError:
         raise AnswerError(400, "bad_body", _wanted(kind)) from None
     except (ValueError, RecursionError):
@@ -156,6 +159,20 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _read_otherwise(read: _Read, body: bytes) -> tuple[Envelope, bytes]:
+    """Read a body that is no strict JSON in UTF-8; give it mended too."""
+    mended = as_utf8(body)
+    if mended is not body:
+        try:
+            return read(mended), mended
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            pass
+    mended = _mended(mended)
+    return read(mended), mended
+
+
 def _mended(body: bytes) -> bytes:
     """Make JSON of what several languages write for it: NaN (here null), half of a character (here "?")."""
     value = json.loads(body, parse_constant=lambda _: None)
@@ -170,7 +187,7 @@ def _batch(body: BatchBody, most_events: int) -> Incoming:
     items = [Item(bytes(raw), place) for place, raw in enumerate(body.batch)]
     shared = {name: getattr(body, name) for name in ("context", "integrations", "userId", "anonymousId")}
     common = {name: value for name, value in shared.items() if value is not None and value != []}
-    size = len(msgspec.json.encode(common)) if common else 0
+    size = len(_encode(common)) if common else 0
     if size > MAX_EVENT_BYTES:
         common = {}
     return Incoming(BATCH, items, common, _text(body.writeKey), _time(body.sentAt), size)
