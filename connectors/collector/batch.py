@@ -16,6 +16,7 @@ from msgspec import Raw, Struct
 from connectors.byte_marks import as_utf8
 from connectors.collector.answers import AnswerError
 from connectors.collector.numbers import exact
+from connectors.collector.timing import read_time
 from contracts.events import MAX_EVENT_BYTES
 from contracts.wire import RejectedError
 
@@ -82,7 +83,7 @@ class Incoming:
     items: list[Item]
     common: Mapping[str, Any]
     write_key: str | None
-    sent_at: object
+    sent_at: datetime | None
     common_bytes: int = 0
 
     @property
@@ -121,7 +122,7 @@ def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
         raise AnswerError(400, "bad_json", "The body is not valid JSON.") from None
     if isinstance(envelope, BatchBody):
         return _batch(envelope, most_events)
-    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), _time(envelope.sentAt))
+    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), read_time(_short(envelope.sentAt)))
 
 
 def read_item(item: Item, incoming: Incoming) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -190,7 +191,7 @@ def _batch(body: BatchBody, most_events: int) -> Incoming:
     size = len(_encode(common)) if common else 0
     if size > MAX_EVENT_BYTES:
         common = {}
-    return Incoming(BATCH, items, common, _text(body.writeKey), _time(body.sentAt), size)
+    return Incoming(BATCH, items, common, _text(body.writeKey), read_time(_short(body.sentAt)), size)
 
 
 def _wanted(kind: str) -> str:
@@ -199,9 +200,8 @@ def _wanted(kind: str) -> str:
     return f"The body must be an object: one message of the type {kind}."
 
 
-def _time(value: object) -> object:
-    """What may be a time; anything else would only be kept as long as the messages are."""
-    return _text(value) if isinstance(value, str) else value if isinstance(value, int | float) else None
+def _short(value: object) -> object:
+    return _text(value) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str | None:
