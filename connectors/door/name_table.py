@@ -60,12 +60,9 @@ ORIGINS: Final = (
         "woocommerce_order_refunded": "Order Refunded",
         "woocommerce_order_status_cancelled": "Order Cancelled",
         "woocommerce_add_to_cart": "Product Added",
-        "added_to_cart": "Product Added",
     }),
     Origin("Klaviyo", True, {
         "Placed Order": "Order Completed",
-        "Refunded Order": "Order Refunded",
-        "Cancelled Order": "Order Cancelled",
         "Added to Cart": "Product Added",
     }),
 )  # fmt: skip
