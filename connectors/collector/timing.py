@@ -1,9 +1,9 @@
 """When an event happened: the sender's time, corrected by how wrong its clock is.
 
-A sender says when the event was and when it sent it, both by its own clock. The difference is right even where the clock
-is wrong, so the event was that long before it was received. But SDKs write the time of sending once for a batch, and send
-the batch again after failures, which shifts every time: so the times of a trusted clock stand as they are. Pure; moves
-no data.
+A sender says when the event was and when it sent it, both by its own clock. The difference is right even where the
+clock is wrong, so the event was that long before it was received. But SDKs write the time of sending once for a batch,
+and send the batch again after failures, which shifts every time: so the times of a trusted clock stand as they are.
+Pure; moves no data.
 """
 
 import re

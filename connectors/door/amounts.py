@@ -127,7 +127,7 @@ def _less_discount(amount: float, properties: dict[str, Any]) -> float | None:
         discount: float | None = 0
     else:
         discount = as_number(properties["discount"])
-    if discount is None or not 0 <= abs(discount) <= amount <= MAX_AMOUNT:
+    if discount is None or amount > MAX_AMOUNT or abs(discount) > amount:
         return None
     return round(amount - abs(discount), _DIGITS)
 

@@ -1,14 +1,14 @@
 """The door: the one way of a source's events into Kafka, whatever brought them.
 
 What is drafted by a connector leaves the door as a record: an event that the contract accepts, or a refusal on its way
-to the dead letters with the field at fault. Nothing that comes in is lost. A draft gets the name that crmstream knows it
-by, and its properties the names and types of the contract; then come the source's privacy rules, its tracking plan, and
-the contract. What is refused goes through the privacy rules too. Pure but for its counters; moves no data itself.
+to the dead letters with the field at fault. Nothing that comes in is lost. A draft gets the name that crmstream knows
+it by, and its properties the names and types of the contract; then come the source's privacy rules, its tracking plan,
+and the contract. What is refused goes through the privacy rules too. Pure but for its counters; moves no data itself.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from connectors import metrics
 from connectors.door.consent import mended
-from connectors.door.names import LONGEST_NAME, meaning_of
 from connectors.door.plain import fits_together, microseconds, read_plain
-from connectors.door.properties import fit, put
-from connectors.plan.check import ORIGINAL_NAME, VIOLATIONS, PlanChecker, flags
+from connectors.door.properties import fit
+from connectors.door.recognition import Recognised, recognise
+from connectors.plan.check import VIOLATIONS, PlanChecker, flags
 from connectors.plan.violation import Violation
 from connectors.privacy.guard import Guard
 from connectors.protocol import Record
@@ -43,8 +43,6 @@ _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, msgspec.MsgspecError)
 
-Taken = dict[str, str]
-"""Where the properties came from that an event lacked under their known names: the path of each, by its name."""
 Draft = dict[str, object]
 """An event before it is one: the envelope's fields but ``source``, ``schema_version`` and, where the name tells it,
 ``kind``. Times are aware datetimes or ISO 8601 texts with a zone; ``properties`` is a dict of JSON values.
@@ -127,51 +125,25 @@ class Door:
         changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
         return _record(kind, body if changed is event else _encode(changed))
 
-    def _known(self, event: Draft, notes: list[Note]) -> tuple[Kind, Taken]:
+    def _known(self, event: Draft, notes: list[Note]) -> tuple[Kind, Mapping[str, str]]:
         """Give an event its known name, and its properties their known names and types.
 
-        Returns its kind, and where each property that was added came from.
+        Returns its kind, and the path from which each added property was taken.
         """
         name, given = event.get("name"), event.get("properties", _NOTHING)
         if not isinstance(name, str) or not isinstance(given, dict):
             return self._kind(event), {}  # the contract names the field
-        if name not in EVENT_TYPES and (known := self._renamed(event, name, given, notes)):
-            return known
+        if name not in EVENT_TYPES:
+            known = recognise(name, event.get("kind"), given, self._plans, notes)
+            if isinstance(known, Recognised):
+                event["name"], event["properties"] = known.name, known.properties
+                return known.kind, known.taken
+            if known is not None:
+                notes.append(known.note)
+                metrics.UNKNOWN_NAMES.labels(self.source.name).inc()
         kind = self._kind(event)
-        properties = dict(given)
-        taken = fit(kind, name, properties, notes)
-        event["properties"] = properties
-        return kind, taken
-
-    def _renamed(
-        self, event: Draft, name: str, given: dict[str, Any], notes: list[Note]
-    ) -> tuple[Kind, Taken] | None:
-        """Give an event the known name that its own one means; None, and a note, where it can't have that."""
-        meaning = meaning_of(name) if len(name) <= LONGEST_NAME else None
-        if meaning is None or (not meaning.sure and self._plans(name)):
-            return None
-        kind, required = EVENT_TYPES[meaning.name]
-        properties = dict(given)
-        noted: list[Note] = []
-        taken = fit(kind, meaning.name, properties, noted) if meaning.sure else {}
-        missing = [field for field in required if properties.get(field) is None and field != "currency"]
-        problem = None
-        if not meaning.sure:
-            problem = f"resembles {meaning.name}"
-        elif self._plans(name):
-            problem = f"means {meaning.name}, but is in the plan under its own name"
-        elif event.get("kind", kind) != kind:
-            problem = f"means {meaning.name}, but the event is given another kind"
-        elif missing:
-            problem = f"means {meaning.name}, which needs {' and '.join(missing)}"
-        if problem is not None:
-            notes.append(Note("name", problem))
-            metrics.UNKNOWN_NAMES.labels(self.source.name).inc()
-            return None
-        put(properties, ORIGINAL_NAME, name)
-        event["name"], event["properties"] = meaning.name, properties
-        notes += noted
-        return kind, taken
+        properties = event["properties"] = dict(given)
+        return kind, fit(kind, name, properties, notes)
 
     def _plans(self, name: str) -> bool:
         return self._plan is not None and self._plan.plans(name)

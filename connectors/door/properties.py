@@ -1,8 +1,8 @@
 """Fit the properties of an event to what the contract says of its kind, without losing any.
 
-Senders are careless with types: numbers in quotation marks, ids as numbers, ``products`` instead of a count. A value that
-means the same is converted. One that cannot be is set aside under ``original_<name>`` and noted where the event can do
-without it, and stays as it came where the event can't, so that the refusal names it. Pure; moves no data.
+Senders are careless with types: numbers in quotation marks, ids as numbers, ``products`` instead of a count. A value
+that means the same is converted. One that cannot be is set aside under ``original_<name>`` and noted where the event
+can do without it, and stays as it came where the event can't, so that the refusal names it. Pure; moves no data.
 """
 
 import re

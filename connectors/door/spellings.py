@@ -21,7 +21,8 @@ SPELLINGS: Final[Mapping[Kind, Mapping[str, Names]]] = {
     },
     "transaction": {
         "order_id": (
-            "orderId", "transaction_id", "transactionId", "order_number", "orderNumber", "order.id", "checkout.order.id",
+            "orderId", "transaction_id", "transactionId", "order_number", "orderNumber", "order.id",
+            "checkout.order.id",
         ),
         "total": ("revenue",),
         "currency": ("currencyCode", "currency_code", "checkout.currencyCode", "checkout.totalPrice.currencyCode"),

@@ -26,6 +26,7 @@ _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _TOKEN: Final = re.compile(r"enc:1:[A-Za-z0-9_=-]+")
 """What a rule has encrypted: letters in which a rule may seem to be named."""
 _NESTED: Final = (dict, list, tuple)
+_SCALARS: Final = (str, int, float, Decimal)
 _LEAST_TEXT: Final = 3
 """Characters of a protected value from which on it is looked for in other fields of what is refused."""
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
@@ -204,7 +205,7 @@ def _without_write_key(text: str) -> str:
 
 def _change_of_value(value: object, known: dict[object, Change]) -> Change | None:
     """Find the change of a plain value. A number may have become the text of an id."""
-    if not known or isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+    if not known or isinstance(value, bool) or not isinstance(value, _SCALARS):
         return None
     return known.get(value) or known.get(str(value))
 
@@ -245,5 +246,5 @@ def _collect(value: object, change: Change, found: dict[object, Change]) -> None
     elif isinstance(value, list | tuple):
         for item in value:
             _collect(item, change, found)
-    elif not isinstance(value, bool) and isinstance(value, str | int | float | Decimal) and len(str(value)) >= _LEAST_TEXT:
+    elif not isinstance(value, bool) and isinstance(value, _SCALARS) and len(str(value)) >= _LEAST_TEXT:
         found.setdefault(value, change)

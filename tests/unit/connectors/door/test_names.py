@@ -85,7 +85,9 @@ def test_near_misses_are_not_sure(name: str, known: str) -> None:
     assert meaning_of(name) == (known, False)
 
 
-@pytest.mark.parametrize("name", [*OTHERS, "Newsletter Opened", "Video Viewed", "identify", "Alias", "", "--", "日本", "x"])
+@pytest.mark.parametrize(
+    "name", [*OTHERS, "Newsletter Opened", "Video Viewed", "identify", "Alias", "", "--", "日本", "x"]
+)
 def test_other_names_mean_nothing_but_themselves(name: str) -> None:
     assert meaning_of(name) is None
 
@@ -156,8 +158,8 @@ def test_a_name_in_the_plan_stays_and_one_of_another_kind_too() -> None:
 
 
 def test_the_plan_is_held_to_the_known_name() -> None:
-    plan = {"events": {"Order Completed": {"properties": {"order_id": {"type": "string"}}}}, "unplanned_events": "refuse",
-            "unplanned_properties": "drop"}  # fmt: skip
+    events = {"Order Completed": {"properties": {"order_id": {"type": "string"}}}}
+    plan = {"events": events, "unplanned_events": "refuse", "unplanned_properties": "drop"}
     event = admitted("Completed Order", planned(**plan), ORDER | {"currency": "EUR", "colour": "red"})
     assert event["properties"]["original_name"] == "Completed Order"
     assert "colour" not in event["properties"]

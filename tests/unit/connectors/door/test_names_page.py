@@ -31,7 +31,8 @@ def of_properties() -> list[str]:
             context = [".".join(("context", *CONTEXT[column]))] if kind == "web" and column in CONTEXT else []
             rows.append(f"| {kind} | `{column}` | {', '.join(f'`{one}`' for one in (*spelled, *context))} |")
     for name, more in OF_EVENTS.items():
-        rows += [f"| {name} | `{column}` | {', '.join(f'`{one}`' for one in names)} |" for column, names in more.items()]
+        for column, names in more.items():
+            rows.append(f"| {name} | `{column}` | {', '.join(f'`{one}`' for one in names)} |")
     return rows
 
 

@@ -156,8 +156,8 @@ def test_a_refund_without_money_counts_as_a_refund_of_nothing() -> None:
     ("text", "number"),
     [
         ("12.50", 12.5), (" 1e3 ", 1000), ("-5", -5), ("1,249.00", 1249), ("1.249,00", 1249), ("12,50", 12.5),
-        ("1,249,000", 1_249_000), ("1.249.000", 1_249_000), ("1,249", None), ("12,345,6", None), ("€5", None), ("", None),
-        ("1e999", None), ("NaN", None), ("١٢", 12), ("1 249", None), ("0x10", None),
+        ("1,249,000", 1_249_000), ("1.249.000", 1_249_000), ("1,249", None), ("12,345,6", None), ("€5", None),
+        ("", None), ("1e999", None), ("NaN", None), ("١٢", 12), ("1 249", None), ("0x10", None),
     ],
 )  # fmt: skip
 def test_numbers_in_texts(text: str, number: float | None) -> None:
