@@ -53,9 +53,9 @@ def count_items(properties: dict[str, Any], notes: list[Note]) -> None:
     if given.__class__ is int and 0 <= given <= MOST_ITEMS:  # nearly all of them
         return
     if given is not None:
-        count = as_number(given) if not isinstance(given, int | float) else given
-        if count is not None and not isinstance(count, bool) and 0 <= count and float(count).is_integer():
-            properties["items"] = _bounded(int(count), "items", notes)
+        count = _whole(given)
+        if count is not None and count >= 0:
+            properties["items"] = _bounded(count, "items", notes)
             return
         properties["original_items"] = properties.pop("items")
         if not isinstance(given, list):
@@ -63,6 +63,13 @@ def count_items(properties: dict[str, Any], notes: list[Note]) -> None:
     products = products_of(properties)
     if products is not None:
         properties["items"] = _bounded(sum(_pieces(product, notes) for product in products), "items", notes)
+
+
+def _whole(value: object) -> int | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    number = as_number(value)
+    return int(number) if number is not None and float(number).is_integer() else None
 
 
 def _bounded(count: int, field: str, notes: list[Note]) -> int:

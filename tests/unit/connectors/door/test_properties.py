@@ -198,6 +198,8 @@ def test_pieces_of_products(quantities: list[object], items: int, notes: list[st
     ("items", "kept", "note"),
     [
         (5_000_000_000, 1_000_000, "items: is more than 1,000,000 and counts as that"),
+        (10**400, 1_000_000, "items: is more than 1,000,000 and counts as that"),
+        ("5000000000", 1_000_000, "items: is more than 1,000,000 and counts as that"),
         ("7", 7, None),
         (3.0, 3, None),
         (2.5, None, "items: is no number of pieces, and kept as original_items"),
