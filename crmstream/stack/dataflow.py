@@ -95,6 +95,11 @@ class ProcessGroup:
         self._wanted, self._start_at = False, None
         stop_all(self.processes, STOP_SECONDS)
 
+    def restart(self) -> None:
+        """Stop all (they finish their epoch) and start them again at once. It does not count as a death."""
+        self.stop()
+        self.start()
+
     def poll(self) -> None:
         """Restart the group if one of it died.
 

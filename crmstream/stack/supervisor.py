@@ -225,6 +225,17 @@ class LocalStack:
                 self.poll()
                 time.sleep(POLL_SECONDS)
 
+    def restart_workers(self, reason: str) -> None:
+        """Restart the dataflow's workers after their epoch; servers, heartbeat and collector stay.
+
+        Call it from the main thread. ``reason`` is a short clause for the user, such as "the exchange rates changed".
+        Without running workers it does nothing.
+        """
+        if self.worker_pids:
+            self._on_event(f"restarting the dataflow: {reason}")
+            self._groups[0].restart()
+            self._record()
+
     def stop_workers(self) -> None:
         """Stop the dataflow (workers finish their epoch); the servers stay."""
         for group in self._groups:
