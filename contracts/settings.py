@@ -26,6 +26,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRM_", frozen=True, extra="ignore", validate_default=True)
 
     data_dir: Path = Field(Path(".crmstream"), description="Folder of the local stack's data, logs and recovery store.")
+    disk_warn_bytes: int | None = Field(
+        None, ge=0, description="Free bytes of CRM_DATA_DIR's disk below which `up` and `status` warn. "
+        "Unset: 2 GiB, at most a tenth of the disk.",
+    )  # fmt: skip
+    disk_stop_bytes: int | None = Field(
+        None, ge=0, description="Free bytes of CRM_DATA_DIR's disk below which no events are taken; 0 never stops. "
+        "Unset: 512 MiB, at most a 25th of the disk.",
+    )  # fmt: skip
     kafka_bootstrap_servers: str | None = Field(
         None, description="Outside Kafka brokers (host:port,...). Unset: the local stack starts its own broker."
     )

@@ -275,7 +275,7 @@ def test_a_worker_that_will_not_start_ends_the_stack_with_its_message(tmp_path: 
 
 
 def test_workers_that_die_again_and_again_end_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmstream.stack.dataflow.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("crmstream.stack.restarts.FIRST_WAIT_SECONDS", 0.01)
     code = "raise SystemExit('the reason')"
     with (
         pytest.raises(StackError, match=r"(?s)dataflow died 6 times within 300 s.*the reason"),
