@@ -62,9 +62,14 @@ def _joined(parts: Sequence[HandOver]) -> HandOver:
     entries = [part.unconverted.copy() for part in parts]
     for start, some in zip(starts.tolist(), entries, strict=False):
         some["row"] += start
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in
-               ("boundaries", "sources", "persons", "rows"))  # fmt: skip
-    return HandOver(-1, 0, 0, *columns, join_entries(entries))
+    return HandOver(
+        -1, 0, 0,
+        np.concatenate([part.boundaries for part in parts]),
+        np.concatenate([part.sources for part in parts]),
+        np.concatenate([part.persons for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        join_entries(entries),
+    )  # fmt: skip
 
 
 def _take(state: GatherState, complete: int, shape: HandOver) -> HandOver:

@@ -60,7 +60,8 @@ class Unconverted:
 
 def join_entries(parts: Iterable[Entries]) -> Entries:
     """Make one array of several, in their order."""
-    return np.concatenate([np.empty(0, UNCONVERTED_DTYPE), *parts])
+    joined: Entries = np.concatenate([np.empty(0, UNCONVERTED_DTYPE), *parts])
+    return joined
 
 
 def carried(entries: Entries, positions: NDArray[np.int64], count: int) -> Entries:
@@ -69,6 +70,6 @@ def carried(entries: Entries, positions: NDArray[np.int64], count: int) -> Entri
         return entries
     moved_to = np.full(count, -1, np.int32)
     moved_to[positions] = np.arange(len(positions), dtype=np.int32)
-    found = entries[moved_to[entries["row"]] >= 0]
+    found: Entries = entries[moved_to[entries["row"]] >= 0]
     found["row"] = moved_to[found["row"]]
     return found

@@ -48,6 +48,7 @@ class LocalStack:
         on_event: Callable[[str], None] | None = None,
         commands: DataflowCommands | None = None,
         check: Callable[[], None] | None = None,
+        look_after: Callable[["LocalStack"], None] | None = None,
     ):
         """Describe the stack; nothing is started.
 
@@ -58,6 +59,7 @@ class LocalStack:
             on_event: called with a short sentence whenever something happens.
             commands: the dataflow's command lines, with that of a collector if there shall be one.
             check: called before anything is started; raises what makes a start pointless.
+            look_after: called with this stack whenever it has looked after its parts.
 
         """
         self._settings = settings
@@ -65,6 +67,7 @@ class LocalStack:
         self._with_dataflow = with_dataflow
         self._prepare = prepare
         self._check = check
+        self._after_poll = look_after
         self._on_event = on_event or (lambda _: None)
         self._commands = commands or DataflowCommands()
         self._with_collector = with_dataflow and bool(self._commands.collector)
@@ -204,6 +207,8 @@ class LocalStack:
         for group in self._groups:
             group.poll(hold)
         self._return_to_port()
+        if self._after_poll is not None:
+            self._after_poll(self)
         if before != [process.pid for process in self._children()]:
             self._record()
         self._save_health()
