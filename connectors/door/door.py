@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from connectors import metrics
 from connectors.door.consent import mended
+from connectors.door.money import MoneyGate
 from connectors.door.plain import fits_together, microseconds, read_plain
 from connectors.door.properties import fit
 from connectors.door.recognition import Recognised, recognise
@@ -56,8 +57,9 @@ class UnplannedError(RejectedError):
 class Door:
     """The door of one source. ``stage`` names the connector in dead letters.
 
-    ``privacy_key`` is the setting CRM_PRIVACY_KEY. ``plan`` is held to in place of the source's own. Raises
-    :class:`contracts.errors.SettingsError` if the source's rules need the key and it is not set.
+    ``privacy_key`` is the setting CRM_PRIVACY_KEY. ``plan`` is held to in place of the source's own. ``money`` is
+    shared by all doors of a process. Raises :class:`contracts.errors.SettingsError` if the source's rules need the key
+    and it is not set.
     """
 
     def __init__(
@@ -66,8 +68,10 @@ class Door:
         stage: str = "collect",
         privacy_key: SecretStr | None = None,
         plan: PlanChecker | None = None,
+        money: MoneyGate | None = None,
     ):
         self.source = source
+        self._money = money or MoneyGate()
         self._stage = stage
         self._guard = Guard(source.privacy, privacy_key, source.name)
         self._plan = plan or (PlanChecker(source.plan.plan) if source.plan else None)
@@ -115,15 +119,24 @@ class Door:
         kind, taken = self._known(event, notes)
         event["kind"] = kind
         event["source"] = self.source.name
-        if self.source.currency is not None and kind == "transaction":
-            _complete(event, self.source.currency)
+        if kind == "transaction":
+            self._complete(event, notes)
         _note(event, notes)
         body = _encode(event)
         if b"null" in body:
             _check_numbers(event)
         changed = self._guard.event(event, taken) if self._guard.concerns(body) else event
         changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
-        return _record(kind, body if changed is event else _encode(changed))
+        record = _record(kind, body if changed is event else _encode(changed))
+        if kind == "transaction":
+            self._money.admit(event.get("properties"))
+        return record
+
+    def _complete(self, event: Draft, notes: list[Note]) -> None:
+        """Give money the currency that it lacks; add to the notes what was done."""
+        properties = event.get("properties")
+        if isinstance(properties, dict):
+            event["properties"] = self._money.complete(properties, self.source.currency, notes)
 
     def _known(self, event: Draft, notes: list[Note]) -> tuple[Kind, Mapping[str, str]]:
         """Give an event its known name, and its properties their known names and types.
@@ -248,13 +261,6 @@ def _note(event: Draft, notes: object) -> None:
         kept = {**kept, NOTES: texts_of(notes)}
     if kept is not properties:
         event["properties"] = kept
-
-
-def _complete(event: Draft, currency: str) -> None:
-    """Give a total that names no currency the source's."""
-    properties = event.get("properties")
-    if isinstance(properties, dict) and properties.get("total") is not None and properties.get("currency") is None:
-        event["properties"] = {**properties, "currency": currency}
 
 
 def _check_numbers(event: Draft) -> None:

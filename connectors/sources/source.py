@@ -29,8 +29,8 @@ from connectors.plan.plan import Plan, load_plan
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
 from connectors.yaml_file import Part, YamlFile
+from contracts.currencies import CurrencyCode
 from contracts.errors import InputFileError
-from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
@@ -62,7 +62,7 @@ class Source(Part):
     name: SourceName
     keys: tuple[WriteKey, ...] = ()
     events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    currency: Currency | None = None
+    currency: CurrencyCode | None = None
     clock: Clock | None = None
     privacy: PrivacyRules = PrivacyRules()
     plan: PlanFile | None = None
