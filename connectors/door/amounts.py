@@ -6,7 +6,7 @@ A total that is given always counts. What is computed is noted on the event.
 from typing import Any, Final
 
 from connectors.door.values import as_number, is_absent
-from contracts.events import MAX_AMOUNT, ORDER_COMPLETED, ORDER_REFUNDED
+from contracts.events import MAX_AMOUNT, ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED
 from contracts.notes import Note
 
 MOST_ITEMS: Final = 1_000_000
@@ -14,6 +14,7 @@ LISTS: Final = ("products", "items", "original_items", "line_items", "lineItems"
 """Where the products of an order stand."""
 _PRICES: Final = ("price", "unit_price", "unitPrice", "item_price")
 _QUANTITIES: Final = ("quantity", "qty")
+_BACK: Final = frozenset({ORDER_REFUNDED, ORDER_CANCELLED})
 _DIGITS: Final = 4
 _ADDED: Final = ("tax", "shipping")
 
@@ -44,10 +45,11 @@ def complete_total(name: str, properties: dict[str, Any], notes: list[Note]) -> 
         notes.append(Note("total", done))
 
 
-def count_items(properties: dict[str, Any], notes: list[Note]) -> None:
+def count_items(name: str, properties: dict[str, Any], notes: list[Note]) -> None:
     """Write the number of pieces into ``items``, in place: as given, else summed over the products.
 
-    Numbers beyond 1,000,000 count as 1,000,000, which is noted; so is every quantity that cannot be one.
+    The products of a refund or a cancellation are not counted: many senders list those of the whole order. Numbers
+    beyond 1,000,000 count as 1,000,000, which is noted; so is every quantity that cannot be one.
     """
     given = properties.get("items")
     if given.__class__ is int and 0 <= given <= MOST_ITEMS:  # nearly all of them
@@ -60,7 +62,7 @@ def count_items(properties: dict[str, Any], notes: list[Note]) -> None:
         properties["original_items"] = properties.pop("items")
         if not isinstance(given, list):
             notes.append(Note("items", "is no number of pieces, and kept as original_items"))
-    products = products_of(properties)
+    products = None if name in _BACK else products_of(properties)
     if products is not None:
         properties["items"] = _bounded(sum(_pieces(product, notes) for product in products), "items", notes)
 

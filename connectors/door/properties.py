@@ -53,7 +53,7 @@ def _fit_transaction(name: str, properties: Properties, required: tuple[str, ...
     _replace(properties, "currency", _currency, required, notes)
     if properties.get("total") is None and properties.get("currency") is not None and "total" not in required:
         set_aside(properties, "currency")  # the contract takes money whole or not at all
-    count_items(properties, notes)
+    count_items(name, properties, notes)
 
 
 def _replace(

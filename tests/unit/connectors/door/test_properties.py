@@ -213,6 +213,13 @@ def test_a_number_of_pieces(items: object, kept: int | None, note: str | None) -
     assert found.get(NOTES) == (None if note is None else [note])
 
 
+@pytest.mark.parametrize("name", ["Order Refunded", "Order Cancelled"])
+def test_the_products_of_what_goes_back_are_not_counted(name: str) -> None:
+    given = {"order_id": "1", "total": 5, "products": [{"quantity": 3}]}
+    assert "items" not in properties(name, given)
+    assert properties(name, given | {"items": "2"})["items"] == 2
+
+
 def test_a_rule_for_the_sender_s_name_holds_for_the_property_that_is_added() -> None:
     key = SecretStr("0123456789abcdef0123456789abcdef")
     rules = PrivacyRules(drop=("conversationId", "context.page.url"), hash=("transaction_id",))
