@@ -21,6 +21,7 @@ from connectors.collector.page import Page
 from connectors.collector.recent import Recent
 from connectors.collector.server import listen, serve
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.kafka.topics import ensure_topics
 from connectors.sources.file import SourcesFile
 from connectors.webhooks.receiver import STAGE as WEBHOOK_STAGE
@@ -30,6 +31,7 @@ from connectors.webhooks.routes import routes as webhook_routes
 from contracts.metrics import COLLECTOR_BYTES
 from contracts.settings import Settings
 from crmstream.configured import sources_file
+from crmstream.money.installation import money_gate
 from crmstream.stack.collector_part import DEFAULT_PORT, collector_url
 
 _log = logging.getLogger(__name__)
@@ -50,8 +52,9 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
     While Kafka is away it answers 503, also at the start. Raises :class:`contracts.errors.CrmError` if the port cannot
     be had or the file of sources is wrong.
     """
-    senders = Senders(sources_file(settings), settings.privacy_key)
-    webhooks = _receivers(senders.file, settings)
+    money = money_gate(settings)
+    senders = Senders(sources_file(settings), settings.privacy_key, money=money)
+    webhooks = _receivers(senders.file, settings, money)
     names = senders.names
     for doubt in webhooks.doubts():
         _log.warning(doubt)
@@ -64,11 +67,11 @@ def run_collector(settings: Settings, kafka: str, on_start: Callable[[Started], 
         serve(app, listener, most_bytes, settings.collector_trusted_proxies, lambda: on_start(started))
 
 
-def _receivers(file: SourcesFile, settings: Settings) -> Receivers:
+def _receivers(file: SourcesFile, settings: Settings, money: MoneyGate) -> Receivers:
     return Receivers(
         file.current,
         file.path.parent,
-        door=lambda source: Door(source, WEBHOOK_STAGE, settings.privacy_key),
+        door=lambda source: Door(source, WEBHOOK_STAGE, settings.privacy_key, money=money),
     )
 
 

@@ -7,7 +7,6 @@ from connectors.databases.connections import Connection
 from connectors.databases.ids import EventIds, keys_of
 from connectors.databases.pump import Rules
 from connectors.door.door import Door
-from connectors.sources.source import Source
 from contracts.settings import Settings
 from crmstream.configured import configured_doors
 
@@ -25,7 +24,6 @@ class ConnectionRules:
     def __init__(self, connection: Connection, settings: Settings):
         self._connection = connection
         self._doors = configured_doors(settings, STAGE)
-        self._plain = Door(Source(name=connection.source), STAGE)
         door = self.door()
         self.keys = keys_of(door.source, settings.privacy_key)
         self.ids = EventIds(connection.source, connection.name, self.keys)
@@ -33,7 +31,7 @@ class ConnectionRules:
 
     def door(self) -> Door:
         """Give the door; where no file of sources exists, one without rules."""
-        return self._doors.door(self._connection.source) or self._plain
+        return self._doors.door(self._connection.source)
 
     def __call__(self) -> Rules:
         """Give the rules; the same object as long as nothing has changed."""

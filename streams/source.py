@@ -18,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
 from contracts.crossings import join_links
+from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.outages import waiting_for
@@ -47,13 +48,17 @@ WAYS_ON: Final = (
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch."""
+    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
+
+    ``on_money`` is called with each currency in which money came, as long as the base currency is undecided.
+    """
 
     bootstrap_servers: str
     decoding: DecodePolicy
     reading: LanePolicy
     live_backlog_events: int
     stopping: Callable[[], bool]
+    on_money: Callable[[str], None] = lambda _: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
@@ -196,6 +201,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         moved = 0 if before is None or position.clock.now is None else position.clock.now - before
         position.resize(moved, len(messages), self._config.reading)
         _count(decoded, topic)
+        if self._config.decoding.rates.base is None:
+            for number in np.unique(np.r_[decoded.events["currency"], decoded.visits.events["currency"]]).tolist():
+                self._config.on_money(code_of(number))
         return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.sources.file import SourcesFile
 from connectors.sources.source import Source, Sources
 from contracts.errors import CrmError, InputFileError
@@ -15,12 +16,14 @@ from contracts.errors import CrmError, InputFileError
 _log = logging.getLogger(__name__)
 
 
-def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> dict[str, Door]:
+def open_doors(
+    sources: Sources, stage: str, privacy_key: SecretStr | None, money: MoneyGate | None = None
+) -> dict[str, Door]:
     """Make the door of every source. ``stage`` names the connector in dead letters.
 
     Raises :class:`contracts.errors.SettingsError` if one needs a key that is not set.
     """
-    return {name: Door(source, stage, privacy_key) for name, source in sources.sources.items()}
+    return {name: Door(source, stage, privacy_key, money=money) for name, source in sources.sources.items()}
 
 
 class _Made(NamedTuple):
@@ -38,7 +41,7 @@ class Doors:
     said that the file is there, so that one that is missing is an error.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing of the installation
         self,
         path: Path,
         stage: str,
@@ -46,7 +49,9 @@ class Doors:
         check_seconds: float = 1.0,
         *,
         is_set: bool = False,
+        money: MoneyGate | None = None,
     ):
+        self.money = money or MoneyGate()
         self._made: dict[str, _Made] = {}
         self._stage = stage
         self._key = privacy_key
@@ -58,8 +63,8 @@ class Doors:
         """Why a change of the file of sources, or of a source whose door was asked for, could not be followed."""
         return self._file.problem or next((made.problem for made in self._made.values() if made.problem), None)
 
-    def door(self, name: str) -> Door | None:
-        """Give the door of a source by its name; None where there is no file of sources, and so are no rules.
+    def door(self, name: str) -> Door:
+        """Give the door of a source by its name; one without rules where there is no file of sources.
 
         Raises :class:`InputFileError` if there is one and it does not name this source: its rules must not be off by a
         slip of the pen; :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
@@ -69,7 +74,7 @@ class Doors:
         if source is None:
             if self._is_set or self._file.is_there:
                 raise _unknown(self._file, name, sources)
-            return None
+            source = Source.model_construct(name=name)
         if made is None or made.source is not source:
             made = self._made[name] = self._make(source, made)
         return made.door
@@ -78,7 +83,7 @@ class Doors:
         if before is not None and before.source == source:  # the file was read again
             return before._replace(source=source)
         try:
-            return _Made(source, Door(source, self._stage, self._key))
+            return _Made(source, Door(source, self._stage, self._key, money=self.money))
         except CrmError as error:
             if before is None:
                 raise

@@ -37,7 +37,6 @@ Every scalar is read as text, so ``007`` and ``yes`` stay what they are. Columns
 """
 
 import codecs
-import re
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -47,8 +46,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from connectors.rows.values import UNIX_US
 from connectors.yaml_file import ShortPart, TimeZone
+from contracts.currencies import CODES, CurrencyCode, check_code
 from contracts.errors import InputFileError
-from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
+from contracts.events import EVENT_TYPES, Identifier, Kind
 
 ColumnName = Annotated[str, Field(min_length=1)]
 _SHIPPED: Final = "mappings"
@@ -93,15 +93,18 @@ class Property(ShortPart):
 
     column: ColumnName
     type: Literal["string", "number", "integer", "boolean", "money"] = "string"
-    currency: Currency | Column | None = None
+    currency: CurrencyCode | Column | None = None
     absolute: bool = False
     values: tuple[str, ...] = ()
 
     @field_validator("currency", mode="before")
     @classmethod
     def _text_is_a_code(cls, value: object) -> object:
-        if isinstance(value, str) and not re.fullmatch("[A-Z]{3}", value):
-            raise ValueError("must be an ISO 4217 code such as USD, or {column: ...}")
+        if isinstance(value, str) and value not in CODES:
+            try:
+                check_code(value)
+            except ValueError as problem:
+                raise ValueError(f"{problem}; or name its column: {{column: ...}}") from None
         return value
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
           - {hash: "sha256:2c26b4...", created: 2026-01-05T09:00:00Z, revoked: 2026-11-22T09:00:00Z}
         events_per_second: 1000            # most that one key, or its webhooks, may send; unset: no limit
         currency: EUR                      # of amounts that name none
+        clock: trusted                     # or corrected; unset: by the SDK (connectors/collector/clocks.py)
         privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy/rules.py
         plan: web-shop.plan.yaml           # connectors/plan/plan.py; beside this file, or an absolute path
 
@@ -19,7 +20,7 @@ import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -28,13 +29,16 @@ from connectors.plan.plan import Plan, load_plan
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
 from connectors.yaml_file import Part, YamlFile
+from contracts.currencies import CurrencyCode
 from contracts.errors import InputFileError
-from contracts.events import Currency
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+Clock = Literal["trusted", "corrected"]
+"""Whether the times of SDKs stand as they are, or are corrected by when the sender says to have sent them."""
 
 
 class WriteKey(Part):
@@ -58,7 +62,8 @@ class Source(Part):
     name: SourceName
     keys: tuple[WriteKey, ...] = ()
     events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
-    currency: Currency | None = None
+    currency: CurrencyCode | None = None
+    clock: Clock | None = None
     privacy: PrivacyRules = PrivacyRules()
     plan: PlanFile | None = None
     webhook: WebhookPart | None = None

@@ -49,6 +49,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 from connectors.sources.signatures import HeaderName, Scheme
 from connectors.webhooks.paths import PathText
 from connectors.yaml_file import ShortPart, TimeZone, YamlFile
+from contracts.currencies import check_code
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
@@ -92,8 +93,11 @@ class Value(ShortPart):
     @field_validator("currency")
     @classmethod
     def _code_or_path(cls, value: str | None) -> str | None:
-        if value is not None and not is_currency_code(value):
-            Value(path=value)
+        if value is None:
+            return None
+        if is_currency_code(value):
+            return check_code(value)
+        Value(path=value)
         return value
 
     def parts(self) -> Iterator["Value"]:

@@ -120,7 +120,8 @@ class Readers:
         amount, currency = _number(spec), self._currency_of(spec)
         return lambda one, view: major(amount(one, view), spec.units, currency(view), self._own_units)
 
-    def _currency_of(self, spec: Value) -> Callable[[View], str]:
+    def _currency_of(self, spec: Value) -> Callable[[View], str | None]:
+        """Read a currency; None where nothing names one: the door then gives the event its default."""
         fixed = self._currency
         if spec.currency is None or is_currency_code(spec.currency):
             return lambda _: _code(spec.currency or fixed)
@@ -188,9 +189,9 @@ def _whole(amount: Decimal) -> int:
     return int(amount)
 
 
-def _code(found: object) -> str:
+def _code(found: object) -> str | None:
     if found is None:
-        raise BadValueError("is missing")
+        return None
     code = as_text(found).upper()
     if not is_currency_code(code):
         raise BadValueError("is no ISO 4217 code, like EUR")

@@ -11,6 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
 from connectors.kafka.publisher import Publisher, Summary, publish_history
 from connectors.kafka.topics import ensure_topics
@@ -20,6 +21,7 @@ from contracts.settings import load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
+from crmstream.money.words import fed_lines
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -57,7 +59,8 @@ def run(
     """
     settings = load_settings()
     chosen = load_mapping(mapping)
-    door = configured_doors(settings, FILE_STAGE).door(chosen.source)
+    doors = configured_doors(settings, FILE_STAGE)
+    door = doors.door(chosen.source)
     _check_writable(rejects)
     endpoints = resolve_endpoints(settings)
     ensure_topics(endpoints.kafka, settings.partitions)
@@ -74,7 +77,7 @@ def run(
             on_progress=lambda done: display.publishing(done, connector.report),
         )
     _write_rejects(rejects, connector.report)
-    _print(summary, connector.report, as_json=as_json)
+    _print(summary, connector.report, doors.money, as_json=as_json)
     if not summary.events:
         raise typer.Exit(NOTHING_READ)
 
@@ -113,16 +116,20 @@ def reasons(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
+def _print(summary: Summary, report: Report, money: MoneyGate, *, as_json: bool) -> None:
     if as_json:
         counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected")}
-        print_json(
-            {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
-        )
+        decision = money.decision
+        print_json({
+            **counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report),
+            "base_currency": decision and decision.currency, "amounts_without_a_rate": money.waiting,
+        })  # fmt: skip
         return
     console.print(report_table("Replayed", summary.events, report))
     if report.rejected:
         console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")
+    for line in fed_lines(money.decision, money.waiting):
+        console.print(line, soft_wrap=True)
 
 
 def report_table(title: str, published: int, report: Report) -> Table:

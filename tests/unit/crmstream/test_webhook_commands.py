@@ -74,7 +74,7 @@ def test_a_sample_is_shown_with_what_matters(runner: CliRunner) -> None:
 def test_what_is_refused_is_told_and_the_exit_code_says_so(runner: CliRunner) -> None:
     out = run(runner, f"crmstream webhook test {SAMPLES}/generic-list.json --mapping generic", code=1)
     assert "generic: 1 event, 1 refused" in out
-    assert "Refused: properties.currency is required where total is given." in out
+    assert "Refused: customer_id one of customer_id and anonymous_id is required." in out
 
 
 def test_what_is_ignored_says_why(runner: CliRunner) -> None:

@@ -76,7 +76,7 @@ def test_the_ids_of_rows_are_the_same_with_a_door_and_without(path: Path) -> Non
 def test_doors_are_made_anew_when_their_source_changes(tmp_path: Path) -> None:
     file = tmp_path / "sources.yaml"
     doors = Doors(file, "file", None, check_seconds=0)
-    assert doors.door("shop") is None
+    assert doors.door("shop").source == Source(name="shop")
     file.write_text("sources: {shop: {currency: EUR}}")
     first = doors.door("shop")
     assert first is not None
