@@ -6,8 +6,9 @@ from typing import Any
 
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
-from crmstream.stack.dataflow import COLLECTOR, DataflowCommands
+from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import check_redis, clickhouse_client
 from sinks.migrations import migrate
@@ -27,8 +28,14 @@ def full_stack(
         database = settings.clickhouse_database
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
 
-    commands = DataflowCommands(collector=COLLECTOR if with_collector else ())
-    return LocalStack(settings, prepare=prepare, on_event=on_event, commands=commands)
+    collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)
+    return LocalStack(
+        settings,
+        prepare=prepare,
+        on_event=on_event,
+        commands=DataflowCommands(collector=collector if with_collector else ()),
+        check=lambda: check_outside(settings),
+    )
 
 
 def apart(settings: Settings, folder: Path, **changes: object) -> Settings:

@@ -1,6 +1,8 @@
 """``crmstream up``: the local stack and the dataflow, until Ctrl-C. The next start goes on where it was."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
@@ -9,6 +11,8 @@ from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app
 from crmstream.stack.endpoints import Endpoints
 
+LOUD: Final = ("DISK FULL", "PORT ")
+"""The beginnings of messages that a person must act on."""
 app = new_app()
 
 
@@ -39,13 +43,30 @@ def run(
 
     settings = load_settings() if workers is None else load_settings(workers=workers)
     stack = full_stack(
-        settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]"), with_collector=settings.collector
+        settings, on_event=_say, with_collector=settings.collector
     )
     with stack:
         console.print(_address_table(stack.endpoints))
-        console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
-        stack.wait()
+        try:
+            _say_up(stack.wait_ready())
+        except KeyboardInterrupt:
+            pass
+        else:
+            stack.wait()
     console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")
+
+
+def _say(what: str) -> None:
+    """Print what happens, with the time; what a person must act on stands out."""
+    style, text = "bold red" if what.startswith(LOUD) else "dim", f"{datetime.now().astimezone():%H:%M:%S} {what}"
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_up(unready: Sequence[str]) -> None:
+    if unready:
+        console.print(f"Up, but {', '.join(unready)} does not answer yet: see its log.", style="yellow")
+    else:
+        console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
 
 
 def _address_table(endpoints: Endpoints) -> Table:
