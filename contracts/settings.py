@@ -143,6 +143,18 @@ class Settings(BaseSettings):
         {}, description="Worth of one unit of other currencies in the base currency, as JSON."
     )
 
+    time: Literal["auto", "live", "history"] = Field(
+        "auto",
+        description="Whether clocks follow the wall clock: live (always), history (never: they stand at the newest "
+        "record), auto (while the stream is live, and once a history has settled).",
+    )
+    history_settles_seconds: float = Field(
+        60,
+        ge=2,
+        le=86_400,
+        allow_inf_nan=False,
+        description="With CRM_TIME=auto, time moves on to now when nothing was published for this long after a history.",
+    )
     heartbeat_idle_seconds: float = Field(
         2,
         gt=0,

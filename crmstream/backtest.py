@@ -81,7 +81,9 @@ def throwaway_settings(settings: Settings, folder: Path, workers: int) -> Settin
             f"CRM_OUTCOMES declares no {' and no '.join(missing)}, which a backtest predicts. Unset it, or add them.")
     if workers > settings.partitions:
         raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
-    return apart(settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS)
+    return apart(
+        settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS, time="history"
+    )
 
 
 def read_scores(client: Client, moments: Sequence[int]) -> Iterator[ScoreRow]:

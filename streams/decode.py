@@ -77,7 +77,8 @@ def decode(
         columns = _columns(reading, kind, policy.buckets)
     if kind == "transaction":
         columns.amount, columns.amount_base = _money(reading.properties, policy)
-    slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
+    moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only says what its writer intends
+    slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
     known, unknown = np.flatnonzero(columns.customer != ""), np.flatnonzero(columns.customer == "")
     facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
     events = _events(columns, kind, reading, slot, late)

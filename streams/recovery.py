@@ -16,7 +16,7 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
-STATE_VERSION: Final = 2
+STATE_VERSION: Final = 3
 """To be raised with every change of what a step pickles: older state is then refused and not misread."""
 
 

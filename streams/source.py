@@ -19,11 +19,13 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
 from contracts.crossings import join_links
 from contracts.errors import LogMismatchError, StoreUnavailableError
-from contracts.metrics import DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
+from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
+from contracts.outages import waiting_for
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
 from streams.decode import Decoded, decode
 from streams.doubts import DecodePolicy
 from streams.edge import at_edge
+from streams.journal import JOURNAL
 from streams.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._partition = partition
         self._config = config
         self._consumers = {name: self._connect() for name in TOPIC_OF}
-        self._state = self._start(resume)
+        JOURNAL.start(partition, _told(resume))
+        with waiting_for("Kafka"):
+            self._state = self._start(resume)
         self._state.new_epoch()
         self._through: LaneState | None = None
         self._owes_fresh = True
@@ -93,6 +97,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         clock = self._state.tell(interval)
         turned = clock is not None and (before is None or before // interval != clock // interval)
         fresh = self._fresh() and not self._state.owes_clock
+        JOURNAL.beat()
         self._idle = not got and not behind
         if self._idle and not (fresh and self._owes_fresh):
             return []
@@ -213,6 +218,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
     def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool, turned: bool) -> LaneBatch:
         if clock is not None:
             EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
+            CATCHING_UP.labels(self._partition).set(not fresh)
+            JOURNAL.clock(self._partition, clock, self._config.decoding.interval, fresh=fresh)
         empty: list[Any] = [np.empty(0, EVENT_DTYPE)]
         return LaneBatch(
             partition=self._partition,
@@ -247,8 +254,19 @@ def _join_visits(parts: list[Visits]) -> Visits:
     return Visits(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
+def _told(resume: LaneState | None) -> str:
+    """Say from where reading goes on."""
+    if resume is None:
+        return "reads from the beginning of the log"
+    places = ", ".join(f"{name} at {position.offset:,}" for name, position in resume.topics.items())
+    clock = "" if resume.clock is None else f", event clock {datetime.fromtimestamp(resume.clock / 1e6, UTC):%F %T} UTC"
+    return f"resumes {places}{clock}"
+
+
 def _count(decoded: Decoded, topic: Topic) -> None:
-    EVENTS.labels(topic.name).inc(decoded.read - decoded.ticks - len(decoded.dead))
+    events = decoded.read - decoded.ticks - len(decoded.dead)
+    JOURNAL.read(events, decoded.dead)
+    EVENTS.labels(topic.name).inc(events)
     TICKS.labels(topic.name).inc(decoded.ticks)
     for letter in decoded.dead:
         DEAD_LETTERS.labels(topic.name, letter.stage).inc()

@@ -14,6 +14,7 @@ from contracts.metrics import CUSTOMERS, DUPLICATES, EXAMPLES, LATE, SCORES, SWE
 from streams.bucket import BucketPolicy, BucketState, Tally
 from streams.customers import CustomersState, Input, Output, advance, new_bucket
 from streams.edge import at_edge
+from streams.journal import JOURNAL
 
 RETAIN: Final = False
 
@@ -70,6 +71,7 @@ def count_events(tally: Tally) -> None:
     """Add what a batch did to the metrics."""
     DUPLICATES.inc(tally.duplicates)
     LATE.inc(tally.late)
+    JOURNAL.late(tally.late)
     TOO_LATE.inc(tally.too_late)
 
 

@@ -250,7 +250,7 @@ def _overlay(state: VisitorsState, pairs: list[tuple[str, str, bool]], entered: 
 def _scored(state: VisitorsState, at: NDArray[np.int64], policy: BucketPolicy, *, sweep: bool) -> CustomerBlock:
     rows = state.table.used.take(at)
     now = np.maximum(rows["last_seen"], current(state) * policy.interval)
-    return block_of(state, Chosen(at, rows, now), policy, sweep=sweep)
+    return replace(block_of(state, Chosen(at, rows, now), policy, sweep=sweep), visitors=True)
 
 
 def _stored(state: VisitorsState, at: NDArray[np.int64]) -> ProfileBlock:

@@ -128,7 +128,11 @@ def _others() -> dict[str, Any]:
         "/health": _get("Tell whether the process answers", {"200": _answer(models.Health, "It does.")}),
         "/ready": _get(
             "Tell whether events can be taken",
-            {"200": _answer(models.Ready, "They can."), "503": _answer(models.Ready, "They can't."), "507": _answer(models.Ready, "The disk is full.")},
+            {
+                "200": _answer(models.Ready, "They can."),
+                "503": _answer(models.Ready, "They can't."),
+                "507": _answer(models.Ready, "The disk is full."),
+            },
         ),
         "/version": _get("Tell the version", {"200": _answer(models.Version, "The version.")}),
     }

@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     began = time.monotonic()
     plan = Plan(_shop(seed, customers), acceleration, seconds, began)
     own = load_settings() if workers is None else load_settings(workers=workers)
-    settings = apart(own, own.data_dir / DEMO_FOLDER)
+    settings = apart(own, own.data_dir / DEMO_FOLDER, time="history")  # the shop has a time of its own
     screen = make_screen(notes)
     fresh_folder(settings.data_dir.parent)
     with full_stack(settings, on_event=screen.say) as stack:

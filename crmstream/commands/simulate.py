@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from connectors.kafka.at_work import at_work
 from connectors.kafka.publisher import Publisher, Summary, publish_history
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
@@ -77,7 +78,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     gate = RoomGate(settings, notes.print)
     kafka = usable_kafka(settings, gate)
     with new_publisher(settings, kafka, gate, "simulator") as publisher:
-        history = publish_past(shop, publisher, rate)
+        history = publish_past(shop, publisher, rate, live_follows=acceleration is not None)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)
     told = shop.truth()
     if truth is not None:
@@ -86,7 +87,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     print_json(summary) if as_json else _show(summary)
 
 
-def publish_past(shop: Shop, publisher: Publisher, rate: float | None = None) -> Summary:
+def publish_past(
+    shop: Shop, publisher: Publisher, rate: float | None = None, *, live_follows: bool = False
+) -> Summary:
     """Publish the shop's history with a progress bar, at most ``rate`` events per second."""
     start, end = shop.config.start_us, shop.config.end_us
     with event_progress() as progress:
@@ -96,7 +99,9 @@ def publish_past(shop: Shop, publisher: Publisher, rate: float | None = None) ->
             days = (min(summary.last_us or start, end) - start) / DAY_US
             move_bar(progress, bar, days, summary.events, summary.seconds)
 
-        summary = publish_history(Period(shop, end), publisher, rate=rate, on_progress=show, until=end)
+        summary = publish_history(
+            Period(shop, end), publisher, rate=rate, on_progress=show, until=end, more_follows=live_follows
+        )
         move_bar(progress, bar, (end - start) / DAY_US, summary.events, summary.seconds)
         return summary
 
@@ -121,7 +126,8 @@ def _publish_live(
                 f"Live: {now:%Y-%m-%d %H:%M} UTC in the shop, {progress.events:,} events. Ctrl-C ends it."
             )
 
-        return publish_live(shop, publisher, acceleration=acceleration, stop=stop, on_progress=show)
+        with at_work(publisher):
+            return publish_live(shop, publisher, acceleration=acceleration, stop=stop, on_progress=show)
 
 
 @contextmanager

@@ -157,7 +157,10 @@ class _Watch:
             bars = FileBars(progress)
             connector = FileConnector(path, self._mapping, on_progress=bars.reading, door=door)
             summary = publish_history(
-                connector, publisher, on_progress=lambda done: bars.publishing(done, connector.report)
+                connector,
+                publisher,
+                on_progress=lambda done: bars.publishing(done, connector.report),
+                more_follows=len(self._inbox.waiting()) > 1,
             )
         report = connector.report
         if not summary.events:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from crmstream.stack.probing import Ask, Prober, is_stopped
 from crmstream.stack.process import ChildProcess
-from crmstream.stack.pulse import Patience, Pulse, State
+from crmstream.stack.pulse import PATIENCE, Patience, Pulse, State
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class _Watched:
 class Watch:
     """Watches processes in the background. Whoever owns a process starts it again when it died."""
 
-    def __init__(self, on_event: Callable[[str], None], patience: Patience = Patience()):
+    def __init__(self, on_event: Callable[[str], None], patience: Patience = PATIENCE):
         self._on_event = on_event
         self._patience = patience
         self._prober = Prober()

@@ -57,7 +57,7 @@ def scored(stack: Endpoints) -> tuple[Redis, str, str]:
     low, high = f"[b] {uuid4().hex}", f"c-{uuid4().hex}"
     for customer, probability in ((low, "0.120000"), (high, "0.930000")):
         fields = {"version": "7", "as_of": "2024-05-01T00:00:00Z", "model_version": "m1", "segment": "loyal"}
-        score = {"fame": probability, "fame_percentile": "97.1", "fame_reasons": "orders +0.82; [x] -0.31"}
+        score = {"fame": probability, "fame_percentile": "97.1", "fame_reasons": "+ many orders: 9, usually 2; - [x]"}
         client.hset(score_key(customer), mapping={**fields, **score})
         client.hset(profile_key(customer), mapping={"version": "7", "orders": "12", "revenue": "410.50"})
         client.zadd(top_key("fame"), {customer: float(probability)})
@@ -145,7 +145,7 @@ def test_score_shows_what_redis_holds(crm: Crm, scored: tuple[Redis, str, str]) 
     _, low, high = scored
     found = json.loads(crm("score", high, "--json").stdout)
     assert found["customer_id"] == high
-    fame = {"probability": 0.93, "percentile": 97.1, "reasons": "orders +0.82; [x] -0.31"}
+    fame = {"probability": 0.93, "percentile": 97.1, "reasons": "+ many orders: 9, usually 2; - [x]"}
     assert found["outcomes"] == {"fame": fame}
     assert (found["segment"], found["as_of"], found["model_version"]) == (
         "loyal",
@@ -154,7 +154,7 @@ def test_score_shows_what_redis_holds(crm: Crm, scored: tuple[Redis, str, str]) 
     )
     assert found["profile"] == {"version": "7", "orders": "12", "revenue": "410.50"}
     shown = crm("score", low)
-    for text in (low, "12.0%", "97.1", "[x] -0.31", "410.50", "loyal"):
+    for text in (low, "12.0%", "97.1", "- [x]", "410.50", "loyal"):
         assert text in shown.stdout
 
 

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka.at_work import Intent
 from connectors.kafka.publisher import HOUR_US, Publisher, Summary, publish_history, tick_body
 from connectors.protocol import Record
 from contracts.errors import StoreUnavailableError
@@ -22,12 +23,19 @@ class Recorder(Publisher):
     def __init__(self, sweep_hours: int = 24):
         super().__init__("nowhere:1", partitions=2, sweep_hours=sweep_hours)
         self.log: list[str] = []
+        self.intents: list[Intent] = []
 
     def publish(self, record: Record) -> None:
         self.log.append("broken" if record.occurred_at is None else f"e{record.occurred_at / DAY:g}")
 
     def tick(self, time_us: int) -> None:
         self.log.append(f"T{time_us / DAY:g}")
+
+    def say(self, intent: Intent) -> None:
+        self.intents.append(intent)
+
+    def remind(self) -> None:
+        self.intents.append("open")
 
 
 class Story:
