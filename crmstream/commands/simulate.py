@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from connectors.kafka.at_work import at_work
 from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
 from connectors.simulator.config import DAY_US, DEFAULT_CURRENCY, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Period, Shop
@@ -27,7 +26,7 @@ from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar
 from crmstream.commands.shared import as_time, console, new_app, notes, print_json
 from crmstream.money.installation import installation_rates
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -81,11 +80,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     shop = _shop(
         seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=decision.currency
     )
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with Publisher(
-        endpoints.kafka, settings.partitions, settings.sweep_hours, source="simulator"
-    ) as publisher:
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    with new_publisher(settings, kafka, gate, "simulator") as publisher:
         history = publish_past(shop, publisher, rate, live_follows=acceleration is not None)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)
     told = shop.truth()

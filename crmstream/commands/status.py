@@ -1,6 +1,6 @@
 """``crmstream status``: which parts are up, how far behind the dataflow is, how fast it goes. Reads only."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -11,6 +11,7 @@ from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.commands.status_view import show_status
 from crmstream.money.words import read_waiting, stored_lines
+from crmstream.observe.health import ask_supervisor
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -39,6 +40,7 @@ def run(
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
     status = read_status(endpoints, settings.clickhouse_database, policy_of(settings))
+    status = replace(status, parts=[*status.parts, *ask_supervisor(settings)])
     decision, waiting = read_decision(settings.data_dir), read_waiting(settings, endpoints)
     if as_json:
         base = decision and decision.currency

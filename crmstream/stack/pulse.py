@@ -38,10 +38,13 @@ class Patience:
     start_seconds: float = 300.0
 
 
+PATIENCE = Patience()
+
+
 class Pulse:
     """The answers of one process. It may be used by several threads."""
 
-    def __init__(self, patience: Patience = Patience()):
+    def __init__(self, patience: Patience = PATIENCE):
         self.patience = patience
         self._lock = threading.Lock()
         self._pid: int | None = None
