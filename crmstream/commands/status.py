@@ -10,7 +10,7 @@ from rich.table import Table
 from contracts.base_currency import read_decision
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
-from crmstream.money.words import read_waiting, stored_lines
+from crmstream.money.words import as_rows, read_waiting, stored_lines
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -41,7 +41,7 @@ def run(
     decision, waiting = read_decision(settings.data_dir), read_waiting(settings, endpoints)
     if as_json:
         base = decision and decision.currency
-        print_json({**asdict(status), "lag": status.lag, "base_currency": base, "waiting_amounts": waiting})
+        print_json({**asdict(status), "lag": status.lag, "base_currency": base, "waiting_amounts": as_rows(waiting)})
     else:
         _show(status)
         for line in stored_lines(decision, waiting):

@@ -42,6 +42,13 @@ def stored_lines(decision: Decision | None, waiting: Sequence[Waiting] | None) -
     return [base_line(decision), *lines]
 
 
+def as_rows(waiting: Sequence[Waiting] | None) -> list[dict[str, object]] | None:
+    """Give what waits for programs; sums are texts, so that no digit is lost."""
+    if waiting is None:
+        return None
+    return [{"currency": one.currency, "amounts": one.amounts, "total": f"{one.total:f}"} for one in waiting]
+
+
 def read_waiting(settings: Settings, endpoints: Endpoints) -> list[Waiting] | None:
     """Count the amounts that wait in ClickHouse; None if it does not say."""
     try:
