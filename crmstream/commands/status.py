@@ -7,10 +7,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from contracts.base_currency import read_decision
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
-from crmstream.money.words import as_rows, read_waiting, stored_lines
+from crmstream.money.words import as_rows, read_waiting, stack_decision, stored_lines
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -38,7 +37,7 @@ def run(
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
     status = read_status(endpoints, settings.clickhouse_database)
-    decision, waiting = read_decision(settings.data_dir), read_waiting(settings, endpoints)
+    decision, waiting = stack_decision(settings), read_waiting(settings, endpoints)
     if as_json:
         base = decision and decision.currency
         print_json({**asdict(status), "lag": status.lag, "base_currency": base, "waiting_amounts": as_rows(waiting)})

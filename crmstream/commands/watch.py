@@ -24,6 +24,7 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.configured import FILE_STAGE, configured_doors
+from crmstream.money.words import waiting_line
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -141,6 +142,10 @@ class _Watch:
             refused = self._inbox.refuse(path, str(error))
             told = f"[red]refused[/]: {escape(str(error))}" if refused else CHANGED
         console.print(f"{escape(path.name)}: {told}", highlight=False, soft_wrap=True)
+        money = self._doors.money
+        for code, count in sorted(money.waiting.items()):
+            console.print(waiting_line(code, count, money.decision), highlight=False, soft_wrap=True)
+        money.waiting.clear()
 
     def _publish(self, path: Path, door: Door | None) -> str:
         if self._publisher is None:

@@ -89,17 +89,17 @@ class RatesKeeper:
                 self._say(f"waiting amounts in ClickHouse are converted later: {str(error).splitlines()[0][:200]}")
 
     def _follow(self, stack: Stack) -> None:
-        before, decided = self._rates, self.decision
         try:
-            self._rates, self.decision = installation_rates(self._settings)
+            rates, decision = installation_rates(self._settings)
+            if rates == self._rates:
+                return
+            prepare_recovery(self._settings, rates.base)
         except CrmError as error:
-            self._say(f"the exchange rates stay as they were: {error}")
+            self._say(f"base currency and exchange rates stay as they were: {error}")
             return
-        if self._rates == before:
-            return
-        prepare_recovery(self._settings, self._rates.base)
-        save_rates(self._settings.data_dir, self._rates)
-        news = f"the base currency is {self.decision}" if decided != self.decision else "the exchange rates changed"
+        save_rates(self._settings.data_dir, rates)
+        news = f"the base currency is {decision}" if decision != self.decision else "the exchange rates changed"
+        self._rates, self.decision = rates, decision
         stack.restart_workers(news)
         self._owes_conversion = True
 
