@@ -22,8 +22,8 @@ from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings, shipped_text
 from connectors.webhooks.receiver import STAGE, Received, Receiver
 from connectors.webhooks.trial import Sample, events_of, guess_mapping, read_sample, trial_source
-from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.base_currency import read_decision
+from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
 from crmstream.commands import webhook_view
 from crmstream.commands.shared import console, new_app, notes, print_json
