@@ -7,8 +7,9 @@ from typing import Any
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.money.keeper import RatesKeeper
-from crmstream.stack.dataflow import COLLECTOR, DataflowCommands
+from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import check_redis, clickhouse_client
 from sinks.migrations import migrate
@@ -29,9 +30,14 @@ def full_stack(
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
         keeper.convert(endpoints)
 
-    commands = DataflowCommands(collector=COLLECTOR if with_collector else ())
+    collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)
     return LocalStack(
-        settings, prepare=prepare, on_event=on_event, commands=commands, look_after=keeper.look_after
+        settings,
+        prepare=prepare,
+        on_event=on_event,
+        commands=DataflowCommands(collector=collector if with_collector else ()),
+        check=lambda: check_outside(settings),
+        look_after=keeper.look_after,
     )
 
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connectors.collector.answers import AnswerError, failed, json_answer, rate_limited, unavailable
+from connectors.collector.answers import AnswerError, failed, json_answer, not_taken, rate_limited, unavailable
 from connectors.collector.body import Body, BodyReader
 from connectors.collector.delivery import Deliver
 from connectors.collector.limits import RateLimits
@@ -69,6 +69,7 @@ OPENAPI_PATHS: Final[Mapping[str, Any]] = {
                 "408": _answer("The body did not arrive in time."),
                 "429": _answer("The source sends too much: come again after the seconds of Retry-After."),
                 "503": _answer("Send the same again later."),
+                "507": _answer("The disk has no room for events now: send the same again later."),
             },
         }
     }
@@ -114,9 +115,10 @@ class _Endpoint:
         except AnswerError as error:
             WEBHOOKS.labels(name, error.code).inc()
             return failed(error)
-        except StoreUnavailableError:
-            WEBHOOKS.labels(name, "unavailable").inc()
-            return failed(unavailable())
+        except StoreUnavailableError as error:
+            answer = not_taken(error)
+            WEBHOOKS.labels(name, answer.code).inc()
+            return failed(answer)
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         WEBHOOKS.labels(name, _outcome(received)).inc()

@@ -13,8 +13,7 @@ from rich.table import Table
 
 from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
-from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
+from connectors.kafka.publisher import Summary, publish_history
 from connectors.rows.mapping import load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import load_settings
@@ -22,7 +21,7 @@ from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
 from crmstream.money.words import fed_lines
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -62,12 +61,9 @@ def run(
     doors = configured_doors(settings, FILE_STAGE)
     door = doors.door(chosen.source)
     _check_writable(rejects)
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with (
-        event_progress() as progress,
-        Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
-    ):
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    with event_progress() as progress, new_publisher(settings, kafka, gate) as publisher:
         display = FileBars(progress)
         connector = FileConnector(file, chosen, on_progress=display.reading, door=door)
         summary = publish_history(

@@ -15,7 +15,6 @@ import typer
 from pydantic import ValidationError
 
 from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
 from connectors.simulator.config import DAY_US, DEFAULT_CURRENCY, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Period, Shop
@@ -26,7 +25,7 @@ from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar
 from crmstream.commands.shared import as_time, console, new_app, notes, print_json
 from crmstream.money.installation import installation_rates
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -76,15 +75,13 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
       [dim]after the history an hour per second, until Ctrl-C[/dim]
     """
     settings = load_settings()
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
     decision = installation_rates(settings)[1] or decide(settings.data_dir, DEFAULT_CURRENCY, BY_FIRST_ORDER)
     shop = _shop(
         seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=decision.currency
     )
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with Publisher(
-        endpoints.kafka, settings.partitions, settings.sweep_hours, source="simulator"
-    ) as publisher:
+    with new_publisher(settings, kafka, gate, "simulator") as publisher:
         history = publish_past(shop, publisher, rate)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)
     told = shop.truth()

@@ -33,6 +33,8 @@ class DataflowCommands:
 
 COLLECTOR = (sys.executable, "-m", "crmstream.collector")
 """The command line of the collector."""
+WATCH_DISK = "--watch-disk"
+"""Its option where Kafka keeps its data on this machine."""
 
 
 class ProcessGroup:
@@ -134,7 +136,7 @@ class ProcessGroup:
                 part=dead[0].name,
             )
         self._on_event(
-            f"{dead[0].name} died (exit code {dead[0].poll()}): starting the {self._name} again. The end of its log: "
+            f"{dead[0].name} died ({dead[0].how_it_ended()}): starting the {self._name} again. The end of its log: "
             f"{dead[0].log_tail(1) or '(nothing)'}"
         )
 

@@ -18,8 +18,8 @@ STOP_BYTES = 512 << 20
 WARN_SHARE = 0.10
 STOP_SHARE = 0.04
 """On a small disk the default limits are these shares of its size."""
-REOPEN_SHARE = 1.1
-"""Doors that were closed open again a little above the limit, else they would flap."""
+MOST_REOPEN_BYTES = 64 << 20
+"""Doors that were closed open again a tenth above the limit, at most so much, else they would flap."""
 LOOK_SECONDS = 1.0
 
 Usage = Callable[[Path], tuple[int, int]]
@@ -80,7 +80,7 @@ def limits_of(settings: Settings, total: int, *, closes: bool = True) -> tuple[i
 def judge(folder: Path, usage: tuple[int, int], limits: tuple[int, int], before: Room = Room.WELL) -> DiskState:
     """Compare total and free bytes with the limits; ``before`` is what was seen last."""
     (total, free), (warn, stop) = usage, limits
-    needed = stop * REOPEN_SHARE if before is Room.FULL else stop
+    needed = stop + min(stop // 10, MOST_REOPEN_BYTES) if before is Room.FULL else stop
     room = Room.FULL if free < needed else Room.LOW if free < warn else Room.WELL
     return DiskState(folder, total, free, warn, stop, room)
 

@@ -8,6 +8,8 @@ import abc
 import base64
 import contextlib
 import http.client
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -30,6 +32,9 @@ from crmstream.stack.process import ChildProcess
 
 READY_TIMEOUT_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 0.05
+PROBE_SECONDS = 2.0
+API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 4_711, -1)
+"""A request of Kafka's protocol: its length, the key and version of ApiVersions, a number, and no client's name."""
 NO_RETRY = Retry(NoBackoff(), 0)
 JAVA_OPTIONS = (
     "-Xmx256m",
@@ -57,6 +62,7 @@ class ServerPart(abc.ABC):
         self.folder = data_dir / self.name
         self.port = port
         self.log_dir = data_dir / "logs"
+        self._ready_pid: int | None = None
         self.process = ChildProcess(self.name, self.command(), self.log_dir, ordinary_environment())
 
     @abc.abstractmethod
@@ -71,9 +77,18 @@ class ServerPart(abc.ABC):
     def answers(self) -> bool:
         """Ask the server once, within a second or so, and return whether it is ready and is this one."""
 
+    @abc.abstractmethod
     def lives(self) -> bool:
-        """Ask the running server once whether it is frozen. Work that takes long must not look like it."""
-        return self.answers()
+        """Ask a server that was ready once whether it is frozen. Work that takes long must not look like it."""
+
+    def probe(self) -> bool:
+        """Ask once: whether it is ready after a start, and whether it is frozen from then on."""
+        pid = self.process.pid
+        if self._ready_pid == pid:
+            return self.lives()
+        if self.answers():
+            self._ready_pid = pid
+        return self._ready_pid == pid
 
     def prepare(self) -> None:
         """Make the folder ready for the start."""
@@ -115,7 +130,6 @@ class KafkaPart(ServerPart):
     def __init__(self, data_dir: Path, port: int, controller_port: int):
         """Describe the node; it needs a second loopback port for its controller."""
         self._controller_port = controller_port
-        self._admin: AdminClient | None = None
         super().__init__(data_dir, port)
 
     def _java(self, *arguments: str) -> list[str]:
@@ -161,6 +175,7 @@ class KafkaPart(ServerPart):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "false",
+            "broker.session.timeout.ms": 6_000,  # so long a broker that was killed waits for its own former session
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.flush.interval.ms": 1_000,  # at most so much is lost with the machine's power
@@ -182,17 +197,26 @@ class KafkaPart(ServerPart):
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def answers(self) -> bool:
-        """Ask for the cluster's metadata."""
-        if self._admin is None:
-            self._admin = AdminClient({
-                "bootstrap.servers": self.endpoint(), "log_level": 0,
-                "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 100,
-            })  # fmt: skip
+        """Ask for the cluster's metadata. A client of its own each time forgets what it knew of a broker that died."""
+        admin = AdminClient({
+            "bootstrap.servers": self.endpoint(), "log_level": 0,
+            "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 100,
+        })  # fmt: skip
         try:
-            metadata = self._admin.list_topics(timeout=2)
+            metadata = admin.list_topics(timeout=1)
         except KafkaException:
             return False
         return bool(metadata.brokers) and metadata.cluster_id == self.cluster_id()
+
+    def lives(self) -> bool:
+        """Ask for the versions of its protocol, which needs no client and goes through all its threads."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), PROBE_SECONDS) as connection:
+                connection.sendall(API_VERSIONS)
+                connection.settimeout(PROBE_SECONDS)
+                return connection.recv(8)[4:8] == API_VERSIONS[8:12]
+        except OSError:
+            return False
 
 
 class ClickHousePart(ServerPart):
@@ -263,3 +287,7 @@ class RedisPart(ServerPart):
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False
+
+    def lives(self) -> bool:
+        """Ask as at the start: it answers whenever it is not frozen."""
+        return self.answers()

@@ -62,7 +62,7 @@ class Servers:
             on_start()
         if self.parts:
             self._on_event(f"starting {', '.join(part.name for part in self.parts)}")
-        pulses = [self._watch.add(part.title, part.process, part.lives) for part in self.parts]
+        pulses = [self._watch.add(part.title, part.process, part.probe) for part in self.parts]
         deadline = time.monotonic() + START_SECONDS
         waiting = list(zip(self.parts, pulses, strict=True))
         while waiting := [(part, pulse) for part, pulse in waiting if pulse.state(part.process.pid) is not State.UP]:

@@ -2,11 +2,11 @@
 
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from crmstream.stack.probing import Ask, Prober, is_stopped
 from crmstream.stack.process import ChildProcess
-from crmstream.stack.pulse import Pulse, State
+from crmstream.stack.pulse import Patience, Pulse, State
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PartHealth:
 class _Watched:
     title: str
     process: ChildProcess
-    pulse: Pulse = field(default_factory=Pulse)
+    pulse: Pulse
     told: bool = False
 
     @property
@@ -38,14 +38,15 @@ class _Watched:
 class Watch:
     """Watches processes in the background. Whoever owns a process starts it again when it died."""
 
-    def __init__(self, on_event: Callable[[str], None]):
+    def __init__(self, on_event: Callable[[str], None], patience: Patience = Patience()):
         self._on_event = on_event
+        self._patience = patience
         self._prober = Prober()
         self._watched: list[_Watched] = []
 
     def add(self, title: str, process: ChildProcess, ask: Ask) -> Pulse:
         """Watch a process from now on, also after its restarts; return its pulse."""
-        watched = _Watched(title, process)
+        watched = _Watched(title, process, Pulse(self._patience))
         self._watched.append(watched)
         self._prober.watch(process, ask, watched.pulse)
         return watched.pulse
@@ -64,7 +65,8 @@ class Watch:
         state, pulse = watched.state, watched.pulse
         if state is State.SILENT and not watched.told:
             watched.told = True
-            self._on_event(f"{_silence(watched)}; if that lasts for {pulse.patience.restart_seconds:g} s it is started again")
+            limit = pulse.patience.restart_seconds
+            self._on_event(f"{_silence(watched)}; if that lasts for {limit:g} s it is started again")
         elif state is State.FROZEN:
             watched.told = False
             self._on_event(f"{_silence(watched)}: killing it")

@@ -5,7 +5,7 @@ import base64
 import gzip
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ from connectors.collector.body import BodyLimits, BodyReader
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
+from connectors.protocol import Record
+from contracts.errors import NoRoomError
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p", "mergeProperties": [
@@ -221,7 +223,29 @@ def test_kafka_away_is_503_with_retry_after_and_nothing_is_taken(bench: Bench) -
     assert bench.get("/feed").json()["events"] == []
     bench.deliver.available = True
     assert bench.post("/v1/track", MESSAGE).status == 200
-    assert bench.get("/ready").json() == {"status": "ready", "kafka": "up", "sources": 2, "sources_file": "well"}
+    assert bench.get("/ready").json() == {
+        "status": "ready", "kafka": "up", "disk": "well", "sources": 2, "sources_file": "well",
+    }  # fmt: skip
+
+
+def test_a_full_disk_is_507_with_retry_after_and_nothing_is_taken(tmp_path: Path) -> None:
+    full, recent, delivered = True, Recent(), FakeDeliver()
+
+    async def deliver(records: Sequence[Record]) -> None:
+        if full:
+            raise NoRoomError("the disk is full")
+        await delivered(records)
+
+    bench = Bench(tmp_path, intake=Intake(deliver, recent), disk_full=lambda: full)
+    for path, body in (("/v1/track", MESSAGE), ("/v1/batch", {"batch": [{**MESSAGE, "type": "track"}]})):
+        answer = bench.post(path, body)
+        assert (answer.status, answer.json()["code"]) == (507, "no_room")
+        assert int(answer.headers["retry-after"]) > 0
+    ready = bench.get("/ready")
+    assert (ready.status, ready.json()["disk"], ready.json()["kafka"]) == (507, "full", "up")
+    full = False
+    assert bench.post("/v1/track", MESSAGE).status == 200
+    assert bench.get("/ready").status == 200
 
 
 def test_a_key_that_sends_too_much_waits_and_no_other(bench: Bench) -> None:
