@@ -10,6 +10,8 @@ import pytest
 from connectors.door.door import Door
 from connectors.door.money import BASE_NOTE, LETTERS_NOTE, NO_NOTE, MoneyGate
 from connectors.protocol import Record
+from connectors.rows.convert import RowConverter
+from connectors.rows.mapping import Mapping
 from connectors.sources.source import Source
 from contracts.base_currency import BY_FIRST_ORDER, BY_INIT, Decision, decide, read_decision
 from contracts.refused import REFUSED_KEY
@@ -98,3 +100,16 @@ def test_a_folder_that_cannot_be_written_holds_no_event_up(tmp_path: Path, caplo
     for _ in range(3):
         assert admitted(door, total=5, currency="EUR")["currency"] == "EUR"
     assert len(caplog.messages) == 1
+
+
+def test_rows_of_files_decide_too_and_are_counted(tmp_path: Path) -> None:
+    mapping = Mapping.model_validate({
+        "source": "shop", "name": "Order Completed", "customer_id": "who", "occurred_at": "day",
+        "properties": {"total": {"column": "total", "type": "money", "currency": {"column": "code"}}},
+    })  # fmt: skip
+    gate = MoneyGate(tmp_path)
+    rows = RowConverter(mapping, ["who", "day", "total", "code"], NOW, Door(Source(name="shop"), money=gate))
+    made = [rows.convert(["c-1", "2026-05-01", "5", code], code.encode())[0] for code in ("eur", "EUR", "JPY")]
+    found = [json.loads(one[0].value or b"")["properties"]["currency"] for one in made]
+    assert found == ["EUR", "EUR", "JPY"]
+    assert (str(gate.decision), gate.waiting) == ("EUR (from the first order)", {"JPY": 1})
