@@ -14,6 +14,7 @@ from connectors.rows.mapping import Column, Mapping, Name, Property, Rule, Time
 from connectors.rows.values import (
     BadValueError,
     Instant,
+    NoValue,
     as_text,
     boolean,
     integer,
@@ -101,9 +102,16 @@ class Columns:
         return lambda row: all(read(row) in texts for read, texts in tests)
 
     def _raw(self, column: str) -> Callable[[Row], str]:
-        """Read a column as text, null markers included."""
+        """Read a column as text, null markers included, as conditions compare it."""
         index = self._at[column]
-        return lambda row: "" if row[index] is None else as_text(row[index])
+
+        def read(row: Row) -> str:
+            value = row[index]
+            if type(value) is NoValue and value.text is not None:
+                return value.text
+            return "" if value is None else as_text(value)
+
+        return read
 
     def _property(self, spec: Property) -> Callable[[Row], object]:
         text, parse, allowed = self.text(spec.column), self._parser(spec), frozenset(spec.values)

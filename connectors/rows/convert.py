@@ -4,7 +4,7 @@ A row goes in and a record comes out, or :class:`contracts.wire.RejectedError` w
 value of the row is ever part of a problem, for rows are personal data.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -16,8 +16,9 @@ from connectors.door.plain import fits_together, read_plain
 from connectors.protocol import Record
 from connectors.rows.columns import Columns, Row
 from connectors.rows.mapping import Mapping
-from connectors.rows.values import BadValueError, instant
+from connectors.rows.values import BadValueError, UnreadableError, instant
 from contracts.events import EVENT_TYPES, Kind
+from contracts.notes import Note
 from contracts.topics import TOPIC_OF_KIND
 from contracts.wire import RejectedError, judge
 
@@ -49,6 +50,7 @@ class RowConverter:
         self._received = values.time(mapping.received_at) if mapping.received_at else None
         self._now = instant(received_at)
         self._properties = [pair for item in mapping.properties.items() for pair in values.properties(*item)]
+        self._required = _required(mapping)
 
     def convert(self, row: Row, content: bytes) -> Record | None:
         """Make the record of a row, or None where the mapping's ``only`` leaves the row out.
@@ -57,7 +59,7 @@ class RowConverter:
         """
         if self._passes and not self._passes(row):
             return None
-        event, occurred_us, received_us = self._event(row, content)
+        event, occurred_us, received_us = self._event(row, content, None)
         if self._door is not None:
             return self._door.event(event)
         name = str(event["name"])
@@ -75,19 +77,21 @@ class RowConverter:
     def draft(self, row: Row) -> dict[str, object] | None:
         """Give the fields of a row's event but no ``event_id``, not yet judged by the contract.
 
-        None where the mapping's ``only`` leaves the row out. Raises :class:`RejectedError`.
+        Optional properties that are unreadable are left out and noted. None where the mapping's ``only`` leaves the
+        row out. Raises :class:`RejectedError`.
         """
         if self._passes and not self._passes(row):
             return None
-        event, _, _ = self._event(row, b"")
+        notes: list[Note] = []
+        event, _, _ = self._event(row, b"", notes)
         del event["event_id"]
-        return event
+        return {**event, "notes": notes} if notes else event
 
     def arrive(self, received_at: datetime) -> None:
         """Take another time of arrival for the rows that come now."""
         self._now = instant(received_at)
 
-    def _event(self, row: Row, content: bytes) -> tuple[dict[str, object], int, int]:
+    def _event(self, row: Row, content: bytes, notes: list[Note] | None) -> tuple[dict[str, object], int, int]:
         """Read all fields. The name comes last: only rows without fault count as a rule's first."""
         event: dict[str, object] = {"event_id": xxh3_128_hexdigest(self._salt + content)}
         properties: dict[str, object] = {}
@@ -104,7 +108,7 @@ class RowConverter:
             received_us, event[field] = self._received(row) if self._received else self._now
             for name, read in self._properties:
                 field = name
-                if (found := read(row)) is not None:
+                if (found := self._property(name, read, row, notes)) is not None:
                     properties[name] = found
             field = "name"
             event[field] = name = self._name(row)
@@ -116,6 +120,25 @@ class RowConverter:
         event["properties"] = properties
         event["schema_version"] = 1
         return event, occurred_us, received_us
+
+
+    def _property(
+        self, name: str, read: Callable[[Row], object], row: Row, notes: list[Note] | None
+    ) -> object:
+        """Read a property. Without ``notes``, an unreadable one refuses the row."""
+        try:
+            return read(row)
+        except UnreadableError as problem:
+            if notes is None or name in self._required:
+                raise
+            notes.append(Note(name, f"left out, it {problem}"))
+            return None
+
+
+def _required(mapping: Mapping) -> frozenset[str]:
+    """List the properties that no event of the mapping can do without; money in a wrong currency is worse than none."""
+    names = [EVENT_TYPES[name][1] for name in mapping.name.names if name in EVENT_TYPES]
+    return frozenset({"currency"}.union(*names))
 
 
 def _kinds(mapping: Mapping) -> dict[str, Kind]:

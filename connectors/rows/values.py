@@ -28,6 +28,22 @@ class BadValueError(Exception):
     """What is wrong with one value; it does not say which value."""
 
 
+class UnreadableError(BadValueError):
+    """A value that no mapping could read: its source did not send it, or it lies outside what events can hold."""
+
+
+class NoValue:
+    """Stands for a value that exists in the database but cannot be used here.
+
+    ``problem`` says why, and what to do. ``text`` is the value as the database writes it, where it is known: keys and
+    conditions go by it.
+    """
+
+    def __init__(self, problem: str, text: str | None = None):
+        self.problem = problem
+        self.text = text
+
+
 def as_text(value: object) -> str:
     """Make text of a plain value, without the blanks around it; structures are refused."""
     match value:
@@ -41,6 +57,8 @@ def as_text(value: object) -> str:
             return value.isoformat()
         case bytes():
             return value.decode("utf-8", "surrogateescape").strip()
+        case NoValue():
+            raise UnreadableError(value.problem)
     raise BadValueError("is a structure, not a plain value")
 
 
@@ -57,7 +75,7 @@ def number_parser(decimal: str) -> Callable[[str], float]:
         except ValueError:
             raise BadValueError("is not a number") from None
         if not math.isfinite(value) or "_" in text:
-            raise BadValueError("is not a finite number")
+            raise UnreadableError("is not a finite number")
         return value
 
     return parse
