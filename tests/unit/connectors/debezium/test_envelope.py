@@ -250,7 +250,8 @@ def test_times_that_no_event_can_hold(name: str, value: object, text: str) -> No
 
 
 def test_a_key_with_such_a_time_still_tells_rows_apart() -> None:
-    until = {"type": "struct", "fields": [{"field": "until", "type": "int64", "name": "io.debezium.time.MicroTimestamp"}]}
+    field = {"field": "until", "type": "int64", "name": "io.debezium.time.MicroTimestamp"}
+    until = {"type": "struct", "fields": [field]}
     values = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000, 10**18)
     keys = [change(envelope("c", None, ROW), {"schema": until, "payload": {"until": value}}).key for value in values]
     assert keys == [("infinity",), ("-infinity",), (str(10**18),)]
