@@ -316,9 +316,9 @@ def test_a_value_that_was_not_sent_is_left_out_and_noted_and_refused_where_it_is
     execute(shop, "UPDATE orders SET customer = repeat('c', 9000)")
     execute(shop, "UPDATE orders SET status = 'sent'")
     run(connector, file, "--once")
-    _, (field, problem) = connector.refused(source)  # the first one's id is too long
-    assert field == "customer_id"
-    assert "REPLICA IDENTITY FULL" in problem
+    refused = connector.refused(source)
+    assert [field for field, _ in refused] == ["customer_id"] * 2  # the first one's is too long
+    assert [problem for _, problem in refused if "REPLICA IDENTITY FULL" in problem]
 
 
 @pytest.mark.parametrize("mode", ["watermark", "replication"])
