@@ -127,10 +127,8 @@ class Readers:
                 return lambda one, _: boolean(as_text(one))
             case "time":
                 return _time(spec.format, self._time_zone)
-        if spec.lower:
-            return lambda one, _: spec.prefix + as_text(one).lower()
-        if spec.type == "string" or spec.prefix:
-            return lambda one, _: spec.prefix + as_text(one)
+        if spec.type == "string" or spec.prefix or spec.lower:
+            return lambda one, _: spec.prefix + (as_text(one).lower() if spec.lower else as_text(one))
         return lambda one, _: one
 
     def _money(self, spec: Value) -> _Convert:

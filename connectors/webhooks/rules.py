@@ -90,9 +90,10 @@ class _Grouping:
         self._of, self._by = compile_path(group.of), compile_path(group.by)
 
     def parts(self, view: View) -> Iterator[tuple[View, str]]:
-        """Give a view for each group, and what adds to its event's id.
+        """Give a view for each group, and the text that its event's id depends on.
 
-        That of the first group is empty, so that the id of a list's only group does not depend on the value.
+        Groups are the same in capital and small letters. The text of the first group is empty: the id of a list's only
+        group does not depend on its value.
         """
         items = read_field("group", self._of, view.document)
         if not isinstance(items, list | None):
@@ -102,7 +103,8 @@ class _Grouping:
         groups: dict[str, list[object]] = {}
         for item in items or ():
             shared = read_field("group", self._by, item)
-            groups.setdefault("" if shared is None else read_field("group", as_text, shared), []).append(item)
+            text = "none" if shared is None else read_field("group", as_text, shared).upper()
+            groups.setdefault(text, []).append(item)
         around = view.document if isinstance(view.document, dict) else {}
         for number, (shared_text, members) in enumerate(groups.items()):
             yield View({**around, "group": members}, view.headers), shared_text if number else ""
