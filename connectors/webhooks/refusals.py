@@ -65,7 +65,7 @@ def why_failed(error: AnswerError) -> str:
 
 
 def why_refused(problems: list[RejectedError]) -> str:
-    """Word the first problem of a webhook whose events went to the dead letters. Odd names in its field are left out."""
+    """Word the first problem of a webhook whose events were refused. Odd names in its field are left out."""
     first = problems[0]
     field = first.field if _PLAIN_PATH.fullmatch(first.field) else first.field.partition(".")[0][:20]
-    return f"{field} {first.problem} (the body is in the dead letters)"
+    return f"{field}: {first.problem} (the body is in the dead letters)"

@@ -26,11 +26,13 @@ from crmstream.stack.endpoints import Endpoints
 pytestmark = pytest.mark.stack
 PARTITIONS = 4
 ROOT = Path(__file__).parents[2]
-PAGES = {name: ROOT / "docs" / "sources" / f"{name}.md" for name in ("webhooks", "stripe", "shopify", "zendesk")}
+SOURCES = ("webhooks", "stripe", "shopify", "woocommerce", "zendesk")
+PAGES = {name: ROOT / "docs" / "sources" / f"{name}.md" for name in SOURCES}
 NAMES = {
     "till": {"Order Completed"},
     "payments": {"Order Completed"},
     "shop": {"Order Completed", "Identify"},
+    "store": {"Order Completed"},
     "desk": {"Ticket Opened"},
 }
 

@@ -204,6 +204,12 @@ def test_ids_of_people() -> None:
     assert ids({"c": 820982911946154508, "g": 1}) == ("820982911946154508", None)
     assert ids({"c": "c", "a": "v", "g": 1}) == ("c", "v")
     assert ids({"g": 1}) == (None, "g-1")
+    for nobody in (0, "0", "guest", "null", 0.0, "", None):
+        assert ids({"c": nobody, "g": 1}) == (None, "g-1")
+        assert ids({"c": nobody, "a": "v", "g": 1}) == (None, "v")
+    for number in (17850, 17850.0, "17850", " 17850.0 "):
+        assert ids({"c": number}) == ("17850", None)
+    assert ids({"c": " Ada@Example.com "}) == ("ada@example.com", None)
     for wrong in (True, {"SECRET": 1}, []):
         (problem,) = convert({"c": wrong}, mapping).problems
         assert problem.field == "customer_id"
@@ -230,3 +236,18 @@ def test_a_long_list_is_converted_in_turns_also_if_nothing_comes_of_it() -> None
     body = {"who": "c-1", "lines": [0] * 99 + [1]}
     turns = WebhookConverter(made, "shop").turns(body, b"", {}, NOW)
     assert sum(1 for _ in turns) >= 10
+
+
+@pytest.mark.parametrize("key", ["first_of", "first"])
+def test_the_first_id_that_is_none_of_the_placeholders(key: str) -> None:
+    choice = {key: ["c", {"path": "card", "prefix": "card:"}, {"path": "mail", "lower": True}]}
+
+    def customer(body: object) -> object:
+        (draft,) = convert(body, {"customer_id": choice, "guest_id": {"value": "g"}, "rules": [ORDER]}).drafts
+        return draft.get("customer_id")
+
+    assert customer({"c": 0, "card": 7, "mail": "a@b.example"}) == "card:7"
+    assert customer({"c": "none", "card": 0, "mail": " A@B.example "}) == "a@b.example"
+    assert customer({"c": 5.0, "card": 7}) == "5"
+    assert customer({"c": 0, "card": "n/a", "mail": "-"}) is None
+    assert customer({"c": 0, "mail": "X"}) == "x"
