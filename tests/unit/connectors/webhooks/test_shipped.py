@@ -99,8 +99,8 @@ def test_a_refund_in_several_currencies_is_one_event_for_each(codes: list[str | 
     events = refunded("orders/updated", order)
     wanted: dict[str, float] = {}
     for number, code in enumerate(codes):
-        code = code or order["currency"]
-        wanted[code.upper()] = wanted.get(code.upper(), 0) + 10**number
+        currency = (code or order["currency"]).upper()
+        wanted[currency] = wanted.get(currency, 0) + 10**number
     assert {event["properties"]["currency"]: event["properties"]["total"] for event in events} == wanted
     assert len({event["event_id"] for event in events}) == len(events) == len(wanted)
     (alone,) = refunded("refunds/create", {**refund, "transactions": [sample]})
