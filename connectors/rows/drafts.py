@@ -104,7 +104,7 @@ class DraftReader:
             raise RejectedError(field, str(problem)) from None
         event["kind"] = kind = self._kinds[name]
         if kind == "transaction":
-            _bound(properties, notes)
+            bound_count(properties, notes)
         event["properties"] = properties
         if notes:
             event["notes"] = notes
@@ -166,7 +166,7 @@ def _required(names: Sequence[str]) -> frozenset[str]:
     return frozenset({"currency"}.union(*(EVENT_TYPES[name][1] for name in names if name in EVENT_TYPES)))
 
 
-def _bound(properties: dict[str, object], notes: list[Note]) -> None:
+def bound_count(properties: dict[str, object], notes: list[Note]) -> None:
     """Leave out a count that the contract refuses: the order counts without it."""
     count = properties.get(_COUNT)
     if isinstance(count, int) and not isinstance(count, bool) and not 0 <= count <= MAX_COUNT:

@@ -9,11 +9,13 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from connectors.door.door import Draft
+from connectors.rows.drafts import bound_count
 from connectors.rows.values import BadValueError, as_text
 from connectors.webhooks.mapping import Group, Rule, WebhookMapping
 from connectors.webhooks.paths import compile_path
 from connectors.webhooks.reading import Read, Readers, ReadText, View
 from connectors.webhooks.spec import Value
+from contracts.notes import Note
 from contracts.wire import RejectedError
 
 MOST_EVENTS: Final = 1_000
@@ -140,9 +142,12 @@ class _DraftReader:
         draft["occurred_at"] = read_field("occurred_at", self._occurred_at, view) or received_at
         draft["received_at"] = received_at
         properties = self._properties.read(view)
+        notes: list[Note] = []
+        bound_count(properties, notes)
         if traits := self._traits.read(view):
             properties["traits"] = traits
         draft["properties"] = properties
+        draft["notes"] = notes or None
         return {name: value for name, value in draft.items() if value is not None}
 
     def _event_id(self, base: str, name: str, view: View, position: int | None, shared: str) -> str:

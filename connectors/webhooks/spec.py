@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AliasChoices, Field, field_validator, model_validator
 
+from connectors.rows.values import check_pattern
 from connectors.sources.signatures import HeaderName
 from connectors.webhooks.paths import PathText
 from connectors.yaml_file import ShortPart
@@ -40,6 +41,7 @@ class Value(ShortPart):
             raise ValueError("give one of path, header, value and first_of")
         if self.format not in ("iso", "unix", "unix_ms") and "%" not in self.format:
             raise ValueError("format must be iso, unix, unix_ms or a pattern such as %Y-%m-%d %H:%M")
+        check_pattern(self.format)
         if self.type != "money" and (self.currency or self.units == "minor"):
             raise ValueError("currency and units are for type money only")
         if (self.minus or self.absolute) and self.type not in ("money", "number", "integer"):

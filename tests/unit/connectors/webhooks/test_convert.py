@@ -251,3 +251,24 @@ def test_the_first_id_that_is_none_of_the_placeholders(key: str) -> None:
     assert customer({"c": 5.0, "card": 7}) == "5"
     assert customer({"c": 0, "card": "n/a", "mail": "-"}) is None
     assert customer({"c": 0, "mail": "X"}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "wanted"),
+    [
+        ("2026-07-01 10:00:00 UTC", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 GMT", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 CEST", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T08:00:00Z"),
+        ("2026-07-01 10:00:00 +0530", "%Y-%m-%d %H:%M:%S %z", "2026-07-01T04:30:00Z"),
+        ("2026-07-01T10:00:00Z", "iso", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 UTC", "iso", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00", "iso", "2026-07-01T08:00:00Z"),
+        ("2026-07-01 10:00:00 NOWHERE", "%Y-%m-%d %H:%M:%S %Z", None),
+        ("2026-07-01 10:00:00 NOWHERE", "iso", None),
+    ],
+)
+def test_a_zone_in_a_time_counts_and_an_unknown_one_is_refused(text: str, pattern: str, wanted: str | None) -> None:
+    mapping = {"time_zone": "Europe/Berlin", "occurred_at": {"path": "at", "format": pattern}, "rules": [ORDER]}
+    done = convert({"at": text}, mapping)
+    assert [draft["occurred_at"] for draft in done.drafts] == ([] if wanted is None else [wanted])
+    assert [problem.field for problem in done.problems] == (["occurred_at"] if wanted is None else [])

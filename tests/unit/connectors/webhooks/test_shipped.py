@@ -152,11 +152,13 @@ def test_an_order_that_changes_is_one_order() -> None:
     assert [woo(status=status) for status in ("pending", "on-hold", "failed", "trash")] == [[]] * 4
 
 
-def test_a_quantity_that_no_order_has_refuses_the_order_by_its_field() -> None:
+@pytest.mark.parametrize(("quantity", "is_kept"), [(5_000_000_000, False), (-3, False), (2**70, False), (1_000, True)])
+def test_a_quantity_that_no_order_has_is_left_out_and_noted(quantity: int, *, is_kept: bool) -> None:
     body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text())
-    body["line_items"][0]["quantity"] = 5_000_000_000
-    received = RECEIVERS["woocommerce"].receive(json.dumps(body).encode(), named("order.updated"), NOW)
-    assert [problem.field for problem in received.problems] == ["properties.items"]
+    (order,) = woo(line_items=[{**body["line_items"][0], "quantity": quantity}])
+    assert order["properties"].get("items") == (quantity if is_kept else None)
+    notes = [] if is_kept else ["items: is a number that no event can hold, and is left out"]
+    assert order["properties"].get("crm_notes", []) == notes
 
 
 def test_stripes_second_refund_counts_its_own_amount_only() -> None:
