@@ -11,10 +11,11 @@ A mapping with every key (only ``rules`` with ``name`` are required; docs/source
     time_zone: Europe/Berlin               # of times without a zone; default UTC
     ping: {form: webhook_id}               # an unsigned form with this number only: answered, and nothing more
 
-    event_id: id                           # these five may also stand in a rule
+    event_id: id                           # these six may also stand in a rule
     customer_id: {first_of: [customer.number, {path: customer.card, prefix: "card:"}, {path: email, lower: true}]}
     anonymous_id: visitor
     guest_id: receipt                      # the anonymous_id of events that have no customer_id
+    email: customer.email                  # an address: the customer_id of events that have no other id
     occurred_at: {path: at, format: unix}  # iso (default), unix, unix_ms, or a pattern of strptime
 
     rules:                                 # every rule that fits makes an event
@@ -55,6 +56,7 @@ from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
 _SHIPPED: Final = "mappings"
+_IDS: Final = ("customer_id", "anonymous_id", "guest_id", "email")
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -83,6 +85,7 @@ class _Envelope(ShortPart):
     customer_id: Value | None = None
     anonymous_id: Value | None = None
     guest_id: Value | None = None
+    email: Value | None = None
     occurred_at: Value | None = None
 
 
@@ -153,9 +156,9 @@ class WebhookMapping(_Envelope):
         if self.type is None and (self.ignore or any(rule.on for rule in self.rules)):
             raise ValueError("type: is required, since `on` and `ignore` go by it")
         for number, rule in enumerate(self.rules):
-            ids = [getattr(part, key) for part in (self, rule) for key in ("customer_id", "anonymous_id", "guest_id")]
+            ids = [getattr(part, key) for part in (self, rule) for key in _IDS]
             if not any(ids):
-                raise ValueError(f"rules.{number}.customer_id: is required (or anonymous_id, or guest_id)")
+                raise ValueError(f"rules.{number}.customer_id: is required (or anonymous_id, guest_id or email)")
         return self
 
     def headers(self) -> tuple[str, ...]:

@@ -14,10 +14,11 @@ from connectors.webhooks.amounts import major, number
 from connectors.webhooks.mapping import Texts, WebhookMapping
 from connectors.webhooks.paths import compile_path
 from connectors.webhooks.spec import Scalar, Value, is_currency_code
-from contracts.identity import identifier_of
+from contracts.identity import EMAIL_ADDRESS, identifier_of
 
 _EXACT_INTEGERS: Final = 2**53
 _LONGEST_TIME: Final = 64
+_CURRENCY: Final = "currency"
 
 
 class View(NamedTuple):
@@ -70,6 +71,18 @@ class Readers:
             return None if one is None else spec.prefix + one
 
         return found
+
+    def address(self, spec: Value | None) -> ReadText:
+        """Read an e-mail address in its one form; anything else counts as absent."""
+        if spec is None:
+            return _nothing
+        read = self.value(spec)
+
+        def find(view: View) -> str | None:
+            found = read(view)
+            return identifier_of(found) if isinstance(found, str) and EMAIL_ADDRESS.fullmatch(found) else None
+
+        return find
 
     def time(self, spec: Value | None) -> ReadText:
         """Read a time, as ISO 8601 with a zone."""
@@ -133,14 +146,16 @@ class Readers:
 
     def _money(self, spec: Value) -> _Convert:
         amount, currency = _number(spec), self._currency_of(spec)
-        return lambda one, view: major(amount(one, view), spec.units, currency(view), self._own_units)
+        return lambda one, view: major(amount(one, view), spec.units, currency(view) or "", self._own_units)
 
-    def _currency_of(self, spec: Value) -> Callable[[View], str]:
+    def _currency_of(self, spec: Value) -> ReadText:
+        """Read a currency. Where nothing names one it is None for a total in whole units: the door has a default."""
         fixed = self._currency
+        may_lack = spec.units == "major" and spec.currency_property == _CURRENCY
         if spec.currency is None or is_currency_code(spec.currency):
-            return lambda _: _code(spec.currency or fixed)
+            return lambda _: _code(spec.currency or fixed, may_lack=may_lack)
         find = compile_path(spec.currency)
-        return lambda view: _code(_something(find(view.document)) or fixed)
+        return lambda view: _code(_something(find(view.document)) or fixed, may_lack=may_lack)
 
 
 @cache
@@ -212,8 +227,10 @@ def _whole(amount: Decimal) -> int:
     return int(amount)
 
 
-def _code(found: object) -> str:
+def _code(found: object, *, may_lack: bool) -> str | None:
     if found is None:
+        if may_lack:
+            return None
         raise BadValueError("is missing")
     code = as_text(found).upper()
     if not is_currency_code(code):

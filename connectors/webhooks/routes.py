@@ -1,8 +1,8 @@
 """``POST /v1/webhook/{source}``: webhooks of other systems, over HTTP.
 
 Delivery: a webhook is answered with 200 only after Kafka holds everything it became. Else the provider sends it again,
-with the same event ids, so nothing is doubled. A body without a good signature is never looked at. A ping is an exception,
-if the mapping allows it: it makes no event. Refusals are logged (:mod:`connectors.webhooks.refusals`).
+with the same event ids, so nothing is doubled. A body without a good signature is never looked at, except for a ping if
+the mapping allows one: it makes no event. Refusals are logged (:mod:`connectors.webhooks.refusals`).
 """
 
 from collections.abc import Callable, Mapping

@@ -125,6 +125,7 @@ class _DraftReader:
                 ("customer_id", readers.person),
                 ("anonymous_id", readers.person),
                 ("guest_id", readers.person),
+                ("email", readers.address),
             )
         }
         self._occurred_at = readers.time(rule.occurred_at or mapping.occurred_at)
@@ -137,8 +138,8 @@ class _DraftReader:
         draft: Draft = {name: read_field(name, read, view) for name, read in self._words.items()}
         ids = {name: read_field(name, read, view) for name, read in self._ids.items()}
         draft["event_id"] = self._event_id(ids["event_id"] or digest, str(draft["name"]), view, position, shared)
-        draft["customer_id"] = ids["customer_id"]
         draft["anonymous_id"] = ids["anonymous_id"] or (None if ids["customer_id"] else ids["guest_id"])
+        draft["customer_id"] = ids["customer_id"] or (None if draft["anonymous_id"] else ids["email"])
         draft["occurred_at"] = read_field("occurred_at", self._occurred_at, view) or received_at
         draft["received_at"] = received_at
         properties = self._properties.read(view)

@@ -83,13 +83,17 @@ def test_a_providers_own_minor_units_go_before_those_of_iso_4217() -> None:
 
 
 def test_money_brings_its_currency_or_takes_that_of_the_source() -> None:
-    rule = {"name": "Order Completed", "properties": {"total": {"path": "v", "type": "money", "currency": "c"}}}
+    total: dict[str, object] = {"path": "v", "type": "money", "currency": "c"}
+    rule = {"name": "Order Completed", "properties": {"total": total}}
     for body, properties in [
         ({"v": 1, "c": "eur"}, {"total": 1.0, "currency": "EUR"}),
         ({"v": 1}, {"total": 1.0, "currency": "CHF"}),
         ({"c": "eur"}, {}),
     ]:
         assert convert(body, {"rules": [rule]}, currency="CHF").drafts[0]["properties"] == properties
+    (draft,) = convert({"v": 1}, {"rules": [rule]}).drafts
+    assert draft["properties"] == {"total": 1.0}  # the door has a default, or refuses it
+    total["units"] = "minor"
     (problem,) = convert({"v": 1}, {"rules": [rule]}).problems
     assert (problem.field, problem.problem) == ("properties.currency", "is missing")
 

@@ -142,6 +142,27 @@ def test_a_customers_number_is_one_customer_however_it_is_written(number: object
     assert [event["customer_id"] for event in woo(customer_id=number)] == ["17850"]
 
 
+@pytest.mark.parametrize(
+    ("ids", "customer", "anonymous"),
+    [
+        ({"customer_id": 0, "guest_id": "g-7"}, None, "g-7"),
+        ({"customer_id": 0, "guest_id": "g-8", "email": "ada@example.com"}, None, "g-8"),
+        ({"customer_id": 0, "guest_id": 0, "email": " Ada@Example.com"}, "ada@example.com", None),
+        ({"customer_id": "0", "properties": {"email": "grace@example.com"}}, "grace@example.com", None),
+        ({"customer_id": 0, "anonymous_id": "v", "email": "ada@example.com"}, None, "v"),
+        ({"customer_id": 0, "userId": 17850.0, "email": "ada@example.com"}, "17850", None),
+        ({"customerId": 5, "userId": 17850}, "17850", None),
+    ],
+)
+def test_a_guest_of_any_system_is_known_by_its_number_or_else_by_the_address(
+    ids: dict[str, Any], customer: str | None, anonymous: str | None
+) -> None:
+    event = {"name": "Page Viewed", "occurred_at": "2026-05-01T10:00:00Z", **ids}
+    for body in (event, [event]):
+        (found,) = events_of(RECEIVERS["generic"].receive(json.dumps(body).encode(), {}, NOW))
+        assert (found.get("customer_id"), found.get("anonymous_id")) == (customer, anonymous)
+
+
 def test_an_order_that_changes_is_one_order() -> None:
     told = [woo(status=status)[0] for status in ("processing", "completed", "refunded")]
     (created,) = outcome("woocommerce-order-created")["events"]
