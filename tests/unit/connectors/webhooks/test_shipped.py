@@ -173,6 +173,12 @@ def test_an_order_that_changes_is_one_order() -> None:
     assert [woo(status=status) for status in ("pending", "on-hold", "failed", "trash")] == [[]] * 4
 
 
+@pytest.mark.parametrize(("quantity", "items"), [(1.5, 2), ("2", 2), (2.0, 2), ("0.5", 1)])
+def test_goods_that_are_sold_by_length_or_weight_are_whole_items(quantity: object, items: int) -> None:
+    (order,) = woo(line_items=[{"quantity": quantity}, {"quantity": None}])
+    assert order["properties"]["items"] == items
+
+
 @pytest.mark.parametrize(("quantity", "is_kept"), [(5_000_000_000, False), (-3, False), (2**70, False), (1_000, True)])
 def test_a_quantity_that_no_order_has_is_left_out_and_noted(quantity: int, *, is_kept: bool) -> None:
     body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text())
