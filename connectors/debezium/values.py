@@ -39,6 +39,7 @@ NO_DECIMAL: Final = NoValue(
     "is no number: a decimal cannot be read without its schema; set decimal.handling.mode=string in Debezium"
 )
 UNREADABLE: Final = NoValue("does not fit its schema")
+_VARIABLE_SCALE: Final = "io.debezium.data.VariableScaleDecimal"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -59,6 +60,8 @@ def plain(value: Any, schema: Schema | None) -> object:
 
 def number_without_schema(value: object) -> object:
     """Let a number through, as JSON or as text; anything else may be a decimal that nobody can read."""
+    if isinstance(value, dict) and value.keys() == {"scale", "value"}:  # it brings its scale along
+        return plain(value, {"name": _VARIABLE_SCALE})
     if not isinstance(value, str) or not value.strip():
         return value
     try:
@@ -115,6 +118,8 @@ def _zoned(value: Any, _schema: Schema) -> object:
 
 
 def _decimal(value: Any, schema: Schema) -> object:
+    if isinstance(value, int | float):  # decimal.format=NUMERIC of Connect's JSON converter
+        return value
     return decimal(value, int(schema["parameters"]["scale"]))
 
 
@@ -133,7 +138,7 @@ _READERS: Final[dict[str, Callable[[Any, Schema], object]]] = {
     "io.debezium.time.ZonedTimestamp": _zoned,
     "io.debezium.time.IsoTimestamp": _zoned,
     "io.debezium.time.IsoDate": _zoned,
-    "io.debezium.data.VariableScaleDecimal": _variable_decimal,
+    _VARIABLE_SCALE: _variable_decimal,
     "org.apache.kafka.connect.data.Date": _date,
     "org.apache.kafka.connect.data.Timestamp": _timestamp(1_000),
     "org.apache.kafka.connect.data.Time": _time_of_day(1_000),

@@ -205,6 +205,8 @@ def test_schemas_say_what_values_mean() -> None:
         ("org.apache.kafka.connect.data.Date", -1, "1969-12-31"),
         ("io.debezium.data.VariableScaleDecimal", {"scale": 3, "value": "/w=="}, "-0.001"),
         ("io.debezium.data.Json", '{"a": 1}', '{"a": 1}'),
+        ("org.apache.kafka.connect.data.Decimal", 12.5, 12.5),
+        ("org.apache.kafka.connect.data.Decimal", -7, -7),
         ("io.debezium.time.Date", "never", UNREADABLE),
         ("org.apache.kafka.connect.data.Decimal", "BOI=", UNREADABLE),
         ("io.debezium.time.Date", None, None),
@@ -271,6 +273,9 @@ def test_a_decimal_without_schema_is_told_to_be_sent_as_text() -> None:
     assert "decimal.handling.mode=string" in NO_DECIMAL.problem
     for number in ("12.50", 12.5, 3, None, " 7 "):
         assert change(envelope("c", None, {**ROW, "total": number})).row["total"] == number
+    scaled = {"scale": 2, "value": "BOI="}
+    assert change(envelope("c", None, {**ROW, "total": scaled})).row["total"] == "12.50"
+    assert change(envelope("c", None, {**ROW, "total": {**scaled, "value": "?"}})).row["total"] is UNREADABLE
 
 
 @pytest.mark.parametrize(
