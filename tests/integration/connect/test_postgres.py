@@ -336,11 +336,15 @@ def test_times_that_no_event_can_hold_are_left_out_and_noted(
     for row in ([2, "2026-05-01", "0044-03-15 BC", "-infinity"], [3, "2026-05-01", None, "10000-01-01"],
                 [4, "infinity", None, None]):  # fmt: skip
         execute(shop, values, row)
+    execute(shop, "UPDATE orders SET updated_at = 'infinity' WHERE id = 2")
+    run(connector, file, "--once")
+    execute(shop, values, [5, "2026-05-01", "0001-01-01", None])
     run(connector, file, "--once")
     found = {event["properties"].pop("order_id"): event["properties"] for event in connector.events(source)}
     noted = {number: sorted(text.split(":")[0] for text in one["crm_notes"]) for number, one in found.items()}
-    assert noted == {"1": ["due"], "2": ["born", "due"], "3": ["born"]}
-    assert [(one.get("due"), one.get("born")) for one in found.values()] == [(None, "2026-05-01")] + [(None, None)] * 2
+    assert noted == {"1": ["due"], "2": ["born", "due"], "3": ["born"], "5": ["due"]}
+    assert [one.get("due") for one in found.values()] == [None] * 4
+    assert found["1"]["born"] == "2026-05-01"
     ((field, problem),) = connector.refused(source)
     assert (field, problem) == ("occurred_at", OUT_OF_RANGE)
 

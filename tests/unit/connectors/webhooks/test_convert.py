@@ -276,3 +276,35 @@ def test_a_zone_in_a_time_counts_and_an_unknown_one_is_refused(text: str, patter
     done = convert({"at": text}, mapping)
     assert [draft["occurred_at"] for draft in done.drafts] == ([] if wanted is None else [wanted])
     assert [problem.field for problem in done.problems] == (["occurred_at"] if wanted is None else [])
+
+
+GROUPED = {
+    "name": "Order Refunded",
+    "group": {"of": "payments", "by": "c"},
+    "properties": {"total": {"path": "sum(group[].n)", "type": "money", "currency": "group[0].c || 'CHF'"}},
+}
+
+
+def test_elements_of_a_group_are_one_event() -> None:
+    payments = [{"c": "EUR", "n": 1}, {"c": None, "n": 2}, {"c": "eur", "n": 4}, {"c": "USD", "n": 8}]
+    done = convert({"payments": payments}, {"event_id": {"value": "x"}, "rules": [GROUPED]})
+    assert [draft["properties"] for draft in done.drafts] == [
+        {"currency": "EUR", "total": 5.0}, {"currency": "CHF", "total": 2.0}, {"currency": "USD", "total": 8.0},
+    ]  # fmt: skip
+    assert len({draft["event_id"] for draft in done.drafts}) == 3
+    without = {name: part for name, part in GROUPED.items() if name != "group"} | {"properties": {
+        "total": {"value": 1, "type": "money", "currency": "EUR"}}}  # fmt: skip
+    (plain,) = convert({}, {"event_id": {"value": "x"}, "rules": [without]}).drafts
+    assert done.drafts[0]["event_id"] == plain["event_id"]
+
+
+@pytest.mark.parametrize("payments", [None, []])
+def test_a_group_of_nothing_is_no_event(payments: object) -> None:
+    assert convert({"payments": payments}, {"rules": [GROUPED]}).drafts == []
+
+
+@pytest.mark.parametrize("payments", ["SECRET", {"SECRET": 1}, [{"c": {"SECRET": 1}}], [{"c": "EUR"}] * 1_001])
+def test_what_cannot_be_grouped_is_refused(payments: object) -> None:
+    done = convert({"payments": payments}, {"rules": [GROUPED]})
+    assert [problem.field for problem in done.problems] == ["group"]
+    assert "SECRET" not in done.problems[0].problem
