@@ -32,8 +32,8 @@ class DebeziumConnection(Connection):
                 column.removeprefix(OLD)
                 for event in table.events
                 for spec in event.mapping.properties.values()
-                for column in spec.columns
                 if spec.type in NUMBERS
+                for column in spec.columns
             )
             for table in self.tables
         }
