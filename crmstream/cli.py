@@ -21,6 +21,7 @@ READ: Final = "Read what came out"
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
     "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
+    "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
     "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
