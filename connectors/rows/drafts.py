@@ -99,12 +99,8 @@ class DraftReader:
                 try:
                     if (found := read(row)) is not None:
                         properties[property_name] = found
-                except TooLargeError:
-                    notes.append(Note(property_name, _LEFT_OUT))
-                except UnreadableError as problem:
-                    if property_name in self._required:
-                        raise
-                    notes.append(Note(property_name, f"left out, it {problem}"))
+                except (TooLargeError, UnreadableError) as problem:
+                    notes.append(self._left_out(property_name, problem))
             if self._traits or self._each:
                 self._add_parts(row, properties, notes)
             field = "name"
@@ -120,6 +116,12 @@ class DraftReader:
         if notes:
             event["notes"] = notes
         return event
+
+    def _left_out(self, name: str, problem: BadValueError) -> Note:
+        """Note that a property is left out. Raises ``problem`` again if it is unreadable and the event needs it."""
+        if isinstance(problem, UnreadableError) and name in self._required:
+            raise problem
+        return _note(name, problem)
 
     def _event_id(self, row: Row, content: bytes, name: str) -> str:
         if self._key is None:
@@ -172,6 +174,10 @@ class _KeyReader:
         return digest if self._hashed is None else self._hashed(digest)
 
 
+def _note(name: str, problem: BadValueError) -> Note:
+    return Note(name, _LEFT_OUT if isinstance(problem, TooLargeError) else f"left out, it {problem}")
+
+
 def _required(names: Sequence[str]) -> frozenset[str]:
     """List the properties that no event of these names can do without; money in a wrong currency is worse than none."""
     return frozenset({"currency"}.union(*(EVENT_TYPES[name][1] for name in names if name in EVENT_TYPES)))
@@ -190,11 +196,8 @@ def _read_all(fields: Sequence[Field], path: str, row: Row, notes: list[Note]) -
     for name, read in fields:
         try:
             value = read(row)
-        except TooLargeError:
-            notes.append(Note(f"{path.removeprefix('properties.')}.{name}", _LEFT_OUT))
-            continue
-        except UnreadableError as problem:
-            notes.append(Note(f"{path.removeprefix('properties.')}.{name}", f"left out, it {problem}"))
+        except (TooLargeError, UnreadableError) as problem:
+            notes.append(_note(f"{path.removeprefix('properties.')}.{name}", problem))
             continue
         except BadValueError as problem:
             raise RejectedError(f"{path}.{name}", str(problem)) from None
