@@ -14,7 +14,7 @@ from connectors.rows.columns import Columns, Reader, Row
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId
 from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
-from connectors.rows.values import BadValueError, Instant, TooLargeError
+from connectors.rows.values import BadValueError, Instant, TooLargeError, UnreadableError
 from contracts.events import EVENT_TYPES, MAX_COUNT, Kind
 from contracts.notes import Note
 from contracts.wire import RejectedError
@@ -48,6 +48,7 @@ class DraftReader:
         self._occurred = columns.time(event.occurred_at)
         self._received = columns.time(event.received_at) if event.received_at else None
         self._properties = [(name, f"properties.{name}", read) for name, read in readers.fields(event.properties)]
+        self._required = _required(event.name.names)
         self._traits = readers.fields(event.traits)
         of_group = mapping.group is not None and "identity" not in self._kinds.values()
         self._items = mapping.group.items if mapping.group and of_group else ""
@@ -98,8 +99,8 @@ class DraftReader:
                 try:
                     if (found := read(row)) is not None:
                         properties[property_name] = found
-                except TooLargeError:
-                    notes.append(Note(property_name, _LEFT_OUT))
+                except (TooLargeError, UnreadableError) as problem:
+                    notes.append(self._left_out(property_name, problem))
             if self._traits or self._each:
                 self._add_parts(row, properties, notes)
             field = "name"
@@ -110,11 +111,17 @@ class DraftReader:
             raise RejectedError(field, str(problem)) from None
         event["kind"] = kind = self._kinds[name]
         if kind == "transaction":
-            _bound(properties, notes)
+            bound_count(properties, notes)
         event["properties"] = properties
         if notes:
             event["notes"] = notes
         return event
+
+    def _left_out(self, name: str, problem: BadValueError) -> Note:
+        """Note that a property is left out. Raises ``problem`` again if it is unreadable and the event needs it."""
+        if isinstance(problem, UnreadableError) and name in self._required:
+            raise problem
+        return _note(name, problem)
 
     def _event_id(self, row: Row, content: bytes, name: str) -> str:
         if self._key is None:
@@ -167,7 +174,16 @@ class _KeyReader:
         return digest if self._hashed is None else self._hashed(digest)
 
 
-def _bound(properties: dict[str, object], notes: list[Note]) -> None:
+def _note(name: str, problem: BadValueError) -> Note:
+    return Note(name, _LEFT_OUT if isinstance(problem, TooLargeError) else f"left out, it {problem}")
+
+
+def _required(names: Sequence[str]) -> frozenset[str]:
+    """List the properties that no event of these names can do without; money in a wrong currency is worse than none."""
+    return frozenset({"currency"}.union(*(EVENT_TYPES[name][1] for name in names if name in EVENT_TYPES)))
+
+
+def bound_count(properties: dict[str, object], notes: list[Note]) -> None:
     """Leave out a count that the contract refuses: the order counts without it."""
     count = properties.get(_COUNT)
     if isinstance(count, int) and not isinstance(count, bool) and not 0 <= count <= MAX_COUNT:
@@ -180,8 +196,8 @@ def _read_all(fields: Sequence[Field], path: str, row: Row, notes: list[Note]) -
     for name, read in fields:
         try:
             value = read(row)
-        except TooLargeError:
-            notes.append(Note(f"{path.removeprefix('properties.')}.{name}", _LEFT_OUT))
+        except (TooLargeError, UnreadableError) as problem:
+            notes.append(_note(f"{path.removeprefix('properties.')}.{name}", problem))
             continue
         except BadValueError as problem:
             raise RejectedError(f"{path}.{name}", str(problem)) from None

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from connectors.rows.values import BadValueError
+from connectors.rows.values import BadValueError, UnreadableError
 
 SPACES: Final = " \u00a0\u2009\u202f"
 """Blanks that separate thousands: plain, no-break, thin, narrow no-break."""
@@ -47,7 +47,7 @@ def plain_parser(decimal: str = ".", thousands: str = "") -> Callable[[str], flo
         except ValueError:
             raise BadValueError("is not a number") from None
         if not math.isfinite(value) or "_" in text:
-            raise BadValueError("is not a finite number")
+            raise UnreadableError("is not a finite number")
         return value
 
     return parse
