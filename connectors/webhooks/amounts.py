@@ -37,13 +37,13 @@ def number(value: object) -> Decimal:
     return found
 
 
-def major(amount: Decimal, units: str, currency: str | None, own_units: Mapping[str, int]) -> float:
-    """Give an amount in whole units of ``currency`` (None: one of two decimals).
+def major(amount: Decimal, units: str, currency: str, own_units: Mapping[str, int]) -> float:
+    """Give an amount in whole units of ``currency`` ('': one of two decimals).
 
     ``units`` says whether it is in ``major`` or ``minor`` ones.
     ``own_units`` are the decimals of currencies that a provider counts in another way than ISO 4217 does.
     """
     if units == "minor":
-        decimals = own_units.get(currency or "", MINOR_UNITS.get(currency or "", _USUAL))
+        decimals = own_units.get(currency, MINOR_UNITS.get(currency, _USUAL))
         amount = amount.scaleb(-decimals)
     return money(float(amount))

@@ -16,8 +16,9 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.money.installation import installation_rates
 from crmstream.money.rates_file import parse_currency, parse_rate, rates_path, read_rates, write_rates
-from crmstream.money.words import read_waiting, stored_lines
+from crmstream.money.words import as_rows, read_waiting, stored_lines
 from crmstream.stack.endpoints import Endpoints, resolve_endpoints
+from sinks.exchange_rates import Waiting
 
 app = new_app()
 Code = Annotated[str, typer.Argument(metavar="CURRENCY", help="ISO 4217 code, like USD.")]
@@ -142,12 +143,12 @@ def _running(settings: Settings) -> Endpoints | None:
         return None
 
 
-def _as_dictionary(rates: Rates, waiting: Any) -> dict[str, Any]:
+def _as_dictionary(rates: Rates, waiting: list[Waiting] | None) -> dict[str, Any]:
     rows = [
         {"currency": code, "from": _day(day), "rate": rate}
         for code, steps in sorted(rates.steps.items()) for day, rate in steps
     ]  # fmt: skip
-    return {"base_currency": rates.base, "rates": rows, "waiting": waiting}
+    return {"base_currency": rates.base, "rates": rows, "waiting": as_rows(waiting)}
 
 
 def _day(number: int) -> date | None:

@@ -76,12 +76,15 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
       [dim]after the history an hour per second, until Ctrl-C[/dim]
     """
     settings = load_settings()
-    decision = installation_rates(settings)[1] or decide(settings.data_dir, DEFAULT_CURRENCY, BY_FIRST_ORDER)
+    decision = installation_rates(settings)[1]
+    currency = DEFAULT_CURRENCY if decision is None else decision.currency
     shop = _shop(
-        seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=decision.currency
+        seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=currency
     )
     gate = RoomGate(settings, notes.print)
     kafka = usable_kafka(settings, gate)
+    if decision is None:
+        decide(settings.data_dir, currency, BY_FIRST_ORDER)
     with new_publisher(settings, kafka, gate, "simulator") as publisher:
         history = publish_past(shop, publisher, rate, live_follows=acceleration is not None)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)

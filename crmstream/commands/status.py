@@ -6,11 +6,10 @@ from typing import Annotated
 import typer
 
 from connectors.kafka.heartbeat import policy_of
-from contracts.base_currency import read_decision
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.commands.status_view import show_status
-from crmstream.money.words import read_waiting, stored_lines
+from crmstream.money.words import as_rows, read_waiting, stack_decision, stored_lines
 from crmstream.observe.health import ask_supervisor
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
@@ -41,10 +40,10 @@ def run(
     endpoints = resolve_endpoints(settings)
     status = read_status(endpoints, settings.clickhouse_database, policy_of(settings))
     status = replace(status, parts=[*status.parts, *ask_supervisor(settings)])
-    decision, waiting = read_decision(settings.data_dir), read_waiting(settings, endpoints)
+    decision, waiting = stack_decision(settings), read_waiting(settings, endpoints)
     if as_json:
         base = decision and decision.currency
-        print_json({**as_document(status), "base_currency": base, "waiting_amounts": waiting})
+        print_json({**as_document(status), "base_currency": base, "waiting_amounts": as_rows(waiting)})
     else:
         show_status(console, status)
         for line in stored_lines(decision, waiting):

@@ -27,8 +27,8 @@ from streams.recovery import prepare_recovery
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at."""
-TRY_AGAIN_SECONDS: Final = 15.0
-"""How long to wait after ClickHouse did not answer."""
+AGAIN_SECONDS: Final = 15.0
+"""When to convert again, where ClickHouse did not answer or may still have had rows of killed workers under way."""
 _Look = tuple[tuple[int, int, int] | None, ...]
 
 
@@ -51,7 +51,7 @@ class RatesKeeper:
         self._rates = Rates()
         self._look: _Look = ()
         self._next_look = 0.0
-        self._owes_conversion = False
+        self._due: list[float] = []
         self.decision: Decision | None = None
 
     def bring_into_force(self) -> None:
@@ -63,13 +63,13 @@ class RatesKeeper:
         self._rates, self.decision = installation_rates(self._settings)
         prepare_recovery(self._settings, self._rates.base)
         save_rates(self._settings.data_dir, self._rates)
+        self._due = [self._clock() + AGAIN_SECONDS]
 
     def convert(self, endpoints: Endpoints) -> None:
         """Convert what waits in ClickHouse; the database must be up to date, and no worker run with other rates."""
         with closing(clickhouse_client(endpoints.clickhouse_url, self._settings.clickhouse_database)) as client:
             store_rates(client, self._rates)
             convert_amounts(client)
-        self._owes_conversion = False
 
     def look_after(self, stack: Stack) -> None:
         """Follow the files if they have changed. Call it often; it looks about once a second."""
@@ -81,27 +81,29 @@ class RatesKeeper:
         if look != self._look:
             self._look = look
             self._follow(stack)
-        if self._owes_conversion:
+        if self._due and now >= self._due[0]:
             try:
                 self.convert(stack.endpoints)
+                self._due.pop(0)
             except (CrmError, ClickHouseError) as error:
-                self._next_look = now + TRY_AGAIN_SECONDS
+                self._due[0] = now + AGAIN_SECONDS
                 self._say(f"waiting amounts in ClickHouse are converted later: {str(error).splitlines()[0][:200]}")
 
     def _follow(self, stack: Stack) -> None:
-        before, decided = self._rates, self.decision
         try:
-            self._rates, self.decision = installation_rates(self._settings)
+            rates, decision = installation_rates(self._settings)
+            if rates == self._rates:
+                return
+            prepare_recovery(self._settings, rates.base)
         except CrmError as error:
-            self._say(f"the exchange rates stay as they were: {error}")
+            self._say(f"base currency and exchange rates stay as they were: {error}")
             return
-        if self._rates == before:
-            return
-        prepare_recovery(self._settings, self._rates.base)
-        save_rates(self._settings.data_dir, self._rates)
-        news = f"the base currency is {self.decision}" if decided != self.decision else "the exchange rates changed"
+        save_rates(self._settings.data_dir, rates)
+        news = f"the base currency is {decision}" if decision != self.decision else "the exchange rates changed"
+        self._rates, self.decision = rates, decision
         stack.restart_workers(news)
-        self._owes_conversion = True
+        now = self._clock()
+        self._due = [now, now + AGAIN_SECONDS]
 
     def _looks(self) -> _Look:
         return tuple(map(_look_of, (self._settings.data_dir / DECISION_FILE, rates_path(self._settings))))

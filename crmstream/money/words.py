@@ -5,11 +5,11 @@ from contextlib import closing
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contracts.base_currency import Decision
+from contracts.base_currency import Decision, read_decision
 from contracts.currencies import NO_CURRENCY
 from contracts.errors import CrmError
 from contracts.settings import Settings
-from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.endpoints import DEMO_FOLDER, Endpoints, running_stack
 from sinks.clients import clickhouse_client
 from sinks.exchange_rates import Waiting, waiting_amounts
 
@@ -40,6 +40,20 @@ def stored_lines(decision: Decision | None, waiting: Sequence[Waiting] | None) -
     """Say how many amounts of those stored wait; ``waiting`` is None where ClickHouse cannot say."""
     lines = [waiting_line(one.currency, one.amounts, decision, f"{one.total:,.2f}") for one in waiting or ()]
     return [base_line(decision), *lines]
+
+
+def stack_decision(settings: Settings) -> Decision | None:
+    """Read the base currency of the stack that commands talk to: that of the demo, if only the demo runs."""
+    demo = settings.data_dir / DEMO_FOLDER
+    only_demo = running_stack(settings.data_dir) is None and running_stack(demo) is not None
+    return read_decision(demo if only_demo else settings.data_dir)
+
+
+def as_rows(waiting: Sequence[Waiting] | None) -> list[dict[str, object]] | None:
+    """Give what waits for programs; sums are texts, so that no digit is lost."""
+    if waiting is None:
+        return None
+    return [{"currency": one.currency, "amounts": one.amounts, "total": f"{one.total:f}"} for one in waiting]
 
 
 def read_waiting(settings: Settings, endpoints: Endpoints) -> list[Waiting] | None:

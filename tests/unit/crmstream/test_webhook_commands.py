@@ -15,7 +15,8 @@ from contracts.events import EVENT_TYPES
 from crmstream import cli
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "docs" / "sources" / f"{name}.md" for name in ("webhooks", "stripe", "shopify", "zendesk")]
+NAMES = ("webhooks", "stripe", "shopify", "woocommerce", "zendesk")
+PAGES = [ROOT / "docs" / "sources" / f"{name}.md" for name in NAMES]
 SAMPLES = "docs/sources/samples"
 
 
@@ -62,6 +63,34 @@ def test_a_provider_page_tells_of_every_event(page: Path) -> None:
     names = set(re.findall(r"^ +(?:- )?name: ([A-Z].+?)(?: #.*)?$", shipped_text(page.stem), re.MULTILINE))
     assert names
     assert all(name in text or name.rpartition(" ")[2] in text for name in names)
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [("\ufeff", "utf-8"), ("", "utf-8"), ("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be")]
+)
+def test_a_sample_may_begin_with_a_byte_order_mark(
+    runner: CliRunner, tmp_path: Path, mark: str, encoding: str
+) -> None:
+    text = (ROOT / SAMPLES / "stripe-charge-succeeded.json").read_text(encoding="utf-8")
+    (tmp_path / "charge.json").write_bytes((mark + text).encode(encoding))
+    out = run(runner, f"crmstream webhook test {tmp_path}/charge.json --json")
+    assert json.loads(out)["events"][0]["name"] == "Order Completed"
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [("\ufeff", "utf-8"), ("", "utf-8"), ("\ufeff", "utf-16-le"), ("", "utf-16-be")]
+)
+def test_a_file_to_check_against_a_plan_may_begin_with_one(
+    runner: CliRunner, tmp_path: Path, mark: str, encoding: str
+) -> None:
+    (tmp_path / "plan.yaml").write_text("events: {Signed Up: {properties: {city: string}}}\n")
+    event = {"name": "Signed Up", "customer_id": "c-1", "occurred_at": "2026-05-01T10:00:00Z"}
+    lines = "".join(json.dumps({**event, "properties": {"city": city}}) + "\n" for city in ("Köln", "Ulm"))
+    (tmp_path / "events.jsonl").write_bytes((mark + lines).encode(encoding))
+    out = run(runner, f"crmstream plan check {tmp_path}/plan.yaml --file {tmp_path}/events.jsonl --json")
+    report = json.loads(out)
+    assert (report["refused"], report["lines_without_event"]) == ([], [])
+    assert [one["count"] for one in report["events"]] == [2]
 
 
 def test_a_sample_is_shown_with_what_matters(runner: CliRunner) -> None:
