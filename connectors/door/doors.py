@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from connectors.door.door import Door
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import Rules, Source, Sources
+from connectors.sources.source import Source, Sources
 from contracts.errors import CrmError, InputFileError
 
 _log = logging.getLogger(__name__)
@@ -84,11 +84,11 @@ class Doors:
             self._named.add(name)
             return source
         if sources.default is not None:
-            return Source(name=name, **{field: getattr(sources.default, field) for field in Rules.model_fields})
+            return sources.others(name)
         missing = self._is_set and not self._file.is_there
         if missing or name in self._named or any(other.protects for other in sources.sources.values()):
             raise _unknown(self._file, name, sources.sources)
-        return Source(name=name)
+        return sources.others(name)
 
     def _make(self, source: Source, before: _Made | None) -> _Made:
         if before is not None and before.source == source:  # the file was read again
