@@ -17,6 +17,7 @@ from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import sources_file
 
 app = new_app()
+OTHERS = "(others)"
 SHOWN_DIGITS = 12
 """Digits of a key's hash that are shown: enough to tell keys apart."""
 
