@@ -84,8 +84,8 @@ class Door:
     def plain_event(self, kind: Kind, event: Draft) -> Record:
         """Do what :meth:`event` does for a whole event of a source without rules, faster.
 
-        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a mapping
-        names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
+        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a
+        mapping names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
         """
         event["source"] = self.source.name
         try:
@@ -137,8 +137,7 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        given = draft.items()
-        event = dict(given) if None not in draft.values() else {field: value for field, value in given if value is not None}
+        event = {field: value for field, value in draft.items() if value is not None}
         notes = event.pop("notes", None)
         _identify(event)
         kind = event["kind"] = self._kind(event)

@@ -95,10 +95,10 @@ def _signs(core: str) -> NumberFormat:
         return NumberFormat()
     last, others = found[-1], {_kind(char) for char in found[:-1]}
     digits_behind = len(core) - core.rindex(last) - 1
-    if len(found) > 1 and others == {_kind(last)} or _kind(last) not in _SIGNS:  # 1.249.000, 1 249
+    if (len(found) > 1 and others == {_kind(last)}) or _kind(last) not in _SIGNS:  # 1.249.000, 1 249
         return NumberFormat("." if _kind(last) == "," else "," if _kind(last) == "." else ".", _kind(last))
     if len(found) == 1:
-        if digits_behind == 3:  # noqa: PLR2004 - 1,249 is a thousand, or one and a quarter
+        if digits_behind == 3:
             raise ValueError("format: can be read in two ways; show a number with both signs, such as 1,249.00")
         return NumberFormat(_kind(last))
     if len(others) > 1:
