@@ -90,8 +90,8 @@ class Door:
     def plain_event(self, kind: Kind, event: Draft) -> Record:
         """Do what :meth:`event` does for a whole event of a source without rules, faster.
 
-        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a mapping
-        names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
+        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a
+        mapping names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
         """
         event["source"] = self.source.name
         try:

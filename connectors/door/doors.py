@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from connectors.door.door import Door
 from connectors.door.money import MoneyGate
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import Rules, Source, Sources
+from connectors.sources.source import Source, Sources
 from contracts.errors import CrmError, InputFileError
 
 _log = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class Doors:
         """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
         Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
-        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen; :class:`contracts.errors.CrmError` if
-        the file, or this source, has never been well.
+        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen;
+        :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
         """
         source, made = self._source(name), self._made.get(name)
         if made is None or made.source is not source:
@@ -89,11 +89,11 @@ class Doors:
             self._named.add(name)
             return source
         if sources.default is not None:
-            return Source(name=name, **{field: getattr(sources.default, field) for field in Rules.model_fields})
+            return sources.others(name)
         missing = self._is_set and not self._file.is_there
         if missing or name in self._named or any(other.protects for other in sources.sources.values()):
             raise _unknown(self._file, name, sources.sources)
-        return Source(name=name)
+        return sources.others(name)
 
     def _make(self, source: Source, before: _Made | None) -> _Made:
         if before is not None and before.source == source:  # the file was read again

@@ -63,7 +63,9 @@ class RowConverter:
 
         Of each column the first value counts that is there in one of the rows. Raises :class:`RejectedError`.
         """
-        merged = [next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)]
+        merged = [
+            next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)
+        ]
         return self.convert([*merged, rows], b"")
 
     def draft(self, row: Row) -> dict[str, object] | None:

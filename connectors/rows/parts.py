@@ -82,8 +82,8 @@ class Time(ShortPart):
 class Property(ShortPart):
     """A property of the event. ``money`` also fills ``currency``; ``values`` are the only ones allowed.
 
-    ``sum_of`` adds up a column over the rows of a group, each multiplied by the column ``times``. ``format`` is a sample
-    of a number.
+    ``sum_of`` adds up a column over the rows of a group, each multiplied by the column ``times``. ``format`` is a
+    sample of a number.
     """
 
     column: ColumnName | None = None

@@ -88,6 +88,11 @@ class Sources(Part):
     sources: dict[SourceName, Source] = Field(default_factory=dict)
     default: Rules | None = None
 
+    def others(self, name: str) -> Source:
+        """Give a source that is not named: the rules of ``default``, or none."""
+        rules = self.default or Rules()
+        return Source(name=name, currency=rules.currency, privacy=rules.privacy, plan=rules.plan)
+
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
         counts = Counter(key.hash for source in self.sources.values() for key in source.keys)

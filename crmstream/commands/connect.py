@@ -166,7 +166,7 @@ def _connection_string(connection: PostgresConnection, settings: Settings) -> st
 
 def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
     settings, name = load_settings(), connection.position_name
-    rules, gate = ConnectionRules(connection, settings), _gate(settings)
+    rules, gate = _rules(connection, settings), _gate(settings)
 
     def rules_of_step() -> Rules:
         gate.require()  # without room the pump says so, and waits before it writes the step
@@ -198,7 +198,7 @@ def _position(position: Position | None, told: str) -> str:
 
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
     """Print what was found; exit code 1 where something is missing."""
-    well, rules = True, ConnectionRules(connection, settings)
+    well, rules = True, _rules(connection, settings)
     for found in check(server, connection, rules.door(), rules.ids):
         if isinstance(found, Sample):
             _show(found)
@@ -208,6 +208,14 @@ def _check(server: Server, connection: PostgresConnection, settings: Settings) -
         console.print(f"{verdict}  {escape(found.text)}", soft_wrap=True)
     if not well:
         raise typer.Exit(1)
+
+
+def _rules(connection: Connection, settings: Settings) -> ConnectionRules:
+    """Give the rules of a connection, and say so if the file of sources has none for it."""
+    rules = ConnectionRules(connection, settings)
+    if notice := rules.notice:
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
+    return rules
 
 
 def _show(sample: Sample) -> None:
