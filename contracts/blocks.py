@@ -21,13 +21,14 @@ EVENT_DTYPE = np.dtype([
     ("occurred", "i8"),  # microseconds since the Unix epoch
     ("slot", "i8"),  # the slot in which the event counts: its own, or a later one when it came late
     ("entered", "i8"),  # when the record entered Kafka, milliseconds since the Unix epoch
-    ("amount", "i8"),  # money in 1/10,000 of the base currency
+    ("amount", "i8"),  # money in 1/10,000 of the base currency, or of the currency in which it waits
+    ("currency", "i2"),  # the number of the currency whose rate is missing (contracts.currencies), else 0
     ("items", "i4"),
     ("score", "i4"),  # satisfaction in 1/10,000
     ("code", "i1"),  # what happened: streams.codes
     ("late", "?"),
 ])  # fmt: skip
-"""One event as the profiles need it: 54 bytes."""
+"""One event as the profiles need it: 56 bytes."""
 
 EventArray = NDArray[np.void]
 

@@ -20,8 +20,10 @@ FEED: Final = "Feed events in"
 READ: Final = "Read what came out"
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "init": (RUN, "Make the data folder and decide the base currency."),
     "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
     "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
+    "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
     "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
@@ -31,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "source": (FEED, "Say who may send events: sources and their write keys."),
     "plan": (FEED, "Hold what comes in against a tracking plan."),
     "privacy": (FEED, "Make the key for protected fields, and read a field back."),
+    "rates": (FEED, "Say what currencies are worth in the base currency."),
     "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
     "identity": (READ, "Show which ids are one person, and why."),

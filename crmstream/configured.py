@@ -6,6 +6,7 @@ from typing import Final
 from connectors.door.doors import Doors
 from connectors.sources.source import sources_path
 from contracts.settings import Settings
+from crmstream.money.installation import money_gate
 
 FILE_STAGE: Final = "file"
 
@@ -17,4 +18,10 @@ def sources_file(settings: Settings) -> Path:
 
 def configured_doors(settings: Settings, stage: str) -> Doors:
     """The doors of the configured sources; ``stage`` names the connector in dead letters."""
-    return Doors(sources_file(settings), stage, settings.privacy_key, is_set=settings.sources_file is not None)
+    return Doors(
+        sources_file(settings),
+        stage,
+        settings.privacy_key,
+        is_set=settings.sources_file is not None,
+        money=money_gate(settings),
+    )

@@ -10,6 +10,7 @@ from typing import Final
 from connectors.kafka import heartbeat
 from contracts.errors import CrmError, SettingsError
 from contracts.settings import load_settings
+from crmstream.stack.beat import BEAT_FILE, BeatingEvent
 from crmstream.stack.dataflow import WILL_NOT_START
 from crmstream.stopping import StopFlag
 
@@ -19,9 +20,10 @@ MOST_STOP_SECONDS: Final = 2.0
 
 def main() -> int:
     """Run until a signal comes; gives the exit code."""
-    stop = StopFlag(MOST_STOP_SECONDS)
     try:
         settings = load_settings()
+        beat = BeatingEvent(settings.data_dir / BEAT_FILE)
+        stop = StopFlag(MOST_STOP_SECONDS, "the next start reads the log's end again", asked=beat)
         if not settings.kafka_bootstrap_servers:
             raise SettingsError("CRM_KAFKA_BOOTSTRAP_SERVERS is not set; it names the brokers.")
         logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(message)s")

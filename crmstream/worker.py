@@ -27,6 +27,7 @@ from streams.run import run_worker
 
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
 """How long the last snapshot may take: whoever asked a worker to stop kills it after STOP_SECONDS."""
+WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
 FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
 
@@ -43,7 +44,7 @@ def main() -> None:
         sys.exit(WILL_NOT_START)
     gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = StopFlag(MOST_STOP_SECONDS)
+    stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT)
     _tell_start(settings, index)
     metrics_port = int(os.environ.get("CRM_WORKER_METRICS_PORT", "0"))
     if metrics_port:

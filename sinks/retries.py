@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from contracts.errors import StoreUnavailableError
 from contracts.metrics import STORE_RETRIES
-from contracts.outages import waiting_for
+from contracts.outages import calling, waiting_for
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -42,7 +42,8 @@ class Retrying:
         up.
         """
         try:
-            return action()
+            with calling(self.store):
+                return action()
         except Exception as error:
             if not self.is_outage(error):
                 raise

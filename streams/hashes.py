@@ -71,8 +71,8 @@ def _score_hashes(block: ScoredBlock) -> HashWrites:
     return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)
 
 
-def profile_hashes(block: ProfileBlock, currency: str, visitors_expire: int) -> HashWrites:
-    """The profiles of a block, of visitors or customers only; money is in the base currency."""
+def profile_hashes(block: ProfileBlock, currency: str | None, visitors_expire: int) -> HashWrites:
+    """The profiles of a block, of visitors or customers only; money is in the base currency (None: undecided)."""
     rows = block.rows
     columns: dict[str, Sequence[str | None]] = {name: _times(rows[name]) for name in _PROFILE_TIMES}
     columns |= {name: [str(count) for count in rows[name].tolist()] for name in _PROFILE_COUNTS}

@@ -1,7 +1,8 @@
 """What a worker's log says of its work: boundaries, refusals with their counts, late events.
 
-Live, each boundary has a line. In a catch-up and for refusals there is at most one line in ten seconds, with the sum
-of what has happened since the last one. Fields and problems of refused records are named, their values never.
+Live, each boundary has a line. Where they come fast, as in a catch-up, there is at most one line in ten seconds, with
+the sum of what has happened since the last one; so it is for refusals, and a trouble that lasts has a line a minute.
+Fields and problems of refused records are named, their values never.
 """
 
 import logging
@@ -14,6 +15,7 @@ from typing import Final
 from contracts.outputs import DeadLetter
 
 LINE_SECONDS: Final = 10.0
+SAME_TROUBLE_SECONDS: Final = 60.0
 MOST_REASONS: Final = 5
 MOST_CHARACTERS: Final = 120
 log = logging.getLogger(__name__)
@@ -29,9 +31,10 @@ class Journal:
         self._say = say
         self._lanes: dict[int, tuple[int, bool] | None] = {}
         self._slot: int | None = None
-        self._behind = False
-        self._boundaries = self._events = self._late = 0
+        self._behind = self._caught_up = False
+        self._boundary = self._boundaries = self._events = self._late = 0
         self._all_events = 0
+        self._troubles: dict[str, float] = {}
         self._refused: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at = self._refused_at = monotonic() - LINE_SECONDS
 
@@ -59,12 +62,26 @@ class Journal:
         slot = min(slot for slot, _ in known)
         crossed = 0 if self._slot is None else slot - self._slot
         self._slot = slot
+        self._boundary = slot * interval
         self._boundaries += crossed
-        self._tell_boundaries(slot * interval, crossed, live=all(fresh for _, fresh in known))
+        behind = not all(fresh for _, fresh in known)
+        self._caught_up = not behind and (self._behind or self._caught_up)
+        self._behind = behind
+        self._tell_boundaries(self._monotonic())
+
+    def trouble(self, what: str) -> None:
+        """Say what a client reports, the same words once a minute: each of a worker's many consumers says it."""
+        now = self._monotonic()
+        if now - self._troubles.get(what, -SAME_TROUBLE_SECONDS) >= SAME_TROUBLE_SECONDS:
+            self._troubles = {text: at for text, at in self._troubles.items() if now - at < SAME_TROUBLE_SECONDS}
+            self._troubles[what] = now
+            self._say(logging.INFO, what)
 
     def beat(self) -> None:
-        """Say what is due of the refusals. To be called often."""
-        if self._refused and self._monotonic() - self._refused_at >= LINE_SECONDS:
+        """Say what is due. To be called often."""
+        now = self._monotonic()
+        self._tell_boundaries(now)
+        if self._refused and now - self._refused_at >= LINE_SECONDS:
             self._tell_refused()
 
     def end(self) -> None:
@@ -73,20 +90,19 @@ class Journal:
             self._tell_refused()
         self._say(logging.INFO, f"stopped after {self._all_events:,} events, with a snapshot")
 
-    def _tell_boundaries(self, boundary: int, crossed: int, *, live: bool) -> None:
-        now = self._monotonic()
-        caught_up, self._behind = live and self._behind, not live
-        if live and (crossed or caught_up):
-            self._tell_moved(now, f"{'caught up, ' if caught_up else ''}boundary {_day(boundary)}")
-        elif not live and self._boundaries and now - self._moved_at >= LINE_SECONDS:
-            self._tell_moved(now, f"catching up, boundary {_day(boundary)}")
+    def _tell_boundaries(self, now: float) -> None:
+        """Say at once what comes alone, as live; what comes fast is summed up."""
+        if (self._boundaries or self._caught_up) and now - self._moved_at >= LINE_SECONDS:
+            self._tell_moved(now)
 
-    def _tell_moved(self, now: float, what: str) -> None:
+    def _tell_moved(self, now: float) -> None:
+        state = "catching up, " if self._behind else "caught up, " if self._caught_up else ""
         boundaries = "1 boundary" if self._boundaries == 1 else f"{self._boundaries:,} boundaries"
         late = f", {self._late:,} of them late" if self._late else ""
-        self._say(logging.INFO, f"{what}: {boundaries} and {self._events:,} events since the last line{late}")
+        moved = f"{boundaries} and {self._events:,} events since the last line{late}"
+        self._say(logging.INFO, f"{state}boundary {_day(self._boundary)}: {moved}")
         self._boundaries = self._events = self._late = 0
-        self._moved_at = now
+        self._moved_at, self._caught_up = now, False
 
     def _tell_refused(self) -> None:
         reasons = self._refused.most_common(MOST_REASONS)

@@ -18,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
 from contracts.crossings import join_links
+from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.outages import waiting_for
@@ -34,6 +35,8 @@ CONSUME_SECONDS: Final = 0.002
 NOBODY_KNOWS: Final = 1 << 40
 IDLE: Final = timedelta(milliseconds=10)
 CONNECT_SECONDS: Final = 30.0
+AWAY: Final = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+"""Errors of a client that reaches no broker."""
 TOPIC_OF: Final = {topic.name: topic for topic in INPUT_TOPICS}
 WAYS_ON: Final = (
     "Ways on: (1) connect to the Kafka that this data folder belongs to, or restore it from a backup; "
@@ -45,13 +48,17 @@ WAYS_ON: Final = (
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch."""
+    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
+
+    ``on_money`` is called with each currency in which money came, as long as the base currency is undecided.
+    """
 
     bootstrap_servers: str
     decoding: DecodePolicy
     reading: LanePolicy
     live_backlog_events: int
     stopping: Callable[[], bool]
+    on_money: Callable[[str], None] = lambda _: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
@@ -79,7 +86,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._consumers = {name: self._connect() for name in TOPIC_OF}
         JOURNAL.start(partition, _told(resume))
         with waiting_for("Kafka"):
-            self._state = self._start(resume)
+            self._state = self._start_when_there(resume)
         self._state.new_epoch()
         self._through: LaneState | None = None
         self._owes_fresh = True
@@ -138,23 +145,33 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             }
         )
 
+    def _start_when_there(self, resume: LaneState | None) -> LaneState:
+        """Start; while no broker answers, wait for one as a running reader does."""
+        warned = False
+        while True:
+            try:
+                return self._start(resume)
+            except KafkaException as error:
+                if error.args[0].code() not in AWAY or self._config.stopping():
+                    raise StoreUnavailableError(f"Kafka does not answer: {error.args[0].str()}") from error
+                if not warned:
+                    log.warning("kafka: does not answer; trying until it does: %s", error.args[0].str())
+                warned = True
+
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and seek to it."""
-        try:
-            first = next(iter(self._consumers.values()))
-            cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
-            if resume is None:
-                batch = min(FIRST_BATCH, self._config.reading.max_batch)
-                resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
-            if resume.cluster_id != cluster:
-                raise LogMismatchError(
-                    f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
-                    f"{cluster}. {WAYS_ON}"
-                )
-            for name, consumer in self._consumers.items():
-                resume.topics[name] = self._seek(consumer, name, resume.topics[name])
-        except KafkaException as error:
-            raise StoreUnavailableError(f"Kafka does not answer: {error.args[0].str()}") from error
+        first = next(iter(self._consumers.values()))
+        cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
+        if resume is None:
+            batch = min(FIRST_BATCH, self._config.reading.max_batch)
+            resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
+        if resume.cluster_id != cluster:
+            raise LogMismatchError(
+                f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
+                f"{cluster}. {WAYS_ON}"
+            )
+        for name, consumer in self._consumers.items():
+            resume.topics[name] = self._seek(consumer, name, resume.topics[name])
         return resume
 
     def _seek(self, consumer: Consumer, name: str, position: TopicPosition) -> TopicPosition:
@@ -184,6 +201,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         moved = 0 if before is None or position.clock.now is None else position.clock.now - before
         position.resize(moved, len(messages), self._config.reading)
         _count(decoded, topic)
+        if self._config.decoding.rates.base is None:
+            for number in np.unique(np.r_[decoded.events["currency"], decoded.visits.events["currency"]]).tolist():
+                self._config.on_money(code_of(number))
         return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
@@ -273,4 +293,4 @@ def _count(decoded: Decoded, topic: Topic) -> None:
 
 
 def _log_error(error: KafkaError) -> None:
-    log.info("kafka: %s", error.str())
+    JOURNAL.trouble(f"kafka: {error.str()}")

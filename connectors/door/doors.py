@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.sources.file import SourcesFile
 from connectors.sources.source import Source, Sources
 from contracts.errors import CrmError, InputFileError
@@ -15,12 +16,14 @@ from contracts.errors import CrmError, InputFileError
 _log = logging.getLogger(__name__)
 
 
-def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> dict[str, Door]:
+def open_doors(
+    sources: Sources, stage: str, privacy_key: SecretStr | None, money: MoneyGate | None = None
+) -> dict[str, Door]:
     """Make the door of every source. ``stage`` names the connector in dead letters.
 
     Raises :class:`contracts.errors.SettingsError` if one needs a key that is not set.
     """
-    return {name: Door(source, stage, privacy_key) for name, source in sources.sources.items()}
+    return {name: Door(source, stage, privacy_key, money=money) for name, source in sources.sources.items()}
 
 
 class _Made(NamedTuple):
@@ -38,7 +41,7 @@ class Doors:
     said that the file is there, so that one that is missing is an error.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing of the installation
         self,
         path: Path,
         stage: str,
@@ -46,8 +49,11 @@ class Doors:
         check_seconds: float = 1.0,
         *,
         is_set: bool = False,
+        money: MoneyGate | None = None,
     ):
+        self.money = money or MoneyGate()
         self._made: dict[str, _Made] = {}
+        self._named = set[str]()
         self._stage = stage
         self._key = privacy_key
         self._is_set = is_set
@@ -58,27 +64,42 @@ class Doors:
         """Why a change of the file of sources, or of a source whose door was asked for, could not be followed."""
         return self._file.problem or next((made.problem for made in self._made.values() if made.problem), None)
 
-    def door(self, name: str) -> Door | None:
-        """Give the door of a source by its name; None where there is no file of sources, and so are no rules.
+    def door(self, name: str) -> Door:
+        """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
-        Raises :class:`InputFileError` if there is one and it does not name this source: its rules must not be off by a
-        slip of the pen; :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
+        Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
+        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen;
+        :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
         """
-        sources = self._file.current().sources
-        source, made = sources.get(name), self._made.get(name)
-        if source is None:
-            if self._is_set or self._file.is_there:
-                raise _unknown(self._file, name, sources)
-            return None
+        source, made = self._source(name), self._made.get(name)
         if made is None or made.source is not source:
             made = self._made[name] = self._make(source, made)
         return made.door
+
+    def notice(self, name: str) -> str | None:
+        """Say that a source is not in the file, if there is one, and so has no rules; None if that is not so."""
+        sources = self._file.current()
+        if name in sources.sources or sources.default is not None or not self._file.is_there:
+            return None
+        return f"Source {name} is not in {self._file.path}, so it has no rules. `crmstream source add {name}` adds it."
+
+    def _source(self, name: str) -> Source:
+        sources = self._file.current()
+        if (source := sources.sources.get(name)) is not None:
+            self._named.add(name)
+            return source
+        if sources.default is not None:
+            return sources.others(name)
+        missing = self._is_set and not self._file.is_there
+        if missing or name in self._named or any(other.protects for other in sources.sources.values()):
+            raise _unknown(self._file, name, sources.sources)
+        return sources.others(name)
 
     def _make(self, source: Source, before: _Made | None) -> _Made:
         if before is not None and before.source == source:  # the file was read again
             return before._replace(source=source)
         try:
-            return _Made(source, Door(source, self._stage, self._key))
+            return _Made(source, Door(source, self._stage, self._key, money=self.money))
         except CrmError as error:
             if before is None:
                 raise
@@ -90,5 +111,6 @@ def _unknown(file: SourcesFile, name: str, known: Collection[str]) -> InputFileE
     holds = f"names no source {name!r}, only {', '.join(known) or 'nothing'}" if file.is_there else "is not there"
     return InputFileError(
         f"Sources {file.path}: {holds}, so no privacy rules and no plan would hold for what comes from {name!r}. "
-        f"`crmstream source add {name}` adds it; or write another name as `source:` where the rows are mapped."
+        f"`crmstream source add {name}` adds it; `default:` beside `sources:` has rules for all that are not named; or "
+        "write another name as `source:` where the rows are mapped."
     )

@@ -20,7 +20,16 @@ from pydantic import ValidationError
 
 from connectors.kafka.publisher import EPOCH, HOUR_US, Publisher
 from connectors.kafka.reasons import reason_of
-from connectors.kafka.tick_plan import DAY_US, PartitionState, TimePolicy, is_live_record, plan_ticks
+from connectors.kafka.tick_plan import (
+    DAY_US,
+    PartitionState,
+    Reason,
+    TimePolicy,
+    Timing,
+    is_live_record,
+    judge_time,
+    plan_ticks,
+)
 from contracts.errors import StoreUnavailableError
 from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Event, Kind, Tick
 from contracts.settings import Settings
@@ -36,6 +45,8 @@ MOST_LOOK_BACK: Final = 32_768
 _POLL_SECONDS: Final = 0.5
 _TIMEOUT_SECONDS: Final = 10.0
 _MOST_BACKOFF_SECONDS: Final = 30.0
+AWAY: Final = (KafkaException, StoreUnavailableError, TimeoutError)
+"""What is raised while Kafka is away or hangs: its client's error, the publisher's, a future's without a result."""
 _KIND_OF: Final[dict[str, Kind]] = {t.name: t.kind for t in INPUT_TOPICS if t.kind is not None}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _log = logging.getLogger(__name__)
@@ -55,11 +66,11 @@ def run(settings: Settings, bootstrap_servers: str, stop: StopEvent) -> None:
             try:
                 while not stop.is_set():
                     beat.once(time.time_ns() // 1_000)
-                    failures = _recovered(failures)  # only after a whole round: a broker that hangs may take connections
+                    failures = _recovered(failures)  # after a whole round: a broker that hangs takes connections
                     stop.wait(_POLL_SECONDS)
             finally:
                 beat.close()
-        except (KafkaException, StoreUnavailableError, TimeoutError) as error:
+        except AWAY as error:
             if not failures:
                 _log.warning("heartbeat: Kafka at %s is away, trying again: %s", bootstrap_servers, _told(error))
             failures += 1
@@ -94,18 +105,21 @@ class Heartbeat:
         places = [(topic.name, number) for topic in INPUT_TOPICS for number in range(settings.partitions)]
         self._ends: dict[Place, int] = dict.fromkeys(places, 0)
         self._states = {place: PartitionState(*place) for place in places}
+        self._reason: Reason = "empty"
 
     def once(self, now_us: int) -> int:
         """Look at all partitions and write the ticks that are due at ``now_us``; gives their number.
 
-        Raises :class:`KafkaException`, :class:`StoreUnavailableError` or :class:`TimeoutError` when Kafka is away.
+        Raises one of :data:`AWAY` when Kafka is away.
         """
         ends = self._end_offsets()
         moved = {place: end for place, end in ends.items() if end != self._ends[place]}
         for place, records in self._tail.read(moved).items():
             self._states[place] = never_back(self._states[place], state_of(place, records))
         self._ends = ends
-        ticks = plan_ticks(list(self._states.values()), now_us, self._policy)
+        states = list(self._states.values())
+        self._tell(judge_time(states, now_us, self._policy))
+        ticks = plan_ticks(states, now_us, self._policy)
         for tick in ticks:
             self._publisher.tick_one(*tick)
         self._publisher.flush()
@@ -114,6 +128,15 @@ class Heartbeat:
     def close(self) -> None:
         """Leave Kafka."""
         self._tail.close()
+
+    def _tell(self, timing: Timing) -> None:
+        """Log why clocks move or stand, whenever that changes."""
+        if timing.reason != self._reason:
+            self._reason = timing.reason
+            until = "" if timing.newest_us is None else f", newest time {_moment(timing.newest_us)}"
+            at = timing.moves_at_us if timing.reason == "settling" else None
+            moves = "" if at is None else f", time moves on at {_moment(at)}"
+            _log.info("heartbeat: %s%s%s", timing.reason, until, moves)
 
     def _end_offsets(self) -> dict[Place, int]:
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in self._ends}
@@ -212,7 +235,7 @@ def state_of(place: Place, records: list[Message]) -> PartitionState:
 
 
 def _after_tick(state: PartitionState, tick: Tick, written: int) -> PartitionState:
-    """Take in a tick. Those of a heartbeat in a live stream are evidence that it is live, those of publishers are not."""
+    """Take in a tick. A heartbeat's in a live stream is evidence that it is live, a publisher's is not."""
     tick_us = _microseconds(tick.occurred_at)
     if not 0 <= tick_us <= _latest(written):
         return state
@@ -239,6 +262,10 @@ def _moved(state: PartitionState, time_us: int) -> PartitionState:
 def _latest(written_us: int) -> int:
     """The latest time that a record may name; the dataflow refuses what lies further ahead of its entry into Kafka."""
     return written_us + FUTURE_TOLERANCE // _MICROSECOND
+
+
+def _moment(time_us: int) -> str:
+    return f"{EPOCH + timedelta(microseconds=time_us):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _microseconds(moment: datetime) -> int:

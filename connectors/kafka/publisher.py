@@ -44,7 +44,8 @@ class Publisher:
 
     ``partitions`` is the count of every input topic, ``sweep_hours`` the distance between sweep boundaries,
     and ``source`` names the writer in its ticks. ``delivery_timeout_seconds`` is how long Kafka may be away
-    before a record counts as failed.
+    before a record counts as failed. The attribute ``before_more`` is called before the first record and then every
+    thousand records: it may wait, or raise.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Publisher:
         self._source = source
         self._servers = bootstrap_servers
         self._timeout_seconds = delivery_timeout_seconds
+        self.before_more: Callable[[], None] = lambda: None
         self._producer: Producer | None = None
         self._failure: KafkaError | None = None
         self._since_poll = 0
@@ -144,8 +146,10 @@ class Publisher:
         self._since_poll += 1
         if self._since_poll >= _POLL_EVERY or self._failure is not None:
             self.poll()
+            self.before_more()
 
     def _connect(self) -> Producer:
+        self.before_more()
         config = {
             **_PRODUCER,
             "bootstrap.servers": self._servers,
@@ -184,7 +188,7 @@ class Summary:
     seconds: float = 0.0
 
 
-def publish_history(
+def publish_history(  # noqa: PLR0913 - one argument per option
     connector: Connector,
     publisher: Publisher,
     *,

@@ -57,9 +57,10 @@ class TimePolicy:
 class Timing:
     """Whether clocks follow the wall clock, and why. Times are microseconds since 1970 UTC.
 
-    ``newest_us`` is the furthest clock of the log, ``slowest_us`` the one furthest behind (None: a partition has none),
-    and ``moves_at_us`` when time moves on to now if nothing more is published (None: it does already, or never will).
-    ``live_since_us`` is a time since when clocks follow the wall clock at the latest, as far as the log's end tells.
+    ``newest_us`` is the furthest clock of the log (in a history: of its own), ``slowest_us`` the one furthest behind
+    (None: a partition has none), and ``moves_at_us`` when time moves on to now if nothing more is published (None: it
+    does already, or never will). ``live_since_us`` is since when, at the latest, clocks follow the wall clock, as far
+    as the log's end tells.
     """
 
     reason: Reason
@@ -84,7 +85,9 @@ def judge_time(states: Sequence[PartitionState], now_us: int, policy: TimePolicy
         return Timing("empty")
     slowest = min(clocks) if len(clocks) == len(states) else None
     reason, moves_at = _reason(states, clocks, now_us, policy)
-    return Timing(reason, max(clocks), slowest, moves_at, _live_since(states, policy) if reason == "live" else None)
+    past = [clock for clock in clocks if not is_live_record(now_us, clock)]
+    newest = max(past if reason in ("publishing", "settling") else clocks)  # a live event in between does not end them
+    return Timing(reason, newest, slowest, moves_at, _live_since(states, policy) if reason == "live" else None)
 
 
 def _reason(

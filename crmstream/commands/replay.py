@@ -11,16 +11,17 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
-from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
+from connectors.kafka.publisher import Summary, publish_history
 from connectors.rows.mapping import load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.words import fed_lines
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -40,8 +41,8 @@ def run(
     """Publish history from a CSV, JSON Lines or Parquet file.
 
     A mapping says which column is which (docs/mapping.md). The privacy rules
-    and the tracking plan of the mapping's source hold for the rows; if there
-    is a file of sources, it must name this one (docs/sources). Rows that are
+    and the tracking plan of the mapping's source hold for the rows, or those
+    of `default` in the file of sources (docs/sources). Rows that are
     no events are reported with their line and never stop the rest. Replaying
     a file again doubles nothing. Exit code 0: events were published, perhaps
     with rejected rows; 2: not one row was an event.
@@ -57,14 +58,14 @@ def run(
     """
     settings = load_settings()
     chosen = load_mapping(mapping)
-    door = configured_doors(settings, FILE_STAGE).door(chosen.source)
+    doors = configured_doors(settings, FILE_STAGE)
+    door = doors.door(chosen.source)
+    if notice := doors.notice(chosen.source):
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
     _check_writable(rejects)
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with (
-        event_progress() as progress,
-        Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
-    ):
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    with event_progress() as progress, new_publisher(settings, kafka, gate) as publisher:
         display = FileBars(progress)
         connector = FileConnector(file, chosen, on_progress=display.reading, door=door)
         summary = publish_history(
@@ -74,7 +75,7 @@ def run(
             on_progress=lambda done: display.publishing(done, connector.report),
         )
     _write_rejects(rejects, connector.report)
-    _print(summary, connector.report, as_json=as_json)
+    _print(summary, connector.report, doors.money, as_json=as_json)
     if not summary.events:
         raise typer.Exit(NOTHING_READ)
 
@@ -113,16 +114,35 @@ def reasons(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
+def _print(summary: Summary, report: Report, money: MoneyGate, *, as_json: bool) -> None:
     if as_json:
-        counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected")}
-        print_json(
-            {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
-        )
+        counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected", "replaced")}
+        decision = money.decision
+        print_json({
+            **counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report),
+            "base_currency": decision and decision.currency, "amounts_without_a_rate": money.waiting,
+        })  # fmt: skip
         return
     console.print(report_table("Replayed", summary.events, report))
-    if report.rejected:
-        console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")
+    if told := outcome(report):
+        console.print(told)
+    for line in fed_lines(money.decision, money.waiting):
+        console.print(line, soft_wrap=True)
+
+
+def outcome(report: Report) -> str | None:
+    """Say in one sentence what became of the rows, if not all of them are in."""
+    if not report.rows:
+        return "The file has no rows."
+    if not report.rejected:
+        return None if report.accepted else "The mapping leaves out every row."
+    if report.rejected == report.rows:
+        return "The only row was rejected." if report.rows == 1 else f"All {report.rows:,} rows were rejected."
+    were = "rows was" if report.rejected == 1 else "rows were"
+    others = "the others are in" if not report.skipped else "the mapping leaves out " + (
+        f"{report.skipped:,}; the others are in" if report.accepted else "the others"
+    )
+    return f"{report.rejected:,} of {report.rows:,} {were} rejected; {others}."
 
 
 def report_table(title: str, published: int, report: Report) -> Table:
@@ -132,6 +152,7 @@ def report_table(title: str, published: int, report: Report) -> Table:
         ("read", report.rows),
         ("published", published),
         ("left out by the mapping", report.skipped),
+        *([("replaced by a later row with the same key", report.replaced)] if report.replaced else []),
     ):
         table.add_row(f"{rows:,}", name, "")
     for reason in reasons(report):

@@ -16,16 +16,17 @@ from pydantic import ValidationError
 
 from connectors.kafka.at_work import at_work
 from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
-from connectors.simulator.config import DAY_US, ShopConfig
+from connectors.simulator.config import DAY_US, DEFAULT_CURRENCY, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Period, Shop
 from connectors.simulator.truth import ShopTruth
+from contracts.base_currency import BY_FIRST_ORDER, decide
 from contracts.errors import InputFileError, SettingsError
 from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar
 from crmstream.commands.shared import as_time, console, new_app, notes, print_json
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.installation import installation_rates
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -74,13 +75,17 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     crmstream simulate --acceleration 3600
       [dim]after the history an hour per second, until Ctrl-C[/dim]
     """
-    shop = _shop(seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days)
     settings = load_settings()
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with Publisher(
-        endpoints.kafka, settings.partitions, settings.sweep_hours, source="simulator"
-    ) as publisher:
+    decision = installation_rates(settings)[1]
+    currency = DEFAULT_CURRENCY if decision is None else decision.currency
+    shop = _shop(
+        seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=currency
+    )
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    if decision is None:
+        decide(settings.data_dir, currency, BY_FIRST_ORDER)
+    with new_publisher(settings, kafka, gate, "simulator") as publisher:
         history = publish_past(shop, publisher, rate, live_follows=acceleration is not None)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)
     told = shop.truth()

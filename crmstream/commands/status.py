@@ -1,6 +1,6 @@
 """``crmstream status``: which parts are up, how far behind the dataflow is, how fast it goes. Reads only."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Annotated
 
 import typer
@@ -9,6 +9,8 @@ from connectors.kafka.heartbeat import policy_of
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.commands.status_view import show_status
+from crmstream.money.words import as_rows, read_waiting, stack_decision, stored_lines
+from crmstream.observe.health import ask_supervisor
 from crmstream.observe.status import Status, read_status
 from crmstream.stack.endpoints import resolve_endpoints
 
@@ -35,11 +37,17 @@ def run(
     crmstream status --json | jq .lag
     """
     settings = load_settings()
-    status = read_status(resolve_endpoints(settings), settings.clickhouse_database, policy_of(settings))
+    endpoints = resolve_endpoints(settings)
+    status = read_status(endpoints, settings.clickhouse_database, policy_of(settings))
+    status = replace(status, parts=[*status.parts, *ask_supervisor(settings)])
+    decision, waiting = stack_decision(settings), read_waiting(settings, endpoints)
     if as_json:
-        print_json(as_document(status))
+        base = decision and decision.currency
+        print_json({**as_document(status), "base_currency": base, "waiting_amounts": as_rows(waiting)})
     else:
         show_status(console, status)
+        for line in stored_lines(decision, waiting):
+            console.print(line, soft_wrap=True)
     if not all(part.up for part in status.parts):
         raise typer.Exit(1)
 

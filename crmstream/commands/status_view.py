@@ -113,8 +113,16 @@ def _dead_letters(status: Status) -> str | None:
     return f"{text}{reasons}\n  See `crmstream dead-letters list`."
 
 
+def _notes(status: Status) -> str | None:
+    """What connectors changed in events, such as names that resemble known ones."""
+    if not status.counts.notes:
+        return None
+    shown = "".join(f"\n  {each.count:,} × {escape(each.source)}: {escape(each.note)}" for each in status.counts.notes)
+    return f"Notes on events of the last 24 hours (see docs/event-names.md):{shown}"
+
+
 LINES: Final[tuple[Callable[[Status], str | None], ...]] = (
-    _waiting, _newest, _clock, _time, _speed, _people, _dead_letters,
+    _waiting, _newest, _clock, _time, _speed, _people, _dead_letters, _notes,
 )  # fmt: skip
 """What is said below the tables, in its order."""
 

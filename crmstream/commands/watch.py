@@ -6,7 +6,7 @@ Delivery: that of the publisher; a file stays in the folder until Kafka holds it
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -14,9 +14,8 @@ from rich.markup import escape
 from connectors.door.door import Door
 from connectors.door.doors import Doors
 from connectors.files.inbox import Inbox
-from connectors.files.replay import FileConnector, Rejection
+from connectors.files.replay import FileConnector, Rejection, Report
 from connectors.kafka.publisher import Publisher, publish_history
-from connectors.kafka.topics import ensure_topics
 from connectors.look import Look
 from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError, StoreUnavailableError
@@ -24,7 +23,8 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.configured import FILE_STAGE, configured_doors
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.words import waiting_line
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 LOOK_SECONDS: Final = 0.5
@@ -51,9 +51,9 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     again, after a pause that grows; with --once it is left for the next run,
     as is all that comes or changes after the start. Hidden files and those
     that end in .tmp or .part are left alone. All files follow one mapping
-    (docs/mapping.md), and the rules of its source, which the file of sources
-    must name if there is one (docs/sources). A file that comes twice doubles
-    nothing, and neither does a crash.
+    (docs/mapping.md), and the rules of its source, or of `default` in the file
+    of sources (docs/sources). A file that comes twice doubles nothing, and
+    neither does a crash.
 
     [bold]Examples[/bold]
 
@@ -66,26 +66,35 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     chosen = load_mapping(mapping)
     doors = configured_doors(settings, FILE_STAGE)
     doors.door(chosen.source)  # what is wrong with it is told before the first file
-    kafka = resolve_endpoints(settings).kafka
-    ensure_topics(kafka, settings.partitions)
+    if notice := doors.notice(chosen.source):
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
     with Inbox(folder, settle) as inbox:
         if not once:
             notes.print(f"Watching {folder}. [dim]Ctrl-C ends it.[/dim]", highlight=False)
         try:
-            _Watch(inbox, chosen, doors, settings, kafka).run(once=once)
+            _Watch(inbox, chosen, doors, Target(settings, kafka, gate)).run(once=once)
         except KeyboardInterrupt:
             notes.print("Stopped. [dim]What is in the folder still will be taken next time.[/dim]")
+
+
+class Target(NamedTuple):
+    """Where the events go, and whether there is room for them."""
+
+    settings: Settings
+    kafka: str
+    gate: RoomGate
 
 
 class _Watch:
     """One run over a folder."""
 
-    def __init__(self, inbox: Inbox, mapping: Mapping, doors: Doors, settings: Settings, kafka: str):
+    def __init__(self, inbox: Inbox, mapping: Mapping, doors: Doors, target: Target):
         self._inbox = inbox
         self._mapping = mapping
         self._doors = doors
-        self._settings = settings
-        self._kafka = kafka
+        self._target = target
         self._publisher: Publisher | None = None  # connecting takes a second, so one serves all files
 
     def run(self, *, once: bool) -> None:
@@ -132,6 +141,7 @@ class _Watch:
     def _take(self, path: Path) -> None:
         if self._inbox.has_changed(path):  # the files before it took their time
             return
+        self._target.gate.require()
         door = self._doors.door(self._mapping.source)  # of a source that is gone nothing more is taken, or put away
         try:
             told = self._publish(path, door)
@@ -141,10 +151,14 @@ class _Watch:
             refused = self._inbox.refuse(path, str(error))
             told = f"[red]refused[/]: {escape(str(error))}" if refused else CHANGED
         console.print(f"{escape(path.name)}: {told}", highlight=False, soft_wrap=True)
+        money = self._doors.money
+        for code, count in sorted(money.waiting.items()):
+            console.print(waiting_line(code, count, money.decision), highlight=False, soft_wrap=True)
+        money.waiting.clear()
 
     def _publish(self, path: Path, door: Door | None) -> str:
         if self._publisher is None:
-            self._publisher = Publisher(self._kafka, self._settings.partitions, self._settings.sweep_hours)
+            self._publisher = new_publisher(*self._target)
         publisher = self._publisher
         with event_progress() as progress:
             bars = FileBars(progress)
@@ -157,12 +171,24 @@ class _Watch:
             )
         report = connector.report
         if not summary.events:
-            raise InputFileError(f"none of its {report.rows:,} rows is an event. {_first(report.rejections)}")
+            raise InputFileError(_why_nothing(report))
         target = self._inbox.finish(path, report)
         if target is None:
-            return f"{summary.events:,} events published. {CHANGED}"
-        rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
-        return f"{summary.events:,} events published{rejected}"
+            return f"{_events(summary.events)} published. {CHANGED}"
+        rows = "row" if report.rejected == 1 else "rows"
+        rejected = f", {report.rejected:,} {rows} rejected ({target.name}.rejected.csv)" if report.rejected else ""
+        return f"{_events(summary.events)} published{rejected}"
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event" if count == 1 else f"{count:,} events"
+
+
+def _why_nothing(report: Report) -> str:
+    if not report.rows:
+        return "it has no rows."
+    none = "its only row is no event" if report.rows == 1 else f"none of its {report.rows:,} rows is an event"
+    return f"{none}. {_first(report.rejections)}"
 
 
 def _first(rejections: Sequence[Rejection]) -> str:

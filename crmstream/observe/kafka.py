@@ -121,7 +121,8 @@ class KafkaView:
 
     def _list(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
         futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
-        return {(place.topic, place.partition): future.result(2 * TIMEOUT_SECONDS).offset for place, future in futures.items()}
+        found = {place: future.result(2 * TIMEOUT_SECONDS) for place, future in futures.items()}
+        return {(place.topic, place.partition): at.offset for place, at in found.items()}
 
     def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
         if not places:

@@ -15,7 +15,7 @@ from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
 
 _TIMEOUT_SECONDS: Final = 2.0
-_UNAVAILABLE: Final = 503
+_REFUSALS: Final = {503: "Kafka is away", 507: "the disk is full"}
 _MOST_ANSWER_BYTES: Final = 10_000
 
 
@@ -70,7 +70,7 @@ def ask_collector(endpoints: Endpoints) -> list[Part]:
         remark = " (the file of sources is broken; the last good one still holds: see its log)" if broken else ""
         return [Part("collector", True, endpoints.collector_url + remark)]
     except HTTPError as error:
-        why = "Kafka is away" if error.code == _UNAVAILABLE else f"it answers {error.code}: is it another program?"
+        why = _REFUSALS.get(error.code, f"it answers {error.code}: is it another program?")
         return [Part("collector", False, f"{endpoints.collector_url} takes no events: {why}")]
     except OSError:
         return [Part("collector", False, "does not answer")]

@@ -79,7 +79,7 @@ def _sum(figures: list[int | None]) -> int | None:
 
 
 def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None = None) -> Status:
-    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured. ``policy`` is needed for ``time``."""
+    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured. ``time`` needs the ``policy``."""
     kafka, before, newest = _kafka(endpoints)
     clickhouse, counts = ask_clickhouse(endpoints, database)
     redis = ask_redis(endpoints)

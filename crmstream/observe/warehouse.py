@@ -19,6 +19,15 @@ class Reason:
 
 
 @dataclass(frozen=True)
+class NoteCount:
+    """What connectors changed or left out in events of a source, as a note says it, and in how many events."""
+
+    source: str
+    note: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Counts:
     """Figures of the warehouse. None means unknown: ClickHouse is down, or its tables are not there."""
 
@@ -32,12 +41,15 @@ class Counts:
     """Dead letters whose record entered Kafka within the last 24 hours."""
     dead_letter_reasons: tuple[Reason, ...] = ()
     """The most frequent reasons of the last 24 hours, at most :data:`REASONS_SHOWN`."""
+    notes: tuple[NoteCount, ...] = ()
+    """The most frequent notes of events that came in within the last 24 hours, at most :data:`REASONS_SHOWN`."""
 
 
 def read_counts(client: Client) -> Counts:
     """Read all figures. Raises ClickHouseError when a table is missing."""
     customers, visitors, dead_letters, last_day = client.query(query("status_counts")).result_rows[0]
     reasons = client.query(query("dead_letter_reasons"), parameters={"shown": REASONS_SHOWN}).result_rows
+    notes = client.query(query("note_counts"), parameters={"shown": REASONS_SHOWN}).result_rows
     return Counts(
         customers=int(customers),
         visitors=int(visitors),
@@ -45,4 +57,5 @@ def read_counts(client: Client) -> Counts:
         dead_letters=int(dead_letters),
         dead_letters_last_day=int(last_day),
         dead_letter_reasons=tuple(Reason(reason, int(count)) for reason, count in reasons),
+        notes=tuple(NoteCount(source, note, int(count)) for source, note, count in notes),
     )

@@ -52,7 +52,7 @@ def test_a_commands_help_begins_with_its_line_and_has_an_example(runner: CliRunn
     assert "crm:score:{ID}" in answer.stdout or name != "score"
 
 
-@pytest.mark.parametrize("name", ["connect", "identity", "plan", "privacy", "source", "webhook"])
+@pytest.mark.parametrize("name", ["connect", "identity", "plan", "privacy", "rates", "source", "webhook"])
 def test_a_command_of_several_shows_its_help_when_it_is_told_nothing(runner: CliRunner, name: str) -> None:
     answer = runner.invoke(cli.app, [name])
     assert cli.COMMANDS[name][1] in answer.output

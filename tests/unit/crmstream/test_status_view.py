@@ -9,7 +9,7 @@ from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.commands.status_view import show_status
 from crmstream.observe.parts import Part
 from crmstream.observe.status import Status, TopicState
-from crmstream.observe.warehouse import Counts, Reason
+from crmstream.observe.warehouse import Counts, NoteCount, Reason
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 INPUTS = [topic.name for topic in INPUT_TOPICS]
@@ -59,3 +59,10 @@ def test_unknown_figures_are_left_out() -> None:
     text = shown(Status([Part("Kafka", False, "does not answer")], [], None, None, None, None))
     assert "down" in text
     assert not {"Waiting", "Customers", "Dead", "clock"} & set(text.replace(":", " ").split())
+
+
+def test_notes_on_events_are_counted_by_source() -> None:
+    note = NoteCount("web-shop", "name: resembles Order Completed", 1_234)
+    text = shown(status(counts=Counts(notes=(note,))))
+    assert "  1,234 × web-shop: name: resembles Order Completed" in text
+    assert "Notes" not in shown(status())

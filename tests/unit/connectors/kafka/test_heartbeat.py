@@ -8,6 +8,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka import heartbeat
+from connectors.kafka.at_work import Intent
 from connectors.kafka.heartbeat import never_back, state_of
 from connectors.kafka.publisher import tick_body
 from connectors.kafka.tick_plan import PartitionState
@@ -91,7 +92,8 @@ def test_ticks_move_the_clock_and_only_live_heartbeats_are_evidence() -> None:
 
 
 def test_notes_of_publishers_move_no_clock_and_the_last_one_counts() -> None:
-    note = [FakeMessage(TICK_KEY, tick_body(0, "replay", intent), AT + n) for n, intent in enumerate(("open", "finished"))]
+    intents: list[Intent] = ["open", "finished"]
+    note = [FakeMessage(TICK_KEY, tick_body(0, "replay", intent), AT + n) for n, intent in enumerate(intents)]
     open_, finished = (state_of(PLACE, [tick(AT - 5, "replay"), *note[:n]]) for n in (1, 2))  # type: ignore[list-item]
     assert (open_.clock_us, open_.intent) == ((AT - 5) * 1_000_000, (AT * 1_000_000, True))
     assert finished.intent == ((AT + 1) * 1_000_000, False)

@@ -131,3 +131,17 @@ def test_kafka_that_is_away_fails_the_flush() -> None:
     publisher.publish(Record("crm-transactions", b"c", b"{}", 0))
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1"):
         publisher.flush()
+
+
+def test_a_history_is_announced_and_ends_unless_more_follows() -> None:
+    whole, part = Recorder(), Recorder()
+    publish_history(Story(1.0), whole)
+    publish_history(Story(1.0), part, more_follows=True)
+    assert (whole.intents[0], whole.intents[-1]) == ("open", "finished")
+    assert set(part.intents) == {"open"}
+
+
+def test_a_note_is_a_tick_at_1970_and_a_plain_tick_has_no_note() -> None:
+    note = Tick.model_validate_json(tick_body(0, "replay", "finished"))
+    assert (note.occurred_at.year, note.history) == (1970, "finished")
+    assert "history" not in json.loads(tick_body(5, "replay"))

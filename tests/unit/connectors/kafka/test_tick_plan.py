@@ -145,6 +145,13 @@ def test_a_publisher_that_says_it_has_more_is_not_overtaken_though_a_live_event_
     assert plan(*at_work) == []
 
 
+def test_a_history_with_a_live_event_in_between_is_levelled_to_its_own_end_and_then_settles() -> None:
+    states = [state(0, OVER, ago(20)), state(1, OVER - DAY, ago(25)), state(2, ago(40), ago(40))]
+    assert judge_time(states, NOW, POLICY) == Timing("settling", OVER, OVER - DAY, NOW + 40 * SECOND)
+    assert plan(*states) == [(1, OVER)]
+    assert [number for number, _ in plan(*states, now=NOW + 41 * SECOND)] == [0, 1, 2]
+
+
 def test_a_publisher_that_was_killed_is_covered_by_its_silence() -> None:
     killed = [note(0, OVER, ago(60), more=True), state(1, OVER, ago(61)), state(2, ago(20), ago(20))]
     assert reason(*killed) == "live"
