@@ -239,9 +239,14 @@ def _owner(event: wire.Envelope) -> str:
 
 def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.RejectedError) -> DeadLetter:
     refused = read_refusal(message.headers()) if message.key() == REFUSED_KEY else None
-    reason = refused or Refusal(stage, why.field, why.problem, "")
+    reason = refused or Refusal(stage, why.field, why.problem, _source(message))
     return DeadLetter(
         topic=topic.name, partition=partition, offset=message.offset(), timestamp_ms=message.timestamp()[1],
         key=message.key(), body=message.value(),
         stage=reason.stage, field=reason.field, problem=reason.problem, source=reason.source,
     )  # fmt: skip
+
+
+def _source(message: Message) -> str:
+    """The source that a record names; what a connector refused is no event, and a sender may write anything there."""
+    return "" if message.key() == REFUSED_KEY else wire.source_of(message.value())

@@ -1,14 +1,14 @@
 """The door: the one way of a source's events into Kafka, whatever brought them.
 
 What is drafted by a connector leaves the door as a record: an event that the contract accepts, or a refusal on its way
-to the dead letters with the field at fault. Nothing that comes in is lost. A draft is completed (currency), then come
-the source's privacy rules, then its tracking plan, then the contract; what is refused goes through the privacy rules
-too. Pure but for its counters; moves no data itself.
+to the dead letters with the field at fault. Nothing that comes in is lost. A draft gets the name that crmstream knows
+it by, and its properties the names and types of the contract; then come the source's privacy rules, its tracking plan,
+and the contract. What is refused goes through the privacy rules too. Pure but for its counters; moves no data itself.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +19,8 @@ from connectors.door.consent import mended
 from connectors.door.keys import keys_of
 from connectors.door.money import MoneyGate
 from connectors.door.plain import fits_together, microseconds, read_plain
+from connectors.door.properties import fit
+from connectors.door.recognition import Recognised, recognise
 from connectors.plan.check import VIOLATIONS, PlanChecker, flags
 from connectors.plan.violation import Violation
 from connectors.privacy.guard import Guard
@@ -43,7 +45,7 @@ _LONGEST_TEXT: Final = 300
 """Characters of a field or a problem: names of properties come from outside."""
 _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, msgspec.MsgspecError)
 
 Draft = dict[str, object]
@@ -143,32 +145,55 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        given = draft.items()
-        event = dict(given) if None not in draft.values() else {field: value for field, value in given if value is not None}
-        notes = event.pop("notes", None)
+        fields = draft.items()
+        event = dict(fields) if None not in draft.values() else {name: value for name, value in fields if value is not None}
+        given = event.pop("notes", None)
+        notes: list[Note] = [*given] if isinstance(given, list) else []
         _identify(event)
-        kind = event["kind"] = self._kind(event)
+        kind, taken = self._known(event, notes)
+        event["kind"] = kind
         event["source"] = self.source.name
         if kind == "transaction":
-            notes = self._complete(event, notes)
+            self._complete(event, notes)
         _note(event, notes)
         body = _encode(event)
         if b"null" in body:
             _check_numbers(event)
-        changed = self._guard.event(event) if self._guard.concerns(body) else event
+        changed = self._guard.event(event, taken) if self._guard.concerns(body) else event
         changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
         record = _record(kind, body if changed is event else _encode(changed))
         if kind == "transaction":
             self._money.admit(event.get("properties"))
         return record
 
-    def _complete(self, event: Draft, notes: object) -> list[Note]:
-        """Give money the currency that it lacks; return the notes with what was done."""
-        kept = [*notes] if isinstance(notes, list) else []
+    def _complete(self, event: Draft, notes: list[Note]) -> None:
+        """Give money the currency that it lacks; add to the notes what was done."""
         properties = event.get("properties")
         if isinstance(properties, dict):
-            event["properties"] = self._money.complete(properties, self.source.currency, kept)
-        return kept
+            event["properties"] = self._money.complete(properties, self.source.currency, notes)
+
+    def _known(self, event: Draft, notes: list[Note]) -> tuple[Kind, Mapping[str, str]]:
+        """Give an event its known name, and its properties their known names and types.
+
+        Returns its kind, and the path from which each added property was taken.
+        """
+        name, given = event.get("name"), event.get("properties", _NOTHING)
+        if not isinstance(name, str) or not isinstance(given, dict):
+            return self._kind(event), {}  # the contract names the field
+        if name not in EVENT_TYPES:
+            known = recognise(name, event.get("kind"), given, self._plans, notes)
+            if isinstance(known, Recognised):
+                event["name"], event["properties"] = known.name, known.properties
+                return known.kind, known.taken
+            if known is not None:
+                notes.append(known.note)
+                metrics.UNKNOWN_NAMES.labels(self.source.name).inc()
+        kind = self._kind(event)
+        properties = event["properties"] = dict(given)
+        return kind, fit(kind, name, properties, notes)
+
+    def _plans(self, name: str) -> bool:
+        return self._plan is not None and self._plan.plans(name)
 
     def _kind(self, event: Draft) -> Kind:
         """The kind of a draft: its own, or what its name tells; the contract refuses it where the two differ."""
@@ -178,10 +203,8 @@ class Door:
             if given not in KINDS:
                 raise RejectedError("kind", f"must be one of {', '.join(KINDS)}")
             return given
-        return self.kind_of(name) if isinstance(name, str) else "web"
-
-    def kind_of(self, name: str) -> Kind:
-        """The kind of the events of a name: by the contract, else by the source's plan, else web."""
+        if not isinstance(name, str):
+            return "web"
         known, _ = EVENT_TYPES.get(name, (None, ()))
         return known or (self._plan and self._plan.kind_of(name)) or "web"
 

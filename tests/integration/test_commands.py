@@ -224,6 +224,25 @@ def came(table: str, source: str, number: int, name: str, properties: dict[str, 
     return f"INSERT INTO {table} (event_id, name, customer_id, received_at, source, properties) VALUES ({values})"
 
 
+def test_status_counts_the_notes_on_recent_events(crm: Crm, stack: Endpoints) -> None:
+    crm("migrate")
+    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    near, total = "name: resembles Order Completed", "total: is the sum of the products"
+    for statement in (
+        came("web_events", "shop", 1, "Order Complete", {"crm_notes": [near, "url: cannot be used"]}, days_ago=0.5),
+        came("web_events", "shop", 2, "Order Complete", {"crm_notes": [near]}, days_ago=0.1),
+        came("web_events", "shop", 3, "Order Complete", {"crm_notes": [near]}, days_ago=2),
+        came("transactions", "till", 4, "Order Completed", {"crm_notes": [total]}, days_ago=0.1),
+        came("transactions", "till", 5, "Order Completed", {"total": 5}, days_ago=0.1),
+    ):
+        client.command(statement)
+    notes = json.loads(crm("status", "--json").stdout)["notes"]
+    assert [(each["source"], each["note"], each["count"]) for each in notes] == [
+        ("shop", near, 2), ("shop", "url: cannot be used", 1), ("till", total, 1),
+    ]  # fmt: skip
+    assert f"2 × shop: {near}" in crm("status").stdout
+
+
 def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
     missing = crm("plan", "draft", "--source", "shop")
     assert (missing.exit_code, "crmstream migrate" in missing.stderr) == (1, True)

@@ -429,3 +429,28 @@ def test_what_a_connector_refused_becomes_a_dead_letter_with_its_reason() -> Non
         ("decode", "body", "was refused by a connector", ""),
     ]
     assert dead[0].body == valid
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        (order("12", source="x") | {"source": "till"}, "till"),
+        (order(currency=None) | {"source": "till"}, "till"),
+        (order(currency="XXXX") | {"source": "web-shop"}, "web-shop"),
+        (json.dumps(order(float("nan")) | {"source": "till"}).encode(), "till"),
+        (event("transaction", "Order Completed") | {"source": "till"}, "till"),  # the rules across fields refuse it
+        (order(note="x" * 40_000) | {"source": "till"}, "till"),
+        (order() | {"source": 5}, ""),
+        (order() | {"source": "a\nb"}, ""),
+        (order() | {"source": "s" * 101}, ""),
+        (b"{", ""),
+        (b'["source"]', ""),
+        (b"[" * 10_000, ""),
+        (b"\xff", ""),
+        (None, ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_dead_letter_carries_the_source_that_its_body_names(body: Any, source: str) -> None:
+    (letter,) = Log(TRANSACTIONS).read(body).dead
+    assert letter.source == source
