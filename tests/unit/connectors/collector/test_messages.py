@@ -48,11 +48,12 @@ def refused(**message: Any) -> tuple[str, str]:
 
 def test_a_tracked_order() -> None:
     products = [{"quantity": 2}, {"quantity": "3"}, {}]
-    order = {"order_id": 17, "total": "59.90", "currency": "EUR", "products": products}
+    order = {"order_id": 17, "total": "59.90", "currency": "eur", "products": products}
     made = draft(event="Order Completed", properties=order)
     assert (made["event_id"], made["name"], made["customer_id"]) == ("shop:m-1", "Order Completed", "c-1")
     assert made["properties"] == {
         "order_id": "17", "total": 59.9, "currency": "EUR", "items": 6, "products": products,
+        "crm_notes": ["currency: was not written in capital letters"],
     }  # fmt: skip
 
 
