@@ -104,7 +104,6 @@ class Door:
             raise RejectedError("body", "cannot be written as JSON") from None
         if kind == "transaction":
             self._money.admit(event["properties"])
-        self._admitted.inc()
         return record
 
     def row_keys(self) -> Protector | None:
