@@ -175,8 +175,7 @@ class _Watch:
         target = self._inbox.finish(path, report)
         if target is None:
             return f"{_events(summary.events)} published. {CHANGED}"
-        rows = "row" if report.rejected == 1 else "rows"
-        rejected = f", {report.rejected:,} {rows} rejected ({target.name}.rejected.csv)" if report.rejected else ""
+        rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
         return f"{_events(summary.events)} published{rejected}"
 
 

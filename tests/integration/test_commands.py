@@ -303,13 +303,17 @@ def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> Non
             assert done.exit_code == 0, done.output
             told[line] = done.output
     replayed, watched = (next(text for line, text in told.items() if word in line) for word in ("replay", "--once"))
-    assert "1 of 6 rows were rejected; the others are in." in replayed
+    assert "1 of 6 rows was rejected; the others are in." in replayed
     assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
     assert "orders.csv: 5 events published, 1 rejected (orders.csv.rejected.csv)" in watched
     assert {path.name for path in (tmp_path / "exports" / "done").iterdir()} == {
         "orders.csv", "orders.csv.rejected.csv",
     }  # fmt: skip
-    (tmp_path / "data" / "sources.yaml").write_text("sources: {tlil: {}}")
+    (tmp_path / "data" / "sources.yaml").write_text("sources: {web-shop: {}}")
+    unnamed = crm("replay", "orders.csv", "--mapping", "till.yaml")
+    assert unnamed.exit_code == 0, unnamed.output
+    assert "Source till is not in" in unnamed.stderr
+    (tmp_path / "data" / "sources.yaml").write_text("sources: {tlil: {privacy: {drop: [email]}}}")
     assert "names no source 'till', only tlil" in crm("replay", "orders.csv", "--mapping", "till.yaml").stderr
 
 
