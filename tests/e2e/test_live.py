@@ -159,7 +159,6 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         collect(flow, page(visitors[1]))
         flow.await_that(lambda: redis.hget(profile, "web_events") == "6", "what comes later is the customer's too")
         assert redis.hget("crm:score:{ann}", "opportunity")
-    assert "Waiting: nothing" in (done := flow.run("status", "--wait", "--timeout", "60")) or "0 events" in done
     told = flow.run("identity", "show", "ann")
     assert "ann is a customer" in told
 
