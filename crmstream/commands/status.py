@@ -56,7 +56,7 @@ def run(
     else:
         show_status(console, status)
         for line in stored_lines(decision, waiting):
-            console.print(line, soft_wrap=True)
+            console.print(line, highlight=False)
     if not all(part.up for part in status.parts):
         raise typer.Exit(1)
 
