@@ -109,6 +109,21 @@ class CustomerBlock:
 
 
 @dataclass(frozen=True)
+class VisitorSample:
+    """Some visitors of one bucket at a boundary, by whom scores of visitors are ranked: ``count`` are all of them.
+
+    Visitors are not swept for the record, so this is what the ranking knows of them. ``features`` has shape (sample,
+    len(FEATURES)), float32. An empty sample says that the bucket has reached the boundary and has nobody.
+    """
+
+    bucket: int
+    boundary: int
+    count: int
+    features: NDArray[np.float32]
+    buyers: NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
 class SweepBlock:
     """A sweep with what labelling needs besides: table positions and lifetime counters.
 

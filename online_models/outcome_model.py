@@ -12,40 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
-from contracts.blocks import CustomerBlock, Examples, OutcomeScores
+from contracts.blocks import CustomerBlock, Examples, OutcomeScores, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.learner import Learner
 from online_models.quality import QualityWindow
 from online_models.without_orders import WithoutOrders
 
 QUANTILES: Final = 1_000
-VISITOR_QUANTILES: Final = 200
-"""For each bucket of visitors; together they make the ranking."""
 PREFIX: Final = "no_orders."
 """Stands in reports before the weights of the model of people without orders."""
 
 
-@dataclass
-class VisitorRanking:
-    """How the scores of visitors were distributed in the newest sweep of each bucket: count and quantiles."""
+@dataclass(frozen=True)
+class Ranking:
+    """How the scores of visitors are distributed: ascending values, and the part of visitors below each, up to 1."""
 
-    buckets: dict[int, tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
-
-    def note(self, bucket: int, probability: NDArray[np.float64]) -> None:
-        """Replace what is known of a bucket."""
-        known = np.sort(probability[~np.isnan(probability)])
-        self.buckets[bucket] = (len(known), _quantiles(known, VISITOR_QUANTILES))
+    values: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    below: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
 
     def percentile(self, probability: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The share of visitors with a lower score, in per cent with one digit; NaN while no sweep is known."""
-        parts = [(count, values) for _, (count, values) in sorted(self.buckets.items()) if count]
-        if not parts:
+        """The share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
+        if not len(self.values):
             return np.full(len(probability), np.nan, np.float32)
-        values = np.concatenate([values for _, values in parts])
-        weights = np.concatenate([np.full(len(values), count / len(values)) for count, values in parts])
-        order = np.argsort(values, kind="stable")
-        below = np.concatenate(([0.0], np.cumsum(weights[order])))
-        place = below[np.searchsorted(values[order], probability)] / below[-1] * 100.0
+        place = self.below[np.searchsorted(self.values, probability)] * 100.0
         return np.where(np.isnan(probability), np.nan, np.round(place, 1)).astype(np.float32)
 
 
@@ -60,7 +49,7 @@ class OutcomeModel:
     others: WithoutOrders | None
     quality: QualityWindow = field(default_factory=QualityWindow)
     quantiles: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    visitors: VisitorRanking = field(default_factory=VisitorRanking)
+    visitors: Ranking = field(default_factory=Ranking)
 
     @property
     def learned(self) -> int:
@@ -88,15 +77,24 @@ class OutcomeModel:
     def rank_sweep(self, block: CustomerBlock) -> None:
         """Take the scores of a sweep of all customers as the distribution from now on."""
         known = self.forecast(block.features, block.buyers)
-        self.quantiles = _quantiles(np.sort(known[~np.isnan(known)]), QUANTILES)
+        self.quantiles = _quantiles(np.sort(known[~np.isnan(known)]))
 
-    def score(self, block: CustomerBlock, parts: Sequence[CustomerBlock]) -> OutcomeScores:
-        """Score a block that was joined from ``parts``; a sweep of visitors becomes their distribution."""
+    def rank_visitors(self, samples: Sequence[VisitorSample]) -> None:
+        """Take the scores of visitors, sampled from every bucket, as their distribution from now on."""
+        samples = [one for one in samples if len(one.features)]
+        if not samples:
+            self.visitors = Ranking()
+            return
+        scores = np.concatenate([self.forecast(one.features, one.buyers, visitors=True) for one in samples])
+        weights = np.concatenate([np.full(len(one.features), one.count / len(one.features)) for one in samples])
+        known = np.flatnonzero(~np.isnan(scores))
+        order = known[np.argsort(scores[known], kind="stable")]
+        below = np.cumsum(np.concatenate([np.zeros(1), weights[order]]))
+        self.visitors = Ranking(scores[order], below / (below[-1] or 1.0))
+
+    def score(self, block: CustomerBlock) -> OutcomeScores:
+        """Score a block and rank it among people of its kind."""
         probability = self.forecast(block.features, block.buyers, visitors=block.visitors)
-        if block.visitors and block.sweep:
-            bounds = np.cumsum([len(part.ids) for part in parts])[:-1]
-            for part, some in zip(parts, np.split(probability, bounds), strict=True):
-                self.visitors.note(part.bucket, some)
         place = self.visitors.percentile(probability) if block.visitors else _percentile(self.quantiles, probability)
         others = None if self.others is None else self.others.explainer()
         return OutcomeScores(probability, place, self.buyers.explainer(), others)
@@ -121,11 +119,11 @@ def new_model(outcome: Outcome, features: Sequence[str]) -> OutcomeModel:
     return OutcomeModel(Learner(features), others)
 
 
-def _quantiles(ascending: NDArray[np.float64], most: int) -> NDArray[np.float64]:
-    """A distribution as at most ``most`` ascending values."""
+def _quantiles(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A distribution as at most :data:`QUANTILES` ascending values."""
     if not len(ascending):
         return ascending
-    return ascending[np.linspace(0, len(ascending) - 1, min(most, len(ascending))).astype(np.int64)]
+    return ascending[np.linspace(0, len(ascending) - 1, min(QUANTILES, len(ascending))).astype(np.int64)]
 
 
 def _percentile(quantiles: NDArray[np.float64], probability: NDArray[np.float64]) -> NDArray[np.float32]:

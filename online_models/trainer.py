@@ -14,21 +14,26 @@ from typing import Final
 
 import numpy as np
 
-from contracts.blocks import CustomerBlock, Examples, ModelReport, Released, ScoredBlock
+from contracts.blocks import CustomerBlock, Examples, ModelReport, Released, ScoredBlock, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.outcome_model import OutcomeModel, new_model
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+Input = CustomerBlock | Released | VisitorSample
 Output = ScoredBlock | ModelReport
 
 
 @dataclass(frozen=True)
 class TrainerPolicy:
-    """What training must know of the settings. ``buckets`` is how many must deliver each boundary."""
+    """What training must know of the settings.
+
+    ``buckets`` of customers and ``visitor_buckets`` of visitors must deliver each boundary.
+    """
 
     outcomes: tuple[Outcome, ...]
     buckets: int
     interval_hours: int
+    visitor_buckets: int = 0
 
     def model_version(self, boundary: int) -> str:
         """The name of the models made at a boundary: family and time."""
@@ -39,7 +44,8 @@ class TrainerPolicy:
 class TrainerState:
     """The models as of ``boundary``, and what waits for a boundary that not every bucket has reached.
 
-    ``sweeps`` and ``released`` are by boundary and bucket; the frontiers say which boundary came last of each bucket.
+    ``sweeps``, ``released`` and ``samples`` are by boundary and bucket; ``swept``, ``labelled`` and ``sampled`` hold
+    the newest boundary of each bucket.
     """
 
     models: dict[str, OutcomeModel]
@@ -48,6 +54,8 @@ class TrainerState:
     released: dict[int, dict[int, Released]] = field(default_factory=dict)
     swept: dict[int, int] = field(default_factory=dict)
     labelled: dict[int, int] = field(default_factory=dict)
+    samples: dict[int, dict[int, VisitorSample]] = field(default_factory=dict)
+    sampled: dict[int, int] = field(default_factory=dict)
     live: list[CustomerBlock] = field(default_factory=list)
 
 
@@ -56,7 +64,7 @@ def new_trainer(outcomes: Sequence[Outcome], features: Sequence[str]) -> Trainer
     return TrainerState({outcome.name: new_model(outcome, features) for outcome in outcomes})
 
 
-def offer(state: TrainerState, blocks: Iterable[CustomerBlock | Released], policy: TrainerPolicy) -> Iterator[Output]:
+def offer(state: TrainerState, blocks: Iterable[Input], policy: TrainerPolicy) -> Iterator[Output]:
     """Take in blocks and yield what they complete.
 
     The blocks of a bucket come in their order, so no block is offered after the models have passed its boundary.
@@ -65,22 +73,26 @@ def offer(state: TrainerState, blocks: Iterable[CustomerBlock | Released], polic
         if isinstance(block, Released):
             state.released.setdefault(block.boundary, {})[block.bucket] = block
             state.labelled[block.bucket] = block.boundary
+        elif isinstance(block, VisitorSample):
+            state.samples.setdefault(block.boundary, {})[block.bucket] = block
+            state.sampled[block.bucket] = block.boundary
         elif block.recorded:
             state.sweeps.setdefault(block.boundary, {})[block.bucket] = block
             state.swept[block.bucket] = block.boundary
         else:
             state.live.append(block)
     yield from _score_ready(state, policy)
-    for due in _complete(state, policy.buckets):
+    for due in _complete(state, policy):
         yield from _advance(state, due, policy)
         yield from _score_ready(state, policy)
 
 
-def _complete(state: TrainerState, buckets: int) -> list[int]:
-    """The boundaries that every bucket has delivered, with examples and customers."""
-    if len(state.swept) < buckets or len(state.labelled) < buckets:
+def _complete(state: TrainerState, policy: TrainerPolicy) -> list[int]:
+    """The boundaries that every bucket has delivered, with examples, customers and visitors."""
+    wanted = ((state.swept, policy.buckets), (state.labelled, policy.buckets), (state.sampled, policy.visitor_buckets))
+    if any(len(reached) < buckets for reached, buckets in wanted):
         return []
-    frontier = min(*state.swept.values(), *state.labelled.values())
+    frontier = min(boundary for reached, _ in wanted for boundary in reached.values())
     return sorted(boundary for boundary in state.sweeps if boundary <= frontier)
 
 
@@ -92,13 +104,15 @@ def _score_ready(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredB
     state.live = [block for block in state.live if block.boundary > state.boundary]
     for kind in product((True, False), (False, True)):
         if some := [block for block in ready if (block.sweep, block.visitors) == kind]:
-            yield _score(state, some, policy)
+            yield _score(state, join_blocks(some), policy)
 
 
 def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Iterator[Output]:
     """Make the models of ``boundary`` from its examples and score its sweep with them."""
     released = [each for _, each in sorted(state.released.pop(boundary).items())]
     block = join_blocks([each for _, each in sorted(state.sweeps.pop(boundary).items())])
+    samples = [each for _, each in sorted(state.samples.get(boundary, {}).items())]
+    state.samples = {later: some for later, some in state.samples.items() if later > boundary}
     state.boundary = boundary
     for outcome in policy.outcomes:
         examples = _join_examples([each.examples[outcome.name] for each in released])
@@ -107,8 +121,9 @@ def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Itera
             model.learn(examples)
             yield _report(outcome.name, boundary, model, examples, policy)
         model.rank_sweep(block)
+        model.rank_visitors(samples)
     if len(block.ids):
-        yield _score(state, [block], policy)
+        yield _score(state, block, policy)
 
 
 def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy) -> ModelReport:
@@ -125,10 +140,9 @@ def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples
     )
 
 
-def _score(state: TrainerState, parts: Sequence[CustomerBlock], policy: TrainerPolicy) -> ScoredBlock:
-    """Score blocks of one kind by the newest models, which may be newer than a visitors' block that came late."""
-    block = join_blocks(parts)
-    scores = {outcome.name: state.models[outcome.name].score(block, parts) for outcome in policy.outcomes}
+def _score(state: TrainerState, block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
+    """Score a block by the newest models, which may be newer than a visitors' block that came late."""
+    scores = {outcome.name: state.models[outcome.name].score(block) for outcome in policy.outcomes}
     boundary = block.boundary if state.boundary is None else state.boundary
     return ScoredBlock(block, scores, policy.model_version(boundary))
 

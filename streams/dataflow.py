@@ -202,7 +202,7 @@ def bucket_of(profile_id: str, buckets: int) -> int:
 
 def trainer_policy(settings: Settings) -> TrainerPolicy:
     """What the models must know of the settings."""
-    return TrainerPolicy(settings.outcomes, settings.buckets, settings.sweep_hours)
+    return TrainerPolicy(settings.outcomes, settings.buckets, settings.sweep_hours, visitor_buckets=settings.buckets)
 
 
 def _label_step(saved: bytes | None, settings: Settings) -> LabelStep:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from contracts.blocks import CustomerBlock, LaneBatch, ModelReport, SweepBlock
+from contracts.blocks import CustomerBlock, LaneBatch, ModelReport, SweepBlock, VisitorSample
 from contracts.crossings import Decisions, HandOver, Moved, Overlay, Verdicts
 from contracts.outputs import DeadLetter, HashWrites, TableRows
 from streams import hashes, rows
@@ -19,12 +19,15 @@ def sweep_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, SweepBlock]]:
     return [(bucket, block)] if isinstance(block, SweepBlock) else []
 
 
-def customer_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, CustomerBlock]]:
-    """Sweeps without what only labelling needs, and the other blocks of customers, in the order of their bucket."""
+def customer_blocks(item: tuple[str, Any]) -> Iterable[tuple[str, CustomerBlock | VisitorSample]]:
+    """Sweeps without what only labelling needs, the other blocks of customers, and samples of visitors.
+
+    They are in the order of their bucket.
+    """
     bucket, block = item
     if isinstance(block, SweepBlock):
         return [(bucket, block.customers)]
-    return [(bucket, block)] if isinstance(block, CustomerBlock) else []
+    return [(bucket, block)] if isinstance(block, CustomerBlock | VisitorSample) else []
 
 
 def letters(batch: LaneBatch) -> Iterable[tuple[str, DeadLetter]]:

@@ -14,7 +14,7 @@ from typing import Final
 
 from bytewax.operators import StatefulBatchLogic
 
-from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch
+from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, VisitorSample
 from contracts.crossings import Absorb, Decisions, HandOver, LaneNews, Overlay, Verdicts
 from contracts.identity import ANONYMOUS
 from contracts.metrics import IDENTITIES, SCORES, VISITORS
@@ -105,6 +105,10 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
         return pickle.dumps((self._decided, replace(self._state, decided=Decided())), pickle.HIGHEST_PROTOCOL)
 
 
+_ALWAYS: Final = (HandOver, Overlay, VisitorSample)
+"""Outputs that say something even when nobody is in them."""
+
+
 class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
     """Keeps one bucket's visitors. A state from an earlier run is looked through for waiting money."""
 
@@ -143,7 +147,7 @@ class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
         for block in outputs:
             if isinstance(block, CustomerBlock):
                 SCORES.labels("sweep" if block.sweep else "event").inc(len(block.ids))
-        return [output for output in outputs if isinstance(output, HandOver | Overlay) or len(output.ids)]
+        return [output for output in outputs if isinstance(output, _ALWAYS) or len(output.ids)]
 
     @at_edge
     def snapshot(self) -> bytes:

@@ -8,11 +8,12 @@ forgotten. Pure: no engine, no client, no clock.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import BucketBatch, CustomerBlock
+from contracts.blocks import BucketBatch, CustomerBlock, VisitorSample
 from contracts.crossings import Entries, HandOver, Moved, Overlay, Verdicts
 from streams.bucket import (
     VERSION_SHIFT,
@@ -31,6 +32,7 @@ from streams.bucket import (
     touched,
     versions_of,
 )
+from streams.features import compute_features
 from streams.merging import stack_rows
 from streams.profiles import blank_rows
 from streams.seen import SeenIds
@@ -38,6 +40,8 @@ from streams.unconverted import join_entries
 
 LAST_VERSION = (1 << VERSION_SHIFT) - 1
 """In a slot, no visitor's own version is above this."""
+SAMPLE: Final = 200
+"""Visitors of a bucket by whom scores are ranked at each boundary."""
 
 
 @dataclass
@@ -63,7 +67,7 @@ class VisitorsState(BucketState):
 
 
 Input = BucketBatch | Verdicts
-Output = HandOver | Overlay | Moved | CustomerBlock | ProfileBlock
+Output = HandOver | Overlay | Moved | CustomerBlock | ProfileBlock | VisitorSample
 _Rows = tuple[int, str, str, NDArray[np.void], Entries | None]
 """What is handed over: boundary, visitor, customer, the visitor's row, and its amounts that wait for a rate."""
 
@@ -84,6 +88,7 @@ def visit(state: VisitorsState, item: Input, policy: BucketPolicy, tally: Tally)
         return
     if state.slot is None:
         state.slot = state.start
+        yield _sample(state, policy)
         yield _hand_over(state, [])
     apply_due(state, policy, tally)
     handed: list[_Rows] = []
@@ -160,6 +165,7 @@ def _cross(state: VisitorsState, policy: BucketPolicy, handed: list[_Rows]) -> I
     rows = np.union1d(rows, np.array(staying, np.int64))
     yield _stored(state, np.setdiff1d(rows, np.array(list(leaving.values()), np.int64)))
     _drop(state, leaving.values(), policy)
+    yield _sample(state, policy)
     end_slot(state, policy)
     state.overlaid, state.stale = {}, True
 
@@ -192,6 +198,15 @@ def _drop(state: VisitorsState, leaving: Iterable[int], policy: BucketPolicy) ->
     gone[list(leaving)] = True
     if gone.any():
         state.table = state.table.without(np.flatnonzero(gone))
+
+
+def _sample(state: VisitorsState, policy: BucketPolicy) -> VisitorSample:
+    """Draw visitors as of the boundary at which the current slot begins: those whose ids have the smallest hashes."""
+    keys = state.table.used["key"]
+    at = np.arange(len(keys)) if len(keys) <= SAMPLE else np.argpartition(keys, SAMPLE)[:SAMPLE]
+    rows = state.table.used.take(at[np.argsort(keys[at])])
+    now = current(state) * policy.interval
+    return VisitorSample(state.bucket, current(state), len(keys), compute_features(rows, now, now), rows["orders"] > 0)
 
 
 def _moved(linked: Mapping[str, str], slot: int) -> Moved:

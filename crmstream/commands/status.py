@@ -12,6 +12,7 @@ from crmstream.commands.status_view import show_status
 from crmstream.money.words import as_rows, read_waiting, stack_decision, stored_lines
 from crmstream.observe.health import ask_supervisor
 from crmstream.observe.status import Status, read_status
+from crmstream.observe.waiting import wait_for_dataflow
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -19,7 +20,10 @@ app = new_app()
 
 @app.command(name="status")
 def run(
+    *,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="First wait until what is in the log is worked off.")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds that --wait waits at most.")] = 600,
 ) -> None:
     """Show which parts are up, how far the dataflow is behind, and how fast it goes.
 
@@ -28,16 +32,21 @@ def run(
     more than 20,000 waiting records it is an upper bound. The event clock says
     how far the dataflow is in the time of the events: scores are as of then.
     Takes about a second, in which the speed is measured.
-    Exit code 1 when a part is down.
+    --wait returns when everything that is in the log now is in the stores.
+    Exit code 1 when a part is down, or the time of --wait is over.
 
     [bold]Examples[/bold]
 
     crmstream status
 
+    crmstream status --wait
+
     crmstream status --json | jq .lag
     """
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
+    if wait:
+        wait_for_dataflow(endpoints.kafka, timeout)
     status = read_status(endpoints, settings.clickhouse_database, policy_of(settings))
     status = replace(status, parts=[*status.parts, *ask_supervisor(settings)])
     decision, waiting = stack_decision(settings), read_waiting(settings, endpoints)

@@ -49,5 +49,9 @@ def can_be_limited(statement: str) -> bool:
 
 def names_format(statement: str) -> bool:
     """Whether a statement asks for an output format of ClickHouse itself (``FORMAT JSONEachRow``)."""
-    pairs = pairwise(tokens(statement))
-    return any(one.upper == "FORMAT" and one.kind == other.kind == "word" for one, other in pairs)
+    found = list(tokens(statement))
+    for at, (one, other) in enumerate(pairwise(found)):
+        last = at + 2 == len(found) or found[at + 2].upper == "SETTINGS"
+        if one.upper == "FORMAT" and one.kind == other.kind == "word" and last:
+            return True
+    return False

@@ -135,6 +135,9 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         collect(flow, *[page(visitors[0])] * 2, *[page(visitors[1])] * 3)
         scores = [f"crm:score:{{anonymous:{visitor}}}" for visitor in visitors]
         flow.await_that(lambda: all(redis.hget(score, "opportunity") for score in scores), "visitors have scores")
+        told = [redis.hgetall(score) for score in scores]
+        assert all(0 < float(each["opportunity"]) < 0.2 for each in told), "a visit is no order"
+        assert not [each for each in told if "order" in each["opportunity_reasons"] or "churn" in each]
         collect(
             flow,
             {"type": "identify", "userId": "ann", "anonymousId": visitors[0]},
@@ -156,6 +159,7 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         collect(flow, page(visitors[1]))
         flow.await_that(lambda: redis.hget(profile, "web_events") == "6", "what comes later is the customer's too")
         assert redis.hget("crm:score:{ann}", "opportunity")
+    assert "Waiting: nothing" in (done := flow.run("status", "--wait", "--timeout", "60")) or "0 events" in done
     told = flow.run("identity", "show", "ann")
     assert "ann is a customer" in told
 

@@ -31,3 +31,16 @@ def test_what_is_left_out_cannot_be_used_by_mistake() -> None:
     code = "from crmstream import lean; from scipy.stats import norm; norm(1)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ImportError: scipy.stats.norm is left out of this process" in done.stderr
+
+
+def test_a_lean_process_can_measure_and_explain() -> None:
+    """What workers compute at a boundary needs nothing that is left out."""
+    code = (
+        "from crmstream import lean; import numpy as np; from contracts.outcomes import OPPORTUNITY\n"
+        "from contracts.blocks import Examples; from online_models.outcome_model import new_model\n"
+        "model = new_model(OPPORTUNITY, ['x']); labels = np.arange(8) % 2 == 0\n"
+        "model.learn(Examples(np.arange(8, dtype=np.float32)[:, None], labels, labels))\n"
+        "print(model.quality.measure()['auc'], model.weights(), model.digest())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

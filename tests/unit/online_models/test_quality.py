@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score  # type: ignore[import-untyped]
 
 from online_models.quality import BINS, WINDOW, QualityWindow, area_under_curve, calibration_error, measure
@@ -123,3 +124,13 @@ def test_a_model_is_measured_by_its_newest_examples_only() -> None:
     window.add(np.full(500, 1.0), np.zeros(500, np.bool_))
     window.add(np.full(WINDOW, 0.0), np.zeros(WINDOW, np.bool_))
     assert window.measure()["brier"] == 0.0
+
+
+@given(st.lists(st.sampled_from([0.1, 0.25, 0.5, 0.9]), min_size=2, max_size=60), st.integers(0, 1_000))
+def test_ranks_are_those_of_scipy(values: list[float], seed: int) -> None:
+    """The area computed with scipy's ranks, to the last bit."""
+    forecasts, labels = np.array(values), np.random.default_rng(seed).random(len(values)) < 0.5
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if positives and negatives:
+        area = (rankdata(forecasts)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+        assert area_under_curve(forecasts, labels) == area

@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from support.columns import DAY, Happening, columns
 
-from contracts.blocks import CustomerBlock, Examples, Released, ScoredBlock
+from contracts.blocks import CustomerBlock, Examples, Released, ScoredBlock, VisitorSample
 from contracts.outcomes import CHURN, OPPORTUNITY, Outcome
 from online_models.trainer import TrainerPolicy, TrainerState, new_trainer, offer
 from online_models.without_orders import CONVERSION, PRIOR_EXAMPLES
@@ -29,13 +29,13 @@ def features(*people: list[Happening]) -> tuple[NDArray[np.float32], NDArray[np.
 
 
 def block(
-    people: list[list[Happening]], boundary: int, *, visitors: bool = False, sweep: bool = True, bucket: int = 0
+    people: list[list[Happening]], boundary: int, *, visitors: bool = False, sweep: bool = True
 ) -> CustomerBlock:
     seen, buyers = features(*people)
     count = len(people)
     prefix = "anonymous:" if visitors else ""
     return CustomerBlock(
-        bucket=bucket, boundary=boundary, sweep=sweep, ids=np.array([f"{prefix}{at}" for at in range(count)], object),
+        bucket=0, boundary=boundary, sweep=sweep, ids=np.array([f"{prefix}{at}" for at in range(count)], object),
         versions=np.arange(count), as_of=np.full(count, boundary), features=seen, buyers=buyers,
         lifecycle=np.zeros(count, np.int8), segment=np.zeros(count, np.int8), farewell=np.zeros(count, np.bool_),
         recorded=sweep and not visitors, visitors=visitors,
@@ -104,19 +104,48 @@ def test_their_reasons_speak_of_no_orders(people: list[list[Happening]]) -> None
         assert reasons_of(found.scores["churn"], found.customers.features, found.customers.buyers) == [""] * len(people)
 
 
-def test_visitors_are_ranked_among_visitors_and_customers_among_customers() -> None:
+def sample(boundary: int, bucket: int, people: list[list[Happening]], count: int | None = None) -> VisitorSample:
+    seen, buyers = features(*people)
+    return VisitorSample(bucket, boundary, count or len(people), seen, buyers)
+
+
+def ranks(state: TrainerState, people: list[list[Happening]], boundary: int = 1) -> list[float]:
+    found = scored(state, block(people, boundary, visitors=True, sweep=False)).scores["opportunity"].percentile
+    return [round(float(each), 1) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("samples", "expected"),
+    [
+        ([[ONE_VIEW, ONE_CART, OLD_VIEW, [seen(9)]], NOBODY], [50.0, 75.0, 0.0]),
+        ([[ONE_VIEW, ONE_CART], [OLD_VIEW, [seen(9)]]], [50.0, 75.0, 0.0]),
+        ([[ONE_CART], [ONE_CART, ONE_CART]], [0.0, 0.0, 0.0]),
+    ],
+)
+def test_visitors_are_ranked_among_visitors(samples: list[list[list[Happening]]], expected: list[float]) -> None:
+    policy = replace(POLICY, visitor_buckets=2)
     state = taught()
-    people = [ONE_VIEW, ONE_CART, OLD_VIEW, [seen(9)]]
-    before = scored(state, block([ONE_VIEW], 0, visitors=True, sweep=False)).scores["opportunity"]
-    assert np.isnan(before.percentile[0]), "no visitor has been swept yet"
-    swept = scored(state, block(people, 0, visitors=True)).scores["opportunity"]
-    assert swept.percentile.tolist() == [50.0, 75.0, 0.0, 25.0]
-    other = scored(state, block([ONE_CART] * 6, 0, visitors=True, bucket=1)).scores["opportunity"]
-    assert other.percentile.tolist() == [30.0] * 6, "three of ten score lower"
-    live = scored(state, block([ONE_CART, ordered(1)], 0, visitors=True, sweep=False)).scores
-    assert live["opportunity"].percentile.tolist() == [30.0, 100.0]
-    customer = scored(state, block([ordered(30, 60, 90)], 0, sweep=False)).scores["opportunity"]
+    assert np.isnan(ranks(state, [ONE_VIEW], 0)).all(), "no visitor is known yet"
+    given = [block(BUYERS, 1), Released(0, 1, no_examples())]
+    assert list(offer(state, given, policy)) == [], "the models wait for the visitors of the boundary"
+    for bucket, people in enumerate(samples):
+        list(offer(state, [sample(1, bucket, people)], policy))
+    assert ranks(state, [ONE_VIEW, ONE_CART, OLD_VIEW]) == expected
+    customer = scored(state, block([ordered(30, 60, 90)], 1, sweep=False)).scores["opportunity"]
     assert 0 < customer.percentile[0] < 100, "among the buyers of the sweep"
+
+
+def test_a_sample_counts_for_its_whole_bucket() -> None:
+    state = taught()
+    given = [sample(1, 0, [ONE_CART], 30), sample(1, 1, [OLD_VIEW], 70), block(BUYERS, 1)]
+    for _ in offer(state, [*given, Released(0, 1, no_examples())], replace(POLICY, visitor_buckets=2)):
+        pass
+    assert ranks(state, [ONE_VIEW, ONE_CART]) == [70.0, 70.0]
+
+
+def no_examples() -> dict[str, Examples]:
+    nobody = np.empty(0, np.bool_)
+    return dict.fromkeys(("churn", "opportunity"), Examples(np.empty((0, len(FEATURES)), np.float32), nobody, nobody))
 
 
 def test_an_account_counts_for_more_than_a_visit() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, Happening, columns, happenings
 
-from contracts.blocks import CustomerBlock, LaneBatch, SweepBlock, Visits
+from contracts.blocks import CustomerBlock, LaneBatch, SweepBlock, VisitorSample, Visits
 from contracts.crossings import Decisions, HandOver, Links, Moved, Overlay, Verdict, no_links
 from contracts.currencies import number_of
 from contracts.identity import email_key, visitor_id
@@ -191,6 +191,12 @@ def found(outputs: list[Any]) -> dict[tuple[str, str], tuple[int, object]]:
     return kept
 
 
+def sampled(outputs: list[Any]) -> dict[tuple[int, int], tuple[int, bytes]]:
+    """The visitors by whom scores are ranked, by boundary and bucket."""
+    samples = [each for each in outputs if isinstance(each, VisitorSample)]
+    return {(each.boundary, each.bucket): (each.count, each.features.tobytes()) for each in samples}
+
+
 def decided(outputs: list[Any]) -> list[Verdict]:
     return [verdict for each in outputs if isinstance(each, Decisions) for verdict in each.verdicts]
 
@@ -221,6 +227,7 @@ def test_profiles_and_scores_are_a_function_of_the_log(
     assert decided(other) == decided(expected)
     assert swept(other) == swept(expected)
     assert found(other) == found(expected)
+    assert sampled(other) == sampled(expected)
 
 
 @settings(max_examples=25)
