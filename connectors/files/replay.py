@@ -19,6 +19,7 @@ from typing import Final
 from xxhash import xxh3_128_hexdigest
 
 from connectors.door.door import Door
+from connectors.files.encodings import proposal
 from connectors.files.readers import BrokenRow, RawRow, open_table
 from connectors.files.spool import RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
 from connectors.protocol import Record
@@ -104,6 +105,7 @@ class FileConnector:
         self._received_at = received_at
         self._run_records = run_records
         self._door = door
+        self._encoding_problem: RejectedError | None = None
         self.report = Report()
 
     def records(self) -> Iterator[Record]:
@@ -137,7 +139,7 @@ class FileConnector:
         try:
             record = converter.convert(row.values, row.content)
         except RejectedError as problem:
-            report.reject(row.line, problem)
+            report.reject(row.line, problem if _is_text(row.content) else self._not_encoded())
             return
         if record is None:
             report.skipped += 1
@@ -145,9 +147,23 @@ class FileConnector:
         report.accepted += 1
         spool.add(_entry(row.line, record))
 
+    def _not_encoded(self) -> RejectedError:
+        """Say which encoding the file seems to have; it is looked at once."""
+        if self._encoding_problem is None:
+            self._encoding_problem = RejectedError("row", proposal(self._path, self._mapping.encoding))
+        return self._encoding_problem
+
     def _tell(self, bytes_read: int, total: int) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(self.report.rows, min(bytes_read, total), total))
+
+
+def _is_text(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:
