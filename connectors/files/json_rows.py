@@ -18,7 +18,6 @@ LARGEST_OBJECT: Final = 16 * 1024 * 1024
 _BLOCK: Final = 256 * 1024
 _TOKEN: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|["\[\]{}]', re.DOTALL)
 """A text, a bracket, or a quote whose end has not been read yet."""
-_COMMA: Final = re.compile(rb"\s*,\s*")
 _DEPTH: Final = {b"{": 1, b"[": 1, b"}": -1, b"]": -1}
 _BLANK: Final = b" \t\r\n"
 
@@ -147,12 +146,8 @@ class _Scan:
 
     def _check_between(self, begin: int, end: int, token: bytes, *, is_first: bool) -> None:
         """Between objects there is a comma, and nothing before the first and after the last."""
-        between = self._data[begin:end]
-        if is_first or token == b"]":
-            is_right = not between.strip(_BLANK)
-        else:
-            is_right = _COMMA.fullmatch(between) is not None
-        if token not in (b"{", b"]") or not is_right:
+        between = self._data[begin:end].strip(_BLANK)
+        if token not in (b"{", b"]") or between != (b"" if is_first or token == b"]" else b","):
             raise InputFileError("The array holds something other than objects with commas between them.")
 
     def _token(self) -> tuple[bytes, int]:

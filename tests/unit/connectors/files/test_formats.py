@@ -74,7 +74,10 @@ def test_another_separator_is_proposed(tmp_path: Path) -> None:
         events(path)
 
 
-ORDERS = [{"id": "a", "at": "2026-05-01", "eur": "1", "x": {"y": [{"z": '}]"\\'}]}}, {"id": "b", "at": "2026-05-02", "eur": 2}]  # fmt: skip
+ORDERS = [
+    {"id": "a", "at": "2026-05-01", "eur": "1", "x": {"y": [{"z": '}]"\\'}]}},
+    {"id": "b", "at": "2026-05-02", "eur": 2},
+]
 
 
 @pytest.mark.parametrize(
@@ -156,23 +159,25 @@ def sheet(path: Path, cells: list[list[tuple[str, str]]]) -> Path:
         style = ' s="1"' if kind == "d" else ""
         return f"<c{style}><v>{value}</v></c>" if value else "<c/>"
 
-    main = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
     office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
     package = "http://schemas.openxmlformats.org/package/2006"
+    links = f'<Relationships xmlns="{package}/relationships">%s</Relationships>'
+    link = f'<Relationship Id="%s" Type="{office}/%s" Target="%s"/>'
+    inside = link % ("r1", "worksheet", "worksheets/sheet1.xml") + link % ("r2", "styles", "styles.xml")
     body = "".join(f"<row>{''.join(cell(*one) for one in row)}</row>" for row in cells)
-    target = f'Type="{office}/worksheet" Target="worksheets/sheet1.xml"'
-    styles = f'Type="{office}/styles" Target="styles.xml"'
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"/>',
+        "_rels/.rels": links % (link % ("r1", "officeDocument", "xl/workbook.xml")),
+        "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets>'
+        '<sheet name="Orders" sheetId="1" r:id="r1"/></sheets></workbook>',
+        "xl/_rels/workbook.xml.rels": links % inside,
+        "xl/styles.xml": f'<styleSheet {main}><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
+        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{body}</sheetData></worksheet>",
+    }
     with zipfile.ZipFile(path, "w") as packed:
-        packed.writestr("[Content_Types].xml", f'<Types xmlns="{package}/content-types"/>')
-        packed.writestr("_rels/.rels", f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
-                        f'Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>')  # fmt: skip
-        packed.writestr("xl/workbook.xml", f'<workbook xmlns="{main}" xmlns:r="{office}"><sheets>'
-                        '<sheet name="Orders" sheetId="1" r:id="r1"/></sheets></workbook>')  # fmt: skip
-        packed.writestr("xl/_rels/workbook.xml.rels", f'<Relationships xmlns="{package}/relationships">'
-                        f'<Relationship Id="r1" {target}/><Relationship Id="r2" {styles}/></Relationships>')  # fmt: skip
-        packed.writestr("xl/styles.xml", f'<styleSheet xmlns="{main}"><cellXfs><xf numFmtId="0"/>'
-                        '<xf numFmtId="14"/></cellXfs></styleSheet>')  # fmt: skip
-        packed.writestr("xl/worksheets/sheet1.xml", f'<worksheet xmlns="{main}"><sheetData>{body}</sheetData></worksheet>')
+        for name, text in parts.items():
+            packed.writestr(name, text)
     return path
 
 
