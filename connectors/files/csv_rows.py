@@ -18,7 +18,7 @@ LONGEST_LINE: Final = 8 * 1024 * 1024
 """Characters of the longest line that is read: a file without line ends must not fill the memory."""
 _BLOCK: Final = 1024 * 1024
 _NAMED: Final = {"tab": "\t"}
-_SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
+SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DOS_END: Final = "\x1a"
 _RAN_OUT: Final = "unexpected end of data"
 """What the csv module says where its lines end inside quotes."""
@@ -111,7 +111,7 @@ class Lines:
 
 def separator_of(lines: Lines) -> str | None:
     """Take the line ``sep=;`` with which Excel begins some files, and return its character."""
-    found = _SEPARATOR_LINE.fullmatch(first) if (first := next(iter(lines.left()), "")) else None
+    found = SEPARATOR_LINE.fullmatch(first) if (first := next(iter(lines.left()), "")) else None
     if found is None:
         return None
     lines.take()

@@ -145,18 +145,20 @@ def _csv_rows(rows: Rows) -> Iterator[RawRow | BrokenRow]:
 
 
 def _open_jsonl(raw: BinaryIO, mapping: Mapping, wanted: Sequence[str]) -> Table:
-    file, encoding = _recoded(unzipped(raw), mapping.encoding)
-    return Table(wanted, _json_rows(read_lines(file, encoding), wanted), raw.tell)
+    return Table(wanted, _json_rows(json_items(raw, "jsonl", mapping.encoding), wanted), raw.tell)
 
 
 def _open_json(raw: BinaryIO, mapping: Mapping, wanted: Sequence[str]) -> Table:
-    """Open a JSON array, or JSON Lines that has the other's ending."""
-    if _is_jsonl(raw):
-        return _open_jsonl(raw, mapping, wanted)
-    file, encoding = _recoded(unzipped(raw), mapping.encoding)
-    if encoding != "utf-8":
-        file = _recoder(file, encoding)
-    return Table(wanted, _json_rows(read_array(file), wanted), raw.tell)
+    return Table(wanted, _json_rows(json_items(raw, "json", mapping.encoding), wanted), raw.tell)
+
+
+def json_items(raw: BinaryIO, form: str, encoding: str) -> Iterator[Item]:
+    """Read the objects of JSON Lines (``jsonl``) or of an array; ``json`` may be JSON Lines all the same."""
+    is_lines = form == "jsonl" or _is_jsonl(raw)
+    file, encoding = _recoded(unzipped(raw), encoding)
+    if is_lines:
+        return read_lines(file, encoding)
+    return read_array(file if encoding == "utf-8" else _recoder(file, encoding))
 
 
 def _is_jsonl(raw: BinaryIO) -> bool:
