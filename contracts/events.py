@@ -27,6 +27,8 @@ CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 runs ahead must not drag everybody with it."""
 MAX_AMOUNT: Final = 100_000_000_000
 """The largest amount of money in one event, in units of its currency."""
+MAX_COUNT: Final = 1_000_000
+"""The largest number of items in one event."""
 MAX_EVENT_BYTES: Final = 32_768
 """The largest body of one event."""
 
@@ -34,7 +36,7 @@ Identifier = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x0
 Label = Annotated[str, Field(max_length=500)]
 Amount = Annotated[float, Field(ge=0, le=MAX_AMOUNT, allow_inf_nan=False)]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217 code")]
-Count = Annotated[int, Field(ge=0, le=1_000_000)]
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class Properties(BaseModel):

@@ -4,10 +4,10 @@ from typing import Final
 
 from connectors.databases.changes import mapper_of
 from connectors.databases.connections import Connection
-from connectors.databases.ids import EventIds, keys_of
+from connectors.databases.ids import EventIds
 from connectors.databases.pump import Rules
 from connectors.door.door import Door
-from connectors.sources.source import Source
+from connectors.door.keys import keys_of
 from contracts.settings import Settings
 from crmstream.configured import configured_doors
 
@@ -25,15 +25,19 @@ class ConnectionRules:
     def __init__(self, connection: Connection, settings: Settings):
         self._connection = connection
         self._doors = configured_doors(settings, STAGE)
-        self._plain = Door(Source(name=connection.source), STAGE)
         door = self.door()
         self.keys = keys_of(door.source, settings.privacy_key)
         self.ids = EventIds(connection.source, connection.name, self.keys)
         self._made = self._make(door)
 
     def door(self) -> Door:
-        """Give the door; where no file of sources exists, one without rules."""
-        return self._doors.door(self._connection.source) or self._plain
+        """Give the door of the connection's source."""
+        return self._doors.door(self._connection.source)
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be said about a source that the file of sources does not name."""
+        return self._doors.notice(self._connection.source)
 
     def __call__(self) -> Rules:
         """Give the rules; the same object as long as nothing has changed."""

@@ -7,7 +7,7 @@ itself.
 
 from collections.abc import Iterator, Sequence
 from collections.abc import Mapping as Lookup
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, Literal, NamedTuple, Protocol
 
 import msgspec
@@ -18,8 +18,9 @@ from connectors.door.door import Door, Draft
 from connectors.protocol import Record
 from connectors.rows.columns import Columns, Predicate, Row
 from connectors.rows.convert import RowConverter
-from connectors.rows.mapping import Mapping, Name
-from connectors.rows.values import BadValueError
+from connectors.rows.mapping import Mapping
+from connectors.rows.parts import Name
+from connectors.rows.values import BadValueError, time_parser
 from contracts.wire import RejectedError
 
 Operation = Literal["insert", "update", "delete"]
@@ -31,6 +32,7 @@ MOST_KEPT: Final = 400_000
 SHORTENED: Final = 200
 
 _decode = msgspec.json.Decoder().decode
+_time: Final = time_parser("iso", "UTC")
 
 
 class NoValue:
@@ -99,9 +101,10 @@ class _EventMapper:
         self._door = door
         self._event_ids = event_ids
         self._kept = frozenset((*spec.columns, *table.key))
-        ids = (("customer_id", spec.mapping.customer_id), ("anonymous_id", spec.mapping.anonymous_id))
-        self._ids = {field: column.column for field, column in ids if column is not None}
-        self._deciding = (*(spec.mapping.only or {}), *spec.mapping.name.columns)
+        event = spec.mapping.every_event[0]
+        ids = (("customer_id", event.customer_id), ("anonymous_id", event.anonymous_id))
+        self._ids = {field: column.columns for field, column in ids if column is not None}
+        self._deciding = (*(spec.mapping.only or {}), *event.name.columns)
         self._is_event = _is_event(Columns(spec.mapping, columns), spec.mapping)
         self._converter = RowConverter(spec.mapping, columns, datetime.now().astimezone())
 
@@ -111,7 +114,7 @@ class _EventMapper:
         try:
             draft = self._draft(change, received_at)
         except RejectedError as why:
-            ids = {field: _found(change, column) for field, column in self._ids.items()}
+            ids = {field: _first_found(change, columns) for field, columns in self._ids.items()}
             return self._door.refuse(_original(change, self._kept), why.field, why.problem, ids)
         return None if draft is None else self._door.admit(draft, _original(change, self._kept))
 
@@ -184,7 +187,7 @@ class OutboxMapper:
 
 def _is_event(columns: Columns, mapping: Mapping) -> Predicate:
     """Ask whether the mapping takes a row in and has a name for it."""
-    passes, named = columns.holds(mapping.only), _is_named(columns, mapping.name)
+    passes, named = columns.holds(mapping.only), _is_named(columns, mapping.every_event[0].name)
 
     def is_event(row: Row) -> bool:
         try:
@@ -239,16 +242,21 @@ def _json_object(value: object, field: str) -> dict[str, Any]:
 def _zoned(text: str) -> str:
     """Write a time as ISO 8601; one without a zone is UTC."""
     try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise RejectedError("occurred_at", "is not a time") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).isoformat()
+        return _time(text)[1]
+    except BadValueError as problem:
+        raise RejectedError("occurred_at", str(problem)) from None
 
 
 def _found(change: Change, column: str) -> object:
     """A value as far as it is there."""
     values = (change.old or {}) if column.startswith(OLD) else change.row
     return values.get(column.removeprefix(OLD))
+
+
+def _first_found(change: Change, columns: Sequence[str]) -> object:
+    """The first of several values that is there."""
+    values = (_found(change, column) for column in columns)
+    return next((value for value in values if value is not None and not isinstance(value, NoValue)), None)
 
 
 def _original(change: Change, columns: frozenset[str]) -> dict[str, object]:

@@ -28,18 +28,21 @@ Moves no data.
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from connectors.rows.mapping import ColumnName, Mapping
+from connectors.rows.mapping import Mapping
+from connectors.rows.parts import ColumnName
 from connectors.sources.source import SourceName
-from connectors.yaml_file import Part
+from connectors.yaml_file import Part, YamlFile
+from connectors.yaml_keys import Place, problems
 from contracts.errors import InputFileError
 
 OLD: Final = "old."
 """Before the name of a column: its value before an update."""
 OF_TABLE: Final = frozenset({"key", "id", "watermark", "lookback"})
-OF_FILES: Final = frozenset({"format", "encoding", "delimiter", "quote", "columns", "source"})
+OF_FILES: Final = frozenset({
+    "format", "encoding", "delimiter", "quote", "columns", "sheet", "source", "group", "events", "event_id",
+})  # fmt: skip
 _SCHEMA: Final = "public"
 
 
@@ -60,7 +63,7 @@ class EventSpec(Part):
 
     @model_validator(mode="after")
     def _can_be_resumed(self) -> Self:
-        if any(rule.first for rule in self.mapping.name.rules):
+        if any(rule.first for rule in self.mapping.every_event[0].name.rules):
             raise ValueError("name: `first` is for files only; use `on` and `when`")
         if self.reads_old and "update" not in self.on:
             raise ValueError("on: values before the change (old.*) are there for updates only")
@@ -177,28 +180,33 @@ C = TypeVar("C", bound=Connection)
 
 
 def load_connection(path: Path, kind: type[C]) -> C:
-    """Read a connection file. Raises :class:`InputFileError`, which names every field at fault."""
+    """Read a connection file. Raises :class:`InputFileError`, which names every field at fault, with its place."""
+    if not path.exists():
+        raise InputFileError(f"Connection {path}: there is no such file. docs/sources/postgres.md has an example.")
+    file = YamlFile(path, "Connection", texts=True)
+    loaded = file.content
+    _check_form(loaded, str(path))
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 - builds texts, lists and dicts only
-    except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "is not UTF-8"
-        raise InputFileError(f"Connection {path}: {why}. docs/sources/postgres.md has an example.") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise InputFileError(f"Connection {path} is not valid YAML{where}.") from None
-    return parse_connection(loaded, kind, str(path))
+        return kind.model_validate(loaded)
+    except ValidationError as error:
+        found = [(_places(place, loaded), problem) for place, problem in problems(error, kind)]
+        raise file.faults([(place, named, problem) for (place, named), problem in found]) from None
 
 
 def parse_connection(loaded: Any, kind: type[C], where: str = "file") -> C:
     """Check the content of a connection file."""
-    if not isinstance(loaded, dict):
-        raise InputFileError(f"Connection {where} must hold keys and values; docs/sources/postgres.md has an example.")
+    _check_form(loaded, where)
     try:
         return kind.model_validate(loaded)
     except ValidationError as error:
-        lines = [_explain(e["loc"], e["msg"], loaded) for e in error.errors()]
+        found = [(_places(place, loaded)[1], problem) for place, problem in problems(error, kind)]
+        lines = [": ".join([*([".".join(map(str, named))] if named else []), problem]) for named, problem in found]
         raise InputFileError(f"Connection {where}: " + "; ".join(dict.fromkeys(lines))) from None
+
+
+def _check_form(loaded: Any, where: str) -> None:
+    if not isinstance(loaded, dict):
+        raise InputFileError(f"Connection {where} must hold keys and values; docs/sources/postgres.md has an example.")
 
 
 def _table(name: str, content: Any, source: Any) -> dict[str, Any]:
@@ -235,12 +243,16 @@ def _named(name: str) -> dict[str, str]:
     return {"schema_name": schema, "name": table} if dot else {"schema_name": _SCHEMA, "name": schema}
 
 
-def _explain(place: tuple[int | str, ...], message: str, loaded: dict[str, Any]) -> str:
-    """Name a field as it stands in the file: tables by their names, and no level that the file has not."""
-    names = [*(loaded.get("tables") or {}), "outbox"] if isinstance(loaded.get("tables") or {}, dict) else []
-    parts = [str(part) for part in place if part != "mapping"]
-    if len(parts) > 1 and parts[0] == "tables" and parts[1].isdecimal() and int(parts[1]) < len(names):
-        name = str(names[int(parts[1])])
-        parts = ["outbox", *parts[3:]] if name == "outbox" else ["tables", name, *parts[2:]]
-    message = message.removeprefix("Value error, ")
-    return f"{'.'.join(parts)}: {message[:1].lower()}{message[1:]}" if parts else message
+def _places(place: Place, loaded: dict[str, Any]) -> tuple[Place, Place]:
+    """Give a field's place in the file and its name: tables by their names, and no level that the file has not."""
+    tables = loaded.get("tables") or {}
+    names = [*tables, "outbox"] if isinstance(tables, dict) else []
+    parts: Place = tuple(part for part in place if part != "mapping")
+    if len(parts) < 2 or parts[0] != "tables" or not isinstance(at := parts[1], int) or at >= len(names):  # noqa: PLR2004
+        return parts, parts
+    if names[at] == "outbox":
+        return ("outbox", *parts[3:]), ("outbox", *parts[3:])
+    named = ("tables", names[at], *parts[2:])
+    content = tables[names[at]]
+    short = isinstance(content, dict) and "events" not in content and parts[2:3] == ("events",)
+    return ((*named[:2], *parts[4:]) if short else named), named

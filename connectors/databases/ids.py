@@ -13,12 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from pydantic import SecretStr
 from xxhash import xxh3_128_hexdigest
 
 from connectors.privacy.protection import Protector
-from connectors.sources.source import Source
-from contracts.errors import SettingsError
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -34,18 +31,3 @@ class EventIds:
         """Give the id of an event, 32 hexadecimal digits, by what makes it one of its own."""
         digest = xxh3_128_hexdigest(_encode([*self._of, table, list(key), name, version]))
         return digest if self._keys is None else str(self._keys.hash(digest))
-
-
-def keys_of(source: Source, secret: SecretStr | None) -> Protector | None:
-    """Give the keys that ids and positions of a source's rows need; None if it has no privacy rules.
-
-    Raises :class:`SettingsError` if it has some and ``secret``, the setting CRM_PRIVACY_KEY, is not set.
-    """
-    if not any(source.privacy.named()):
-        return None
-    if secret is None:
-        raise SettingsError(
-            f"CRM_PRIVACY_KEY is not set, but source {source.name} has privacy rules, and without a key the ids of "
-            "events would tell the keys of rows. Make one with `crmstream privacy key`, keep it safe, and set it."
-        )
-    return Protector(secret)

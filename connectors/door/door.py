@@ -16,10 +16,12 @@ from pydantic import SecretStr
 
 from connectors import metrics
 from connectors.door.consent import mended
+from connectors.door.keys import keys_of
 from connectors.door.plain import fits_together, microseconds, read_plain
 from connectors.plan.check import VIOLATIONS, PlanChecker, flags
 from connectors.plan.violation import Violation
 from connectors.privacy.guard import Guard
+from connectors.privacy.protection import Protector
 from connectors.protocol import Record
 from connectors.sources.source import Source
 from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
@@ -67,9 +69,17 @@ class Door:
     ):
         self.source = source
         self._stage = stage
+        self._secret = privacy_key
         self._guard = Guard(source.privacy, privacy_key, source.name)
         self._plan = plan or (PlanChecker(source.plan.plan) if source.plan else None)
         self._admitted = metrics.EVENTS.labels(source.name)
+
+    def row_keys(self) -> Protector | None:
+        """Give the keys that ids made of a row's key need; None if the source has no privacy rules.
+
+        Raises :class:`contracts.errors.SettingsError` if it has some and the setting CRM_PRIVACY_KEY is not set.
+        """
+        return keys_of(self.source, self._secret)
 
     def admit(self, draft: Draft, original: object) -> Record:
         """Turn a draft into the record of an event, or of its refusal.

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from connectors.door.door import Door
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import Source, Sources
+from connectors.sources.source import Rules, Source, Sources
 from contracts.errors import CrmError, InputFileError
 
 _log = logging.getLogger(__name__)
@@ -58,21 +58,35 @@ class Doors:
         """Why a change of the file of sources, or of a source whose door was asked for, could not be followed."""
         return self._file.problem or next((made.problem for made in self._made.values() if made.problem), None)
 
-    def door(self, name: str) -> Door | None:
-        """Give the door of a source by its name; None where there is no file of sources, and so are no rules.
+    def door(self, name: str) -> Door:
+        """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
-        Raises :class:`InputFileError` if there is one and it does not name this source: its rules must not be off by a
-        slip of the pen; :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
+        Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
+        with privacy rules or a plan: rules must not be off by a slip of the pen; :class:`contracts.errors.CrmError` if
+        the file, or this source, has never been well.
         """
-        sources = self._file.current().sources
-        source, made = sources.get(name), self._made.get(name)
-        if source is None:
-            if self._is_set or self._file.is_there:
-                raise _unknown(self._file, name, sources)
-            return None
+        source, made = self._source(name), self._made.get(name)
         if made is None or made.source is not source:
             made = self._made[name] = self._make(source, made)
         return made.door
+
+    def notice(self, name: str) -> str | None:
+        """Say that a source is not in the file, if there is one, and so has no rules; None if that is not so."""
+        sources = self._file.current()
+        if name in sources.sources or sources.default is not None or not self._file.is_there:
+            return None
+        return f"Source {name} is not in {self._file.path}, so it has no rules. `crmstream source add {name}` adds it."
+
+    def _source(self, name: str) -> Source:
+        sources = self._file.current()
+        if (source := sources.sources.get(name)) is not None:
+            return source
+        if sources.default is not None:
+            return Source(name=name, **{field: getattr(sources.default, field) for field in Rules.model_fields})
+        missing = self._is_set and not self._file.is_there
+        if missing or any(other.protects for other in sources.sources.values()):
+            raise _unknown(self._file, name, sources.sources)
+        return Source(name=name)
 
     def _make(self, source: Source, before: _Made | None) -> _Made:
         if before is not None and before.source == source:  # the file was read again
@@ -90,5 +104,6 @@ def _unknown(file: SourcesFile, name: str, known: Collection[str]) -> InputFileE
     holds = f"names no source {name!r}, only {', '.join(known) or 'nothing'}" if file.is_there else "is not there"
     return InputFileError(
         f"Sources {file.path}: {holds}, so no privacy rules and no plan would hold for what comes from {name!r}. "
-        f"`crmstream source add {name}` adds it; or write another name as `source:` where the rows are mapped."
+        f"`crmstream source add {name}` adds it; `default:` beside `sources:` has rules for all that are not named; or "
+        "write another name as `source:` where the rows are mapped."
     )

@@ -201,7 +201,7 @@ def _at(document: Document, path: tuple[str, ...]) -> object:
 
 
 def _open_sheet(raw: BinaryIO, mapping: Mapping, _wanted: Sequence[str]) -> Table:
-    rows = read_sheet(raw, getattr(mapping, "sheet", None))
+    rows = read_sheet(raw, mapping.sheet)
     columns = mapping.columns or tuple(_header_names(next(rows, (0, []))[1]))
     return Table(columns, _sheet_rows(rows, len(columns)), raw.tell)
 

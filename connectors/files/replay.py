@@ -1,16 +1,18 @@
 """Read the history in a file as events: every row through its mapping and the contract, oldest first.
 
-Delivery: the same file gives the same event ids, so publishing it twice doubles nothing; two equal rows are
-two events, and rows added to the file later leave the ids of the others alone. An id is the xxh3-128 of the
-mapping's source and the row's content and, for the second and later rows of the same content, their number.
-Hence one row in two files (exports that overlap) is one event too. A row that is no event is reported and
-never ends the reading.
+Delivery: the same file gives the same event ids, so publishing it twice doubles nothing. Where the mapping names the
+row's key, the id is made of it: a row whose content has changed is an update of the same event, and of rows with one key
+in one file the last counts. Where it names none, an id is the xxh3-128 of the mapping's source and the row's content and,
+for the second and later rows of the same content, their number: two equal rows are two events, one row in two files
+(exports that overlap) is one, and rows added to the file later leave the ids of the others alone. A row that is no event
+is reported and never ends the reading.
 """
 
 import csv
+import itertools
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +22,12 @@ from xxhash import xxh3_128_hexdigest
 
 from connectors.door.door import Door
 from connectors.files.encodings import proposal
-from connectors.files.readers import BrokenRow, RawRow, open_table
-from connectors.files.spool import RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
+from connectors.files.groups import NOT_ENCODED, GroupSpool, RowGroup
+from connectors.files.readers import BrokenRow, RawRow, Table, open_table
+from connectors.files.spool import KEYED, RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
+from connectors.files.updates import Updates
 from connectors.protocol import Record
-from connectors.rows.convert import ID_AT, RowConverter
+from connectors.rows.convert import Converted, RowConverter
 from connectors.rows.mapping import Mapping
 from contracts.errors import InputFileError
 from contracts.topics import INPUT_TOPICS
@@ -32,6 +36,8 @@ from contracts.wire import RejectedError
 MAX_REJECTIONS: Final = 10_000
 """Rejected rows that are listed one by one; beyond it they are only counted."""
 _PROGRESS_EVERY: Final = 2_000
+_ID_AT: Final = slice(13, 45)
+"""Where the 32 hexadecimal digits of the id stand that is made of a row's content: after ``{"event_id":"``."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +60,18 @@ class Progress:
 
 @dataclass
 class Report:
-    """What became of a file's rows: ``rows`` = ``accepted`` + ``skipped`` (by ``only``) + ``rejected``."""
+    """What became of a file's rows: ``rows`` = ``accepted`` + ``skipped`` (left out by the mapping) + ``rejected``.
+
+    ``events`` is how many events the accepted rows are, ``replaced`` how many more there would be if a later row with the
+    same key were no update.
+    """
 
     rows: int = 0
     accepted: int = 0
     skipped: int = 0
     rejected: int = 0
+    events: int = 0
+    replaced: int = 0
     rejections: list[Rejection] = field(default_factory=list)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
 
@@ -79,6 +91,9 @@ def write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
         writer.writerows((one.line, one.field, one.problem) for one in rejections)
 
 
+_Take = Callable[[int, list[Converted]], None]
+
+
 class FileConnector:
     """A file and its mapping, as a connector.
 
@@ -86,7 +101,7 @@ class FileConnector:
     every few thousand rows while the file is read. ``received_at`` (default: now) is the arrival time of
     rows whose mapping has no column for it. ``door`` is that of the mapping's source, if it is a configured one: a row
     that its plan refuses is reported like any other. At most ``run_records`` records are held in memory; more are
-    sorted on disk, as they go to Kafka.
+    sorted on disk, as they go to Kafka. ``most_rows`` ends the reading early, for a preview.
     """
 
     def __init__(  # noqa: PLR0913 - each but the first two has a default
@@ -98,8 +113,10 @@ class FileConnector:
         received_at: datetime | None = None,
         run_records: int = RUN_RECORDS,
         door: Door | None = None,
+        most_rows: int | None = None,
     ):
         self._path = Path(path)
+        self._most_rows = most_rows
         self._mapping = mapping
         self._on_progress = on_progress
         self._received_at = received_at
@@ -115,40 +132,90 @@ class FileConnector:
         read, is cut off, or lacks a column that the mapping names; nothing has been yielded then.
         """
         self.report = Report()
-        with Spool(self._run_records) as spool:
-            self._read_into(spool)
+        with Spool(self._run_records) as spool, Updates(self._run_records) as updates:
+            self._read_into(spool, updates)
+            for entry in updates.last():
+                spool.add(entry)
+            self.report.replaced = updates.replaced
+            self.report.events -= updates.replaced
             yield from _numbered(spool.in_order())
 
-    def _read_into(self, spool: Spool) -> None:
+    def _read_into(self, spool: Spool, updates: Updates) -> None:
+        def take(line: int, found: list[Converted]) -> None:
+            for one in found:
+                if one.names_key:
+                    updates.add(line, one)
+                else:
+                    spool.add(_entry(line, one.record))
+            self.report.events += len(found)
+
         total = _size(self._path)
-        received_at = self._received_at or datetime.now(UTC)
         with open_table(self._path, self._mapping, self._mapping.all_columns()) as table:
-            converter = RowConverter(self._mapping, table.columns, received_at, self._door)
-            for row in table.rows:
-                self._take(row, converter, spool)
-                if not self.report.rows % _PROGRESS_EVERY:
-                    self._tell(table.bytes_read(), total)
+            chosen = table._replace(rows=itertools.islice(table.rows, self._most_rows))
+            if self._mapping.group is None:
+                self._read_rows(chosen, take, total)
+            else:
+                self._read_groups(chosen, take, total)
             self._tell(total, total)
 
-    def _take(self, row: RawRow | BrokenRow, converter: RowConverter, spool: Spool) -> None:
-        report = self.report
-        report.rows += 1
-        if isinstance(row, BrokenRow):
-            report.reject(row.line, row.problem)
-            return
-        try:
-            record = converter.convert(row.values, row.content)
-        except RejectedError as problem:
-            report.reject(row.line, problem if _is_text(row.content) else self._not_encoded())
-            return
-        if record is None:
-            report.skipped += 1
-            return
-        report.accepted += 1
-        spool.add(_entry(row.line, record))
+    def _read_rows(self, table: Table, take: _Take, total: int) -> None:
+        converter = self._converter(table.columns)
+        for row in table.rows:
+            self.report.rows += 1
+            try:
+                if isinstance(row, BrokenRow):
+                    raise row.problem
+                found = converter.convert(row.values, row.content)
+            except RejectedError as problem:
+                self.report.reject(row.line, self._reason(problem, *([row.values] if isinstance(row, RawRow) else [])))
+            else:
+                self.report.accepted += bool(found)
+                self.report.skipped += not found
+                take(row.line, found)
+            if not self.report.rows % _PROGRESS_EVERY:
+                self._tell(table.bytes_read(), total)
 
-    def _not_encoded(self) -> RejectedError:
-        """Say which encoding the file seems to have; it is looked at once."""
+    def _read_groups(self, table: Table, take: _Take, total: int) -> None:
+        with GroupSpool(self._mapping, table.columns, self._run_records) as groups:
+            for row in table.rows:
+                self.report.rows += 1
+                try:
+                    if isinstance(row, BrokenRow):
+                        raise row.problem
+                    groups.add(row)
+                except RejectedError as problem:
+                    self.report.reject(row.line, self._reason(problem))
+                    groups.skip()
+                if not self.report.rows % _PROGRESS_EVERY:
+                    self._tell(table.bytes_read(), total)
+            converter = self._converter(groups.wanted)
+            for group in groups.groups():
+                self._take_group(group, converter, take)
+        self.report.rejections.sort(key=lambda one: one.line)
+
+    def _take_group(self, group: RowGroup, converter: RowConverter, take: _Take) -> None:
+        first = group.lines[0]
+        try:
+            if group.problem is not None:
+                raise group.problem
+            found = converter.convert_group(group.rows)
+        except RejectedError as problem:
+            self.report.reject(first, self._reason(problem, *group.rows))
+            beside = RejectedError("row", "belongs to an event that is rejected because of another row")
+            for line in group.lines[1:]:
+                self.report.reject(line, beside)
+            return
+        self.report.accepted += len(group.lines) * bool(found)
+        self.report.skipped += len(group.lines) * (not found)
+        take(first, found)
+
+    def _converter(self, columns: Sequence[str]) -> RowConverter:
+        return RowConverter(self._mapping, columns, self._received_at or datetime.now(UTC), self._door)
+
+    def _reason(self, problem: RejectedError, *rows: Sequence[object]) -> RejectedError:
+        """Name the encoding that the file seems to have, where that is what is wrong; it is looked at once."""
+        if problem.problem != NOT_ENCODED and all(map(_is_text, rows)):
+            return problem
         if self._encoding_problem is None:
             self._encoding_problem = RejectedError("row", proposal(self._path, self._mapping.encoding))
         return self._encoding_problem
@@ -158,10 +225,11 @@ class FileConnector:
             self._on_progress(Progress(self.report.rows, min(bytes_read, total), total))
 
 
-def _is_text(content: bytes) -> bool:
+def _is_text(values: Sequence[object]) -> bool:
+    """Whether no text among the values holds bytes that could not be decoded."""
     try:
-        content.decode()
-    except UnicodeDecodeError:
+        "".join([value for value in values if isinstance(value, str)]).encode()
+    except UnicodeEncodeError:
         return False
     return True
 
@@ -184,9 +252,12 @@ def _numbered(entries: Iterator[Entry]) -> Iterator[Record]:
     for at, _, topic, key, body in entries:
         if at != now:
             now, seen = at, {}
-        digest = body[ID_AT]
+        if topic & KEYED:
+            yield Record(INPUT_TOPICS[topic ^ KEYED].name, key, body, at)
+            continue
+        digest = body[_ID_AT]
         number = seen[digest] = seen.get(digest, -1) + 1
         if number:
             changed = xxh3_128_hexdigest(digest + b"\x00%d" % number).encode()
-            body = body[: ID_AT.start] + changed + body[ID_AT.stop :]  # noqa: PLW2901 - the same row, renamed
+            body = body[: _ID_AT.start] + changed + body[_ID_AT.stop :]  # noqa: PLW2901 - the same row, renamed
         yield Record(INPUT_TOPICS[topic].name, key, body, at)

@@ -22,6 +22,9 @@ _HEAD: Final = struct.Struct("<qqBII")
 Entry = tuple[int, int, int, bytes, bytes]
 """A record on its way: event time (microseconds since 1970 UTC), line, topic number, key, body."""
 
+KEYED: Final = 0x80
+"""Added to the topic's number of a record whose id is made of the row's key: it is never numbered."""
+
 TOPIC_NUMBERS: Final = {topic.name: number for number, topic in enumerate(INPUT_TOPICS)}
 
 

@@ -133,7 +133,7 @@ def load_plan(path: Path) -> Plan:
     try:
         return Plan.model_validate(file.content)
     except ValidationError as error:
-        raise file.wrong(error) from None
+        raise file.wrong(error, Plan) from None
 
 
 def validator_of(schema: dict[str, Any], mask: str | None = None) -> jsonschema_rs.Validator:

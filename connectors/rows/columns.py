@@ -1,4 +1,4 @@
-"""Read the columns of a file as a mapping asks: ids, times, properties and names.
+"""Read the columns of a file as a mapping asks: ids, times and names. Properties: :mod:`connectors.rows.properties`.
 
 Every reader is made once per file and called once per row. A value that does not fit raises
 :class:`connectors.rows.values.BadValueError`.
@@ -6,28 +6,23 @@ Every reader is made once per file and called once per row. A value that does no
 
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as Lookup
+from functools import lru_cache
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
-from connectors.rows.mapping import Column, Mapping, Name, Property, Rule, Time
-from connectors.rows.values import (
-    BadValueError,
-    Instant,
-    as_text,
-    boolean,
-    integer,
-    money,
-    number_parser,
-    time_parser,
-)
+from connectors.rows.mapping import Mapping
+from connectors.rows.parts import Column, Name, Rule, Time
+from connectors.rows.values import BadValueError, Instant, as_text, time_parser
+from contracts.identity import identifier_of
 
 Row = Sequence[object]
+"""The values of one row, by column; of a group the rows themselves come last."""
 Reader = Callable[[Row], str | None]
 Predicate = Callable[[Row], bool]
-Field = tuple[str, Callable[[Row], object]]
 
 _SEPARATOR: Final = "\x1f"
+_CACHED_IDS: Final = 65_536
 
 
 class Columns:
@@ -37,38 +32,76 @@ class Columns:
         self._at = {name: index for index, name in reversed(list(enumerate(names)))}
         self._nulls = frozenset(mapping.null)
         self._zone = mapping.time_zone
-        self._number = number_parser(mapping.decimal)
+
+    def at(self, column: str) -> int:
+        """Where a column stands in a row."""
+        return self._at[column]
+
+    def is_null(self, value: object) -> bool:
+        """Whether a value stands for none: it is empty, a null marker or NaN."""
+        return value is None or value != value or (isinstance(value, str) and value.strip() in self._nulls)  # noqa: PLR0124
 
     def text(self, column: str) -> Reader:
-        """Read a column as text; None where it is empty or a null marker."""
+        """Read a column as text; None where it is empty, a null marker or NaN."""
         index, nulls = self._at[column], self._nulls
 
         def read(row: Row) -> str | None:
             value = row[index]
-            if value is None:
+            if type(value) is str:
+                text = value.strip()
+            elif value is None or value != value:  # noqa: PLR0124 - NaN, which columns of numbers have in their gaps
                 return None
-            text = value.strip() if type(value) is str else as_text(value)
+            else:
+                text = as_text(value)
             return None if text in nulls else text
 
         return read
 
+    def first_text(self, columns: Sequence[str]) -> Reader:
+        """Read the first of several columns that has a value, as text."""
+        readers = [self.text(column) for column in columns]
+        return readers[0] if len(readers) == 1 else _first(readers)
+
+    def words(self, spec: Column) -> Reader:
+        """Read a text with its prefix, or in lower case."""
+        return dressed(self.first_text(spec.columns), spec.prefix, lower=spec.lower)
+
     def identifier(self, spec: Column) -> Reader:
-        """Read an id, with its prefix."""
-        text, prefix = self.text(spec.column), spec.prefix
-        if not prefix:
-            return text
-        return lambda row: None if (found := text(row)) is None else prefix + found
+        """Read an id in its one form, with its prefix; a placeholder counts as absent."""
+        readers = [self._identifier(column, spec.prefix, lower=spec.lower) for column in spec.columns]
+        return readers[0] if len(readers) == 1 else _first(readers)
+
+    def _identifier(self, column: str, prefix: str, *, lower: bool) -> Reader:
+        index, text = self._at[column], self.text(column)
+
+        @lru_cache(_CACHED_IDS, typed=True)  # or True would be the id of 1.0
+        def one_form(value: str | float) -> str | None:
+            found = identifier_of(value)
+            return None if found is None else prefix + (found.lower() if lower else found)
+
+        def read(row: Row) -> str | None:
+            value = text(row)
+            if value is None:
+                return None
+            raw = row[index]
+            try:
+                return one_form(raw if isinstance(raw, bool | float) else value)
+            except ValueError as problem:
+                raise BadValueError(str(problem)) from None
+
+        return read
 
     def time(self, spec: Time) -> Callable[[Row], Instant]:
         """Read a time that must be there."""
-        parse, readers = time_parser(spec.format, self._zone), [self.text(c) for c in spec.parts]
+        parse = time_parser(spec.format, self._zone)
+        whole = self.first_text(spec.parts) if spec.first_of else self._joined(spec.parts)
         floor = self.text(spec.not_before) if spec.not_before else None
 
         def read(row: Row) -> Instant:
-            texts = [text for reader in readers if (text := reader(row)) is not None]
-            if len(texts) < len(readers):
+            text = whole(row)
+            if text is None:
                 raise BadValueError("is empty")
-            moment = parse(" ".join(texts))
+            moment = parse(text)
             earliest = floor(row) if floor else None
             if earliest is not None and moment[0] < parse(earliest)[0]:
                 raise BadValueError(f"lies before {spec.not_before}")
@@ -76,15 +109,17 @@ class Columns:
 
         return read
 
-    def properties(self, name: str, spec: Property) -> list[Field]:
-        """Read a property, and the currency beside it if it is money."""
-        pairs: list[Field] = [(name, self._property(spec))]
-        if isinstance(spec.currency, Column):
-            pairs.append(("currency", self.text(spec.currency.column)))
-        elif spec.currency is not None:
-            text, code = self.text(spec.column), spec.currency
-            pairs.append(("currency", lambda row: None if text(row) is None else code))
-        return pairs
+    def _joined(self, columns: Sequence[str]) -> Reader:
+        """Read several columns, all of which must be there, joined by blanks."""
+        readers = [self.text(column) for column in columns]
+        if len(readers) == 1:
+            return readers[0]
+
+        def read(row: Row) -> str | None:
+            texts = [text for reader in readers if (text := reader(row)) is not None]
+            return " ".join(texts) if len(texts) == len(readers) else None
+
+        return read
 
     def name(self, spec: Name) -> Callable[[Row], str]:
         """Read the event's name."""
@@ -104,37 +139,6 @@ class Columns:
         """Read a column as text, null markers included."""
         index = self._at[column]
         return lambda row: "" if row[index] is None else as_text(row[index])
-
-    def _property(self, spec: Property) -> Callable[[Row], object]:
-        text, parse, allowed = self.text(spec.column), self._parser(spec), frozenset(spec.values)
-        if parse is None and not allowed:
-            return text
-
-        def read(row: Row) -> object:
-            found = text(row)
-            if found is None:
-                return None
-            if allowed and found not in allowed:
-                raise BadValueError("is none of the values that the mapping allows")
-            return found if parse is None else parse(found)
-
-        return read
-
-    def _parser(self, spec: Property) -> Callable[[str], object] | None:
-        number = self._number
-        if spec.absolute:
-            return {
-                "number": lambda text: abs(number(text)),
-                "integer": lambda text: integer(abs(number(text))),
-                "money": lambda text: money(abs(number(text))),
-            }[spec.type]
-        return {
-            "string": None,
-            "boolean": boolean,
-            "number": number,
-            "integer": lambda text: integer(number(text)),
-            "money": lambda text: money(number(text)),
-        }[spec.type]
 
     def _named_by_column(self, column: str, names: Lookup[str, str]) -> Callable[[Row], str]:
         text = self._raw(column)
@@ -183,3 +187,25 @@ class Columns:
             return True
 
         return is_new
+
+
+def dressed(read: Reader, prefix: str, *, lower: bool) -> Reader:
+    """Put a prefix before what is read, and make it lower case."""
+    if not prefix and not lower:
+        return read
+
+    def words(row: Row) -> str | None:
+        found = read(row)
+        return None if found is None else prefix + (found.lower() if lower else found)
+
+    return words
+
+
+def _first(readers: Sequence[Reader]) -> Reader:
+    def read(row: Row) -> str | None:
+        for reader in readers:
+            if (found := reader(row)) is not None:
+                return found
+        return None
+
+    return read

@@ -1,85 +1,82 @@
-"""Turn one row of a file into one record, by its mapping and then by the event contract.
+"""Turn one row of a file into the records of its events, by its mapping and then through the door of its source.
 
-A row goes in and a record comes out, or :class:`contracts.wire.RejectedError` with the field and the problem. No
-value of the row is ever part of a problem, for rows are personal data.
+A row goes in and records come out, or :class:`contracts.wire.RejectedError` with the field and the problem. No value of
+the row is ever part of a problem, for rows are personal data.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Final
-
-import msgspec
-from xxhash import xxh3_128_hexdigest
+from typing import NamedTuple
 
 from connectors.door.door import Door
-from connectors.door.plain import fits_together, read_plain
 from connectors.protocol import Record
 from connectors.rows.columns import Columns, Row
+from connectors.rows.drafts import DraftReader
 from connectors.rows.mapping import Mapping
-from connectors.rows.values import BadValueError, instant
-from contracts.events import EVENT_TYPES, Kind
-from contracts.topics import TOPIC_OF_KIND
-from contracts.wire import RejectedError, judge
+from connectors.rows.values import instant
+from connectors.sources.source import Source
 
-ID_AT: Final = slice(13, 45)
-"""Where the 32 hexadecimal digits of the event id stand in every body: after ``{"event_id":"``."""
 
-_encode: Final = msgspec.json.Encoder().encode
+class Converted(NamedTuple):
+    """The record of an event, and its id.
+
+    ``names_key``: the id is made of the row's key, so a later row with the same id is an update of the same event.
+    """
+
+    record: Record
+    event_id: str
+    names_key: bool
 
 
 class RowConverter:
     """Convert the rows of one file, in the file's order; ``columns`` names the values of each row.
 
     ``received_at`` is the time of arrival where the mapping names no column for it. ``door`` is that of the mapping's
-    source, if it is a configured one: its rules then hold for the rows. The rules of names may remember what came
-    before, so a converter is for one reading of one file.
+    source; without one no rules hold. The rules of names may remember what came before, so a converter is for one
+    reading of one file. Rows of a mapping with a group are those of :mod:`connectors.rows.groups`.
     """
 
     def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime, door: Door | None = None):
         values = Columns(mapping, columns)
-        self._salt = mapping.source.encode() + b"\x00"
-        self._source = mapping.source
-        self._door = door
-        self._kinds = _kinds(mapping)
+        self._door = door or Door(Source(name=mapping.source))
         self._passes = values.holds(mapping.only) if mapping.only else None
-        self._name = values.name(mapping.name)
-        specs = (("customer_id", mapping.customer_id), ("anonymous_id", mapping.anonymous_id))
-        self._ids = [(field, values.identifier(spec)) for field, spec in specs if spec is not None]
-        self._occurred = values.time(mapping.occurred_at)
-        self._received = values.time(mapping.received_at) if mapping.received_at else None
+        keys = self._door.row_keys() if mapping.names_keys else None
+        hashed = None if keys is None else lambda digest: str(keys.hash(digest))
+        events = zip(mapping.every_event, _positions(mapping), strict=True)
+        self._readers = [DraftReader(mapping, event, values, position, hashed) for event, position in events]
+        self._only = self._readers[0] if not mapping.events else None
+        self._is_null = values.is_null
         self._now = instant(received_at)
-        self._properties = [pair for item in mapping.properties.items() for pair in values.properties(*item)]
 
-    def convert(self, row: Row, content: bytes) -> Record | None:
-        """Make the record of a row, or None where the mapping's ``only`` leaves the row out.
+    def convert(self, row: Row, content: bytes) -> list[Converted]:
+        """Make the records of a row's events: none where the mapping's ``only`` leaves the row out.
 
-        ``content`` is the row as it stands in the file: it gives the event its id. Raises :class:`RejectedError`.
+        ``content`` is the row as it stands in the file: it gives an event its id where the mapping names no key. Raises
+        :class:`RejectedError` if one of the events is rejected: then none of them counts.
         """
         if self._passes and not self._passes(row):
-            return None
-        event, occurred_us, received_us = self._event(row, content)
-        if self._door is not None:
-            return self._door.event(event)
-        name = str(event["name"])
-        try:
-            body = _encode(event)
-            key = str(event.get("customer_id") or event["anonymous_id"]).encode()
-        except UnicodeEncodeError:
-            raise RejectedError("row", "is not in the mapping's encoding") from None
-        kind = self._kinds[name]
-        plain = read_plain(kind, body)
-        if plain is None or not fits_together(kind, name, plain[1], occurred_us, received_us):
-            judge(kind, body)
-        return Record(TOPIC_OF_KIND[kind].name, key, body, occurred_us)
+            return []
+        if self._only is not None:
+            return [self._converted(self._only, row, content)]
+        return [self._converted(reader, row, content) for reader in self._readers if reader.applies(row)]
+
+    def convert_group(self, rows: Sequence[Row]) -> list[Converted]:
+        """Make the records of the events that the rows of a group are together.
+
+        Of each column the first value counts that is there in one of the rows. Raises :class:`RejectedError`.
+        """
+        merged = [next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)]
+        return self.convert([*merged, rows], b"")
 
     def draft(self, row: Row) -> dict[str, object] | None:
-        """Give the fields of a row's event but no ``event_id``, not yet judged by the contract.
+        """Give the fields of the first event of a row but no ``event_id``, not yet judged by the contract.
 
-        None where the mapping's ``only`` leaves the row out. Raises :class:`RejectedError`.
+        None where the mapping leaves the row out. Raises :class:`RejectedError`.
         """
         if self._passes and not self._passes(row):
             return None
-        event, _, _ = self._event(row, b"")
+        event = self._readers[0].draft(row, b"", self._now)
         del event["event_id"]
         return event
 
@@ -87,38 +84,16 @@ class RowConverter:
         """Take another time of arrival for the rows that come now."""
         self._now = instant(received_at)
 
-    def _event(self, row: Row, content: bytes) -> tuple[dict[str, object], int, int]:
-        """Read all fields. The name comes last: only rows without fault count as a rule's first."""
-        event: dict[str, object] = {"event_id": xxh3_128_hexdigest(self._salt + content)}
-        properties: dict[str, object] = {}
-        field = "row"
-        try:
-            for field, identifier in self._ids:
-                if (identity := identifier(row)) is not None:
-                    event[field] = identity
-            if len(event) == 1:
-                raise BadValueError("is empty")
-            field = "occurred_at"
-            occurred_us, event[field] = self._occurred(row)
-            field = "received_at"
-            received_us, event[field] = self._received(row) if self._received else self._now
-            for name, read in self._properties:
-                field = name
-                if (found := read(row)) is not None:
-                    properties[name] = found
-            field = "name"
-            event[field] = name = self._name(row)
-        except BadValueError as problem:
-            path = f"properties.{field}" if "received_at" in event and field != "name" else field
-            raise RejectedError(path, str(problem)) from None
-        event["kind"] = self._kinds[name]
-        event["source"] = self._source
-        event["properties"] = properties
-        event["schema_version"] = 1
-        return event, occurred_us, received_us
+    def _converted(self, reader: DraftReader, row: Row, content: bytes) -> Converted:
+        draft = reader.draft(row, content, self._now)
+        return Converted(self._door.event(draft), str(draft["event_id"]), reader.names_key)
 
 
-def _kinds(mapping: Mapping) -> dict[str, Kind]:
-    """Give each name its kind; the mapping's own check makes sure that there is one."""
-    kinds = {name: EVENT_TYPES.get(name, (mapping.kind, ()))[0] for name in mapping.name.names}
-    return {name: kind for name, kind in kinds.items() if kind is not None}
+def _positions(mapping: Mapping) -> Iterator[str]:
+    """Tell the events of one row apart: by their names, and those with one name by their number among them."""
+    seen: Counter[tuple[str, ...]] = Counter()
+    for event in mapping.every_event:
+        names = event.name.names
+        number = seen[names]
+        seen[names] += 1
+        yield "" if not mapping.events else "\x1f".join(names) + (f"\x1f{number}" if number else "")

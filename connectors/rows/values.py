@@ -3,13 +3,14 @@
 Pure. A value that does not fit raises :class:`BadValueError`, whose text never holds the value itself.
 """
 
-import math
 from collections.abc import Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
+
+from connectors.rows.zones import AMBIGUOUS, UnknownZoneError, split_zone, zone_in_pattern, zone_of
 
 Instant = tuple[int, str]
 """A time: microseconds since 1970 UTC, and the same in ISO 8601 with a Z."""
@@ -28,6 +29,10 @@ class BadValueError(Exception):
     """What is wrong with one value; it does not say which value."""
 
 
+class TooLargeError(BadValueError):
+    """A whole number that no event can hold."""
+
+
 def as_text(value: object) -> str:
     """Make text of a plain value, without the blanks around it; structures are refused."""
     match value:
@@ -35,6 +40,8 @@ def as_text(value: object) -> str:
             return value.strip()
         case bool():
             return "true" if value else "false"
+        case float() if value.is_integer() and abs(value) < _EXACT_INTEGERS:
+            return str(int(value))  # 17850.0 is what a column of whole numbers becomes when it has gaps
         case int() | float() | Decimal():
             return str(value)
         case datetime() | date() | time():
@@ -44,34 +51,17 @@ def as_text(value: object) -> str:
     raise BadValueError("is a structure, not a plain value")
 
 
-def number_parser(decimal: str) -> Callable[[str], float]:
-    """Make a reader of numbers whose decimal sign is ``decimal``; thousands separators are refused."""
-
-    def parse(text: str) -> float:
-        if decimal != ".":
-            if "." in text:
-                raise BadValueError("is not a number with a decimal comma")
-            text = text.replace(decimal, ".")
-        try:
-            value = float(text)
-        except ValueError:
-            raise BadValueError("is not a number") from None
-        if not math.isfinite(value) or "_" in text:
-            raise BadValueError("is not a finite number")
-        return value
-
-    return parse
-
-
 def money(value: float) -> float:
     """Round to four decimals, which a double holds exactly enough up to the largest amount allowed."""
     return round(value, 4)
 
 
 def integer(value: float) -> int:
-    """Accept a whole number that a double holds exactly."""
-    if not value.is_integer() or abs(value) > _EXACT_INTEGERS:
+    """Accept a whole number that a double holds exactly. Raises :class:`TooLargeError` for a larger one."""
+    if not value.is_integer():
         raise BadValueError("is not a whole number")
+    if abs(value) > _EXACT_INTEGERS:
+        raise TooLargeError("is a larger number than an event can hold")
     return int(value)
 
 
@@ -92,30 +82,98 @@ def instant(moment: datetime) -> Instant:
 def time_parser(pattern: str, zone: str) -> Callable[[str], Instant]:
     """Make a reader of times in ``pattern`` (iso, one of :data:`UNIX_US`, or strptime's); it remembers recent answers.
 
-    A time without a zone is in ``zone``. Where clocks go back, an hour that comes twice is the first of the
-    two; where they go forward, a time that never was counts from before the jump.
+    A zone in the time itself counts (:mod:`connectors.rows.zones`), or one in the pattern; a time without one is in
+    ``zone``. Where clocks go back, an hour that comes twice is the first of the two; where they go forward, a time that
+    never was counts from before the jump.
     """
     unit_us = UNIX_US.get(pattern)
-    parse = _pattern_reader(pattern, ZoneInfo(zone)) if unit_us is None else _unix_reader(unit_us)
+    parse = _zoned_reader(pattern, ZoneInfo(zone)) if unit_us is None else _unix_reader(unit_us)
 
     @lru_cache(_CACHED_TIMES)
     def read(text: str) -> Instant:
         try:
             return instant(parse(text))
+        except UnknownZoneError as error:
+            raise BadValueError(str(error)) from None
         except (ValueError, ArithmeticError):
             raise BadValueError(f"is not a time in the format {_TOLD.get(pattern, pattern)}") from None
 
     return read
 
 
+def check_pattern(pattern: str) -> None:
+    """Raise ``ValueError`` for a pattern whose zone could not be read."""
+    if "%Z" in pattern.replace("%%", "") and "%Z" not in pattern.split() and not pattern.endswith("%Z"):
+        raise ValueError("format: put %Z at the end, or between blanks")
+    _own_zone(pattern)
+
+
 def _unix_reader(unit_us: int) -> Callable[[str], datetime]:
     return lambda text: _EPOCH + int(Decimal(text) * unit_us) * _MICROSECOND
 
 
-def _pattern_reader(pattern: str, zone: ZoneInfo) -> Callable[[str], datetime]:
+def _zoned_reader(pattern: str, zone: tzinfo) -> Callable[[str], datetime]:
+    """Read a time and its zone. strptime's %Z drops the zone, and knows the machine's own; so it is not used."""
+    of_pattern = _own_zone(pattern)
+    if of_pattern is not None:
+        return _pattern_reader(pattern, of_pattern)
+    if "%Z" in pattern.split() and not pattern.endswith("%Z"):
+        return _inner_zone_reader(pattern, zone)
+    plain = _pattern_reader(pattern.removesuffix("%Z").rstrip(), zone)
+    bare = pattern.removesuffix("%Z").removesuffix("%z").rstrip()
+
     def parse(text: str) -> datetime:
-        # The zone, if any, is in the pattern or in the mapping.
+        try:
+            return plain(text)
+        except ValueError:
+            found = split_zone(text)
+            if found is None:
+                raise
+        moment = _naive(bare, found[0])
+        return moment.replace(tzinfo=zone_of(found[1]))
+
+    return parse
+
+
+def _inner_zone_reader(pattern: str, zone: tzinfo) -> Callable[[str], datetime]:
+    """Read a time whose zone stands between blanks: ``Wed Jul 1 10:00:00 CEST 2026``."""
+    words = pattern.split()
+    at = words.index("%Z")
+    bare = " ".join(words[:at] + words[at + 1 :])
+
+    def parse(text: str) -> datetime:
+        found = text.split()
+        if len(found) < len(words):
+            return _naive(bare, text).replace(tzinfo=zone)
+        return _naive(bare, " ".join(found[:at] + found[at + 1 :])).replace(tzinfo=zone_of(found[at]))
+
+    return parse
+
+
+def _pattern_reader(pattern: str, zone: tzinfo) -> Callable[[str], datetime]:
+    def parse(text: str) -> datetime:
         moment = datetime.fromisoformat(text) if pattern == "iso" else datetime.strptime(text, pattern)  # noqa: DTZ007
         return moment.replace(tzinfo=zone) if moment.tzinfo is None else moment
 
     return parse
+
+
+def _naive(pattern: str, text: str) -> datetime:
+    """Read a time that has no zone; one that has still another is refused."""
+    moment = datetime.fromisoformat(text) if pattern == "iso" else datetime.strptime(text, pattern)  # noqa: DTZ007
+    if moment.tzinfo is not None:
+        raise UnknownZoneError("has two time zones")
+    return moment
+
+
+def _own_zone(pattern: str) -> tzinfo | None:
+    """Give the zone that a pattern holds as text: ``%Y-%m-%dT%H:%M:%SZ``. Raises ``ValueError`` if it means several."""
+    name = zone_in_pattern(pattern) if pattern not in ("iso", *UNIX_US) else None
+    if name is None:
+        return None
+    if name.upper() in AMBIGUOUS:
+        raise ValueError(f"format: the time zone {name} means several; use time_zone, or an offset such as +02:00")
+    try:
+        return zone_of(name)
+    except UnknownZoneError:
+        return None

@@ -11,6 +11,8 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
         currency: EUR                      # of amounts that name none
         privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy/rules.py
         plan: web-shop.plan.yaml           # connectors/plan/plan.py; beside this file, or an absolute path
+    default:                               # holds for every source that is not named; no keys, no webhooks
+      privacy: {drop: [traits.phone]}
 
 Moves no data.
 """
@@ -29,7 +31,7 @@ from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
 from connectors.yaml_file import Part, YamlFile
 from contracts.errors import InputFileError
-from contracts.events import Currency
+from contracts.events import Currency, Identifier
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
@@ -52,22 +54,33 @@ class PlanFile(Part):
     plan: Plan
 
 
-class Source(Part):
-    """One source of events. ``name`` goes into every event of it."""
+class Rules(Part):
+    """How the events of a source are treated at the door."""
 
-    name: SourceName
-    keys: tuple[WriteKey, ...] = ()
-    events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     currency: Currency | None = None
     privacy: PrivacyRules = PrivacyRules()
     plan: PlanFile | None = None
+
+    @property
+    def protects(self) -> bool:
+        """Whether there are privacy rules or a plan, which must not be off unnoticed."""
+        return self.plan is not None or self.privacy != PrivacyRules()
+
+
+class Source(Rules):
+    """One source of events. ``name`` goes into every event of it."""
+
+    name: Identifier
+    keys: tuple[WriteKey, ...] = ()
+    events_per_second: Annotated[float, Field(gt=0, le=1_000_000)] | None = None
     webhook: WebhookPart | None = None
 
 
 class Sources(Part):
-    """All sources of an installation, by name."""
+    """All sources of an installation, by name. ``default`` holds for every source that is not named."""
 
     sources: dict[SourceName, Source] = Field(default_factory=dict)
+    default: Rules | None = None
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:
@@ -95,26 +108,31 @@ def load_sources(path: Path, looks: dict[Path, Look | None] | None = None) -> So
     content = file.content
     if not isinstance(content, dict) or not isinstance(content.get("sources"), dict):
         raise InputFileError(f"{file.name}: must hold `sources:` with a name for each; see docs/sources.")
-    named = {name: _whole(name, given, file, looks) for name, given in content["sources"].items()}
+    named = {name: _whole(("sources", name), given, file, looks) for name, given in content["sources"].items()}
+    default = {"default": _planned(("default",), content["default"] or {}, file, looks)} if "default" in content else {}
     try:
-        return Sources.model_validate({**content, "sources": named})
+        return Sources.model_validate({**content, "sources": named, **default})
     except ValidationError as error:
-        raise file.wrong(error) from None
+        raise file.wrong(error, Sources) from None
 
 
-def _whole(name: object, given: object, sources: YamlFile, looks: dict[Path, Look | None]) -> object:
-    """Put a source's name into it, and the plan whose file it names; one without anything is a source too."""
+def _whole(place: tuple[str, object], given: object, sources: YamlFile, looks: dict[Path, Look | None]) -> object:
+    """Put a source's name into it, and its plan; one without anything is a source too."""
     if given is not None and not isinstance(given, dict):
         return given
-    whole = {"name": name, **(given or {})}
-    if isinstance(file := whole.get("plan"), str):
-        path = sources.path.parent / file
-        looks[path] = look_of(path)
-        try:
-            whole["plan"] = PlanFile(path=path, plan=load_plan(path))
-        except ValueError:  # a null byte, half a character
-            raise sources.at(("sources", str(name), "plan"), "is no name that a file can have") from None
-    return whole
+    return _planned(place, {"name": place[1], **(given or {})}, sources, looks)
+
+
+def _planned(place: tuple[object, ...], given: object, sources: YamlFile, looks: dict[Path, Look | None]) -> object:
+    """Put the plan in the place of its file's name."""
+    if not isinstance(given, dict) or not isinstance(file := given.get("plan"), str):
+        return given
+    path = sources.path.parent / file
+    looks[path] = look_of(path)
+    try:
+        return {**given, "plan": PlanFile(path=path, plan=load_plan(path))}
+    except ValueError:  # a null byte, half a character
+        raise sources.at((*map(str, place), "plan"), "is no name that a file can have") from None
 
 
 def in_force(key: WriteKey, now: datetime | None = None) -> bool:

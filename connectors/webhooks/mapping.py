@@ -252,4 +252,4 @@ def _load(path: Path) -> WebhookMapping:
     try:
         return WebhookMapping.model_validate(file.content)
     except ValidationError as error:
-        raise file.wrong(error) from None
+        raise file.wrong(error, WebhookMapping) from None

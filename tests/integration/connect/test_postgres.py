@@ -15,10 +15,11 @@ from support.postgres import PostgresServer, execute
 
 from connectors.databases.changes import mapper_of
 from connectors.databases.connections import load_connection
-from connectors.databases.ids import EventIds, keys_of
+from connectors.databases.ids import EventIds
 from connectors.databases.pump import Figures, Pump, Rules
 from connectors.databases.seal import Seal
 from connectors.door.door import Door
+from connectors.door.keys import keys_of
 from connectors.kafka.positions import Position, read_position
 from connectors.kafka.topics import ensure_topics
 from connectors.postgres.config import PostgresConnection, slot_name

@@ -112,7 +112,7 @@ def test_an_outbox_row() -> None:
     (record,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", row), NOW)
     body = json.loads(record.value or b"")
     assert (body["event_id"], body["occurred_at"]) == (
-        IDS.id_of("public.outbox", ["3"], ""), "2026-11-01T10:00:00+00:00"
+        IDS.id_of("public.outbox", ["3"], ""), "2026-11-01T10:00:00Z"
     )  # fmt: skip
     (own,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "id": "ab-12"}), NOW)
     assert json.loads(own.value or b"")["event_id"] == "ab-12"

@@ -3,7 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from connectors.databases.ids import EventIds, keys_of
+from connectors.databases.ids import EventIds
+from connectors.door.keys import keys_of
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.source import Source
 from contracts.errors import SettingsError

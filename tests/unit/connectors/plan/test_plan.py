@@ -218,9 +218,9 @@ def test_the_example_is_a_plan(path: Path) -> None:
         ("events:\n  A: {}\n  A: {}", "in line 3 (found duplicate key"),
         (
             "events:\n  A:\n    properties:\n      p: {type: text}",
-            "line 4: events.A.properties.p.type: Input should be",
+            "line 4: events.A.properties.p.type: input should be",
         ),
-        ("events:\n  A:\n    properties:\n      p: text", "line 4: events.A.properties.p.type: Input should be"),
+        ("events:\n  A:\n    properties:\n      p: text", "line 4: events.A.properties.p.type: input should be"),
         ("events:\n  A:\n    properties:\n      p:\n        pattern: '('", "events.A.properties.p: pattern: "),
         ("events:\n  A:\n    properties:\n      p: {enum: []}", "line 4: events.A.properties.p.enum: "),
         ("events: {A: {properties: {p: {schema: {type: text}}}}}", "events.A.properties.p: type: "),

@@ -53,7 +53,7 @@ def test_without_a_file_there_are_no_sources(path: Path) -> None:
         ("sources:\n  a: {currency: [}\n", "not valid YAML in line 2"),
         ("sources: !!python/object/apply:os.system [ls]", "must hold `sources:`"),
         ("sources: " + "[" * 500, "not valid YAML"),
-        ("sources:\n  a:\n    colour: red\n", "line 3: sources.a.colour: Extra"),
+        ("sources:\n  a:\n    colour: red\n", "line 3, column 5: sources.a.colour: unknown key"),
         ("\x00", "not valid YAML"),
         ('sources:\n  a:\n    plan: "a\\0b"\n', "line 3: sources.a.plan: is no name"),
         ('sources:\n  a:\n    plan: "\\ud800"\n', "sources.a.plan: is no name"),

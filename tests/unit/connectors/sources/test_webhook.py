@@ -16,10 +16,10 @@ from contracts.errors import InputFileError
         ("mapping: stripe, secret: whsec_SECRET", "webhook.secret.0: must be the name of an environment variable"),
         ("mapping: stripe", "secret: must name the environment variable"),
         ("mapping: stripe, signature: none, secret: A", "secret: must name the environment variable"),
-        ("secret: A", "webhook.mapping: Field required"),
+        ("secret: A", "webhook.mapping: field required"),
         ("mapping: stripe, secret: A, signature: md5", "webhook.signature"),
         ("mapping: stripe, secret: A, signature: {header: X, signed: x}", r"must hold \{body\} once"),
-        ("mapping: stripe, secret: A, secrets: B", "webhook.secrets: Extra inputs"),
+        ("mapping: stripe, secret: A, secrets: B", "webhook.secrets: unknown key; did you mean secret?"),
     ],
 )
 def test_what_is_wrong_is_told(tmp_path: Path, part: str, said: str) -> None:

@@ -53,9 +53,9 @@ def load(tmp_path: Path, text: str) -> WebhookMapping:
         ("customer_id: who\n", "", r"rules.0.customer_id: is required"),
         ("      total:", "      amount:", "'Order Completed' needs total"),
         ("on: paid", "on: paid\n    item_id: x", "item_id: is only for rules with each"),
-        ("on: paid", "in: paid", "rules.0.in: Extra inputs"),
+        ("on: paid", "in: paid", "rules.0.in: unknown key"),
         ("type: kind", "type: kind\ntime_zone: Mars/Olympus", "time_zone: no such time zone"),
-        ("rules:", "rulez:", "rules: Field required"),
+        ("rules:", "rulez:", "rules: field required"),
         ("rules:", "rules: [", "is not valid YAML"),
     ],
 )

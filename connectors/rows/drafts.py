@@ -1,0 +1,179 @@
+"""Draft one event of a row: its ids, times and properties, as a mapping asks. Pure.
+
+No value of the row is ever part of a problem or a note, for rows are personal data.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+from xxhash import xxh3_128_hexdigest
+
+from connectors.rows.columns import Columns, Reader, Row
+from connectors.rows.mapping import Mapping
+from connectors.rows.parts import EVENT, Event, EventId
+from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
+from connectors.rows.values import BadValueError, Instant, TooLargeError
+from contracts.events import EVENT_TYPES, MAX_COUNT
+from contracts.notes import Note
+from contracts.wire import RejectedError
+
+_COUNT: Final = "items"
+"""The property whose bounds the contract sets, but which no event needs."""
+_LEFT_OUT: Final = "is a number that no event can hold, and is left out"
+_encode: Final = msgspec.json.Encoder().encode
+_Hash = Callable[[str], str]
+
+
+class DraftReader:
+    """Reads one event of a mapping. ``position`` tells it from the mapping's other events, if there are any.
+
+    ``hashed`` changes ids that are made of a row's key, where the source's rules ask for that.
+    """
+
+    def __init__(self, mapping: Mapping, event: Event, columns: Columns, position: str = "", hashed: _Hash | None = None):
+        readers = PropertyReaders(mapping, columns)
+        self._source = mapping.source
+        self._salt = mapping.source.encode() + b"\x00"
+        self._position = f"\x00{position}".encode() if position else b""
+        self._kinds = {name: EVENT_TYPES.get(name, (event.kind, ()))[0] for name in event.name.names}
+        self._when = columns.holds(event.when) if event.when else None
+        self._unless = columns.holds(event.unless) if event.unless else None
+        self._name = columns.name(event.name)
+        specs = (("customer_id", event.customer_id), ("anonymous_id", event.anonymous_id))
+        self._ids = [(field, columns.identifier(spec)) for field, spec in specs if spec is not None]
+        self._id_texts = [columns.first_text(spec.columns) for _, spec in specs if spec is not None]
+        self._occurred = columns.time(event.occurred_at)
+        self._received = columns.time(event.received_at) if event.received_at else None
+        self._properties = readers.fields(event.properties)
+        self._traits = readers.fields(event.traits)
+        of_group = mapping.group is not None and "identity" not in self._kinds.values()
+        self._items = mapping.group.items if mapping.group and of_group else ""
+        self._each = readers.fields(mapping.group.each) if mapping.group and of_group else []
+        key = event.event_id or (EventId.model_validate({"from": (*mapping.group.by, EVENT)}) if mapping.group else None)
+        self._key = None if key is None else _KeyReader(mapping.source, key, columns, hashed)
+
+    @property
+    def names_key(self) -> bool:
+        """Whether the id is made of the row's key, so that a later row with it is an update."""
+        return self._key is not None
+
+    def applies(self, row: Row) -> bool:
+        """Whether the row is this event."""
+        return (self._when is None or self._when(row)) and not (self._unless is not None and self._unless(row))
+
+    def draft(self, row: Row, content: bytes, now: Instant) -> dict[str, object]:
+        """Give the fields of a row's event; ``now`` is the time of arrival of rows that hold none.
+
+        ``content`` is the row as it stands in the file: it gives the event its id if the mapping names no key. The name
+        comes last: only rows without fault count as a rule's first. Raises :class:`RejectedError`.
+        """
+        event: dict[str, object] = {"event_id": ""}
+        properties: dict[str, object] = {}
+        notes: list[Note] = []
+        field = "row"
+        try:
+            for field, identifier in self._ids:
+                if (identity := identifier(row)) is not None:
+                    event[field] = identity
+            if len(event) == 1:
+                raise BadValueError(self._why_nobody(row))
+            field = "occurred_at"
+            event[field] = self._occurred(row)[1]
+            field = "received_at"
+            event[field] = self._received(row)[1] if self._received else now[1]
+            for name, read in self._properties:
+                field = f"properties.{name}"
+                try:
+                    if (found := read(row)) is not None:
+                        properties[name] = found
+                except TooLargeError:
+                    notes.append(Note(name, _LEFT_OUT))
+            if self._traits or self._each:
+                self._add_parts(row, properties, notes)
+            field = "name"
+            event[field] = name = self._name(row)
+            field = "event_id"
+            event[field] = self._event_id(row, content, name)
+        except BadValueError as problem:
+            raise RejectedError(field, str(problem)) from None
+        event["kind"] = kind = self._kinds[name]
+        if kind == "transaction":
+            _bound(properties, notes)
+        event["properties"] = properties
+        if notes:
+            event["notes"] = notes
+        return event
+
+    def _event_id(self, row: Row, content: bytes, name: str) -> str:
+        if self._key is None:
+            return xxh3_128_hexdigest(self._salt + content + self._position)
+        return self._key.read(row, name, str(self._kinds[name]))
+
+    def _add_parts(self, row: Row, properties: dict[str, object], notes: list[Note]) -> None:
+        """Add traits, and the list of a group's items: of each row those values that are there."""
+        if traits := _read_all(self._traits, "properties.traits", row, notes):
+            properties["traits"] = traits
+        if not self._each:
+            return
+        path = f"properties.{self._items}"
+        items = [item for one in rows_of(row) if (item := _read_all(self._each, path, one, notes))]
+        kept = cut_items(items)
+        if kept:
+            properties[self._items] = kept
+        if len(kept) < len(items):
+            notes.append(Note(self._items, f"holds only the first {len(kept):,} of {len(items):,}"))
+
+    def _why_nobody(self, row: Row) -> str:
+        """Tell why a row is nobody's: no text at all, or one that stands for nobody."""
+        return "is a placeholder, and there is no other id" if any(read(row) for read in self._id_texts) else "is empty"
+
+
+class _KeyReader:
+    """Reads an event's id from the row's key."""
+
+    def __init__(self, source: str, key: EventId, columns: Columns, hashed: _Hash | None):
+        self._source = source
+        self._column = key.column
+        self._hashed = hashed
+        self._readers: list[tuple[str, Reader]] = [(column, columns.text(column)) for column in key.columns]
+        self._of = key.from_
+
+    def read(self, row: Row, name: str, kind: str) -> str:
+        """Give the id of an event of this name and kind."""
+        values = {EVENT: name}
+        for column, read in self._readers:
+            if (text := read(row)) is None:
+                raise BadValueError(f"needs a value in column {column}, which is part of the row's key")
+            values[column] = text
+        if self._column is not None:
+            found = values[self._column]
+            return self._digest([found]) if found.isdecimal() else found  # a number is unique in its shop only
+        return self._digest([kind, *(values[column] for column in self._of)])
+
+    def _digest(self, parts: Sequence[str]) -> str:
+        digest = xxh3_128_hexdigest(_encode([self._source, *parts]))
+        return digest if self._hashed is None else self._hashed(digest)
+
+
+def _bound(properties: dict[str, object], notes: list[Note]) -> None:
+    """Leave out a count that the contract refuses: the order counts without it."""
+    count = properties.get(_COUNT)
+    if isinstance(count, int) and not isinstance(count, bool) and not 0 <= count <= MAX_COUNT:
+        del properties[_COUNT]
+        notes.append(Note(_COUNT, _LEFT_OUT))
+
+
+def _read_all(fields: Sequence[Field], path: str, row: Row, notes: list[Note]) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, read in fields:
+        try:
+            value = read(row)
+        except TooLargeError:
+            notes.append(Note(f"{path.removeprefix('properties.')}.{name}", _LEFT_OUT))
+            continue
+        except BadValueError as problem:
+            raise RejectedError(f"{path}.{name}", str(problem)) from None
+        if value is not None:
+            found[name] = value
+    return found
