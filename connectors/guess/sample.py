@@ -106,7 +106,7 @@ def _dialect(head: str) -> tuple[str, str]:
         found = clevercsv.Sniffer().sniff(head[: _DIALECT_CHARACTERS // 8], delimiters=_DELIMITERS)
     except clevercsv.Error:
         found = None
-    if found is None or not counts.get(found.delimiter):
+    if found is None or not found.delimiter or not counts.get(found.delimiter):
         return likeliest, '"'
     return found.delimiter, found.quotechar if found.quotechar == "'" else '"'
 

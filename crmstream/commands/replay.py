@@ -11,12 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.door.door import Door
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
 from connectors.kafka.publisher import Publisher, Summary, publish_history
 from connectors.kafka.topics import ensure_topics
-from connectors.rows.mapping import load_mapping
+from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError
-from contracts.settings import load_settings
+from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
@@ -24,7 +25,7 @@ from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
 
-File = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, plain or gzip.")]
+File = Annotated[Path, typer.Argument(help="CSV, JSON, XLSX, ODS or Parquet, plain or gzip.")]
 MappingName = Annotated[str, typer.Option(help="Mapping file, or the name of one that is shipped.")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Most events per second.")]
 Rejects = Annotated[Path | None, typer.Option(help="CSV file for the rejected rows: line, field, problem.")]
@@ -59,6 +60,17 @@ def run(
     chosen = load_mapping(mapping)
     door = configured_doors(settings, FILE_STAGE).door(chosen.source)
     _check_writable(rejects)
+    summary, report = publish_file(file, chosen, door, settings, rate)
+    _write_rejects(rejects, report)
+    _print(summary, report, as_json=as_json)
+    if not summary.events:
+        raise typer.Exit(NOTHING_READ)
+
+
+def publish_file(
+    file: Path, mapping: Mapping, door: Door | None, settings: Settings, rate: float | None = None
+) -> tuple[Summary, Report]:
+    """Publish a file through its mapping, with progress bars; returns what was published and what became of the rows."""
     endpoints = resolve_endpoints(settings)
     ensure_topics(endpoints.kafka, settings.partitions)
     with (
@@ -66,17 +78,14 @@ def run(
         Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
     ):
         display = FileBars(progress)
-        connector = FileConnector(file, chosen, on_progress=display.reading, door=door)
+        connector = FileConnector(file, mapping, on_progress=display.reading, door=door)
         summary = publish_history(
             connector,
             publisher,
             rate=rate,
             on_progress=lambda done: display.publishing(done, connector.report),
         )
-    _write_rejects(rejects, connector.report)
-    _print(summary, connector.report, as_json=as_json)
-    if not summary.events:
-        raise typer.Exit(NOTHING_READ)
+    return summary, connector.report
 
 
 def _check_writable(path: Path | None) -> None:
