@@ -43,12 +43,12 @@ def number_form(texts: Sequence[str]) -> NumberForm | None:
     cores = []
     for text in texts:
         found = _CORE.search(text)
-        if found is None or len(_OTHER_TEXT.sub("", text)) - len(found[0]) > 3:  # noqa: PLR2004 - a minus, blanks
+        if found is None or len(_OTHER_TEXT.sub("", text)) - len(found[0]) > 3:
             return None
         cores.append(found[0])
     beside = Counter(_beside(text) for text in texts)
     symbols = [symbol for symbol in beside if symbol]
-    if not cores or len(symbols) > 1 or any(len(symbol) > 4 for symbol in symbols):  # noqa: PLR2004
+    if not cores or len(symbols) > 1 or any(len(symbol) > 4 for symbol in symbols):
         return None
     decimal, thousands, is_sure = _signs(cores)
     if decimal == thousands:
@@ -72,9 +72,7 @@ def _signs(cores: Sequence[str]) -> tuple[str, str, bool]:
         if len(set(signs)) > 1:
             decimals[last] += 1
             thousands[signs[0]] += 1
-        elif len(signs) > 1:
-            thousands[last] += 1
-        elif last not in ".,":
+        elif len(signs) > 1 or last not in ".,":
             thousands[last] += 1
         elif after != _GROUP or core.startswith("0") or len(core) - after - 1 > _GROUP:
             decimals[last] += 1

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
 _DATES: Final = (
-    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d", "%d.%m.%y", "%d/%m/%y",
-    "%m/%d/%y", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y", "%d-%b-%Y", "%b %d %Y", "%Y%m%d",
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y", "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y", "%d-%b-%Y", "%b %d %Y", "%Y%m%d",
 )  # fmt: skip
 _CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
 _ZONES: Final = ("", " %z", "%z", " %Z")
@@ -30,7 +30,7 @@ def time_format(texts: Sequence[str]) -> TimeFormat | None:
     distinct = list(dict.fromkeys(texts))[:_DISTINCT]
     if not distinct:
         return None
-    if _fits_all(datetime.fromisoformat, distinct) and not all(text.isdigit() and len(text) != 8 for text in distinct):  # noqa: PLR2004
+    if _fits_all(datetime.fromisoformat, distinct) and not all(text.isdigit() and len(text) != 8 for text in distinct):
         return TimeFormat("iso", None, any(len(text) > 10 for text in distinct), _iso_zone(distinct[0]))
     if (unix := _unix(distinct)) is not None:
         return TimeFormat(unix, None, has_clock=True, has_zone=True)
@@ -50,7 +50,8 @@ def is_clock(texts: Iterable[str]) -> str | None:
 
 
 def _patterns() -> Iterable[str]:
-    return (date + clock + zone for date, clock, zone in itertools.product(_DATES, _CLOCKS, _ZONES) if clock or not zone)
+    parts = itertools.product(_DATES, _CLOCKS, _ZONES)
+    return (date + clock + zone for date, clock, zone in parts if clock or not zone)
 
 
 def _reader(pattern: str) -> Callable[[str], datetime]:

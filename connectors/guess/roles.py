@@ -99,7 +99,7 @@ def are_persons(texts: list[str]) -> bool:
 
 
 def _are_codes(texts: list[str]) -> bool:
-    return bool(texts) and all(len(text) <= 3 for text in texts[:_SAMPLED])  # noqa: PLR2004 - EUR, or a symbol
+    return bool(texts) and all(len(text) <= 3 for text in texts[:_SAMPLED])
 
 
 def _are_ids(texts: list[str]) -> bool:

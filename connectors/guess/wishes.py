@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Wishes:
-    """The name of the source, columns by their role, the currency, the time zone; ``default_currency`` is a last resort."""
+    """The source, columns by role, the currency, the time zone; ``default_currency`` is a last resort."""
 
     source: str | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
