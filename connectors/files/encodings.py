@@ -21,6 +21,9 @@ _MARKS: Final = (
 )
 _LONGEST_MARK: Final = 4
 _SAMPLE_BYTES: Final = 8 * 1024 * 1024
+_ZEROS_WITHIN: Final = 4_096
+_MANY_ZEROS: Final = 0.2
+"""Every second byte of UTF-16 is zero where the letters are those of English."""
 _TOLD_APART_BYTES: Final = 64 * 1024
 _USUAL: Final = ("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1257", "cp932", "gb18030", "big5", "euc_kr")
 _LATIN: Final = frozenset({"cp1250", "cp1252", "cp1254", "cp1257"})
@@ -58,6 +61,10 @@ def looks_like(path: Path) -> tuple[str, ...]:
         sample = unzipped(raw).read(_SAMPLE_BYTES)
     if (mark := marked(sample[:_LONGEST_MARK])) is not None:
         return (mark,)
+    head = sample[:_ZEROS_WITHIN]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    if max(even, odd) > _MANY_ZEROS * len(head):
+        return ("utf-16-be" if even > odd else "utf-16-le",)
     try:
         codecs.getincrementaldecoder("utf-8")("strict").decode(sample)
     except UnicodeDecodeError:

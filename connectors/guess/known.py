@@ -8,6 +8,7 @@ from typing import Final
 
 from connectors.guess.amounts import number_form
 from connectors.guess.dates import time_format
+from connectors.guess.money import default_currency
 from connectors.guess.sample import Sample
 from connectors.guess.text import heading
 from connectors.guess.wishes import Wishes
@@ -41,7 +42,7 @@ def adapted(name: str, sample: Sample, mapping_file: str, wishes: Wishes, doubts
         text = text.replace(old, new)
     if wishes.source:
         text = _SOURCE.sub(f"source: {wishes.source}", text)
-    text = _with_currency(text, wishes, doubts)
+    text = _with_currency(text, sample.path.name, wishes, doubts)
     top = {**sample.reading, **_signs(mapping, sample)}
     zone = wishes.time_zone or (mapping.time_zone if mapping.time_zone != "UTC" else None)
     top |= {"time_zone": zone} if zone else {}
@@ -51,11 +52,11 @@ def adapted(name: str, sample: Sample, mapping_file: str, wishes: Wishes, doubts
     return f"{head}\n# It is the shipped mapping {name}.\n{comments}{written}{_TOP.sub('', rest)}"
 
 
-def _with_currency(text: str, wishes: Wishes, doubts: list[str]) -> str:
+def _with_currency(text: str, file: str, wishes: Wishes, doubts: list[str]) -> str:
     """Name a currency where the shipped mapping names none, since the export holds none."""
-    code = wishes.currency or wishes.default_currency
-    if code is None or not _NO_CURRENCY.search(text):
+    if not _NO_CURRENCY.search(text):
         return text
+    code = wishes.currency or default_currency(wishes, file)
     if not wishes.currency:
         doubts.append(f"No currency stands beside the amounts: they are taken for {code} (--currency EUR).")
     return _NO_CURRENCY.sub(f"type: money, currency: {code}", text)

@@ -4,6 +4,7 @@ from typing import Final
 
 from connectors.guess.amounts import NumberForm, code_in, currency_of, number_form
 from connectors.guess.case import Case, Keys
+from connectors.guess.wishes import Wishes
 from contracts.errors import InputFileError
 
 _CODE_LETTERS: Final = 3
@@ -56,8 +57,7 @@ class Money:
 
     def spec(self, column: str) -> Keys:
         """The type, the currency and the format of a column with money."""
-        currency = self._currency(column, self.form(column))
-        return {"type": "money", **({"currency": currency} if currency else {}), **self.format(column)}
+        return {"type": "money", "currency": self._currency(column, self.form(column)), **self.format(column)}
 
     def format(self, column: str) -> Keys:
         """The format of a column's numbers, if it is not plain."""
@@ -84,7 +84,7 @@ class Money:
             return form._replace(thousands=".")  # it can be nothing else, and larger amounts may come
         return form
 
-    def _currency(self, column: str, form: NumberForm) -> str | Keys | None:
+    def _currency(self, column: str, form: NumberForm) -> str | Keys:
         wishes, own = self._case.wishes, self._case.roles.get("currency")
         if wishes.currency:
             return wishes.currency
@@ -96,9 +96,15 @@ class Money:
         if code is None:
             code, is_sure = code_in(column), True
         if code is None:
-            code = wishes.default_currency
-            known = f"they are taken for {code}" if code else "they are taken for the base currency"
-            self._case.doubt(f"No currency stands beside the amounts: {known} (--currency EUR).")
+            code = default_currency(wishes, self._case.file)
+            self._case.doubt(f"No currency stands beside the amounts: they are taken for {code} (--currency EUR).")
         elif not is_sure:
             self._case.doubt(f"{symbol!r} may be several currencies: {code} is taken (--currency {code}).")
         return code
+
+
+def default_currency(wishes: Wishes, file: str) -> str:
+    """Return the currency of a file that names none. Raises :class:`InputFileError` if nobody has said one."""
+    if wishes.default_currency is None:
+        raise InputFileError(f"No currency stands beside the amounts of {file}. Name it: --currency EUR.")
+    return wishes.default_currency

@@ -1,5 +1,6 @@
 """The beginning of a file, read without a mapping: its format, encoding, separator, columns and rows."""
 
+import codecs
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +21,8 @@ SAMPLE_ROWS: Final = 50_000
 _DIALECT_CHARACTERS: Final = 64 * 1024
 _DELIMITERS: Final = [",", ";", "\t", "|"]
 _MOST_COLUMNS: Final = 300
-_UTF8: Final = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+_BY_MARK: Final = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
+"""Encodings that a mapping need not name: the default, and those that a byte order mark decides."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,8 @@ class Sample:
 
 def read_sample(path: Path, encoding: str | None = None) -> Sample:
     """Read the beginning of a file. Raises :class:`InputFileError` if it can't be read or holds no rows."""
+    if encoding is not None:
+        encoding = _known(encoding)
     try:
         form = file_format(path, reader_mapping({}))
         return _JSON_OR_TABLE[form](path, form, encoding) if form in _JSON_OR_TABLE else _table(path, {}, [])
@@ -57,6 +61,13 @@ def read_sample(path: Path, encoding: str | None = None) -> Sample:
         raise InputFileError(f"{path} can't be read: {error.strerror}.") from None
     except EOFError:
         raise InputFileError(f"{path} can't be read: it is cut off.") from None
+
+
+def _known(encoding: str) -> str:
+    try:
+        return codecs.lookup(encoding).name
+    except LookupError:
+        raise InputFileError(f"There is no such encoding as {encoding}; utf-8, cp1252 and cp1250 are some.") from None
 
 
 def reader_mapping(reading: dict[str, Any]) -> Mapping:
@@ -70,7 +81,7 @@ def _csv(path: Path, _form: str, encoding: str | None) -> Sample:
     doubts: list[str] = []
     reading: dict[str, Any] = {"format": "csv"}
     chosen = encoding or _encoding(path, doubts)
-    if chosen not in _UTF8:
+    if chosen not in _BY_MARK:
         reading["encoding"] = chosen
     with path.open("rb") as raw:
         head = open_text(raw, chosen).read(_DIALECT_CHARACTERS)

@@ -18,6 +18,7 @@ from connectors.files.replay import FileConnector, Report
 from connectors.guess.proposal import Proposal, propose
 from connectors.guess.wishes import Wishes
 from connectors.guess.words import ROLES
+from connectors.rows.mapping import Mapping
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.replay import NOTHING_READ, publish_file, reasons, report_table
@@ -113,7 +114,9 @@ def _preview(file: Path, proposal: Proposal, door: Door | None) -> Report:
     if proposal.shipped:
         console.print(f"{escape(file.name)} is an export that is known: {proposal.shipped}.", highlight=False)
     if console.is_terminal:
-        console.print(_table(events[:_SHOWN]))
+        shown = [event for event in events if event["kind"] != "identity"] or events
+        console.print(_table(shown[:_SHOWN]))
+    console.print(escape(_origins(proposal.mapping)), highlight=False)
     for doubt in proposal.doubts:
         console.print(f"[yellow]?[/] {escape(doubt)}", highlight=False)
     for reason in reasons(connector.report)[:_WORST]:
@@ -123,6 +126,19 @@ def _preview(file: Path, proposal: Proposal, door: Door | None) -> Report:
             highlight=False,
         )
     return connector.report
+
+
+def _origins(mapping: Mapping) -> str:
+    """Say from which columns the events come."""
+    event = mapping.every_event[0]
+    ids = [spec.columns for spec in (event.customer_id, event.anonymous_id) if spec is not None]
+    origins = {
+        "customer": ", else ".join(column for columns in ids for column in columns),
+        "time": " and ".join(event.occurred_at.parts),
+        "total": " times ".join(event.properties["total"].columns) if "total" in event.properties else "",
+        "rows of one event": ", ".join(mapping.group.by) if mapping.group else "",
+    }
+    return "Columns: " + "; ".join(f"{what} from {column}" for what, column in origins.items() if column) + "."
 
 
 def _table(events: Sequence[dict[str, Any]]) -> Table:

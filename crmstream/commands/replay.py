@@ -38,7 +38,7 @@ NOTHING_READ = 2
 def run(
     file: File, mapping: MappingName, rate: Rate = None, rejects: Rejects = None, as_json: AsJson = False
 ) -> None:
-    """Publish history from a CSV, JSON Lines or Parquet file.
+    """Publish the history in a file, by a mapping.
 
     A mapping says which column is which (docs/mapping.md). The privacy rules
     and the tracking plan of the mapping's source hold for the rows; if there
@@ -70,7 +70,7 @@ def run(
 def publish_file(
     file: Path, mapping: Mapping, door: Door | None, settings: Settings, rate: float | None = None
 ) -> tuple[Summary, Report]:
-    """Publish a file through its mapping, with progress bars; returns what was published and what became of the rows."""
+    """Publish a file through its mapping, with progress bars; returns what was published and became of the rows."""
     endpoints = resolve_endpoints(settings)
     ensure_topics(endpoints.kafka, settings.partitions)
     with (

@@ -101,6 +101,23 @@ def test_a_file_that_comes_twice_has_the_same_events(command: list[str], inbox: 
     assert sorted(path.name for path in (inbox / "done").iterdir()) == ["2-again.csv", "again.csv"]
 
 
+def test_an_unclosed_quote_costs_one_row_and_a_file_that_is_cut_off_is_refused(
+    command: list[str], inbox: Path, stack: Endpoints
+) -> None:
+    broken, cut = f"c-{uuid4().hex}", f"c-{uuid4().hex}"
+    lines = rows(broken, 9_000).splitlines(keepends=True)
+    lines[3_000] = f'{broken},purchase,2023-05-01,10.00,"open\n'
+    (inbox / "broken.csv").write_text("".join(lines))
+    (inbox / "cut.csv").write_text(rows(cut, 20) + f'{cut},purchase,2023-05-01,"1')
+    told = "\n".join(watch_once(command))
+    assert "broken.csv: 8,999 events published, 1 rejected (broken.csv.rejected.csv)" in told
+    assert "cut.csv: refused: The file is cut off: line 22" in told
+    assert (inbox / "done" / "broken.csv.rejected.csv").read_text().splitlines()[1:] == [
+        "3001,row,has a quote that is not closed"
+    ]
+    assert (len(set(events_of(stack, broken))), len(events_of(stack, cut))) == (8_999, 0)
+
+
 def test_killed_in_the_middle_it_takes_the_file_again(command: list[str], inbox: Path, stack: Endpoints) -> None:
     customer, count = f"c-{uuid4().hex}", 20_000
     (inbox / "large.csv").write_text(rows(customer, count))

@@ -38,7 +38,7 @@ def woo_export(end: datetime, orders: int = 400, seed: int = 7) -> Export:
     chance = random.Random(seed)
     export, lines = Export(), [HEADER]
     for number in range(orders):
-        at = end - timedelta(days=365) + timedelta(days=365) * number / orders + timedelta(minutes=chance.randrange(600))
+        at = end - timedelta(days=365) * (orders - number) / orders + timedelta(minutes=chance.randrange(600))
         basket = [(chance.randrange(len(PRICES)), chance.randint(1, 3)) for _ in range(chance.randint(1, 4))]
         total = sum((PRICES[item] * count for item, count in basket), Decimal(0))
         state = chance.choice(STATES)

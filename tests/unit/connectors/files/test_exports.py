@@ -14,7 +14,7 @@ from connectors.sources.source import Source
 
 SAMPLES = Path(__file__).parents[4] / "docs" / "sources" / "samples"
 _RANK = ["Completed", "Refunded", "Cancelled", "Identify"]
-GREEN_TEA = ("TEA-1", 2, 12.5)
+GREEN_TEA = ("TEA-1", 2)
 
 
 def convert(name: str, path: Path | None = None) -> tuple[Report, list[dict[str, Any]]]:
@@ -130,7 +130,7 @@ ALL = [*ORDERS, "magento-orders", "stripe-payments", "zendesk-tickets"]
 def test_the_items_of_an_order_are_one_list(name: str) -> None:
     _, events = convert(name)
     first = next(event["properties"] for event in events if event["name"] == "Order Completed")
-    assert [(one["sku"], one["quantity"], one["price"]) for one in first["products"]][0][:2] == GREEN_TEA[:2]
+    assert (first["products"][0]["sku"], first["products"][0]["quantity"]) == GREEN_TEA
     assert len(first["products"]) == 2
 
 

@@ -52,6 +52,23 @@ def test_a_wrong_encoding_is_answered_with_a_proposal(tmp_path: Path) -> None:
     assert len(events(path, encoding="cp1252")[1]) == 2
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_proposed(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(CSV.encode(encoding))
+    with pytest.raises(InputFileError, match=f"set `encoding: {encoding}`"):
+        events(path)
+    assert len(events(path, encoding=encoding)[1]) == 2
+
+
+def test_a_row_with_a_nul_character_is_rejected(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(CSV + "c\0,2026-05-03,1\n", encoding="utf-8")
+    connector, found = events(path)
+    assert len(found) == 2
+    assert [(one.line, one.problem) for one in connector.report.rejections] == [(4, "holds a NUL character")]
+
+
 def test_a_header_in_another_encoding_is_answered_with_a_proposal(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("id,at,eur,Größe\n1,2026-05-01,1,2\n".encode("cp1252"))

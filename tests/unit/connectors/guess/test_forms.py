@@ -119,7 +119,8 @@ def test_currencies_beside_numbers(symbol: str, code: str | None, is_sure: bool)
 
 
 def test_currencies_in_names_of_columns() -> None:
-    assert [code_in(name) for name in ("Total (EUR)", "total_usd", "Betrag in €", "Total")] == ["EUR", "USD", "EUR", None]
+    names = ("Total (EUR)", "total_usd", "Betrag in €", "Total")
+    assert [code_in(name) for name in names] == ["EUR", "USD", "EUR", None]
 
 
 def test_words() -> None:

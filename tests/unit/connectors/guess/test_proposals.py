@@ -65,7 +65,7 @@ GERMAN = """Bestell-Nr.;Bestelldatum;Kundennummer;E-Mail-Adresse;Artikel;Menge;E
 """
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp1252", "utf-16", "utf-16-le", "utf-16-be"])
 def test_german(file: Any, encoding: str) -> None:
     assert short(file(GERMAN, encoding=encoding)) == {
         ("Completed", "K-17", "2026-05-03", 25.0, "EUR", 2),
@@ -131,8 +131,8 @@ def test_json_with_paths(file: Any) -> None:
 
 def test_parquet_with_times_and_numbers(tmp_path: Path) -> None:
     path = tmp_path / "orders.parquet"
-    table = {"customer_id": [17850.0, 13047.0], "order_date": [datetime(2026, 5, 1, 10, tzinfo=UTC)] * 2, "total": [12.5, 3.0]}
-    pq.write_table(pa.table(table), path)
+    times = [datetime(2026, 5, 1, 10, tzinfo=UTC)] * 2
+    pq.write_table(pa.table({"customer_id": [17850.0, 13047.0], "order_date": times, "total": [12.5, 3.0]}), path)
     assert short(path, currency="CHF") == {
         ("Completed", "17850", "2026-05-01", 12.5, "CHF", None), ("Completed", "13047", "2026-05-01", 3.0, "CHF", None),
     }  # fmt: skip
@@ -173,7 +173,7 @@ def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
     for row in rows[1:]:
         for column in ("Order Total Amount", "Order Refund Amount", "Item Cost"):
             row[head.index(column)] = row[head.index(column)].replace(".", ",")
-        day = datetime.strptime(row[head.index("Order Date")], "%Y-%m-%d %H:%M")
+        day = datetime.fromisoformat(row[head.index("Order Date")])
         row[head.index("Order Date")] = f"{day:%d.%m.%Y %H:%M}"
         row[head.index("City (Billing)")] = "Köln"
     path = tmp_path / "export.csv"
@@ -202,6 +202,17 @@ def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
 def test_files_without_what_is_needed_are_refused_politely(file: Any, text: str, problem: str) -> None:
     with pytest.raises(InputFileError, match=problem):
         proposal(file(text))
+
+
+@pytest.mark.parametrize("name", ["orders", "magento-orders"])
+def test_amounts_without_a_currency_need_one_that_somebody_says(file: Any, name: str) -> None:
+    shipped = SAMPLES / f"{name}.csv"
+    text = shipped.read_text(encoding="utf-8") if shipped.exists() else "customer_id,date,amount\n1,2026-05-01,3\n"
+    path = file(text)
+    with pytest.raises(InputFileError, match="--currency EUR"):
+        proposal(path, default_currency=None)
+    assert proposal(path, default_currency=None, currency="EUR").text.count("EUR") > 0
+    assert any("taken for CHF" in doubt for doubt in proposal(path, default_currency="CHF").doubts)
 
 
 def test_a_column_that_somebody_names_is_taken(file: Any) -> None:
