@@ -1,8 +1,9 @@
 """Read CSV strictly: every line of the file is part of a row or is reported, and none is swallowed.
 
 A row ends where its line ends, unless a quoted field goes on. A field that spans lines is believed only if the row
-then reads well: each closing quote is followed by a delimiter or the end of the line, and the number of columns is
-right. Else the first of the lines is reported and reading goes on with the next, so one unclosed quote costs one row.
+then reads well: each closing quote is followed by a delimiter or the end of the line, the number of columns is right,
+and its lines are not rows by themselves. Else the first of the lines is reported and reading goes on with the next, so
+one unclosed quote costs one row.
 """
 
 import csv
@@ -17,6 +18,10 @@ from contracts.wire import RejectedError
 LONGEST_LINE: Final = 8 * 1024 * 1024
 """Characters of the longest line that is read: a file without line ends must not fill the memory."""
 _BLOCK: Final = 1024 * 1024
+_WINDOW: Final = 1_000
+"""Lines that are handed to the csv module together."""
+_FIRST_LOOK: Final = 8
+"""Lines that are looked at first for the end of a row that goes on; then four times as many, and so on."""
 _NAMED: Final = {"tab": "\t"}
 SEPARATOR_LINE: Final = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)
 _DOS_END: Final = "\x1a"
@@ -93,12 +98,11 @@ class Lines:
         self.at = 0
         return True
 
-    def left(self) -> list[str]:
-        """The lines that have been read and not taken; none where the text has ended."""
-        while self.at >= len(self.block):
-            if not self.more():
-                return []
-        return self.block[self.at :]
+    def left(self, most: int = _WINDOW) -> list[str]:
+        """The next lines, which stay; fewer than asked for only where the text ends."""
+        while len(self.block) - self.at < most and self.more():
+            pass
+        return self.block[self.at : self.at + most]
 
     def is_cut(self, line: str) -> bool:
         """Whether a line is the last of the text and has no line end."""
@@ -169,8 +173,9 @@ class _StrictRows:
 
     def rows(self) -> Rows:
         while left := self._lines.left():
+            begin = self._lines.number
             yield from self._well_formed(left)
-            if self._lines.at < len(self._lines.block):
+            if self._lines.number < begin + len(left):
                 yield self._troubled()
         if self._open_line is not None:
             raise _cut_off(self._open_line)
@@ -205,7 +210,7 @@ class _StrictRows:
             return
 
     def _troubled(self) -> tuple[int, Row]:
-        """Take the row at hand, which has trouble or goes on in the next block, or report its first line."""
+        """Take the row at hand, which has trouble or goes on after the lines read so far, or report its first line."""
         lines = self._lines
         number, line = lines.number, lines.block[lines.at]
         count, row = self._over_lines()
@@ -221,15 +226,17 @@ class _StrictRows:
 
     def _over_lines(self) -> tuple[int, list[str] | None]:
         """Read the row at hand over its lines: how many they are, and its fields if it reads well."""
+        most = _FIRST_LOOK
         while True:
-            left = self._lines.left()
+            left = self._lines.left(most)
             reader = self._dialect.reader(left)
             try:
                 row = next(reader)
             except csv.Error as error:
                 if str(error) != _RAN_OUT:
                     return 0, None
-                if self._lines.more():  # ends soon: the csv module limits the length of a field
+                if len(left) == most:  # ends soon: the csv module limits the length of a field
+                    most *= 4
                     continue
                 self._open_line = self._open_line or self._lines.number
                 return 0, None
@@ -237,8 +244,15 @@ class _StrictRows:
             return reader.line_num, row if is_right else None
 
     def _is_one_row(self, part: Sequence[str]) -> bool:
-        """Doubt a row whose first and last line are rows by themselves: its quotes belong to two rows."""
-        return not (self._is_full(part[0]) and self._is_full(part[-1]))
+        """Doubt a row whose lines are rows by themselves: the first, and the last or most of those between them.
+
+        Its quotes then belong to two rows.
+        """
+        if not self._is_full(part[0]):
+            return True
+        between = [line for line in part[1:-1] if line.strip()]
+        mostly_full = 2 * sum(map(self._is_full, between)) >= max(1, len(between))
+        return not (mostly_full or self._is_full(part[-1]))
 
     def _is_full(self, line: str) -> bool:
         """Whether a line by itself has all columns, be a quote that is open in it the beginning of a field or not."""

@@ -50,6 +50,14 @@ def test_two_unclosed_quotes_are_two_rows_and_not_one_long_field() -> None:
     assert len(read(text)) == 7
 
 
+@pytest.mark.parametrize("end", ['"\n', '"",x,"\n', 'a,"b",c,"\n', 'text, and more"\n'])
+def test_rows_between_two_stray_quotes_are_not_one_long_field(end: str) -> None:
+    text = ROW + 'a,b,c,"open\n' + ROW * 2_000 + end + ROW
+    found = read(text)
+    assert found[1] == (2, UNCLOSED)
+    assert sum(one[1] == ["hb", "2026-05-01", "10.00", "fine"] for one in found) == 2_002
+
+
 def test_a_quote_that_is_open_across_blocks_costs_one_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_rows, "_BLOCK", 100)
     text = ROW * 10 + 'a,b,c,"open\n' + ROW * 500 + '"long\nfield",b,c,d\r\n' + ROW
