@@ -47,6 +47,21 @@ def open_text(raw: BinaryIO, encoding: str) -> IO[str]:
     return io.TextIOWrapper(content, found, "surrogateescape", newline="")
 
 
+def is_utf_8(raw: BinaryIO, encoding: str) -> bool:
+    """Whether a file is UTF-8 though another encoding is declared: its letters would become others, silently."""
+    if encoding.startswith("utf"):
+        return False
+    head = unzipped(raw).read(_TOLD_APART_BYTES)
+    raw.seek(0)
+    if marked(head) is not None or head.isascii():
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")("strict").decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def marked(head: bytes) -> str | None:
     """Return the encoding that a byte order mark at the beginning of a file stands for."""
     return next((name for mark, name in _MARKS if head.startswith(mark)), None)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from connectors.files.csv_rows import Dialect, Lines, Rows, read_header, read_rows, separator_of
-from connectors.files.encodings import marked, open_text, proposal, unzipped
+from connectors.files.encodings import is_utf_8, marked, open_text, proposal, unzipped
 from connectors.files.json_rows import Document, Item, decoded, read_array, read_lines
 from connectors.files.sheet_rows import read_sheet
 from connectors.rows.mapping import Mapping
@@ -125,6 +125,8 @@ def _why(error: Exception) -> str:
 
 
 def _open_csv(raw: BinaryIO, mapping: Mapping, _wanted: Sequence[str]) -> Table:
+    if is_utf_8(raw, mapping.encoding):
+        raise InputFileError(f"The file is in UTF-8 and not in {mapping.encoding}: set `encoding: utf-8`.")
     lines = Lines(open_text(raw, mapping.encoding))
     separator = separator_of(lines)
     dialect = Dialect.of(separator or mapping.delimiter, mapping.quote)

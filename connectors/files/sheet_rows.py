@@ -29,7 +29,7 @@ def read_sheet(raw: BinaryIO, sheet: str | None) -> Iterator[Cells]:
         if not names or (sheet is not None and sheet not in names):
             raise InputFileError(f"The spreadsheet has no sheet {sheet!r}. It has: {', '.join(names)[:500]}.")
         table = book.get_sheet_by_name(sheet or names[0])
-        rows = table.to_python(skip_empty_area=False)
+        rows = table.iter_rows()
     except CalamineError as error:
         raise InputFileError("The file is no spreadsheet that can be read, or it is cut off.") from error
     for number, cells in enumerate(rows, 1):

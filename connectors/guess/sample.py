@@ -20,6 +20,7 @@ SAMPLE_ROWS: Final = 50_000
 """Rows that are looked at: formats are decided over all of them."""
 _DIALECT_CHARACTERS: Final = 64 * 1024
 _DELIMITERS: Final = [",", ";", "\t", "|"]
+_BLANKS: Final = "whitespace"
 _MOST_COLUMNS: Final = 300
 _BY_MARK: Final = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 """Encodings that a mapping need not name: the default, and those that a byte order mark decides."""
@@ -111,6 +112,8 @@ def _dialect(head: str) -> tuple[str, str]:
         return ",", '"'
     counts = {delimiter: first.count(delimiter) for delimiter in _DELIMITERS}
     likeliest = max(counts, key=lambda one: counts[one])
+    if not counts[likeliest] and _has_columns_of_blanks(head):
+        return _BLANKS, '"'
     if sum(1 for count in counts.values() if count) == 1:
         return likeliest, "'" if _is_quoted(first, likeliest, "'") else '"'
     try:
@@ -120,6 +123,12 @@ def _dialect(head: str) -> tuple[str, str]:
     if found is None or not found.delimiter or not counts.get(found.delimiter):
         return likeliest, '"'
     return found.delimiter, found.quotechar if found.quotechar == "'" else '"'
+
+
+def _has_columns_of_blanks(head: str) -> bool:
+    """Whether all lines are the same number of words, more than one."""
+    lines = [line.split() for line in head.splitlines()[:-1] if line.strip()]
+    return len(lines) > 1 and len(lines[0]) > 1 and len({len(words) for words in lines}) == 1
 
 
 def _is_quoted(line: str, delimiter: str, quote: str) -> bool:

@@ -21,11 +21,11 @@ def _words(text: str) -> tuple[str, ...]:
 
 ROLES: Final[dict[str, tuple[str, ...]]] = {
     "customer": _words(
-        "customer id, customer number, customer no, customer, client id, user id, customer user id, account "
-        "id, member id, buyer id, card, card number, card id, kundennummer, kunden nr, kundennr, kunden id, "
-        "kunde, id client, numero client, numero de client, no client, n client, code client, client, id "
-        "cliente, numero cliente, numero de cliente, cliente, codigo cliente, codice cliente, klantnummer, "
-        "klant id, klant, id customer, customer customer id"
+        "customer id, customer number, customer no, customer, household id, client id, user id, customer user "
+        "id, account id, member id, buyer id, card, card number, card id, kundennummer, kunden nr, kundennr, "
+        "kunden id, kunde, id client, numero client, numero de client, no client, n client, code client, "
+        "client, id cliente, numero cliente, numero de cliente, cliente, codigo cliente, codice cliente, "
+        "klantnummer, klant id, klant, id customer, customer customer id"
     ),
     "guest": _words("guest id, visitor id, anonymous id, id guest, gast id, gast nr, id invite, id invitado"),
     "email": _words(
@@ -34,17 +34,15 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "e mail, adresse e mail, adresse email, courriel, correo, correo electronico, email cliente, "
         "indirizzo email, e mailadres"
     ),
-    "phone": _words(
-        "phone, phone number, billing phone, phone billing, telefon, telefonnummer, telephone, tel, telefono"
-    ),
+    "phone": _words("phone, phone number, billing phone, phone billing, telefon, telefonnummer, telephone, tel, telefono"),
     "order": _words(
         "order id, order number, order no, order, id order, order reference, bestellnummer, bestell nr, "
         "bestellnr, bestell id, bestellung, auftragsnummer, auftrags nr, auftrag, numero de commande, numero "
         "commande, n commande, no commande, id commande, commande, reference commande, numero de pedido, "
         "numero pedido, n pedido, n o pedido, id pedido, pedido, numero ordine, id ordine, ordine, "
         "bestelnummer, ordernummer, invoice number, invoice no, invoice, rechnungsnummer, rechnungs nr, "
-        "numero facture, facture, factura, transaction id, receipt number, receipt no, receipt, belegnummer, "
-        "beleg nr, beleg, bonnummer, bon nr, increment id"
+        "numero facture, facture, factura, transaction id, receipt number, receipt no, receipt, basket id, "
+        "belegnummer, beleg nr, beleg, bonnummer, bon nr, increment id"
     ),
     "date": _words(
         "order date, date, created at, date created, created, order created at, created date, created date "
@@ -60,10 +58,10 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "reembolso"
     ),
     "total": _words(
-        "order total, total, grand total, order total amount, total amount, total price, total paid, amount, "
-        "order amount, order value, revenue, value, sum, sales, gesamtbetrag, gesamtsumme, gesamt, "
-        "bestellsumme, bestellwert, summe, betrag, rechnungsbetrag, endbetrag, umsatz, brutto, total ttc, "
-        "montant total, montant, total commande, importe total, importe, total pedido, totale, importo, "
+        "order total, total, grand total, order total amount, total amount, total price, sales value, total "
+        "paid, amount, order amount, order value, revenue, value, sum, sales, gesamtbetrag, gesamtsumme, "
+        "gesamt, bestellsumme, bestellwert, summe, betrag, rechnungsbetrag, endbetrag, umsatz, brutto, total "
+        "ttc, montant total, montant, total commande, importe total, importe, total pedido, totale, importo, "
         "totaal, bedrag, total incl tax, total paid tax incl, eur, usd"
     ),
     "refund": _words(
@@ -72,9 +70,7 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "rueckerstattung, gutschrift, montant rembourse, remboursement, rembourse, importe reembolsado, "
         "reembolso, reembolsado, rimborso"
     ),
-    "currency": _words(
-        "currency, currency code, order currency, wahrung, waehrung, devise, monnaie, moneda, divisa, valuta"
-    ),
+    "currency": _words("currency, currency code, order currency, wahrung, waehrung, devise, monnaie, moneda, divisa, valuta"),
     "quantity": _words(
         "quantity, qty, item quantity, lineitem quantity, product quantity, quantity refund, menge, anzahl, "
         "stuck, stueck, stk, quantite, qte, cantidad, cant, quantita, aantal, items, units, item count, "

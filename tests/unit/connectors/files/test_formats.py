@@ -2,11 +2,11 @@
 
 import gzip
 import json
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.sheets import sheet, table_document
 
 from connectors.files import json_rows
 from connectors.files.readers import BrokenRow, RawRow, open_table
@@ -50,6 +50,14 @@ def test_a_wrong_encoding_is_answered_with_a_proposal(tmp_path: Path) -> None:
     assert "set `encoding: cp1252`" in rejection.problem
     assert "Müller" not in rejection.problem
     assert len(events(path, encoding="cp1252")[1]) == 2
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "cp1250"])
+def test_utf_8_under_another_name_is_refused(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text(CSV, encoding="utf-8")
+    with pytest.raises(InputFileError, match="The file is in UTF-8"):
+        events(path, encoding=encoding)
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -168,36 +176,6 @@ def test_json_lines_that_are_cut_off_are_refused(tmp_path: Path) -> None:
         rows(path, "id")
 
 
-def sheet(path: Path, cells: list[list[tuple[str, str]]]) -> Path:
-    """Write the least of an XLSX file: a cell is its type (n, d for a date, s for a text) and its value."""
-    def cell(kind: str, value: str) -> str:
-        if kind == "s":
-            return f'<c t="inlineStr"><is><t>{value}</t></is></c>'
-        style = ' s="1"' if kind == "d" else ""
-        return f"<c{style}><v>{value}</v></c>" if value else "<c/>"
-
-    main = 'xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"'
-    office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
-    package = "http://schemas.openxmlformats.org/package/2006"
-    links = f'<Relationships xmlns="{package}/relationships">%s</Relationships>'
-    link = f'<Relationship Id="%s" Type="{office}/%s" Target="%s"/>'
-    inside = link % ("r1", "worksheet", "worksheets/sheet1.xml") + link % ("r2", "styles", "styles.xml")
-    body = "".join(f"<row>{''.join(cell(*one) for one in row)}</row>" for row in cells)
-    parts = {
-        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"/>',
-        "_rels/.rels": links % (link % ("r1", "officeDocument", "xl/workbook.xml")),
-        "xl/workbook.xml": f'<workbook {main} xmlns:r="{office}"><sheets>'
-        '<sheet name="Orders" sheetId="1" r:id="r1"/></sheets></workbook>',
-        "xl/_rels/workbook.xml.rels": links % inside,
-        "xl/styles.xml": f'<styleSheet {main}><cellXfs><xf numFmtId="0"/><xf numFmtId="14"/></cellXfs></styleSheet>',
-        "xl/worksheets/sheet1.xml": f"<worksheet {main}><sheetData>{body}</sheetData></worksheet>",
-    }
-    with zipfile.ZipFile(path, "w") as packed:
-        for name, text in parts.items():
-            packed.writestr(name, text)
-    return path
-
-
 def test_a_spreadsheet_is_read_with_its_dates_and_whole_numbers(tmp_path: Path) -> None:
     header = [("s", "id"), ("s", "at"), ("s", "eur")]
     path = sheet(tmp_path / "orders.xlsx", [header, [("n", "17850"), ("d", "46143.5"), ("n", "12.5")],
@@ -210,6 +188,27 @@ def test_a_spreadsheet_is_read_with_its_dates_and_whole_numbers(tmp_path: Path) 
     ]  # fmt: skip
     renamed = path.rename(tmp_path / "orders.csv")  # known by its content
     assert [line for line, _ in rows(renamed, "id")] == [2, 4]
+
+
+def test_rows_keep_the_numbers_that_the_spreadsheet_shows(tmp_path: Path) -> None:
+    """Also where the table begins further down and to the right."""
+    empty = [("n", "")]
+    cells = [[], empty, [*empty, ("s", "id"), ("s", "at")], [*empty, ("n", "7"), ("s", "2026-05-01")]]
+    path = sheet(tmp_path / "orders.xlsx", cells)
+    assert rows(path, "id", "at") == [(4, [7, "2026-05-01"])]
+
+
+def test_a_table_of_open_office(tmp_path: Path) -> None:
+    path = table_document(tmp_path / "orders.ods", [["id", "at", "eur"], [17850, "2026-05-01", 12.5]])
+    (event,) = events(path)[1]
+    assert (event["customer_id"], event["properties"]["total"]) == ("17850", 12.5)
+
+
+def test_another_sheet_is_named(tmp_path: Path) -> None:
+    path = sheet(tmp_path / "orders.xlsx", [[("s", "id")], [("n", "7")]])
+    assert rows(path, "id", sheet="Orders") == [(2, [7])]
+    with pytest.raises(InputFileError, match="no sheet 'Customers'"):
+        rows(path, "id", sheet="Customers")
 
 
 def test_what_is_no_spreadsheet_is_refused(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.sheets import sheet
 from support.woo import woo_export
 
 from connectors.door.door import Door
@@ -136,6 +137,20 @@ def test_parquet_with_times_and_numbers(tmp_path: Path) -> None:
     assert short(path, currency="CHF") == {
         ("Completed", "17850", "2026-05-01", 12.5, "CHF", None), ("Completed", "13047", "2026-05-01", 3.0, "CHF", None),
     }  # fmt: skip
+
+
+def test_columns_between_blanks_are_a_known_file(file: Any) -> None:
+    text = "customer_id date number_of_cds dollar_value\n00001 19970101  1  11.77\n00002 19970112  1  12.00\n"
+    path = file(text, "x.txt")
+    assert proposal(path).shipped == "cdnow"
+    assert ("Completed", "00001", "1997-01-01", 11.77, "USD", 1) in short(path)
+
+
+def test_a_spreadsheet(tmp_path: Path) -> None:
+    head = [("s", name) for name in ("Bestellnummer", "Datum", "Kundennummer", "Menge", "Betrag")]
+    row = [("n", "1"), ("d", "46143.5"), ("n", "17850"), ("n", "2"), ("n", "12.5")]
+    path = sheet(tmp_path / "orders.xlsx", [head, row])
+    assert short(path) == {("Completed", "17850", "2026-05-01", 12.5, "EUR", 2)}
 
 
 def test_a_shops_own_export(tmp_path: Path) -> None:
