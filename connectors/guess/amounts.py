@@ -17,6 +17,8 @@ _SEVERAL: Final = {"$": "USD", "kr": "SEK", "¥": "JPY"}
 """Symbols of several currencies, and the one that is proposed."""
 _ISO: Final = re.compile(r"\b([A-Z]{3})\b")
 _OTHER_TEXT: Final = re.compile(r"[^\d.,'’\s\u00a0\u2009\u202f()+\u2212-]")
+_BY_PROGRAM: Final = re.compile(r"-?\d+(\.\d+)?[eE][+-]?\d+|-?\d+\.\d{5,}")
+"""Numbers as only programs write them: 1e-02, or with many digits behind a point."""
 _GROUP: Final = 3
 _DECIDED: Final = 0.98
 
@@ -40,6 +42,10 @@ class NumberForm(NamedTuple):
 
 def number_form(texts: Sequence[str]) -> NumberForm | None:
     """Find how texts (none empty) write numbers; None where they are none, or contradict each other."""
+    written = [text for text in texts if not _BY_PROGRAM.fullmatch(text)]
+    if len(written) < len(texts):
+        form = number_form(written) if written else NumberForm(".", "", "")
+        return NumberForm(".", "", form.symbol) if form and (form.decimal == "." or not form.is_sure) else None
     cores = []
     for text in texts:
         found = _CORE.search(text)

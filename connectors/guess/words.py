@@ -34,7 +34,9 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "e mail, adresse e mail, adresse email, courriel, correo, correo electronico, email cliente, "
         "indirizzo email, e mailadres"
     ),
-    "phone": _words("phone, phone number, billing phone, phone billing, telefon, telefonnummer, telephone, tel, telefono"),
+    "phone": _words(
+        "phone, phone number, billing phone, phone billing, telefon, telefonnummer, telephone, tel, telefono"
+    ),
     "order": _words(
         "order id, order number, order no, order, id order, order reference, bestellnummer, bestell nr, "
         "bestellnr, bestell id, bestellung, auftragsnummer, auftrags nr, auftrag, numero de commande, numero "
@@ -70,7 +72,9 @@ ROLES: Final[dict[str, tuple[str, ...]]] = {
         "rueckerstattung, gutschrift, montant rembourse, remboursement, rembourse, importe reembolsado, "
         "reembolso, reembolsado, rimborso"
     ),
-    "currency": _words("currency, currency code, order currency, wahrung, waehrung, devise, monnaie, moneda, divisa, valuta"),
+    "currency": _words(
+        "currency, currency code, order currency, wahrung, waehrung, devise, monnaie, moneda, divisa, valuta"
+    ),
     "quantity": _words(
         "quantity, qty, item quantity, lineitem quantity, product quantity, quantity refund, menge, anzahl, "
         "stuck, stueck, stk, quantite, qte, cantidad, cant, quantita, aantal, items, units, item count, "

@@ -71,6 +71,8 @@ def test_times_of_the_day() -> None:
         (["1.249.000"], ",", ".", ""),
         (["12", "1500"], ".", "", ""),
         (["0.125"], ".", "", ""),
+        (["1e-02", "1.249", "3"], ".", "", ""),
+        (["1.2999999999999998", "2.500"], ".", "", ""),
     ],
 )
 def test_numbers(texts: list[str], decimal: str, thousands: str, symbol: str) -> None:
