@@ -27,7 +27,8 @@ def _small(text: str) -> str:
 
 
 def _unknown(key: str, known: frozenset[str]) -> str:
-    near = get_close_matches(key.lower(), known, n=1)
+    begun = [name for name in sorted(known) if name.startswith(key.lower()) or key.lower().startswith(name)]
+    near = get_close_matches(key.lower(), known, n=1) or begun
     if near:
         return f"unknown key; did you mean {near[0]}?"
     if 0 < len(known) <= _MOST_NAMED:

@@ -8,6 +8,7 @@ kept as a hash.
 import math
 import re
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
@@ -28,6 +29,8 @@ _LONGEST_EMAIL: Final = 320
 _EMPTY: Final = re.compile(r"[0\-\s]*")
 _WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+")
 """A whole number as pandas writes it when a column of numbers has gaps."""
+_REMEMBERED: Final = 65_536
+"""Ids whose form is remembered: the same people come again and again."""
 _RESERVED: Final = (ANONYMOUS, EMAIL)
 
 
@@ -37,6 +40,8 @@ def identifier_of(value: object) -> str | None:
     Whole numbers are written without a fraction (``17850``, ``17850.0`` and ``"17850.0"`` are one id). E-mail addresses
     are trimmed and in lower case. Raises ``ValueError`` for what cannot be an id: a truth value, NaN, a structure.
     """
+    if type(value) is str:
+        return _one_form(value)
     match value:
         case None:
             return None
@@ -49,9 +54,15 @@ def identifier_of(value: object) -> str | None:
         case float() | Decimal():
             text = f"{Decimal(value):f}" if value == int(value) else str(value)
         case str():
-            text = value.strip()
+            text = value
         case _:
             raise ValueError("is a structure, not an id")
+    return _one_form(text)
+
+
+@lru_cache(_REMEMBERED)
+def _one_form(text: str) -> str | None:
+    text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):
         text = whole[1]
     elif EMAIL_ADDRESS.fullmatch(text):
@@ -64,6 +75,7 @@ def is_placeholder(identifier: str) -> bool:
     return identifier.strip().lower() in PLACEHOLDERS or _EMPTY.fullmatch(identifier) is not None
 
 
+@lru_cache(_REMEMBERED)
 def is_no_customer(customer_id: str) -> bool:
     """Whether a text can't be a customer's id: a placeholder, or a name that visitors' profiles have."""
     return is_placeholder(customer_id) or customer_id.startswith(_RESERVED)

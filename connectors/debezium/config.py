@@ -29,10 +29,11 @@ class DebeziumConnection(Connection):
         """The columns, by table, that become numbers or money."""
         return {
             table.full_name: frozenset(
-                spec.column
+                column
                 for event in table.events
                 for spec in event.mapping.properties.values()
                 if spec.type in NUMBERS
+                for column in spec.columns
             )
             for table in self.tables
         }

@@ -48,6 +48,7 @@ class Doors:
         is_set: bool = False,
     ):
         self._made: dict[str, _Made] = {}
+        self._named = set[str]()
         self._stage = stage
         self._key = privacy_key
         self._is_set = is_set
@@ -62,7 +63,7 @@ class Doors:
         """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
         Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
-        with privacy rules or a plan: rules must not be off by a slip of the pen; :class:`contracts.errors.CrmError` if
+        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen; :class:`contracts.errors.CrmError` if
         the file, or this source, has never been well.
         """
         source, made = self._source(name), self._made.get(name)
@@ -80,11 +81,12 @@ class Doors:
     def _source(self, name: str) -> Source:
         sources = self._file.current()
         if (source := sources.sources.get(name)) is not None:
+            self._named.add(name)
             return source
         if sources.default is not None:
             return Source(name=name, **{field: getattr(sources.default, field) for field in Rules.model_fields})
         missing = self._is_set and not self._file.is_there
-        if missing or any(other.protects for other in sources.sources.values()):
+        if missing or name in self._named or any(other.protects for other in sources.sources.values()):
             raise _unknown(self._file, name, sources.sources)
         return Source(name=name)
 

@@ -3,16 +3,15 @@
 It accepts nothing that :func:`contracts.wire.judge` refuses; where it doubts, the judge has the last word.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 import msgspec
 
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
+from contracts.events import EARLIEST, EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
 from contracts.identity import is_no_customer
 from contracts.wire import Envelope, PropertiesStruct, read
 
-_TOLERANCE_US: Final = FUTURE_TOLERANCE // timedelta(microseconds=1)
 _MOST_BRACKETS: Final = 150
 """Fewer opening brackets than levels at which the judge's parser gives up."""
 
@@ -28,18 +27,22 @@ def read_plain(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct] | N
         event, properties = read(kind, body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    ids = [one for one in (event.customer_id, event.anonymous_id) if one is not None]
-    return None if not ids or any(map(is_no_customer, ids)) else (event, properties)
+    customer, visitor = event.customer_id, event.anonymous_id
+    if customer is None and visitor is None:
+        return None
+    if (customer is not None and is_no_customer(customer)) or (visitor is not None and is_no_customer(visitor)):
+        return None
+    return event, properties
 
 
-def fits_together(kind: Kind, name: str, properties: PropertiesStruct, occurred_us: int, received_us: int) -> bool:
+def fits_together(kind: Kind, event: Envelope, properties: PropertiesStruct) -> bool:
     """Tell that the fields of a body that was read keep the contract's rules across fields.
 
-    Times are microseconds since 1970 UTC. ``kind`` is that of the body's topic and of its envelope.
+    ``kind`` is that of the body's topic and of its envelope.
     """
-    if not 0 <= occurred_us <= received_us + _TOLERANCE_US:
+    if event.occurred_at < EARLIEST or event.occurred_at - event.received_at > FUTURE_TOLERANCE:
         return False
-    expected, required = EVENT_TYPES.get(name, (kind, ()))
+    expected, required = EVENT_TYPES.get(event.name, (kind, ()))
     if expected != kind:
         return False
     for field in required:

@@ -141,13 +141,15 @@ class FileConnector:
             yield from _numbered(spool.in_order())
 
     def _read_into(self, spool: Spool, updates: Updates) -> None:
+        report = self.report
+
         def take(line: int, found: list[Converted]) -> None:
-            for one in found:
-                if one.names_key:
-                    updates.add(line, one)
+            for record, event_id in found:
+                if event_id:
+                    updates.add(line, event_id, record)
                 else:
-                    spool.add(_entry(line, one.record))
-            self.report.events += len(found)
+                    spool.add(_entry(line, record))
+            report.events += len(found)
 
         total = _size(self._path)
         with open_table(self._path, self._mapping, self._mapping.all_columns()) as table:
@@ -159,20 +161,22 @@ class FileConnector:
             self._tell(total, total)
 
     def _read_rows(self, table: Table, take: _Take, total: int) -> None:
-        converter = self._converter(table.columns)
+        report, convert = self.report, self._converter(table.columns).convert
         for row in table.rows:
-            self.report.rows += 1
+            report.rows += 1
             try:
                 if isinstance(row, BrokenRow):
                     raise row.problem
-                found = converter.convert(row.values, row.content)
+                found = convert(row.values, row.content)
             except RejectedError as problem:
-                self.report.reject(row.line, self._reason(problem, *([row.values] if isinstance(row, RawRow) else [])))
+                report.reject(row.line, self._reason(problem, *([row.values] if isinstance(row, RawRow) else [])))
             else:
-                self.report.accepted += bool(found)
-                self.report.skipped += not found
-                take(row.line, found)
-            if not self.report.rows % _PROGRESS_EVERY:
+                if found:
+                    report.accepted += 1
+                    take(row.line, found)
+                else:
+                    report.skipped += 1
+            if not report.rows % _PROGRESS_EVERY:
                 self._tell(table.bytes_read(), total)
 
     def _read_groups(self, table: Table, take: _Take, total: int) -> None:

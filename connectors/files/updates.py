@@ -11,7 +11,7 @@ from typing import Final, Self
 from xxhash import xxh3_64_intdigest
 
 from connectors.files.spool import KEYED, RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
-from connectors.rows.convert import Converted
+from connectors.protocol import Record
 
 _HEAD: Final = struct.Struct("<qH")
 _SIGNED: Final = 1 << 63
@@ -32,11 +32,11 @@ class Updates:
     ) -> None:
         self._spool.__exit__(kind, error, trace)
 
-    def add(self, line: int, one: Converted) -> None:
+    def add(self, line: int, event_id: str, record: Record) -> None:
         """Take the record of an event whose id is made of the row's key."""
-        event_id, record = one.event_id.encode(), one.record
-        body = _HEAD.pack(record.occurred_at or 0, len(event_id)) + event_id + (record.value or b"")
-        digest = xxh3_64_intdigest(event_id) - _SIGNED
+        written = event_id.encode()
+        body = _HEAD.pack(record.occurred_at or 0, len(written)) + written + (record.value or b"")
+        digest = xxh3_64_intdigest(written) - _SIGNED
         self._spool.add((digest, line, TOPIC_NUMBERS[record.topic], record.key or b"", body))
 
     def last(self) -> Iterator[Entry]:

@@ -4,10 +4,11 @@ A row goes in and records come out, or :class:`contracts.wire.RejectedError` wit
 the row is ever part of a problem, for rows are personal data.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final
 
 from connectors.door.door import Door
 from connectors.protocol import Record
@@ -16,17 +17,13 @@ from connectors.rows.drafts import DraftReader
 from connectors.rows.mapping import Mapping
 from connectors.rows.values import instant
 from connectors.sources.source import Source
+from contracts.wire import RejectedError
 
 
-class Converted(NamedTuple):
-    """The record of an event, and its id.
-
-    ``names_key``: the id is made of the row's key, so a later row with the same id is an update of the same event.
-    """
-
-    record: Record
-    event_id: str
-    names_key: bool
+_BYTES: Final = re.compile("[\ud800-\udfff]")
+"""Stand in a text for bytes that are none."""
+Converted = tuple[Record, str]
+"""The record of an event, and its id if that is made of the row's key: a later row with it is an update. Else ""."""
 
 
 class RowConverter:
@@ -46,6 +43,7 @@ class RowConverter:
         events = zip(mapping.every_event, _positions(mapping), strict=True)
         self._readers = [DraftReader(mapping, event, values, position, hashed) for event, position in events]
         self._only = self._readers[0] if not mapping.events else None
+        self._is_plain = self._door.is_plain
         self._is_null = values.is_null
         self._now = instant(received_at)
 
@@ -86,7 +84,20 @@ class RowConverter:
 
     def _converted(self, reader: DraftReader, row: Row, content: bytes) -> Converted:
         draft = reader.draft(row, content, self._now)
-        return Converted(self._door.event(draft), str(draft["event_id"]), reader.names_key)
+        key = str(draft["event_id"]) if reader.names_key else ""
+        try:
+            if self._is_plain and reader.is_whole(draft):
+                return self._door.plain_event(reader.kind_of(draft), draft), key
+            return self._door.event(draft), key
+        except RejectedError as why:
+            if why.field == "body" and _is_no_text(row):
+                raise RejectedError("row", "is not in the mapping's encoding") from None
+            raise
+
+
+def _is_no_text(row: Row) -> bool:
+    """Whether a row holds bytes that are no text in the mapping's encoding."""
+    return any(isinstance(value, str) and _BYTES.search(value) for value in row)
 
 
 def _positions(mapping: Mapping) -> Iterator[str]:

@@ -9,12 +9,13 @@ from typing import Final
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
+from connectors.door.door import TREATED, Draft
 from connectors.rows.columns import Columns, Reader, Row
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId
 from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
 from connectors.rows.values import BadValueError, Instant, TooLargeError
-from contracts.events import EVENT_TYPES, MAX_COUNT
+from contracts.events import EVENT_TYPES, MAX_COUNT, Kind
 from contracts.notes import Note
 from contracts.wire import RejectedError
 
@@ -36,7 +37,8 @@ class DraftReader:
         self._source = mapping.source
         self._salt = mapping.source.encode() + b"\x00"
         self._position = f"\x00{position}".encode() if position else b""
-        self._kinds = {name: EVENT_TYPES.get(name, (event.kind, ()))[0] for name in event.name.names}
+        kinds = {name: EVENT_TYPES.get(name, (event.kind, ()))[0] for name in event.name.names}
+        self._kinds: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind is not None}
         self._when = columns.holds(event.when) if event.when else None
         self._unless = columns.holds(event.unless) if event.unless else None
         self._name = columns.name(event.name)
@@ -45,30 +47,40 @@ class DraftReader:
         self._id_texts = [columns.first_text(spec.columns) for _, spec in specs if spec is not None]
         self._occurred = columns.time(event.occurred_at)
         self._received = columns.time(event.received_at) if event.received_at else None
-        self._properties = readers.fields(event.properties)
+        self._properties = [(name, f"properties.{name}", read) for name, read in readers.fields(event.properties)]
         self._traits = readers.fields(event.traits)
         of_group = mapping.group is not None and "identity" not in self._kinds.values()
         self._items = mapping.group.items if mapping.group and of_group else ""
         self._each = readers.fields(mapping.group.each) if mapping.group and of_group else []
         key = event.event_id or (EventId.model_validate({"from": (*mapping.group.by, EVENT)}) if mapping.group else None)
         self._key = None if key is None else _KeyReader(mapping.source, key, columns, hashed)
-
-    @property
-    def names_key(self) -> bool:
-        """Whether the id is made of the row's key, so that a later row with it is an update."""
-        return self._key is not None
+        names = {name for name, _, _ in self._properties} | {self._items}
+        self._is_whole = not names & TREATED and all(name in EVENT_TYPES for name in event.name.names)
+        self._is_money = "total" in names
+        self.names_key: Final = self._key is not None  # then a later row with the same key is an update
 
     def applies(self, row: Row) -> bool:
         """Whether the row is this event."""
         return (self._when is None or self._when(row)) and not (self._unless is not None and self._unless(row))
 
-    def draft(self, row: Row, content: bytes, now: Instant) -> dict[str, object]:
+    def is_whole(self, draft: Draft) -> bool:
+        """Whether the door of a source without rules has nothing to add to a draft, and nothing to look at."""
+        if not self._is_whole or "notes" in draft:
+            return False
+        properties = draft["properties"]
+        return not self._is_money or (isinstance(properties, dict) and "currency" in properties)
+
+    def kind_of(self, draft: Draft) -> Kind:
+        """The kind of a draft."""
+        return self._kinds[str(draft["name"])]
+
+    def draft(self, row: Row, content: bytes, now: Instant) -> Draft:
         """Give the fields of a row's event; ``now`` is the time of arrival of rows that hold none.
 
         ``content`` is the row as it stands in the file: it gives the event its id if the mapping names no key. The name
         comes last: only rows without fault count as a rule's first. Raises :class:`RejectedError`.
         """
-        event: dict[str, object] = {"event_id": ""}
+        event: Draft = {"event_id": ""}
         properties: dict[str, object] = {}
         notes: list[Note] = []
         field = "row"
@@ -82,13 +94,12 @@ class DraftReader:
             event[field] = self._occurred(row)[1]
             field = "received_at"
             event[field] = self._received(row)[1] if self._received else now[1]
-            for name, read in self._properties:
-                field = f"properties.{name}"
+            for property_name, field, read in self._properties:
                 try:
                     if (found := read(row)) is not None:
-                        properties[name] = found
+                        properties[property_name] = found
                 except TooLargeError:
-                    notes.append(Note(name, _LEFT_OUT))
+                    notes.append(Note(property_name, _LEFT_OUT))
             if self._traits or self._each:
                 self._add_parts(row, properties, notes)
             field = "name"

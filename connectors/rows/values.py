@@ -18,6 +18,7 @@ Instant = tuple[int, str]
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BOOLEANS: Final = {"true": True, "false": False, "yes": True, "no": False, "1": True, "0": False}
+_BEFORE_OFFSET: Final = -len("+00:00")
 _EXACT_INTEGERS: Final = 2**53
 _CACHED_TIMES: Final = 65_536
 UNIX_US: Final = {"unix": 1_000_000, "unix_ms": 1_000, "unix_us": 1, "unix_days": 86_400_000_000}
@@ -75,8 +76,10 @@ def boolean(text: str) -> bool:
 
 def instant(moment: datetime) -> Instant:
     """Give a zoned time as microseconds and as text."""
-    utc = moment.astimezone(UTC)
-    return (utc - _EPOCH) // _MICROSECOND, utc.isoformat().replace("+00:00", "Z")
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    since = utc - _EPOCH
+    micros = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+    return micros, utc.isoformat()[:_BEFORE_OFFSET] + "Z"
 
 
 def time_parser(pattern: str, zone: str) -> Callable[[str], Instant]:

@@ -45,8 +45,8 @@ def _connect() -> None:
     The events and the position after them reach Kafka in one transaction, so
     the command can be killed and started again at any moment. One connector
     runs per name; a second one takes over. The rules of the file's source hold
-    for the rows (docs/sources), changed ones within a second; if there is a
-    file of sources, it must name this one.
+    for the rows (docs/sources), changed ones within a second, or those of
+    `default` in the file of sources.
 
     [bold]Examples[/bold]
 

@@ -62,6 +62,6 @@ class FileBars:
 
     def publishing(self, summary: Summary, report: Report) -> None:
         """Show how far the publishing is."""
-        self._progress.update(self._publishing, total=max(report.accepted, 1))
+        self._progress.update(self._publishing, total=max(report.events, 1))
         seconds = summary.seconds - self._read_seconds  # the summary's clock starts with the reading
         move_bar(self._progress, self._publishing, summary.events, summary.events, seconds)

@@ -41,8 +41,8 @@ def run(
     """Publish the history in a file, by a mapping.
 
     A mapping says which column is which (docs/mapping.md). The privacy rules
-    and the tracking plan of the mapping's source hold for the rows; if there
-    is a file of sources, it must name this one (docs/sources). Rows that are
+    and the tracking plan of the mapping's source hold for the rows, or those
+    of `default` in the file of sources (docs/sources). Rows that are
     no events are reported with their line and never stop the rest. Replaying
     a file again doubles nothing. Exit code 0: events were published, perhaps
     with rejected rows; 2: not one row was an event.
@@ -58,7 +58,10 @@ def run(
     """
     settings = load_settings()
     chosen = load_mapping(mapping)
-    door = configured_doors(settings, FILE_STAGE).door(chosen.source)
+    doors = configured_doors(settings, FILE_STAGE)
+    door = doors.door(chosen.source)
+    if notice := doors.notice(chosen.source):
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
     _check_writable(rejects)
     summary, report = publish_file(file, chosen, door, settings, rate)
     _write_rejects(rejects, report)
@@ -124,14 +127,29 @@ def reasons(report: Report) -> list[dict[str, Any]]:
 
 def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
     if as_json:
-        counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected")}
+        counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected", "replaced")}
         print_json(
             {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
         )
         return
     console.print(report_table("Replayed", summary.events, report))
-    if report.rejected:
-        console.print(f"{report.rejected:,} of {report.rows:,} rows were rejected; the others are in.")
+    if told := outcome(report):
+        console.print(told)
+
+
+def outcome(report: Report) -> str | None:
+    """Say in one sentence what became of the rows, if not all of them are in."""
+    if not report.rows:
+        return "The file has no rows."
+    if not report.rejected:
+        return None if report.accepted else "The mapping leaves out every row."
+    if report.rejected == report.rows:
+        return "The only row was rejected." if report.rows == 1 else f"All {report.rows:,} rows were rejected."
+    were = "rows was" if report.rejected == 1 else "rows were"
+    others = "the others are in" if not report.skipped else "the mapping leaves out " + (
+        f"{report.skipped:,}; the others are in" if report.accepted else "the others"
+    )
+    return f"{report.rejected:,} of {report.rows:,} {were} rejected; {others}."
 
 
 def report_table(title: str, published: int, report: Report) -> Table:
@@ -141,6 +159,7 @@ def report_table(title: str, published: int, report: Report) -> Table:
         ("read", report.rows),
         ("published", published),
         ("left out by the mapping", report.skipped),
+        *([("replaced by a later row with the same key", report.replaced)] if report.replaced else []),
     ):
         table.add_row(f"{rows:,}", name, "")
     for reason in reasons(report):

@@ -14,7 +14,7 @@ from rich.markup import escape
 from connectors.door.door import Door
 from connectors.door.doors import Doors
 from connectors.files.inbox import Inbox
-from connectors.files.replay import FileConnector, Rejection
+from connectors.files.replay import FileConnector, Rejection, Report
 from connectors.kafka.publisher import Publisher, publish_history
 from connectors.kafka.topics import ensure_topics
 from connectors.look import Look
@@ -51,9 +51,9 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     again, after a pause that grows; with --once it is left for the next run,
     as is all that comes or changes after the start. Hidden files and those
     that end in .tmp or .part are left alone. All files follow one mapping
-    (docs/mapping.md), and the rules of its source, which the file of sources
-    must name if there is one (docs/sources). A file that comes twice doubles
-    nothing, and neither does a crash.
+    (docs/mapping.md), and the rules of its source, or of `default` in the file
+    of sources (docs/sources). A file that comes twice doubles nothing, and
+    neither does a crash.
 
     [bold]Examples[/bold]
 
@@ -66,6 +66,8 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     chosen = load_mapping(mapping)
     doors = configured_doors(settings, FILE_STAGE)
     doors.door(chosen.source)  # what is wrong with it is told before the first file
+    if notice := doors.notice(chosen.source):
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
     kafka = resolve_endpoints(settings).kafka
     ensure_topics(kafka, settings.partitions)
     with Inbox(folder, settle) as inbox:
@@ -154,12 +156,24 @@ class _Watch:
             )
         report = connector.report
         if not summary.events:
-            raise InputFileError(f"none of its {report.rows:,} rows is an event. {_first(report.rejections)}")
+            raise InputFileError(_why_nothing(report))
         target = self._inbox.finish(path, report)
         if target is None:
-            return f"{summary.events:,} events published. {CHANGED}"
-        rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
-        return f"{summary.events:,} events published{rejected}"
+            return f"{_events(summary.events)} published. {CHANGED}"
+        rows = "row" if report.rejected == 1 else "rows"
+        rejected = f", {report.rejected:,} {rows} rejected ({target.name}.rejected.csv)" if report.rejected else ""
+        return f"{_events(summary.events)} published{rejected}"
+
+
+def _events(count: int) -> str:
+    return f"{count:,} event" if count == 1 else f"{count:,} events"
+
+
+def _why_nothing(report: Report) -> str:
+    if not report.rows:
+        return "it has no rows."
+    none = "its only row is no event" if report.rows == 1 else f"none of its {report.rows:,} rows is an event"
+    return f"{none}. {_first(report.rejections)}"
 
 
 def _first(rejections: Sequence[Rejection]) -> str:

@@ -48,7 +48,7 @@ def test_without_a_file_of_sources_there_are_no_rules(tmp_path: Path) -> None:
 
 
 def test_a_file_that_does_not_name_the_source_is_an_error(tmp_path: Path) -> None:
-    (tmp_path / "sources.yaml").write_text("sources: {shpo: {}}")
+    (tmp_path / "sources.yaml").write_text("sources: {shpo: {privacy: {drop: [email]}}}")
     with pytest.raises(InputFileError, match="names no source 'shop', only shpo"):
         rules(tmp_path)
 

@@ -89,7 +89,7 @@ def test_keys_are_changed_one_after_the_other(crm: Crm) -> None:
         (("source", "key", "nobody"), "There is no source nobody"),
         (("source", "revoke", "nobody"), "There is no source nobody"),
         (("plan", "check", "nowhere.yaml"), "Tracking plan nowhere.yaml: cannot be read"),
-        (("plan", "check", "broken.yaml"), "line 2: events.A: "),
+        (("plan", "check", "broken.yaml"), "line 2, column 3: events.A: "),
         (("plan", "check", "plan.yaml"), "no stack is running"),
         (("plan", "check", "plan.yaml", "--file", "nowhere.jsonl"), "nowhere.jsonl can't be read"),
         (("plan", "draft", "--source", "shop"), "no stack is running"),

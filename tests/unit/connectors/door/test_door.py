@@ -244,8 +244,7 @@ def test_what_the_quick_verdict_accepts_the_contract_accepts(given_draft: dict[s
     if found is None:
         return
     event, properties = found
-    at, received = microseconds(event.occurred_at), microseconds(event.received_at)
-    if fits_together(kind, event.name, properties, at, received) and event.kind == kind:
+    if fits_together(kind, event, properties) and event.kind == kind:
         judge(kind, text)
 
 

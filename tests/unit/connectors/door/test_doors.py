@@ -76,14 +76,14 @@ def test_the_ids_of_rows_are_the_same_with_a_door_and_without(path: Path) -> Non
 def test_doors_are_made_anew_when_their_source_changes(tmp_path: Path) -> None:
     file = tmp_path / "sources.yaml"
     doors = Doors(file, "file", None, check_seconds=0)
-    assert doors.door("shop") is None
+    assert doors.door("shop").source.name == "shop"
+    assert doors.notice("shop") is None
     file.write_text("sources: {shop: {currency: EUR}}")
     first = doors.door("shop")
-    assert first is not None
+    assert first.source.currency == "EUR"
     assert doors.door("shop") is first
     file.write_text("sources: {shop: {currency: USD}}")
     second = doors.door("shop")
-    assert second is not None
     assert second.source.currency == "USD"
 
 
@@ -110,10 +110,8 @@ def test_the_rules_of_a_source_do_not_depend_on_the_keys_of_others(
     file.write_text("sources: {shop: {}, app: {privacy: {hash: [email]}}}")
     doors = Doors(file, "file", None, check_seconds=0)
     first = doors.door("shop")
-    assert first is not None
     file.write_text("sources: {shop: {privacy: {drop: [email]}}, app: {privacy: {hash: [email, phone]}}}")
     second = doors.door("shop")
-    assert second is not None
     assert second.source.privacy.drop == ("email",)
     assert doors.problem is None
     file.write_text("sources: {shop: {privacy: {drop: [email]}}}")
@@ -124,8 +122,12 @@ def test_the_rules_of_a_source_do_not_depend_on_the_keys_of_others(
 @pytest.mark.parametrize(
     ("content", "is_set", "told"),
     [
-        ("sources: {shop: {}, app: {}}", False, "names no source 'shpo', only shop, app, so no privacy rules"),
-        ("sources: {}", False, "names no source 'shpo', only nothing"),
+        (
+            "sources: {shop: {privacy: {drop: [email]}}, app: {}}",
+            False,
+            "names no source 'shpo', only shop, app, so no privacy rules",
+        ),
+        ("sources: {shop: {privacy: {ip: drop}}}", False, "names no source 'shpo', only shop"),
         (None, True, "is not there, so no privacy rules"),
     ],
 )
@@ -136,3 +138,38 @@ def test_rules_are_never_off_by_a_wrong_name(tmp_path: Path, content: str | None
     with pytest.raises(InputFileError, match=told) as error:
         Doors(file, "file", None, is_set=is_set).door("shpo")
     assert "`crmstream source add shpo` adds it" in str(error.value)
+    assert "`default:`" in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["sources: {web-shop: {}}", "sources: {web-shop: {currency: EUR}}", "sources: {}"])
+def test_a_source_that_is_not_named_has_no_rules_where_nobody_has_any(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text(content)
+    doors = Doors(file, "file", None)
+    assert doors.door("My Till").source.name == "My Till"
+    assert "Source My Till is not in" in (doors.notice("My Till") or "")
+    assert doors.notice("web-shop") is None or "web-shop" not in content
+
+
+def test_the_default_holds_for_every_source_that_is_not_named(tmp_path: Path) -> None:
+    file = tmp_path / "sources.yaml"
+    (tmp_path / "p.yaml").write_text("events: {}")
+    file.write_text(
+        "sources: {shop: {currency: USD, privacy: {drop: [email]}}}\n"
+        "default: {currency: EUR, privacy: {drop: [phone]}, plan: p.yaml}"
+    )
+    doors = Doors(file, "file", None)
+    till, shop = doors.door("till").source, doors.door("shop").source
+    assert (till.name, till.currency, till.privacy.drop, till.plan is not None) == ("till", "EUR", ("phone",), True)
+    assert (shop.currency, shop.privacy.drop, shop.plan) == ("USD", ("email",), None)
+    assert doors.notice("till") is None
+
+
+def test_a_source_that_is_taken_out_of_the_file_does_not_lose_its_rules_unnoticed(tmp_path: Path) -> None:
+    file = tmp_path / "sources.yaml"
+    file.write_text("sources: {shop: {privacy: {drop: [email]}}}")
+    doors = Doors(file, "file", None, check_seconds=0)
+    doors.door("shop")
+    file.write_text("sources: {}")
+    with pytest.raises(InputFileError, match="names no source 'shop'"):
+        doors.door("shop")

@@ -142,10 +142,10 @@ def test_order_is_by_time_then_line(
     tmp_path_factory: pytest.TempPathFactory, days: list[int], run_records: int
 ) -> None:
     path = tmp_path_factory.mktemp("order") / "rows.csv"
-    rows = [f"{number},buy,2024-05-{day:02},1,1\n" for number, day in enumerate(days)]
+    rows = [f"{number},buy,2024-05-{day:02},1,1\n" for number, day in enumerate(days, 1)]
     path.write_text(HEADER + "".join(rows), encoding="utf-8")
     found = [e["customer_id"] for e in read(path, run_records=run_records)[1]]
-    assert found == [f"c-{n}" for _, n in sorted((day, n) for n, day in enumerate(days))]
+    assert found == [f"c-{n}" for _, n in sorted((day, n) for n, day in enumerate(days, 1))]
 
 
 def test_spilled_runs_leave_nothing_behind(
@@ -199,7 +199,7 @@ def test_parquet(tmp_path: Path) -> None:
 
 
 def test_gz_is_recognised_and_a_cut_one_refused(write: Callable[..., Path]) -> None:
-    packed = gzip.compress((HEADER + "".join(f"{n},buy,2024-05-01,1,1\n" for n in range(500))).encode())
+    packed = gzip.compress((HEADER + "".join(f"{n},buy,2024-05-01,1,1\n" for n in range(1, 501))).encode())
     assert len(read(write(packed, "rows.csv"))[1]) == 500
     with pytest.raises(InputFileError, match="cut off"):
         read(write(packed[: len(packed) // 2], "rows.csv"))

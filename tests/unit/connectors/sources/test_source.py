@@ -47,7 +47,7 @@ def test_without_a_file_there_are_no_sources(path: Path) -> None:
         ("sources: {a: {keys: [{hash: wk_open, created: 2026-11-22T09:00:00Z}]}}", "sources.a.keys.0.hash"),
         (f"sources: {{a: {{keys: [{{hash: '{HASH}'}}]}}}}", "sources.a.keys.0.created"),
         (f"sources: {{a: {{keys: [{KEY}]}}, b: {{keys: [{KEY}]}}}}", "belongs to one source"),
-        ("sources: {a: {}, a: {}}", 'in line 1 (found duplicate key "a")'),
+        ("sources: {a: {}, a: {}}", 'in line 1, column 18 (found duplicate key "a")'),
         ("sources: {a: {colour: red}}", "sources.a.colour"),
         ("sources: {a: {name: b}}", "a: has another name inside"),
         ("sources:\n  a: {currency: [}\n", "not valid YAML in line 2"),
@@ -55,7 +55,7 @@ def test_without_a_file_there_are_no_sources(path: Path) -> None:
         ("sources: " + "[" * 500, "not valid YAML"),
         ("sources:\n  a:\n    colour: red\n", "line 3, column 5: sources.a.colour: unknown key"),
         ("\x00", "not valid YAML"),
-        ('sources:\n  a:\n    plan: "a\\0b"\n', "line 3: sources.a.plan: is no name"),
+        ('sources:\n  a:\n    plan: "a\\0b"\n', "line 3, column 5: sources.a.plan: is no name"),
         ('sources:\n  a:\n    plan: "\\ud800"\n', "sources.a.plan: is no name"),
     ],
 )

@@ -39,9 +39,9 @@ def load(tmp_path: Path, text: str) -> WebhookMapping:
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ("name: Order Completed", "name: Something Else", r"line 4: rules.0: kind: is required"),
+        ("name: Order Completed", "name: Something Else", r"line 4, column 5: rules.0: kind: is required"),
         ("name: Order Completed", "name: Order Completed\n    kind: web", "kind: must be 'transaction'"),
-        ("path: sum", "path: 'sum('", r"line 7: rules.0.properties.total.path: is no JMESPath expression"),
+        ("path: sum", "path: 'sum('", r"line 7, column 15: rules.0.properties.total.path: is no JMESPath expression"),
         ("path: sum", "path: 'sume(a)'", r"names sume\(\), which is no function"),
         ("path: sum", "path: 'sum(a, b)'", "another number of arguments"),
         ("path: sum", "path: '{a: &b}'", "an & outside"),
