@@ -13,6 +13,7 @@ from connectors.files.csv_rows import SEPARATOR_LINE
 from connectors.files.encodings import looks_like, open_text
 from connectors.files.json_rows import Document
 from connectors.files.readers import RawRow, file_format, json_items, open_table
+from connectors.guess.dates import time_format
 from connectors.rows.mapping import Mapping, parse_mapping
 from contracts.errors import InputFileError
 
@@ -145,11 +146,19 @@ def _table(path: Path, reading: dict[str, Any], doubts: list[str]) -> Sample:
 
 def _check_header(path: Path, columns: Sequence[str]) -> None:
     """Refuse a first line that holds values: without names nothing can be guessed."""
-    if any("@" in name for name in columns) or sum(name.replace(".", "").isdigit() for name in columns) > 1:
+    if any("@" in name or _is_date(name) for name in columns) or sum(map(_is_number, columns)) > 1:
         raise InputFileError(
             f"{path.name} has no header line: its first line holds values. Write a mapping with `columns: [...]` "
             f"(docs/mapping.md) and replay the file with it."
         )
+
+
+def _is_number(name: str) -> bool:
+    return name.replace(".", "").replace(",", "").isdigit()
+
+
+def _is_date(name: str) -> bool:
+    return not name.isdigit() and time_format([name]) is not None
 
 
 def _json(path: Path, form: str, encoding: str | None) -> Sample:

@@ -210,6 +210,8 @@ def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
         ("customer_id,date,amount\n1,2026-05-01,3\n2,01.05.2026,4\n", "several formats"),
         ("customer_id,date,page\n1,2026-05-01,x\n", "no column with an amount"),
         ("1,2026-05-01,10\n2,2026-05-02,11\n", "no header line"),
+        ("Ann Lee;01.05.2026;Berlin\nBob Ray;02.05.2026;Rome\n", "no header line"),
+        ("ann@example.com,Berlin\nbob@example.com,Rome\n", "no header line"),
         ("customer_id,date,amount\n", "no row"),
         ("", "no header line"),
     ],
