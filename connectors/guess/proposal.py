@@ -2,14 +2,17 @@
 
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
+from connectors.files.replay import FileConnector
 from connectors.guess.guess import guess_keys
 from connectors.guess.known import adapted, shipped_for
 from connectors.guess.sample import read_sample
 from connectors.guess.text import mapping_text
 from connectors.guess.wishes import Wishes
 from connectors.rows.mapping import Mapping, load_mapping
+
+_TRIAL_ROWS: Final = 500
 
 
 class Proposal(NamedTuple):
@@ -31,10 +34,19 @@ def propose(path: Path, mapping_file: Path, wishes: Wishes, encoding: str | None
     shipped = None if wishes.roles else shipped_for(sample)
     if shipped is not None:
         text = adapted(shipped, sample, mapping_file.name, wishes, doubts)
-    else:
-        keys = guess_keys(sample, wishes, doubts)
-        text = mapping_text(keys, path.name, mapping_file.name, doubts)
-    return Proposal(text, _read(text, mapping_file.name), doubts, shipped)
+        known = Proposal(text, _read(text, mapping_file.name), doubts, shipped)
+        if _fits(path, known.mapping):
+            return known
+        doubts = list(sample.doubts)
+    keys = guess_keys(sample, wishes, doubts)
+    text = mapping_text(keys, path.name, mapping_file.name, doubts)
+    return Proposal(text, _read(text, mapping_file.name), doubts, None)
+
+
+def _fits(path: Path, mapping: Mapping) -> bool:
+    """Whether a shipped mapping makes an event of any of the first rows: others have columns of the same names."""
+    trial = FileConnector(path, mapping, most_rows=_TRIAL_ROWS)
+    return any(True for _ in trial.records())
 
 
 def _read(text: str, name: str) -> Mapping:

@@ -180,6 +180,14 @@ def test_known_exports_get_the_shipped_mapping(name: str, tmp_path: Path) -> Non
     assert len(events(path, found)) >= 5
 
 
+def test_a_file_with_the_columns_of_a_shipped_mapping_but_other_values_is_guessed(file: Any) -> None:
+    path = file("customer_id,kind,ts,amount,items\n7,Verkauf,2026-05-01,3,1\n7,Retoure,2026-05-02,-3,1\n")
+    assert proposal(path).shipped is None
+    assert short(path) == {
+        ("Completed", "7", "2026-05-01", 3.0, "EUR", 1), ("Refunded", "7", "2026-05-02", 3.0, "EUR", None),
+    }  # fmt: skip
+
+
 def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
     """Semicolons, decimal commas, another form of dates, Windows' encoding: what a German Excel makes of it."""
     with (SAMPLES / "woocommerce-orders.csv").open(encoding="utf-8", newline="") as file:
