@@ -15,5 +15,8 @@ VIOLATIONS: Final = Counter(
     "crm_plan_violations", "Events not as planned, by source and event (unplanned: no event of the plan).",
     ["source", "event"],
 )  # fmt: skip
+UNKNOWN_NAMES: Final = Counter(
+    "crm_unknown_names", "Events whose name resembles a known one, and that kept it, by source.", ["source"]
+)
 
-CATALOGUE: Final = (EVENTS, REFUSED, VIOLATIONS)
+CATALOGUE: Final = (EVENTS, REFUSED, VIOLATIONS, UNKNOWN_NAMES)

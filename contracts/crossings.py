@@ -11,6 +11,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+UNCONVERTED_DTYPE: Final = np.dtype([
+    ("row", "i4"),  # the position of the profile among those that the entry comes with
+    ("currency", "i2"),  # its number: contracts.currencies
+    ("refund", "?"),
+    ("occurred", "i8"),  # microseconds since the Unix epoch
+    ("amount", "i8"),  # in 1/10,000 of the currency
+])  # fmt: skip
+"""One amount of money that waits for an exchange rate: 23 bytes."""
+
+Entries = NDArray[np.void]
+"""Rows of :data:`UNCONVERTED_DTYPE`."""
+
 NOBODY: Final = ""
 """The source of a link that only says that its target is a known customer."""
 
@@ -109,6 +121,8 @@ class _Handed:
     sources: NDArray[np.object_]
     persons: NDArray[np.object_]
     rows: NDArray[np.void]
+    unconverted: Entries = field(default_factory=lambda: np.empty(0, UNCONVERTED_DTYPE))
+    """The amounts of these rows that wait for an exchange rate."""
 
 
 class HandOver(_Handed):

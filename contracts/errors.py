@@ -29,5 +29,9 @@ class StoreUnavailableError(CrmError):
     """A store did not answer."""
 
 
+class NoRoomError(StoreUnavailableError):
+    """The disk of the local stack has too little room for more events."""
+
+
 class StoreRefusedError(CrmError):
     """A store refused what it was given and would again: a wrong shape, no rights, a changed migration."""

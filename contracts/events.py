@@ -202,6 +202,9 @@ class Tick(BaseModel):
 
     Ticks carry no customer. They move the event clock of a partition that is otherwise quiet, and are the only way in
     which a wall clock reaches the dataflow (see ``docs/adr/0001``). Their records have the key :data:`TICK_KEY`.
+
+    ``history`` is what a publisher of history intends: ``open``, it is at work and has more; ``finished``, it has none.
+    A tick at :data:`EARLIEST` moves no clock: it only says that.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -209,6 +212,7 @@ class Tick(BaseModel):
     kind: Literal["tick"] = "tick"
     occurred_at: AwareDatetime
     source: Identifier
+    history: Literal["open", "finished"] | None = None
 
 
 TICK_KEY: Final = b"\x00crm-tick"

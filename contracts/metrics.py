@@ -24,6 +24,9 @@ IDENTITIES: Final = Counter(
     "crm_identity_links", "Decisions about links between ids, by outcome (linked, or why not).", ["outcome"]
 )
 EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partition, Unix seconds.", ["partition"])
+CATCHING_UP: Final = Gauge(
+    "crm_catching_up", "1 while so much waits in a partition that scores do not follow events at once.", ["partition"]
+)
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
@@ -54,6 +57,6 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS,
-    COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
+    EVENT_CLOCK, CATCHING_UP, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS,
+    COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
 )  # fmt: skip

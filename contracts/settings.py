@@ -6,17 +6,16 @@ come from the environment only and are never logged.
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from pydantic_settings.exceptions import SettingsError as SourceError
 
+from contracts.currencies import MOST_RATE, NO_CURRENCY, CurrencyCode, check_code
 from contracts.errors import SettingsError
 from contracts.outcomes import DEFAULT_OUTCOMES, Outcome
-
-MOST_EXCHANGE_RATE: Final = 1_000_000
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 
@@ -27,6 +26,14 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CRM_", frozen=True, extra="ignore", validate_default=True)
 
     data_dir: Path = Field(Path(".crmstream"), description="Folder of the local stack's data, logs and recovery store.")
+    disk_warn_bytes: int | None = Field(
+        None, ge=0, description="Free bytes of CRM_DATA_DIR's disk below which `up` and `status` warn. "
+        "Unset: 2 GiB, at most a tenth of the disk.",
+    )  # fmt: skip
+    disk_stop_bytes: int | None = Field(
+        None, ge=0, description="Free bytes of CRM_DATA_DIR's disk below which no events are taken; 0 never stops. "
+        "Unset: 512 MiB, at most a 25th of the disk.",
+    )  # fmt: skip
     kafka_bootstrap_servers: str | None = Field(
         None, description="Outside Kafka brokers (host:port,...). Unset: the local stack starts its own broker."
     )
@@ -130,11 +137,28 @@ class Settings(BaseSettings):
         description="Newest event ids, over all buckets, in which duplicates are recognised.",
     )
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
-    base_currency: str = Field("USD", pattern=r"^[A-Z]{3}$", description="ISO 4217 currency in which profiles add up.")
+    base_currency: CurrencyCode | None = Field(
+        None, description="ISO 4217 currency in which profiles add up. Unset: `crmstream init` or the first order says."
+    )
     exchange_rates: dict[str, float] = Field(
         {}, description="Worth of one unit of other currencies in the base currency, as JSON."
     )
+    exchange_rates_file: Path | None = Field(
+        None, description="CSV file of exchange rates by day: `crmstream rates`. Unset: rates.csv in CRM_DATA_DIR."
+    )
 
+    time: Literal["auto", "live", "history"] = Field(
+        "auto",
+        description="Whether clocks follow the wall clock: live (always), history (never: they stand at the newest "
+        "record), auto (while the stream is live, and once a history has settled).",
+    )
+    history_settles_seconds: float = Field(
+        60,
+        ge=2,
+        le=86_400,
+        allow_inf_nan=False,
+        description="With CRM_TIME=auto, time moves on to now when a history has been silent for this long.",
+    )
     heartbeat_idle_seconds: float = Field(
         2,
         gt=0,
@@ -153,11 +177,7 @@ class Settings(BaseSettings):
         names = [outcome.name for outcome in self.outcomes]
         if not names or len(set(names)) != len(names):
             raise ValueError("CRM_OUTCOMES must hold at least one outcome, each with a name of its own")
-        for currency, rate in self.exchange_rates.items():
-            if not re.fullmatch("[A-Z]{3}", currency):
-                raise ValueError(f"CRM_EXCHANGE_RATES: {currency!r} is no ISO 4217 currency, like EUR")
-            if not 0 < rate <= MOST_EXCHANGE_RATE:
-                raise ValueError(f"CRM_EXCHANGE_RATES: {currency} must be above 0 and at most {MOST_EXCHANGE_RATE:,}")
+        self._check_money()
         longest = (
             max(-(-outcome.within_days * 24 // self.sweep_hours) for outcome in self.outcomes) * self.sweep_hours / 24
         )
@@ -169,6 +189,19 @@ class Settings(BaseSettings):
         if len(set(ports)) < len(ports):
             raise ValueError("CRM_KAFKA_PORT, CRM_CLICKHOUSE_PORT, CRM_REDIS_PORT and CRM_COLLECTOR_PORT must differ")
         return self
+
+    def _check_money(self) -> None:
+        if self.base_currency == NO_CURRENCY:
+            raise ValueError(f"CRM_BASE_CURRENCY: {NO_CURRENCY} stands for no currency")
+        for currency, rate in self.exchange_rates.items():
+            try:
+                check_code(currency)
+            except ValueError as problem:
+                raise ValueError(f"CRM_EXCHANGE_RATES: {currency!r}: {problem}") from None
+            if not 0 < rate <= MOST_RATE:
+                raise ValueError(f"CRM_EXCHANGE_RATES: {currency} must be above 0 and at most {MOST_RATE:,}")
+            if currency == self.base_currency:
+                raise ValueError(f"CRM_EXCHANGE_RATES: {currency} is the base currency, so its rate is 1: leave it out")
 
 
 def load_settings(**changes: Any) -> Settings:

@@ -39,6 +39,7 @@ TABLES: Final = {
     "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
     "score_changes": "a row when events moved a customer's score between sweeps",
     "model_quality": "each model at each sweep: its measures, weights and version",
+    "exchange_rates": "what currencies are worth in the base currency, by day",
     "dead_letters": "every record that was no event, with its reason",
 }
 """The tables of the database and what a row of each is. All are read with FINAL."""

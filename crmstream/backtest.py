@@ -16,7 +16,7 @@ from connectors.kafka.publisher import HOUR_US
 from connectors.protocol import Record
 from contracts.errors import SettingsError
 from contracts.settings import Settings
-from crmstream.running import apart
+from crmstream.running import apart, money_in
 from sinks.queries import query
 
 OUTCOMES: Final = ("churn", "opportunity")
@@ -69,8 +69,10 @@ def midnights(days: Sequence[date], settings: Settings, now: datetime) -> list[i
     return moments
 
 
-def throwaway_settings(settings: Settings, folder: Path, workers: int) -> Settings:
+def throwaway_settings(settings: Settings, folder: Path, workers: int, currency: str) -> Settings:
     """The user's settings for a local stack in ``folder`` that shares no server, port or data with any other.
+
+    Its base currency is that of the history, whatever the user's is: no rate is needed then.
 
     Raises :class:`SettingsError` when the outcomes that predictions are made of are not declared.
     """
@@ -81,7 +83,10 @@ def throwaway_settings(settings: Settings, folder: Path, workers: int) -> Settin
             f"CRM_OUTCOMES declares no {' and no '.join(missing)}, which a backtest predicts. Unset it, or add them.")
     if workers > settings.partitions:
         raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
-    return apart(settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS)
+    return apart(
+        settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS, time="history",
+        **money_in(currency),
+    )  # fmt: skip
 
 
 def read_scores(client: Client, moments: Sequence[int]) -> Iterator[ScoreRow]:

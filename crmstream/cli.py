@@ -4,6 +4,7 @@ A command's module is imported only when that command runs, so that ``--help`` a
 """
 
 import logging
+import os
 from importlib import import_module
 from typing import Any, Final
 
@@ -19,8 +20,10 @@ FEED: Final = "Feed events in"
 READ: Final = "Read what came out"
 
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
+    "init": (RUN, "Make the data folder and decide the base currency."),
     "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
     "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
+    "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
     "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "import": (FEED, "Look at a file of orders, propose a mapping, and publish it after a yes."),
@@ -31,10 +34,13 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "source": (FEED, "Say who may send events: sources and their write keys."),
     "plan": (FEED, "Hold what comes in against a tracking plan."),
     "privacy": (FEED, "Make the key for protected fields, and read a field back."),
+    "rates": (FEED, "Say what currencies are worth in the base currency."),
     "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
     "identity": (READ, "Show which ids are one person, and why."),
     "top": (READ, "List the customers with the highest score of an outcome."),
+    "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),
+    "dead-letters": (READ, "List, show, retry or purge the records that were rejected."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),
 }
@@ -63,7 +69,7 @@ Settings are environment variables (CRM_...); docs/operations.md lists them. CRM
 
 def load_command(name: str) -> Any:
     """Import one command."""
-    return typer.main.get_command(import_module(f"crmstream.commands.{_MODULES.get(name, name)}").app)
+    return typer.main.get_command(import_module(f"crmstream.commands.{_MODULES.get(name, name.replace('-', '_'))}").app)
 
 
 class LazyCommands(TyperGroup):
@@ -86,11 +92,20 @@ class LazyCommands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; an error that a person can act on becomes one line and exit code 1."""
+        _warn_of_typos()
         try:
             return super().invoke(ctx)
         except CrmError as error:
             Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {escape(str(error))}")
             raise typer.Exit(1) from None
+
+
+def _warn_of_typos() -> None:
+    """Say which variables look like settings and are none. The processes of a stack do not come by here."""
+    named = [name for name in os.environ if name.upper().startswith("CRM_")]
+    if named:
+        for sentence in import_module("contracts.misspelled").unknown_settings(named):
+            Console(stderr=True, soft_wrap=True).print(f"[yellow]Warning:[/] {escape(sentence)}", highlight=False)
 
 
 app = typer.Typer(

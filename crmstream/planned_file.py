@@ -4,9 +4,11 @@ A line is an event of our own form, or a message as SDKs send it, which goes the
 line is what would become of it.
 """
 
+import json
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from hashlib import blake2b
+from io import BufferedReader, TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -81,7 +83,7 @@ class PlannedFile:
         """
         try:
             with path.open("rb") as file:
-                for number, line in enumerate(file, 1):
+                for number, line in enumerate(_lines(file), 1):
                     if line.strip():
                         yield from self._line(line.strip(), number)
         except OSError as error:
@@ -119,6 +121,15 @@ class PlannedFile:
         incoming = Incoming(BATCH, [], {}, None, None)
         sender = Sender(door.source, door, EventIds(door.source.name), "")
         return judge_item(Item(line, number), incoming, sender, Arrival(self._now)).record
+
+
+def _lines(file: BufferedReader) -> Iterator[bytes]:
+    """Give the lines in UTF-8, without the byte order mark that Windows programs begin a file with."""
+    encoding = json.detect_encoding(file.peek(4)[:4])
+    if encoding == "utf-8":
+        return file
+    text = TextIOWrapper(file, encoding, errors="replace", newline="\n")
+    return (line.removeprefix("\ufeff").encode() for line in text)
 
 
 def _content(line: bytes) -> dict[str, Any]:

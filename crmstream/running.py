@@ -6,29 +6,44 @@ from typing import Any
 
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
-from crmstream.stack.dataflow import COLLECTOR, DataflowCommands
+from crmstream.money.keeper import RatesKeeper
+from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import check_redis, clickhouse_client
 from sinks.migrations import migrate
-from streams.recovery import prepare_recovery
 
 
 def full_stack(
     settings: Settings, on_event: Callable[[str], None] | None = None, *, with_collector: bool = False
 ) -> LocalStack:
     """Describe servers, workers, heartbeat and perhaps the collector of one data folder; nothing is started yet."""
+    keeper = RatesKeeper(settings, on_event or (lambda _: None))
 
     def prepare(endpoints: Endpoints) -> None:
-        prepare_recovery(settings)
+        keeper.bring_into_force()
         ensure_topics(endpoints.kafka, settings.partitions)
         if settings.redis_url is not None:
             check_redis(endpoints.redis_url)
         database = settings.clickhouse_database
         migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
+        keeper.convert(endpoints)
 
-    commands = DataflowCommands(collector=COLLECTOR if with_collector else ())
-    return LocalStack(settings, prepare=prepare, on_event=on_event, commands=commands)
+    collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)
+    return LocalStack(
+        settings,
+        prepare=prepare,
+        on_event=on_event,
+        commands=DataflowCommands(collector=collector if with_collector else ()),
+        check=lambda: check_outside(settings),
+        look_after=keeper.look_after,
+    )
+
+
+def money_in(currency: str) -> dict[str, object]:
+    """The settings of an installation of its own all of whose money is in one currency, for :func:`apart`."""
+    return {"base_currency": currency, "exchange_rates": {}, "exchange_rates_file": None}
 
 
 def apart(settings: Settings, folder: Path, **changes: object) -> Settings:

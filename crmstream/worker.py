@@ -8,21 +8,27 @@ import argparse
 import gc
 import logging
 import os
-import signal
 import sys
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
 from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
-from contracts.settings import load_settings
+from contracts.settings import Settings, load_settings
 from crmstream import lean  # noqa: F401 - before River
-from crmstream.stack.dataflow import WILL_NOT_START
+from crmstream.stack.dataflow import STOP_SECONDS, WILL_NOT_START
+from crmstream.stopping import StopFlag
 from streams import edge
+from streams.journal import JOURNAL
 from streams.run import run_worker
 
+MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
+"""How long the last snapshot may take: whoever asked a worker to stop kills it after STOP_SECONDS."""
+WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
+log = logging.getLogger(__name__)
 FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
 
 
@@ -38,7 +44,8 @@ def main() -> None:
         sys.exit(WILL_NOT_START)
     gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = _StopFlag()
+    stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT)
+    _tell_start(settings, index)
     metrics_port = int(os.environ.get("CRM_WORKER_METRICS_PORT", "0"))
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
@@ -47,27 +54,22 @@ def main() -> None:
         run_worker(settings, index, addresses, stop, timedelta(seconds=settings.epoch_seconds))
     except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
         sys.exit(_explain(error, settings.data_dir / "logs" / f"worker-{index}.fatal"))
+    JOURNAL.end()
 
 
-class _StopFlag:
-    """True once the process was asked to stop."""
-
-    def __init__(self) -> None:
-        self._asked = False
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._ask)
-
-    def __call__(self) -> bool:
-        return self._asked
-
-    def _ask(self, number: int, frame: object) -> None:  # noqa: ARG002
-        self._asked = True
+def _tell_start(settings: Settings, index: int) -> None:
+    """One line with what decides how this worker reads and counts."""
+    log.info(
+        "crmstream %s, worker %d of %d: %d partitions, %d buckets, a sweep every %d h, base currency %s",
+        version("crmstream"), index, settings.workers, settings.partitions, settings.buckets, settings.sweep_hours,
+        settings.base_currency,
+    )  # fmt: skip
 
 
 def _explain(error: BaseException, fatal_file: Path) -> int:
     """Say what ended the dataflow; return the exit code."""
     cause = edge.failures[0] if edge.failures else error
-    logging.getLogger(__name__).critical("the dataflow ended: %s", cause)
+    log.critical("the dataflow ended: %s", cause)
     if not isinstance(cause, FATAL):
         return 1
     fatal_file.parent.mkdir(parents=True, exist_ok=True)

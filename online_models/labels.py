@@ -94,8 +94,9 @@ def _release(state: LabelState, sweep: SweepBlock, outcome: Outcome, boundary: i
         if snapshot.boundary == boundary:
             grew = sweep.counters[outcome.counter][snapshot.rows] > snapshot.counters[outcome.counter]
             labels = grew == outcome.happens
+            buyers = snapshot.buyers
             if outcome.of == "buyers":
-                return Examples(snapshot.features[snapshot.buyers], labels[snapshot.buyers])
-            return Examples(snapshot.features, labels)
+                return Examples(snapshot.features[buyers], labels[buyers], buyers[buyers])
+            return Examples(snapshot.features, labels, buyers)
     width = sweep.customers.features.shape[1]
-    return Examples(np.empty((0, width), np.float32), np.empty(0, np.bool_))
+    return Examples(np.empty((0, width), np.float32), np.empty(0, np.bool_), np.empty(0, np.bool_))

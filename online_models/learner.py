@@ -78,22 +78,24 @@ class Learner:
             return np.full(len(features), 0.5)
         parts = self.explainer()
         slope = parts.weight / parts.deviation
-        log_odds = (features * slope).sum(axis=1) + (self._intercept() - float(parts.mean @ slope))
+        log_odds = (features * slope).sum(axis=1) + (self.intercept - float(parts.mean @ slope))
         probability: NDArray[np.float64] = np.round(expit(log_odds), 6)
         return probability
 
     def weights(self) -> dict[str, float]:
         """The weights on standardised features, and the intercept."""
         known = self._model["LogisticRegression"].weights
-        return {name: float(known.get(name, 0.0)) for name in self.names} | {"intercept": self._intercept()}
+        return {name: float(known.get(name, 0.0)) for name in self.names} | {"intercept": self.intercept}
 
-    def _intercept(self) -> float:
+    @property
+    def intercept(self) -> float:
+        """The log-odds of an average example."""
         return float(self._model["LogisticRegression"].intercept)
 
     def digest(self) -> str:
         """A fingerprint of everything that a prediction depends on, to the last bit."""
         parts = self.explainer()
-        rest = np.array([self._intercept(), self.learned])
+        rest = np.array([self.intercept, self.learned])
         return xxh3_64_hexdigest(np.concatenate((parts.mean, parts.deviation, parts.weight, rest)).tobytes())
 
     def explainer(self) -> Explainer:

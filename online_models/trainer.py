@@ -9,25 +9,16 @@ every score is a function of the data, never of timing, batch bounds or the numb
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from contracts.blocks import (
-    CustomerBlock,
-    Examples,
-    ModelReport,
-    OutcomeScores,
-    Released,
-    ScoredBlock,
-)
+from contracts.blocks import CustomerBlock, Examples, ModelReport, Released, ScoredBlock
 from contracts.outcomes import Outcome
-from online_models.learner import Learner
-from online_models.quality import QualityWindow
+from online_models.outcome_model import OutcomeModel, new_model
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-QUANTILES: Final = 1_000
 Output = ScoredBlock | ModelReport
 
 
@@ -41,16 +32,7 @@ class TrainerPolicy:
 
     def model_version(self, boundary: int) -> str:
         """The name of the models made at a boundary: family and time."""
-        return f"logistic-1@{EPOCH + timedelta(hours=boundary * self.interval_hours):%Y-%m-%dT%H}"
-
-
-@dataclass
-class OutcomeModel:
-    """One outcome's learner, and how the scores of the newest sweep were distributed (quantiles, ascending)."""
-
-    learner: Learner
-    quality: QualityWindow = field(default_factory=QualityWindow)
-    quantiles: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+        return f"logistic-2@{EPOCH + timedelta(hours=boundary * self.interval_hours):%Y-%m-%dT%H}"
 
 
 @dataclass
@@ -71,7 +53,7 @@ class TrainerState:
 
 def new_trainer(outcomes: Sequence[Outcome], features: Sequence[str]) -> TrainerState:
     """Return untrained models, one per outcome."""
-    return TrainerState({outcome.name: OutcomeModel(Learner(features)) for outcome in outcomes})
+    return TrainerState({outcome.name: new_model(outcome, features) for outcome in outcomes})
 
 
 def offer(state: TrainerState, blocks: Iterable[CustomerBlock | Released], policy: TrainerPolicy) -> Iterator[Output]:
@@ -108,9 +90,9 @@ def _score_ready(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredB
         return
     ready = [block for block in state.live if block.boundary <= state.boundary]
     state.live = [block for block in state.live if block.boundary > state.boundary]
-    for sweep in (True, False):
-        if some := [block for block in ready if block.sweep == sweep]:
-            yield _score(state, join_blocks(some), policy)
+    for kind in product((True, False), (False, True)):
+        if some := [block for block in ready if (block.sweep, block.visitors) == kind]:
+            yield _score(state, some, policy)
 
 
 def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Iterator[Output]:
@@ -122,12 +104,11 @@ def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Itera
         examples = _join_examples([each.examples[outcome.name] for each in released])
         model = state.models[outcome.name]
         if len(examples.labels):
-            model.quality.add(model.learner.predict(examples.features), examples.labels)
-            model.learner.learn(examples.features, examples.labels)
+            model.learn(examples)
             yield _report(outcome.name, boundary, model, examples, policy)
-        model.quantiles = _quantiles(_forecast(model, outcome, block))
+        model.rank_sweep(block)
     if len(block.ids):
-        yield _score(state, block, policy)
+        yield _score(state, [block], policy)
 
 
 def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy) -> ModelReport:
@@ -137,60 +118,40 @@ def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples
         model_version=policy.model_version(boundary),
         examples=len(examples.labels),
         positives=int(examples.labels.sum()),
-        examples_total=model.learner.learned,
+        examples_total=model.learned,
         quality=model.quality.measure(),
-        weights=model.learner.weights(),
-        digest=model.learner.digest(),
+        weights=model.weights(),
+        digest=model.digest(),
     )
 
 
-def _score(state: TrainerState, block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
-    """Score a block by the newest models, which may be newer than a visitors' block that came late."""
-    scores = {outcome.name: _score_outcome(state.models[outcome.name], outcome, block) for outcome in policy.outcomes}
+def _score(state: TrainerState, parts: Sequence[CustomerBlock], policy: TrainerPolicy) -> ScoredBlock:
+    """Score blocks of one kind by the newest models, which may be newer than a visitors' block that came late."""
+    block = join_blocks(parts)
+    scores = {outcome.name: state.models[outcome.name].score(block, parts) for outcome in policy.outcomes}
     boundary = block.boundary if state.boundary is None else state.boundary
     return ScoredBlock(block, scores, policy.model_version(boundary))
 
 
-def _score_outcome(model: OutcomeModel, outcome: Outcome, block: CustomerBlock) -> OutcomeScores:
-    probability = _forecast(model, outcome, block)
-    return OutcomeScores(probability, _percentile(model.quantiles, probability), model.learner.explainer())
-
-
-def _forecast(model: OutcomeModel, outcome: Outcome, block: CustomerBlock) -> NDArray[np.float64]:
-    """The probability for each customer of whom the question is asked, NaN for the others."""
-    probability = model.learner.predict(block.features)
-    return np.where(block.buyers, probability, np.nan) if outcome.of == "buyers" else probability
-
-
-def _quantiles(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The distribution of a sweep's scores as at most QUANTILES ascending values."""
-    known = probability[~np.isnan(probability)]
-    if not len(known):
-        return known
-    known.sort()
-    return known[np.linspace(0, len(known) - 1, min(QUANTILES, len(known))).astype(np.int64)]
-
-
-def _percentile(quantiles: NDArray[np.float64], probability: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The share of the population with a lower score, in per cent with one digit; 50 where nothing is known yet."""
-    below = np.full(len(probability), 50.0)
-    if len(quantiles):
-        below = np.searchsorted(quantiles, probability) / len(quantiles) * 100.0
-    return np.where(np.isnan(probability), np.nan, np.round(below, 1)).astype(np.float32)
-
-
 def _join_examples(parts: Sequence[Examples]) -> Examples:
-    return Examples(np.concatenate([part.features for part in parts]), np.concatenate([part.labels for part in parts]))
+    return Examples(
+        features=np.concatenate([part.features for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        buyers=np.concatenate([part.buyers for part in parts]),
+    )
 
 
 def join_blocks(blocks: Sequence[CustomerBlock]) -> CustomerBlock:
-    """One block out of several of the same boundary, in their order. Its bucket is the first one's."""
+    """One block out of several of the same boundary and kind, in their order. Its bucket is the first one's."""
+    if len(blocks) == 1:
+        return blocks[0]
     oldest = [block.oldest_record_at for block in blocks if block.oldest_record_at is not None]
     return CustomerBlock(
         bucket=blocks[0].bucket,
         boundary=blocks[0].boundary,
         sweep=blocks[0].sweep,
         recorded=blocks[0].recorded,
+        visitors=blocks[0].visitors,
         ids=np.concatenate([block.ids for block in blocks]),
         versions=np.concatenate([block.versions for block in blocks]),
         as_of=np.concatenate([block.as_of for block in blocks]),

@@ -7,12 +7,14 @@ headers.
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Final, Generic, Self, TypeVar
 
 from confluent_kafka import KafkaError, Message, Producer
 
 from contracts.errors import StoreRefusedError
+from contracts.outages import waiting_for
 from contracts.outputs import DeadLetter
 from contracts.topics import DEAD_LETTERS
 from sinks.clients import kafka_producer
@@ -56,8 +58,11 @@ class KafkaWriter(Generic[T]):
 
     def flush(self) -> None:
         """Return when every record is acknowledged; wait while brokers are down. Raises as :meth:`write`."""
-        while self._producer.flush(_POLL_SECONDS):
+        left, before = self._producer.flush(_POLL_SECONDS), None
+        while left:
             self._raise_failures()
+            with waiting_for("Kafka") if left == before else nullcontext():
+                left, before = self._producer.flush(_POLL_SECONDS), left
         self._raise_failures()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from contracts.errors import StoreUnavailableError
 from contracts.metrics import STORE_RETRIES
+from contracts.outages import calling, waiting_for
 
 T = TypeVar("T")
 _LOG = logging.getLogger(__name__)
@@ -40,18 +41,28 @@ class Retrying:
         Raises what ``action`` raises if that is no outage, and StoreUnavailableError if ``wait`` says to give
         up.
         """
+        try:
+            with calling(self.store):
+                return action()
+        except Exception as error:
+            if not self.is_outage(error):
+                raise
+            with waiting_for(self.store):
+                return self._call_again(action, error)
+
+    def _call_again(self, action: Callable[[], T], error: Exception) -> T:
         failures = 0
         while True:
+            self._pause(failures, error)
+            failures += 1
             try:
                 result = action()
-            except Exception as error:
-                if not self.is_outage(error):
+            except Exception as another:
+                if not self.is_outage(another):
                     raise
-                self._pause(failures, error)
-                failures += 1
+                error = another
             else:
-                if failures:
-                    _LOG.info("%s answers again, after %d tries", self.store, failures)
+                _LOG.info("%s answers again, after %d tries", self.store, failures)
                 return result
 
     def _pause(self, failures: int, error: Exception) -> None:

@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import BucketBatch, CustomerBlock, EventArray
+from contracts.rates import Rates
 from streams.features import compute_features
+from streams.money import convert_events, settle
 from streams.profiles import ProfileTable, apply_events, fade
 from streams.seen import SeenIds
 from streams.segments import lifecycle_of, segment_of
@@ -33,6 +35,7 @@ class BucketPolicy:
     longest_window: int
     visitors_forgotten_after: int = 90 * 86_400_000_000
     """Visitors silent for longer are forgotten."""
+    rates: Rates = field(default_factory=Rates)
 
 
 @dataclass
@@ -127,12 +130,25 @@ def _apply(
     keep = new & ~known
     if not keep.any():
         return
-    customers, events = customers[keep], events[keep]
+    customers, events = customers[keep], convert_events(events[keep], policy.rates)
     apply_events(state.table, customers, events, (current(state) + 1) * policy.interval)
     unscored = state.unscored
     at = state.table.locate(customers)
     for row, entered in zip(at.tolist(), events["entered"].tolist(), strict=True):
         unscored.setdefault(row, entered)
+
+
+def settle_waiting(state: BucketState, policy: BucketPolicy) -> NDArray[np.int64]:
+    """Add the waiting amounts that have a rate by now; return the rows that changed."""
+    table = state.table
+    if state.slot is None or not table.unconverted:
+        return np.empty(0, np.int64)
+    boundary_at = (state.slot + 1) * policy.interval
+    rest, changed = settle(table.rows, table.unconverted.entries, policy.rates, boundary_at)
+    if len(changed):
+        table.unconverted.replace(rest)
+        table.rows["unpublished"][changed] = True
+    return changed
 
 
 def end_slot(state: BucketState, policy: BucketPolicy) -> None:

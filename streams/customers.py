@@ -6,7 +6,7 @@ in the slot that its own partition's log gives it, an event of a later slot wait
 boundary is crossed before all buckets of visitors have handed over what they owe to it.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import BucketBatch, CustomerBlock, SweepBlock, select
-from contracts.crossings import Absorb, Absorbed, Overlay
+from contracts.crossings import Absorb, Absorbed, Entries, Overlay
 from streams.bucket import (
     BucketPolicy,
     BucketState,
@@ -26,12 +26,15 @@ from streams.bucket import (
     current,
     end_slot,
     reachable,
+    settle_waiting,
     take,
     touched,
     versions_of,
 )
 from streams.merging import absorb_rows, in_turns, stack_rows
+from streams.money import settle
 from streams.seen import SeenIds
+from streams.unconverted import carried, join_entries
 
 CATCH_UP_SWEEPS: Final = 90
 _NEWEST_OF: Final = {"orders": "last_order", "tickets": "last_ticket"}
@@ -112,9 +115,12 @@ def _absorb(state: CustomersState, policy: BucketPolicy) -> Absorbed | None:
     # word of a refused link is no event, and makes no customer
     real = (rows["events"] > 0) | [state.table.find(person) is not None for person in persons.tolist()]
     persons, rows = persons[real], rows[real]
+    waiting = _waiting_of(parts, np.flatnonzero(real), rows, current(state) * policy.interval, policy)
     at = state.table.locate(persons)
     for turn in in_turns(at):
         state.table.rows[at[turn]] = absorb_rows(state.table.rows[at[turn]], rows[turn])
+    waiting["row"] = at[waiting["row"]]
+    state.table.unconverted.add(waiting)
     state.table.rows["slot_end"][at] = current(state) * policy.interval
     state.restated |= dict.fromkeys(at.tolist(), current(state))
     return Absorbed(
@@ -122,6 +128,39 @@ def _absorb(state: CustomersState, policy: BucketPolicy) -> Absorbed | None:
         counters={name: rows[name].copy() for name in policy.counters},
         newest={name: rows[_NEWEST_OF.get(name, "last_seen")].copy() for name in policy.counters},
     )
+
+
+def _waiting_of(
+    parts: Sequence[tuple[Absorb, NDArray[np.bool_]]], real: NDArray[np.int64], rows: NDArray[np.void],
+    boundary_at: int, policy: BucketPolicy,
+) -> Entries:
+    """The waiting amounts of rows that were handed over; those that have a rate by now are added to their rows."""
+    found, start = [], 0
+    for item, mine in parts:
+        some = carried(item.unconverted, np.flatnonzero(mine), len(mine))
+        if len(some):
+            some["row"] += start
+            found.append(some)
+        start += int(mine.sum())
+    waiting, _ = settle(rows, carried(join_entries(found), real, start), policy.rates, boundary_at)
+    return waiting
+
+
+def convert_waiting(state: CustomersState, policy: BucketPolicy) -> Iterator[Output]:
+    """Add amounts that waited for an exchange rate and have one now; give out the profiles that changed.
+
+    Sweeps that are on record stay as they are: scores know the money from now on.
+    """
+    changed = settle_waiting(state, policy)
+    if not len(changed):
+        return
+    state.restated |= dict.fromkeys(changed.tolist(), current(state))
+    for row in changed.tolist():
+        state.unscored.setdefault(row, 0)
+    yield _stored_profiles(state, changed)
+    if state.fresh:
+        yield from _publish(state, policy)
+        yield from _live(state, policy)
 
 
 def _overlay(state: CustomersState, item: Overlay) -> None:

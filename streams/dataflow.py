@@ -13,7 +13,7 @@ Delivery: state is exactly-once by Bytewax's recovery; outputs are handed over a
 
 import pickle
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from contracts.blocks import LaneBatch
 from contracts.identity import home_of
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
 from contracts.outputs import TableRows
+from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
 from online_models.labels import LabelState, label, window_slots
 from online_models.trainer import TrainerPolicy, new_trainer, offer
@@ -59,12 +60,22 @@ class Stores:
     redis_url: str
 
 
-def build_dataflow(settings: Settings, stores: Stores, stopping: Callable[[], bool]) -> Dataflow:
-    """Wire the whole dataflow. ``stopping`` is asked by the sources; True ends the dataflow cleanly."""
+def build_dataflow(
+    settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None,
+    on_money: Callable[[str], None] = lambda _: None,
+) -> Dataflow:
+    """Wire the whole dataflow.
+
+    ``stopping`` is asked by the sources; True ends the dataflow cleanly. ``rates`` are those in force (None: those of
+    the settings). ``on_money`` is called with the currencies of money while the base currency is undecided.
+    """
+    rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
-    lanes = op.input("read-events", flow, LaneSource(source_config(settings, stores, stopping)))
-    decided, visited = _visitors(settings, lanes)
-    profiled = _customers(settings, lanes, visited)
+    config = source_config(settings, stores, stopping, rates)
+    lanes = op.input("read-events", flow, LaneSource(replace(config, on_money=on_money)))
+    policy = bucket_policy(settings, rates)
+    decided, visited = _visitors(settings, lanes, policy)
+    profiled = _customers(settings, lanes, visited, policy)
     sweeps = op.flat_map("only-sweeps", profiled, outflows.sweep_blocks)
     labelled = op.stateful_batch("label-outcomes", sweeps, partial(_label_step, settings=settings))
     everybody = op.merge("customers-and-visitors", profiled, visited)
@@ -73,13 +84,15 @@ def build_dataflow(settings: Settings, stores: Stores, stopping: Callable[[], bo
     scored = op.stateful_batch("score-and-learn", to_models, partial(_train_step, policy=trainer_policy(settings)))
     profiles = op.filter("only-profiles", everybody, lambda item: isinstance(item[1], ProfileBlock))
     people = op.merge("verdicts-and-moves", decided, visited)
-    _write(settings, stores, _Outputs(lanes, profiles, scored, people))
+    _write(settings, stores, _Outputs(lanes, profiles, scored, people), rates.base)
     return flow
 
 
-def _visitors(settings: Settings, lanes: Stream[LaneBatch]) -> tuple[Stream[Any], Stream[Any]]:
+def _visitors(
+    settings: Settings, lanes: Stream[LaneBatch], policy: BucketPolicy
+) -> tuple[Stream[Any], Stream[Any]]:
     """Who is whom, and the profiles of those of whom that is not known."""
-    policy, place = bucket_policy(settings), partial(bucket_of, buckets=settings.buckets)
+    place = partial(bucket_of, buckets=settings.buckets)
     links = op.flat_map("to-links", lanes, partial(news_of, interval=policy.interval))
     decided = op.stateful_batch("resolve-identities", links, partial(
         ResolveStep, policy=identity_policy(settings), buckets=settings.buckets, bucket_of=place))  # fmt: skip
@@ -90,7 +103,9 @@ def _visitors(settings: Settings, lanes: Stream[LaneBatch]) -> tuple[Stream[Any]
     return decided, op.stateful_batch("keep-visitors", inputs, partial(VisitorStep, policy=policy))
 
 
-def _customers(settings: Settings, lanes: Stream[LaneBatch], visited: Stream[Any]) -> Stream[Any]:
+def _customers(
+    settings: Settings, lanes: Stream[LaneBatch], visited: Stream[Any], policy: BucketPolicy
+) -> Stream[Any]:
     """The profiles of customers, from their own events and from what visitors hand over."""
     place = partial(bucket_of, buckets=settings.buckets)
     routed = op.flat_map("route-to-buckets", lanes, partial(
@@ -101,7 +116,7 @@ def _customers(settings: Settings, lanes: Stream[LaneBatch], visited: Stream[Any
     absorbs = op.map("to-absorb", gathered, lambda item: (str(item[1].bucket), item[1]))
     overlays = op.flat_map("to-overlays", visited, partial(outflows.overlays, place=place))
     inputs: Stream[Any] = op.merge("events-and-visitors", routed, absorbs, overlays)
-    return op.stateful_batch("keep-profiles", inputs, partial(ProfileStep, policy=bucket_policy(settings)))
+    return op.stateful_batch("keep-profiles", inputs, partial(ProfileStep, policy=policy))
 
 
 @dataclass(frozen=True)
@@ -114,7 +129,7 @@ class _Outputs:
     people: Stream[Any]
 
 
-def _write(settings: Settings, stores: Stores, made: _Outputs) -> None:
+def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | None) -> None:
     parts, interval = settings.partitions, settings.sweep_hours * HOUR
     rows = op.merge(
         "rows",
@@ -130,7 +145,7 @@ def _write(settings: Settings, stores: Stores, made: _Outputs) -> None:
         "hashes",
         op.flat_map("to-score-hashes", made.scored, partial(outflows.score_hashes, expire=expire)),
         op.flat_map("to-profile-hashes", made.profiles, partial(
-            outflows.profile_hashes, currency=settings.base_currency, expire=expire)),
+            outflows.profile_hashes, currency=currency, expire=expire)),
         op.flat_map("to-moved-hashes", made.people, partial(outflows.moved_hashes, outcomes=names, expire=expire)),
     )  # fmt: skip
     op.output("write-redis", hashes, Outlet(parts, lambda: RedisWriter.to(stores.redis_url)))
@@ -138,13 +153,20 @@ def _write(settings: Settings, stores: Stores, made: _Outputs) -> None:
     op.output("write-dead-letters", letters, Outlet(parts, lambda: DeadLetterWriter.to(stores.kafka)))
 
 
-def source_config(settings: Settings, stores: Stores, stopping: Callable[[], bool]) -> SourceConfig:
-    """What reading must know of the settings."""
+def rates_of(settings: Settings) -> Rates:
+    """The base currency and the constant exchange rates of the settings."""
+    return Rates(settings.base_currency, constant_steps(settings.exchange_rates))
+
+
+def source_config(
+    settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None
+) -> SourceConfig:
+    """What reading must know of the settings, and the exchange rates in force (None: those of the settings)."""
     interval = settings.sweep_hours * HOUR
     return SourceConfig(
         bootstrap_servers=stores.kafka,
         decoding=DecodePolicy(
-            interval, settings.partitions, settings.buckets, settings.base_currency, dict(settings.exchange_rates)),
+            interval, settings.partitions, settings.buckets, rates_of(settings) if rates is None else rates),
         reading=LanePolicy(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
@@ -152,8 +174,8 @@ def source_config(settings: Settings, stores: Stores, stopping: Callable[[], boo
     )  # fmt: skip
 
 
-def bucket_policy(settings: Settings) -> BucketPolicy:
-    """What profiles must know of the settings."""
+def bucket_policy(settings: Settings, rates: Rates | None = None) -> BucketPolicy:
+    """What profiles must know of the settings, and the exchange rates in force (None: those of the settings)."""
     longest = max(window_slots(outcome, settings.sweep_hours) for outcome in settings.outcomes)
     interval = settings.sweep_hours * HOUR
     return BucketPolicy(
@@ -163,6 +185,7 @@ def bucket_policy(settings: Settings) -> BucketPolicy:
         counters=tuple(sorted({outcome.counter for outcome in settings.outcomes})),
         seen_capacity=max(1, settings.duplicate_window_events // settings.buckets),
         longest_window=longest * interval,
+        rates=rates_of(settings) if rates is None else rates,
         visitors_forgotten_after=settings.visitor_days * DAY,
     )
 

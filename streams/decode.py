@@ -8,7 +8,7 @@ its time on bodies that are plainly right.
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,9 +19,11 @@ from xxhash import xxh3_64_intdigest
 from contracts import wire
 from contracts.blocks import EVENT_DTYPE, EventArray, Visits
 from contracts.crossings import Links, no_links
+from contracts.currencies import number_of
 from contracts.events import MAX_EVENT_BYTES, TICK_KEY, Event, Kind, Tick
 from contracts.identity import visitor_id
 from contracts.outputs import DeadLetter, TableRows
+from contracts.rates import SCALE, WAITS, Rates
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.topics import Topic
 from streams.clock import TopicClock
@@ -35,12 +37,9 @@ from streams.doubts import (
     decide,
     doubtful_positions,
     microseconds,
-    rates_of,
 )
-from streams.facts import Columns, to_facts
+from streams.facts import Columns, Money, to_facts
 from streams.links import links_of
-
-MONEY_SCALE: Final = 10_000
 
 
 @dataclass
@@ -76,8 +75,9 @@ def decode(
         )  # fmt: skip
         columns = _columns(reading, kind, policy.buckets)
     if kind == "transaction":
-        columns.amount, columns.amount_base = _money(reading.properties, policy)
-    slot, late = clock.place(columns.occurred, columns.received, columns.offset, ticks, policy.interval)
+        columns.money = money_of(reading.properties, columns.occurred, policy.rates)
+    moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only says what its writer intends
+    slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
     known, unknown = np.flatnonzero(columns.customer != ""), np.flatnonzero(columns.customer == "")
     facts = to_facts(columns, kind, partition, late) if len(columns.occurred) else None
     events = _events(columns, kind, reading, slot, late)
@@ -205,12 +205,14 @@ def _times(times: Iterable[datetime]) -> NDArray[np.int64]:
     return np.rint(np.array([time.timestamp() for time in times], np.float64) * 1e6).astype(np.int64)
 
 
-def _money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Amounts in 1/10,000 of their own and of the base currency."""
-    rates = rates_of(policy)
-    total = np.array([each.total or 0.0 for each in properties], np.float64) * MONEY_SCALE
-    rate = np.array([rates[each.currency] for each in properties], np.float64)
-    return np.rint(total).astype(np.int64), np.rint(total * rate).astype(np.int64)
+def money_of(properties: Sequence[wire.Transaction], occurred: NDArray[np.int64], rates: Rates) -> Money:
+    """Read amounts and their worth. An amount without a rate is worth nothing yet: it waits."""
+    total = np.array([each.total or 0.0 for each in properties], np.float64)
+    amount = np.rint(total * SCALE).astype(np.int64)
+    currency = np.array([number_of(each.currency) if each.currency else 0 for each in properties], np.int16)
+    worth = rates.worth(currency, occurred, amount)
+    waits = worth == WAITS
+    return Money(amount, np.where(waits, 0, worth), np.where(waits, currency, 0).astype(np.int16))
 
 
 def _events(
@@ -223,11 +225,12 @@ def _events(
     ]
     events["occurred"], events["slot"], events["late"] = columns.occurred, slot, late
     events["entered"], events["code"] = reading.entered, columns.code
-    if columns.amount_base is not None:
-        events["amount"] = columns.amount_base
+    if columns.money is not None:
+        waits = columns.money.waits_in
+        events["amount"], events["currency"] = np.where(waits, columns.money.amount, columns.money.base), waits
         events["items"] = [each.items or 0 for each in columns.properties]
     if columns.code.size and columns.properties and isinstance(columns.properties[0], wire.Service):
-        events["score"] = [round((each.score or 0) * MONEY_SCALE) for each in columns.properties]
+        events["score"] = [round((each.score or 0) * SCALE) for each in columns.properties]
     return events
 
 
@@ -237,9 +240,14 @@ def _owner(event: wire.Envelope) -> str:
 
 def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wire.RejectedError) -> DeadLetter:
     refused = read_refusal(message.headers()) if message.key() == REFUSED_KEY else None
-    reason = refused or Refusal(stage, why.field, why.problem, "")
+    reason = refused or Refusal(stage, why.field, why.problem, _source(message))
     return DeadLetter(
         topic=topic.name, partition=partition, offset=message.offset(), timestamp_ms=message.timestamp()[1],
         key=message.key(), body=message.value(),
         stage=reason.stage, field=reason.field, problem=reason.problem, source=reason.source,
     )  # fmt: skip
+
+
+def _source(message: Message) -> str:
+    """The source that a record names; what a connector refused is no event, and a sender may write anything there."""
+    return "" if message.key() == REFUSED_KEY else wire.source_of(message.value())

@@ -4,7 +4,6 @@ Doubting looks at whole columns and may be wrong; deciding looks at one event, b
 here, and has the last word.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, Protocol
@@ -14,8 +13,9 @@ from confluent_kafka import murmur2
 from numpy.typing import NDArray
 
 from contracts import wire
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, MAX_AMOUNT, Kind
+from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, Kind
 from contracts.identity import is_no_customer
+from contracts.rates import Rates
 from streams.facts import Columns
 
 MILLISECOND: Final = 1_000
@@ -39,8 +39,7 @@ class DecodePolicy:
     interval: int
     partitions: int
     buckets: int
-    base_currency: str
-    exchange_rates: dict[str, float]
+    rates: Rates
 
 
 @dataclass
@@ -69,7 +68,7 @@ def doubtful_positions(
         for field in required[name] if getattr(each, field) is None
     )  # fmt: skip
     if kind == "transaction":
-        doubtful |= _doubtful_money(properties, policy)
+        doubtful.update(at for at, each in enumerate(properties) if (each.total is None) != (each.currency is None))
     # As buckets are a multiple of partitions, the bucket also tells the partition.
     nobody = (columns.customer == "") & (columns.anonymous == "")
     ids = [*columns.customer.tolist(), *columns.anonymous.tolist()]
@@ -79,21 +78,6 @@ def doubtful_positions(
     misplaced = (columns.bucket >= 0) & (columns.bucket % policy.partitions != partition)
     wrong = nobody | misplaced | _doubtful_times(columns, reading)
     return doubtful.union(np.flatnonzero(wrong).tolist())
-
-
-def _doubtful_money(properties: Sequence[wire.Transaction], policy: DecodePolicy) -> set[int]:
-    rates = rates_of(policy)
-    return {
-        at for at, each in enumerate(properties)
-        if (each.total is None) != (each.currency is None)
-        or (each.total or 0.0) * rates.get(each.currency, np.inf) > MAX_AMOUNT
-        or each.currency not in rates
-    }  # fmt: skip
-
-
-def rates_of(policy: DecodePolicy) -> dict[str | None, float]:
-    """Worth of one unit of each currency in the base currency; without a currency there is no amount."""
-    return {None: 1.0, policy.base_currency: 1.0} | policy.exchange_rates
 
 
 def _doubtful_times(columns: Columns, reading: Reading) -> NDArray[np.bool_]:
@@ -109,21 +93,11 @@ def decide(reading: Reading, position: int, kind: Kind, partition: int, policy: 
     wire.judge(kind, message.value())
     if microseconds(event.received_at) > message.timestamp()[1] * MILLISECOND + FUTURE:
         raise wire.RejectedError("received_at", "lies more than 24 hours after the record entered Kafka")
-    if kind == "transaction":
-        _decide_money(reading.properties[position], policy)
     field = "anonymous_id" if event.customer_id is None else "customer_id"
     home = murmur2((event.customer_id or event.anonymous_id or "").encode(), policy.partitions)
     if home != partition:
         problem = f"belongs in partition {home}, not {partition}: key records by it, with murmur2"
         raise wire.RejectedError(field, problem)
-
-
-def _decide_money(properties: wire.Transaction, policy: DecodePolicy) -> None:
-    rate = rates_of(policy).get(properties.currency)
-    if rate is None:
-        raise wire.RejectedError("properties.currency", "has no exchange rate; set one in CRM_EXCHANGE_RATES")
-    if (properties.total or 0.0) * rate > MAX_AMOUNT:
-        raise wire.RejectedError("properties.total", f"is worth more than {MAX_AMOUNT:,} of the base currency")
 
 
 def microseconds(time: datetime) -> int:

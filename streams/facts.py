@@ -17,9 +17,21 @@ MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
 MONEY: Final = pa.decimal128(18, 4)
 
 
+@dataclass(frozen=True)
+class Money:
+    """Money of n events in 1/10,000: in its own currency and in the base currency.
+
+    ``waits_in`` is the number of the currency where there is no rate yet (``base`` is 0 there), else 0.
+    """
+
+    amount: NDArray[np.int64]
+    base: NDArray[np.int64]
+    waits_in: NDArray[np.int16]
+
+
 @dataclass
 class Columns:
-    """Columns of n decoded events of one kind. Money is in 1/10,000 of its own and of the base currency."""
+    """Columns of n decoded events of one kind."""
 
     envelopes: Sequence[wire.Envelope]
     properties: Sequence[Any]
@@ -31,8 +43,7 @@ class Columns:
     received: NDArray[np.int64]
     offset: NDArray[np.int64]
     code: NDArray[np.int8]
-    amount: NDArray[np.int64] | None = None
-    amount_base: NDArray[np.int64] | None = None
+    money: Money | None = None
 
 
 _TEXT_OF_KIND: Final = {
@@ -62,8 +73,9 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     }
     for column, name in _TEXT_OF_KIND[kind].items():
         arrays[column] = [getattr(each, name) or "" for each in properties]
-    if columns.amount is not None and columns.amount_base is not None:
-        arrays["amount"], arrays["amount_base"] = to_money(columns.amount), to_money(columns.amount_base)
+    if columns.money is not None:
+        arrays["amount"], arrays["amount_base"] = to_money(columns.money.amount), to_money(columns.money.base)
+        arrays["amount_waits"] = (columns.money.waits_in != 0).astype(np.uint8)
         arrays["items"] = np.array([each.items or 0 for each in properties], np.uint32)
     if kind == "service":
         arrays["satisfaction"] = pa.array([each.score for each in properties], pa.float32())

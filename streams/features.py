@@ -2,7 +2,8 @@
 
 The choice follows the classical RFM description and the customer-base literature (recency, frequency and the gap
 between purchases carry nearly all there is to know; Fader, Hardie & Lee 2005, "RFM and CLV"). The mean gap is shrunk
-towards :data:`PRIOR_GAP_DAYS`, so customers with one purchase have one.
+towards :data:`PRIOR_GAP_DAYS`, so customers with one purchase have one. People without orders have no rhythm: all
+features of orders are 0 for them, and models of their own read the others (:mod:`online_models.without_orders`).
 """
 
 from typing import Final
@@ -20,6 +21,9 @@ FEATURES: Final = (
 )  # fmt: skip
 """The features, in the order of the columns; part of the stored shape of ``customer_daily``."""
 
+LOGARITHMIC: Final = [i for i, name in enumerate(FEATURES) if name not in ("satisfaction", "refund_rate")]
+"""The columns that hold the logarithm of one plus the value."""
+
 PRIOR_GAP_DAYS: Final = 60.0
 """The gap between purchases assumed of a customer of whom only one is known."""
 _MONEY: Final = 10_000.0
@@ -34,8 +38,8 @@ def mean_gap_days(rows: NDArray[np.void]) -> NDArray[np.float64]:
 
 
 def days_since_order(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> NDArray[np.float64]:
-    """Days since the last order; since the first sight of those who never ordered. Never negative."""
-    last = np.where(rows["last_order"] == NEVER, rows["first_seen"], rows["last_order"])
+    """Days since the last order; 0 for people who never ordered. Never negative."""
+    last = np.where(rows["last_order"] == NEVER, now, rows["last_order"])
     since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY
     return since
 
@@ -58,7 +62,7 @@ def compute_features(rows: NDArray[np.void], now: NDArray[np.int64] | int, bound
         np.maximum(now - rows["last_seen"], 0) / DAY,
         np.maximum(now - rows["first_seen"], 0) / DAY,
         orders,
-        gap,
+        np.where(orders > 0, gap, 0.0),
         since / gap,
         spread,
         revenue,
@@ -73,7 +77,7 @@ def compute_features(rows: NDArray[np.void], now: NDArray[np.int64] | int, bound
     block = np.empty((len(rows), len(FEATURES)), np.float32)
     for position, column in enumerate(columns):
         block[:, position] = column
-    logs = _LOG_COLUMNS
+    logs = LOGARITHMIC
     block[:, logs] = np.log1p(block[:, logs])
     return block
 
@@ -82,6 +86,3 @@ def _mean_square_gap(rows: NDArray[np.void]) -> NDArray[np.float64]:
     """Mean squared gap in days squared, shrunk like the mean."""
     squares: NDArray[np.float64] = (rows["gap_sum_squares"] / 576.0 + PRIOR_GAP_DAYS**2) / (rows["gap_count"] + 1.0)
     return squares
-
-
-_LOG_COLUMNS: Final = [i for i, name in enumerate(FEATURES) if name not in ("satisfaction", "refund_rate")]

@@ -4,14 +4,15 @@ A bucket of customers must know that *every* bucket of visitors is through with 
 boundary itself; one gatherer in between makes that two messages per bucket instead of one for each pair. Pure.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.crossings import Absorb, HandOver
+from contracts.crossings import Absorb, Entries, HandOver
 from streams.profiles import ROW_DTYPE
+from streams.unconverted import carried, join_entries
 
 
 @dataclass
@@ -34,11 +35,10 @@ def gather(state: GatherState, item: HandOver, buckets: int, bucket_of: Callable
     if state.told is not None and complete <= state.told:
         return
     state.told = complete
-    boundaries, sources, persons, rows = _take(state, complete, item)
-    homes = np.array([bucket_of(person) for person in persons.tolist()], np.int64)
+    ready = _take(state, complete, item)
+    homes = np.array([bucket_of(person) for person in ready.persons.tolist()], np.int64)
     for bucket in range(buckets):
-        mine = homes == bucket
-        yield Absorb(bucket, item.start, complete, boundaries[mine], sources[mine], persons[mine], rows[mine])
+        yield Absorb(bucket, item.start, complete, *_chosen(ready, np.flatnonzero(homes == bucket)))
 
 
 def nothing_handed(bucket: int, through: int, start: int = 0) -> Absorb:
@@ -47,20 +47,36 @@ def nothing_handed(bucket: int, through: int, start: int = 0) -> Absorb:
     return Absorb(bucket, start, through, np.empty(0, np.int64), nobody, nobody, np.empty(0, ROW_DTYPE))
 
 
-_Columns = tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.object_], NDArray[np.void]]
+_Columns = tuple[NDArray[np.int64], NDArray[np.object_], NDArray[np.object_], NDArray[np.void], Entries]
 
 
-def _take(state: GatherState, complete: int, shape: HandOver) -> _Columns:
+def _chosen(block: HandOver, at: NDArray[np.int64]) -> _Columns:
+    """The columns of a block at some positions, in their order."""
+    unconverted = carried(block.unconverted, at, len(block.rows))
+    return block.boundaries[at], block.sources[at], block.persons[at], block.rows[at], unconverted
+
+
+def _joined(parts: Sequence[HandOver]) -> HandOver:
+    """All parts as one block of no bucket."""
+    starts = np.cumsum([0, *(len(part.rows) for part in parts)])
+    entries = [part.unconverted.copy() for part in parts]
+    for start, some in zip(starts.tolist(), entries, strict=False):
+        some["row"] += start
+    return HandOver(
+        -1, 0, 0,
+        np.concatenate([part.boundaries for part in parts]),
+        np.concatenate([part.sources for part in parts]),
+        np.concatenate([part.persons for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        join_entries(entries),
+    )  # fmt: skip
+
+
+def _take(state: GatherState, complete: int, shape: HandOver) -> HandOver:
     """Everything of boundaries up to ``complete``, in an order that does not depend on that of arrival."""
-    parts = state.waiting or [shape]
-    boundaries = np.concatenate([part.boundaries for part in parts])
-    sources = np.concatenate([part.sources for part in parts])
-    persons = np.concatenate([part.persons for part in parts])
-    rows = np.concatenate([part.rows for part in parts])
-    ready = boundaries <= complete
-    rest = ~ready
-    left = HandOver(-1, 0, 0, boundaries[rest], sources[rest], persons[rest], rows[rest])
-    state.waiting = [left] if rest.any() else []
-    at = np.flatnonzero(ready)
-    at = at[np.lexsort((rows["key"][at], rows["first_seen"][at], boundaries[at]))]
-    return boundaries[at], sources[at], persons[at], rows[at]
+    block = _joined(state.waiting or [shape])
+    rest = np.flatnonzero(block.boundaries > complete)
+    state.waiting = [HandOver(-1, 0, 0, *_chosen(block, rest))] if len(rest) else []
+    at = np.flatnonzero(block.boundaries <= complete)
+    at = at[np.lexsort((block.rows["key"][at], block.rows["first_seen"][at], block.boundaries[at]))]
+    return HandOver(-1, 0, 0, *_chosen(block, at))

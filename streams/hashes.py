@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import OutcomeScores, ScoredBlock, select
+from contracts.blocks import ScoredBlock
 from contracts.crossings import Moved
 from contracts.identity import ANONYMOUS
 from contracts.outputs import HashWrites
@@ -26,26 +26,12 @@ _PROFILE_MONEY: Final = ("revenue", "refunded")
 
 
 def score_hashes(block: ScoredBlock, visitors_expire: int) -> list[HashWrites]:
-    """The scores of a block, customers and visitors apart; visitors' expire after so many seconds and have no rank."""
-    visitors = _are_visitors(block.customers.ids)
-    if not visitors.any():
-        return [_score_hashes(block)]
-    customers = [] if visitors.all() else [_score_hashes(_part(block, ~visitors))]
-    plain = _score_hashes(_part(block, visitors))
-    columns = {**plain.columns, MERGED_FIELD: [None] * len(plain.ids)}
-    return [*customers, replace(plain, columns=columns, ranks={}, expires_seconds=visitors_expire)]
-
-
-def _are_visitors(ids: NDArray[np.object_]) -> NDArray[np.bool_]:
-    return np.fromiter((one.startswith(ANONYMOUS) for one in ids.tolist()), np.bool_, len(ids))
-
-
-def _part(block: ScoredBlock, keep: NDArray[np.bool_]) -> ScoredBlock:
-    scores = {
-        name: OutcomeScores(each.probability[keep], each.percentile[keep], each.explainer)
-        for name, each in block.scores.items()
-    }
-    return ScoredBlock(select(block.customers, keep), scores, block.model_version)
+    """The scores of a block; visitors' expire after so many seconds and have no rank."""
+    scores = _score_hashes(block)
+    if not block.customers.visitors:
+        return [scores]
+    columns = {**scores.columns, MERGED_FIELD: [None] * len(scores.ids)}
+    return [replace(scores, columns=columns, ranks={}, expires_seconds=visitors_expire)]
 
 
 def moved_hashes(moved: Moved, outcomes: Sequence[str], expires_seconds: int) -> list[HashWrites]:
@@ -78,15 +64,15 @@ def _score_hashes(block: ScoredBlock) -> HashWrites:
         columns[name] = [_digits(value, 6) for value in scores.probability.tolist()]
         columns[f"{name}_percentile"] = [_digits(value, 1) for value in scores.percentile.tolist()]
         unasked = np.isnan(scores.probability).tolist()
-        texts = reasons_of(scores, customers.features)
+        texts = reasons_of(scores, customers.features, customers.buyers)
         columns[f"{name}_reasons"] = [None if no else text for no, text in zip(unasked, texts, strict=True)]
         ranks[name] = np.where(gone, np.nan, scores.probability)
     ids = customers.ids.tolist()
     return HashWrites(SCORE_PREFIX, ids, customers.versions, columns, ranks, customers.oldest_record_at)
 
 
-def profile_hashes(block: ProfileBlock, currency: str, visitors_expire: int) -> HashWrites:
-    """The profiles of a block, of visitors or customers only; money is in the base currency."""
+def profile_hashes(block: ProfileBlock, currency: str | None, visitors_expire: int) -> HashWrites:
+    """The profiles of a block, of visitors or customers only; money is in the base currency (None: undecided)."""
     rows = block.rows
     columns: dict[str, Sequence[str | None]] = {name: _times(rows[name]) for name in _PROFILE_TIMES}
     columns |= {name: [str(count) for count in rows[name].tolist()] for name in _PROFILE_COUNTS}

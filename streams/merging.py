@@ -12,13 +12,13 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from streams.money import MOST_MONEY
 from streams.profiles import (
     COUNTS,
     DECAYED,
     FIRST_TIMES,
     LAST_TIMES,
     MONEY,
-    MOST_MONEY,
     ROW_DTYPE,
     SECOND,
     SESSION_GAP_SECONDS,

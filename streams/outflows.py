@@ -38,7 +38,9 @@ def customers(item: tuple[str, ProfileBlock]) -> Iterable[tuple[str, TableRows]]
     return [] if block.published else [(bucket, rows.customers_rows(block))]
 
 
-def profile_hashes(item: tuple[str, ProfileBlock], currency: str, expire: int) -> Iterable[tuple[str, HashWrites]]:
+def profile_hashes(
+    item: tuple[str, ProfileBlock], currency: str | None, expire: int
+) -> Iterable[tuple[str, HashWrites]]:
     """Published profiles for look-ups."""
     bucket, block = item
     return [(bucket, hashes.profile_hashes(block, currency, expire))] if block.published else []

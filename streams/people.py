@@ -9,6 +9,7 @@ Their snapshots are pickled at once, by themselves: the engine pickles later, wh
 import pickle
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 from bytewax.operators import StatefulBatchLogic
@@ -21,8 +22,8 @@ from streams.bucket import BucketPolicy, Tally
 from streams.edge import at_edge
 from streams.handover import GatherState, gather
 from streams.identity import LINKED, Decided, IdentityPolicy, IdentityState, Resolution, resolve
-from streams.steps import RETAIN, count_events
-from streams.visitors import Input, Output, VisitorsState, new_visitors, visit
+from streams.steps import AT_ONCE, RETAIN, count_events
+from streams.visitors import Input, Output, VisitorsState, convert_waiting, new_visitors, visit
 
 RESOLVER: Final = "identities"
 """The key of the one resolver and of the one gatherer: each sees all buckets."""
@@ -105,25 +106,44 @@ class ResolveStep(StatefulBatchLogic[LaneNews, Verdicts | Decisions, bytes]):
 
 
 class VisitorStep(StatefulBatchLogic[Input, Output, bytes]):
-    """Keeps one bucket's visitors."""
+    """Keeps one bucket's visitors. A state from an earlier run is looked through for waiting money."""
 
     def __init__(self, saved: bytes | None, policy: BucketPolicy):
         self._policy = policy
         self._state: VisitorsState | None = pickle.loads(saved) if saved is not None else None  # noqa: S301 - our own store
+        self._resumed = saved is not None
+
+    @at_edge
+    def notify_at(self) -> datetime | None:
+        """At once after a resumption: money may have waited for the rates of this run."""
+        return AT_ONCE if self._resumed else None
+
+    @at_edge
+    def on_notify(self) -> tuple[Iterable[Output], bool]:
+        """Convert waiting money that has a rate now."""
+        return self._given_out(self._convert()), RETAIN
+
+    def _convert(self) -> list[Output]:
+        due, self._resumed = self._resumed, False
+        return list(convert_waiting(self._state, self._policy)) if due and self._state is not None else []
 
     @at_edge
     def on_batch(self, values: list[Input]) -> tuple[Iterable[Output], bool]:
         """Apply batches and verdicts and give out what they complete."""
         if self._state is None:
             self._state = new_visitors(values[0].bucket, self._policy)
-        tally = Tally()
-        outputs = [output for item in values for output in visit(self._state, item, self._policy, tally)]
+        state, tally = self._state, Tally()
+        outputs = self._convert() + [out for item in values for out in visit(state, item, self._policy, tally)]
         count_events(tally)
+        VISITORS.labels(state.bucket).set(len(state.table))
+        return self._given_out(outputs), RETAIN
+
+    @staticmethod
+    def _given_out(outputs: list[Output]) -> list[Output]:
         for block in outputs:
             if isinstance(block, CustomerBlock):
                 SCORES.labels("sweep" if block.sweep else "event").inc(len(block.ids))
-        VISITORS.labels(self._state.bucket).set(len(self._state.table))
-        return [output for output in outputs if isinstance(output, HandOver | Overlay) or len(output.ids)], RETAIN
+        return [output for output in outputs if isinstance(output, HandOver | Overlay) or len(output.ids)]
 
     @at_edge
     def snapshot(self) -> bytes:

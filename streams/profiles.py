@@ -20,6 +20,8 @@ from xxhash import xxh3_64_intdigest
 
 from contracts.blocks import EventArray
 from streams import codes
+from streams.money import REVENUE_DAYS, add_money, add_revenue, set_aside
+from streams.unconverted import Unconverted, carried
 
 NEVER: Final = -(2**62)
 """A last time that has not happened yet."""
@@ -31,9 +33,6 @@ NONE_BEFORE: Final = -NEVER // SECOND
 """Seconds since a previous event that is not there are at least this many; no event lies before 1970."""
 SESSION_GAP_SECONDS: Final = 1_800
 """A web event starts a new session when nothing came for 30 minutes: the usual definition in web analytics."""
-MOST_MONEY: Final = 10**18 - 1
-"""Sums of money stop here: what ClickHouse's Decimal(18, 4) holds."""
-_PORTION: Final = 8_000
 ONE: Final = 1 << 20
 """One event in the fixed point of decayed counters."""
 
@@ -48,7 +47,7 @@ COUNTS: Final = (
 DECAYED: Final = {
     "orders_7d": 7, "orders_30d": 30, "orders_90d": 90,
     "web_7d": 7, "web_30d": 30, "web_90d": 90,
-    "tickets_30d": 30, "revenue_90d": 90,
+    "tickets_30d": 30, "revenue_90d": REVENUE_DAYS,
 }  # fmt: skip
 """Decayed counters and their time constants in days."""
 
@@ -82,6 +81,8 @@ class ProfileTable:
 
     ids: list[str] = field(default_factory=list)
     rows: NDArray[np.void] = field(default_factory=lambda: np.empty(0, ROW_DTYPE))
+    unconverted: Unconverted = field(default_factory=Unconverted)
+    """The amounts that wait for an exchange rate."""
     _index: dict[str, int] = field(default_factory=dict, repr=False)
     _names: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object), repr=False)
     _order: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64), repr=False)
@@ -90,10 +91,10 @@ class ProfileTable:
         return len(self.ids)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"ids": self.ids, "rows": self.used}
+        return {"ids": self.ids, "rows": self.used, "unconverted": self.unconverted}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.ids, self.rows = state["ids"], state["rows"].copy()
+        self.ids, self.rows, self.unconverted = state["ids"], state["rows"].copy(), state["unconverted"]
         self._index = {customer: row for row, customer in enumerate(self.ids)}
         self._names, self._order = np.empty(0, object), np.empty(0, np.int64)
 
@@ -121,8 +122,9 @@ class ProfileTable:
         """Return a table of all others, in their order. Their positions are new."""
         keep = np.ones(len(self.ids), np.bool_)
         keep[positions] = False
-        rest = ProfileTable()
-        rest.__setstate__({"ids": self.names[keep].tolist(), "rows": self.used[keep]})
+        rest, left = ProfileTable(), Unconverted()
+        left.add(carried(self.unconverted.entries, np.flatnonzero(keep), len(self.ids)))
+        rest.__setstate__({"ids": self.names[keep].tolist(), "rows": self.used[keep], "unconverted": left})
         return rest
 
     @property
@@ -166,6 +168,8 @@ def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArr
     if not len(events):
         return
     at = table.locate(customers)
+    events, waiting = set_aside(events, at)
+    table.unconverted.add(waiting)
     rows, code, time = table.rows, events["code"], events["occurred"]
     np.add.at(rows["events"], at, 1)
     np.maximum.at(rows["last_seen"], at, time)
@@ -187,13 +191,13 @@ def apply_events(table: ProfileTable, customers: Iterable[str], events: EventArr
 
 def _apply_transactions(rows: NDArray[np.void], at: NDArray[np.int64], events: EventArray, boundary_at: int) -> None:
     refund = events["code"] == codes.REFUND
-    _add_money(rows["refunded"], at[refund], events["amount"][refund])
+    add_money(rows["refunded"], at[refund], events["amount"][refund])
     order = events["code"] == codes.ORDER
     if not order.any():
         return
     at, events = at[order], events[order]
     amount, time = events["amount"], events["occurred"]
-    _add_money(rows["revenue"], at, amount)
+    add_revenue(rows, at, amount, boundary_at - time)
     np.add.at(rows["items"], at, events["items"])
     since = _since_previous(at, time, rows["last_order"])
     hours, repeat = since // 3_600, (since >= 3_600) & (since < NONE_BEFORE)
@@ -202,8 +206,6 @@ def _apply_transactions(rows: NDArray[np.void], at: NDArray[np.int64], events: E
     np.maximum.at(rows["last_order"], at, time)
     np.minimum.at(rows["first_order"], at, time)
     _add_decayed(rows, ("orders_7d", "orders_30d", "orders_90d"), at, boundary_at - time)
-    weight = np.exp(-(boundary_at - time) / (DECAYED["revenue_90d"] * DAY))
-    _add_money(rows["revenue_90d"], at, np.rint(amount * weight).astype(np.int64))
 
 
 def _apply_web(rows: NDArray[np.void], at: NDArray[np.int64], events: EventArray, boundary_at: int) -> None:
@@ -223,17 +225,6 @@ def _apply_service(rows: NDArray[np.void], at: NDArray[np.int64], events: EventA
     at, time = at[opened], events["occurred"][opened]
     np.maximum.at(rows["last_ticket"], at, time)
     _add_decayed(rows, ("tickets_30d",), at, boundary_at - time)
-
-
-def _add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray[np.int64]) -> None:
-    """Add amounts (none below zero), up to :data:`MOST_MONEY`: so capped, a sum is order-free still.
-
-    In portions of which the largest amounts that an event may hold stay within 64 bits.
-    """
-    for start in range(0, len(at), _PORTION):
-        some = at[start : start + _PORTION]
-        np.add.at(column, some, amounts[start : start + _PORTION])
-        column[some] = np.minimum(column[some], MOST_MONEY)
 
 
 def _add_decayed(rows: NDArray[np.void], names: tuple[str, ...], at: NDArray[np.int64], age: NDArray[np.int64]) -> None:

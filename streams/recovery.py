@@ -16,7 +16,8 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
-STATE_VERSION: Final = 2
+BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
+STATE_VERSION: Final = 3
 """To be raised with every change of what a step pickles: older state is then refused and not misread."""
 
 
@@ -25,21 +26,22 @@ def recovery_folder(settings: Settings) -> Path:
     return settings.data_dir / "recovery"
 
 
-def prepare_recovery(settings: Settings) -> Path:
+def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Path:
     """Make the recovery store if there is none; raise :class:`SettingsError` if it has another layout.
 
-    To be called once before workers start, not by each of them. A store is there whole or not at all: it is made beside
-    its place and moved there last.
+    ``base_currency`` is the one decided (None: that of the settings). State that was made before a decision holds no
+    converted money, so it fits any base currency, and from then on only that one. To be called once before workers
+    start, not by each of them. A store is there whole or not at all: it is made beside its place and moved there last.
     """
-    folder = recovery_folder(settings)
+    folder, layout = recovery_folder(settings), layout_of(settings, base_currency)
     if folder.exists():
-        _check(folder, layout_of(settings))
+        _check(folder, layout)
         return folder
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     init_db_dir(new, settings.partitions)
-    (new / LAYOUT_FILE).write_text(json.dumps(layout_of(settings)), encoding="utf-8")
+    (new / LAYOUT_FILE).write_text(json.dumps(layout), encoding="utf-8")
     for path in (*new.iterdir(), new):
         _sync(path)
     new.rename(folder)
@@ -55,12 +57,26 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
             f"{folder} is no recovery store of this program: its {LAYOUT_FILE} cannot be read. Move that folder away "
             "to rebuild all state from the start of the log."
         ) from None
+    undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
+    if undecided:
+        known[BASE_CURRENCY] = layout[BASE_CURRENCY]
     changed = [f"{name} (was {known.get(name)})" for name in layout if known.get(name) != layout[name]]
     if changed:
         raise SettingsError(
             f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
             "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
         )
+    if undecided:
+        _decided(folder, known)
+
+
+def _decided(folder: Path, layout: dict[str, object]) -> None:
+    """Note the base currency of state that has none so far, before anything is converted into it."""
+    new = folder / f"{LAYOUT_FILE}.new"
+    new.write_text(json.dumps(layout), encoding="utf-8")
+    _sync(new)
+    new.replace(folder / LAYOUT_FILE)
+    _sync(folder)
 
 
 def _sync(path: Path) -> None:
@@ -72,7 +88,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def layout_of(settings: Settings) -> dict[str, object]:
+def layout_of(settings: Settings, base_currency: str | None = None) -> dict[str, object]:
     """What stored state depends on: the version of its shape, and settings."""
     return {
         "the version of crmstream's state": STATE_VERSION,
@@ -80,5 +96,5 @@ def layout_of(settings: Settings) -> dict[str, object]:
         "CRM_BUCKETS": settings.buckets,
         "CRM_SWEEP_HOURS": settings.sweep_hours,
         "CRM_OUTCOMES": [outcome.model_dump() for outcome in settings.outcomes],
-        "CRM_BASE_CURRENCY": settings.base_currency,
+        BASE_CURRENCY: base_currency or settings.base_currency,
     }

@@ -83,7 +83,8 @@ def daily_rows(block: ScoredBlock, interval: int) -> TableRows:
 def change_rows(block: ScoredBlock) -> TableRows:
     """A live block as rows of ``score_changes``."""
     columns = {"as_of": to_time(block.customers.as_of)} | _score_columns(block)
-    reasons = {name: reasons_of(scores, block.customers.features) for name, scores in block.scores.items()}
+    people = block.customers
+    reasons = {name: reasons_of(scores, people.features, people.buyers) for name, scores in block.scores.items()}
     columns["reasons"] = _map_column({name: pa.array(texts, pa.string()) for name, texts in reasons.items()},
                                      _asked(block.scores), pa.string())  # fmt: skip
     return TableRows("score_changes", pa.table(columns))

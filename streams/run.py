@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from functools import partial
 
 from bytewax.recovery import RecoveryConfig
 from bytewax.run import cli_main
 
+from contracts.base_currency import BY_FIRST_ORDER, can_be_base, decide
 from contracts.errors import SettingsError
 from contracts.settings import Settings
 from streams.dataflow import Stores, build_dataflow
+from streams.in_force import rates_in_force
 from streams.recovery import recovery_folder
 
 
@@ -27,9 +30,15 @@ def run_worker(
     )
     cluster = len(addresses) > 1
     cli_main(
-        build_dataflow(settings, stores, stopping),
+        build_dataflow(settings, stores, stopping, rates_in_force(settings), partial(_decide, settings)),
         process_id=index if cluster else None,
         addresses=list(addresses) if cluster else None,
         epoch_interval=epoch,
         recovery_config=RecoveryConfig(recovery_folder(settings)),
     )
+
+
+def _decide(settings: Settings, currency: str) -> None:
+    """Decide the base currency by money that no connector of ours has seen; `crmstream up` then restarts workers."""
+    if can_be_base(currency):
+        decide(settings.data_dir, currency, BY_FIRST_ORDER)

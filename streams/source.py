@@ -18,12 +18,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 
 from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
 from contracts.crossings import join_links
+from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
-from contracts.metrics import DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
+from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
+from contracts.outages import waiting_for
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
 from streams.decode import Decoded, decode
 from streams.doubts import DecodePolicy
 from streams.edge import at_edge
+from streams.journal import JOURNAL
 from streams.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 
 log = logging.getLogger(__name__)
@@ -32,6 +35,8 @@ CONSUME_SECONDS: Final = 0.002
 NOBODY_KNOWS: Final = 1 << 40
 IDLE: Final = timedelta(milliseconds=10)
 CONNECT_SECONDS: Final = 30.0
+AWAY: Final = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
+"""Errors of a client that reaches no broker."""
 TOPIC_OF: Final = {topic.name: topic for topic in INPUT_TOPICS}
 WAYS_ON: Final = (
     "Ways on: (1) connect to the Kafka that this data folder belongs to, or restore it from a backup; "
@@ -43,13 +48,17 @@ WAYS_ON: Final = (
 
 @dataclass(frozen=True)
 class SourceConfig:
-    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch."""
+    """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
+
+    ``on_money`` is called with each currency in which money came, as long as the base currency is undecided.
+    """
 
     bootstrap_servers: str
     decoding: DecodePolicy
     reading: LanePolicy
     live_backlog_events: int
     stopping: Callable[[], bool]
+    on_money: Callable[[str], None] = lambda _: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
@@ -75,7 +84,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._partition = partition
         self._config = config
         self._consumers = {name: self._connect() for name in TOPIC_OF}
-        self._state = self._start(resume)
+        JOURNAL.start(partition, _told(resume))
+        with waiting_for("Kafka"):
+            self._state = self._start_when_there(resume)
         self._state.new_epoch()
         self._through: LaneState | None = None
         self._owes_fresh = True
@@ -93,6 +104,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         clock = self._state.tell(interval)
         turned = clock is not None and (before is None or before // interval != clock // interval)
         fresh = self._fresh() and not self._state.owes_clock
+        JOURNAL.beat()
         self._idle = not got and not behind
         if self._idle and not (fresh and self._owes_fresh):
             return []
@@ -133,23 +145,33 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             }
         )
 
+    def _start_when_there(self, resume: LaneState | None) -> LaneState:
+        """Start; while no broker answers, wait for one as a running reader does."""
+        warned = False
+        while True:
+            try:
+                return self._start(resume)
+            except KafkaException as error:
+                if error.args[0].code() not in AWAY or self._config.stopping():
+                    raise StoreUnavailableError(f"Kafka does not answer: {error.args[0].str()}") from error
+                if not warned:
+                    log.warning("kafka: does not answer; trying until it does: %s", error.args[0].str())
+                warned = True
+
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and seek to it."""
-        try:
-            first = next(iter(self._consumers.values()))
-            cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
-            if resume is None:
-                batch = min(FIRST_BATCH, self._config.reading.max_batch)
-                resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
-            if resume.cluster_id != cluster:
-                raise LogMismatchError(
-                    f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
-                    f"{cluster}. {WAYS_ON}"
-                )
-            for name, consumer in self._consumers.items():
-                resume.topics[name] = self._seek(consumer, name, resume.topics[name])
-        except KafkaException as error:
-            raise StoreUnavailableError(f"Kafka does not answer: {error.args[0].str()}") from error
+        first = next(iter(self._consumers.values()))
+        cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
+        if resume is None:
+            batch = min(FIRST_BATCH, self._config.reading.max_batch)
+            resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
+        if resume.cluster_id != cluster:
+            raise LogMismatchError(
+                f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
+                f"{cluster}. {WAYS_ON}"
+            )
+        for name, consumer in self._consumers.items():
+            resume.topics[name] = self._seek(consumer, name, resume.topics[name])
         return resume
 
     def _seek(self, consumer: Consumer, name: str, position: TopicPosition) -> TopicPosition:
@@ -179,6 +201,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         moved = 0 if before is None or position.clock.now is None else position.clock.now - before
         position.resize(moved, len(messages), self._config.reading)
         _count(decoded, topic)
+        if self._config.decoding.rates.base is None:
+            for number in np.unique(np.r_[decoded.events["currency"], decoded.visits.events["currency"]]).tolist():
+                self._config.on_money(code_of(number))
         return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
@@ -213,6 +238,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
     def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool, turned: bool) -> LaneBatch:
         if clock is not None:
             EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
+            CATCHING_UP.labels(self._partition).set(not fresh)
+            JOURNAL.clock(self._partition, clock, self._config.decoding.interval, fresh=fresh)
         empty: list[Any] = [np.empty(0, EVENT_DTYPE)]
         return LaneBatch(
             partition=self._partition,
@@ -247,12 +274,23 @@ def _join_visits(parts: list[Visits]) -> Visits:
     return Visits(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
 
 
+def _told(resume: LaneState | None) -> str:
+    """Say from where reading goes on."""
+    if resume is None:
+        return "reads from the beginning of the log"
+    places = ", ".join(f"{name} at {position.offset:,}" for name, position in resume.topics.items())
+    clock = "" if resume.clock is None else f", event clock {datetime.fromtimestamp(resume.clock / 1e6, UTC):%F %T} UTC"
+    return f"resumes {places}{clock}"
+
+
 def _count(decoded: Decoded, topic: Topic) -> None:
-    EVENTS.labels(topic.name).inc(decoded.read - decoded.ticks - len(decoded.dead))
+    events = decoded.read - decoded.ticks - len(decoded.dead)
+    JOURNAL.read(events, decoded.dead)
+    EVENTS.labels(topic.name).inc(events)
     TICKS.labels(topic.name).inc(decoded.ticks)
     for letter in decoded.dead:
         DEAD_LETTERS.labels(topic.name, letter.stage).inc()
 
 
 def _log_error(error: KafkaError) -> None:
-    log.info("kafka: %s", error.str())
+    JOURNAL.trouble(f"kafka: {error.str()}")

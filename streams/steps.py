@@ -5,6 +5,7 @@ Their snapshots are pickled at once, by themselves: the engine pickles later, wh
 
 import pickle
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from bytewax.operators import StatefulBatchLogic
@@ -12,10 +13,13 @@ from bytewax.operators import StatefulBatchLogic
 from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, Released, SweepBlock
 from contracts.metrics import CUSTOMERS, DUPLICATES, EXAMPLES, LATE, SCORES, SWEEPS, TOO_LATE
 from streams.bucket import BucketPolicy, BucketState, Tally
-from streams.customers import CustomersState, Input, Output, advance, new_bucket
+from streams.customers import CustomersState, Input, Output, advance, convert_waiting, new_bucket
 from streams.edge import at_edge
+from streams.journal import JOURNAL
 
 RETAIN: Final = False
+AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
+"""A time that has come already: the engine wakes a step for it without delay."""
 
 
 def split_by_bucket(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[str, BucketBatch]]:
@@ -29,11 +33,29 @@ def split_by_bucket(batch: LaneBatch, buckets: int, partitions: int) -> list[tup
 
 
 class ProfileStep(StatefulBatchLogic[Input, Output, bytes]):
-    """Keeps one bucket's profiles of customers."""
+    """Keeps one bucket's profiles of customers. A state from an earlier run is looked through for waiting money."""
 
     def __init__(self, saved: bytes | None, policy: BucketPolicy):
         self._policy = policy
         self._state: CustomersState | None = pickle.loads(saved) if saved is not None else None  # noqa: S301 - our own store
+        self._resumed = saved is not None
+
+    @at_edge
+    def notify_at(self) -> datetime | None:
+        """At once after a resumption: money may have waited for the rates of this run."""
+        return AT_ONCE if self._resumed else None
+
+    @at_edge
+    def on_notify(self) -> tuple[Iterable[Output], bool]:
+        """Convert waiting money that has a rate now."""
+        outputs = self._convert()
+        if self._state is not None:
+            _count(self._state, Tally(), outputs)
+        return [output for output in outputs if not _is_empty(output)], RETAIN
+
+    def _convert(self) -> list[Output]:
+        due, self._resumed = self._resumed, False
+        return list(convert_waiting(self._state, self._policy)) if due and self._state is not None else []
 
     @at_edge
     def on_batch(self, values: list[Input]) -> tuple[Iterable[Output], bool]:
@@ -41,7 +63,7 @@ class ProfileStep(StatefulBatchLogic[Input, Output, bytes]):
         if self._state is None:
             self._state = new_bucket(values[0].bucket, self._policy)
         state, tally = self._state, Tally()
-        outputs: list[Output] = []
+        outputs = self._convert()
         for batch in values:
             outputs.extend(advance(state, batch, self._policy, tally))
         _count(state, tally, outputs)
@@ -70,6 +92,7 @@ def count_events(tally: Tally) -> None:
     """Add what a batch did to the metrics."""
     DUPLICATES.inc(tally.duplicates)
     LATE.inc(tally.late)
+    JOURNAL.late(tally.late)
     TOO_LATE.inc(tally.too_late)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import BucketBatch, CustomerBlock
-from contracts.crossings import HandOver, Moved, Overlay, Verdicts
+from contracts.crossings import Entries, HandOver, Moved, Overlay, Verdicts
 from streams.bucket import (
     VERSION_SHIFT,
     BucketPolicy,
@@ -26,6 +26,7 @@ from streams.bucket import (
     current,
     end_slot,
     reachable,
+    settle_waiting,
     take,
     touched,
     versions_of,
@@ -33,6 +34,7 @@ from streams.bucket import (
 from streams.merging import stack_rows
 from streams.profiles import blank_rows
 from streams.seen import SeenIds
+from streams.unconverted import join_entries
 
 LAST_VERSION = (1 << VERSION_SHIFT) - 1
 """In a slot, no visitor's own version is above this."""
@@ -62,8 +64,8 @@ class VisitorsState(BucketState):
 
 Input = BucketBatch | Verdicts
 Output = HandOver | Overlay | Moved | CustomerBlock | ProfileBlock
-_Rows = tuple[int, str, str, NDArray[np.void]]
-"""What is handed over: boundary, visitor, customer and the visitor's row."""
+_Rows = tuple[int, str, str, NDArray[np.void], Entries | None]
+"""What is handed over: boundary, visitor, customer, the visitor's row, and its amounts that wait for a rate."""
 
 
 def new_visitors(bucket: int, policy: BucketPolicy) -> VisitorsState:
@@ -96,6 +98,19 @@ def visit(state: VisitorsState, item: Input, policy: BucketPolicy, tally: Tally)
         yield from _tell(state, policy)
 
 
+def convert_waiting(state: VisitorsState, policy: BucketPolicy) -> Iterator[Output]:
+    """Add amounts that waited for an exchange rate and have one now; give out the profiles that changed."""
+    changed = settle_waiting(state, policy)
+    others = [(name, at) for name, at in _named(state, changed) if _person(state, name) is None]
+    if not others:
+        return
+    state.retold |= {name: current(state) for name, _ in others}
+    state.stale = True
+    yield _stored(state, np.array([at for _, at in others], np.int64))
+    if state.fresh:
+        yield from _tell(state, policy)
+
+
 def _note(state: VisitorsState, verdicts: Verdicts) -> None:
     state.start, state.through = verdicts.start, verdicts.boundary
     for boundary, linked in verdicts.final.items():
@@ -112,14 +127,18 @@ def _note(state: VisitorsState, verdicts: Verdicts) -> None:
 
 def _hand_over(state: VisitorsState, handed: list[_Rows]) -> HandOver:
     """Everything that this bucket owes to boundaries up to the current one."""
+    unconverted = [(at, entries) for at, (*_, entries) in enumerate(handed) if entries is not None]
+    for at, entries in unconverted:
+        entries["row"] = at
     return HandOver(
         bucket=state.bucket,
         start=state.start or 0,
         through=current(state),
         boundaries=np.array([boundary for boundary, *_ in handed], np.int64),
         sources=np.array([source for _, source, *_ in handed], object),
-        persons=np.array([person for _, _, person, _ in handed], object),
-        rows=stack_rows(row for *_, row in handed),
+        persons=np.array([person for _, _, person, *_ in handed], object),
+        rows=stack_rows(row for *_, row, _ in handed),
+        unconverted=join_entries(entries for _, entries in unconverted),
     )
 
 
@@ -147,10 +166,11 @@ def _cross(state: VisitorsState, policy: BucketPolicy, handed: list[_Rows]) -> I
 
 def _owed(state: VisitorsState, leaving: Mapping[str, int], refused: Iterable[tuple[str, str]]) -> Iterator[_Rows]:
     """What customers get at this boundary: the rows of those who leave, and word of those who do not."""
+    unconverted = state.table.unconverted.by_row(leaving.values())
     for name, at in sorted(leaving.items()):
-        yield current(state), name, state.person_of[name], state.table.used[at : at + 1].copy()
+        yield current(state), name, state.person_of[name], state.table.used[at : at + 1].copy(), unconverted.get(at)
     for name, person in refused:
-        yield current(state), name, person, blank_rows(1)
+        yield current(state), name, person, blank_rows(1), None
 
 
 def _retell(state: VisitorsState, names: Iterable[str]) -> list[int]:
@@ -250,7 +270,7 @@ def _overlay(state: VisitorsState, pairs: list[tuple[str, str, bool]], entered: 
 def _scored(state: VisitorsState, at: NDArray[np.int64], policy: BucketPolicy, *, sweep: bool) -> CustomerBlock:
     rows = state.table.used.take(at)
     now = np.maximum(rows["last_seen"], current(state) * policy.interval)
-    return block_of(state, Chosen(at, rows, now), policy, sweep=sweep)
+    return replace(block_of(state, Chosen(at, rows, now), policy, sweep=sweep), visitors=True)
 
 
 def _stored(state: VisitorsState, at: NDArray[np.int64]) -> ProfileBlock:

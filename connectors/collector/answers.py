@@ -10,8 +10,14 @@ from typing import Final
 import orjson
 from starlette.responses import Response
 
+from contracts.errors import NoRoomError
+
 RETRY_SECONDS: Final = 2
 """After how long a client shall come again when Kafka is away or too much is under way."""
+
+
+ROOM_RETRY_SECONDS: Final = 30
+"""After how long a client shall come again when the disk is full. SDKs retry a 507 like every other 5xx."""
 
 
 class AnswerError(Exception):
@@ -46,6 +52,17 @@ def failed(error: AnswerError) -> Response:
 def unavailable(message: str = "Kafka does not take events now; send the same again later.") -> AnswerError:
     """Make a 503: nothing of the request counts as taken, and the client shall send it again."""
     return AnswerError(503, "unavailable", message, {"Retry-After": str(RETRY_SECONDS)})
+
+
+def no_room() -> AnswerError:
+    """Make a 507: the disk is nearly full. Nothing of the request counts as taken; the client shall send it again."""
+    headers = {"Retry-After": str(ROOM_RETRY_SECONDS)}
+    return AnswerError(507, "no_room", "The disk has no room for events now; send the same again later.", headers)
+
+
+def not_taken(error: Exception) -> AnswerError:
+    """Make the answer to events that could not be delivered."""
+    return no_room() if isinstance(error, NoRoomError) else unavailable()
 
 
 def surprised() -> AnswerError:

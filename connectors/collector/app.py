@@ -16,7 +16,16 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp
 
-from connectors.collector.answers import AnswerError, accepted, failed, json_answer, surprised, unavailable
+from connectors.collector.answers import (
+    AnswerError,
+    accepted,
+    failed,
+    json_answer,
+    no_room,
+    not_taken,
+    surprised,
+    unavailable,
+)
 from connectors.collector.auth import Sender, Senders, key_in_header
 from connectors.collector.batch import BATCH, read_incoming
 from connectors.collector.body import BodyReader, Reading
@@ -67,6 +76,8 @@ class Head(NamedTuple):
 class Collector:
     """What the collector is made of. ``available`` tells whether Kafka is, as far as is known.
 
+    ``disk_full`` tells whether the disk of a local Kafka has too little room for events.
+
     ``public_url`` is where clients reach it, if not where they say; ``keep_ip`` adds their address to the context.
     """
 
@@ -79,6 +90,7 @@ class Collector:
     most_batch_events: int = 2_500
     public_url: str | None = None
     keep_ip: bool = False
+    disk_full: Callable[[], bool] = lambda: False
     now: Callable[[], datetime] = field(default=lambda: datetime.now(UTC))
 
     async def head(self, request: Request) -> Head:
@@ -156,14 +168,18 @@ class Collector:
         return json_answer({"status": "ok"})
 
     async def _ready(self, _request: Request) -> Response:
-        up = self.available()
+        up, full = self.available(), self.disk_full()
         content = {
-            "status": "ready" if up else "not ready",
+            "status": "ready" if up and not full else "not ready",
             "kafka": "up" if up else "away",
+            "disk": "full" if full else "well",
             "sources": len(self.senders.names),
             "sources_file": "broken" if self.senders.problem else "well",
         }
-        return json_answer(content, 200 if up else 503, {} if up else unavailable().headers)
+        if up and not full:
+            return json_answer(content)
+        problem = unavailable() if not up else no_room()
+        return json_answer(content, problem.status, problem.headers)
 
     async def _version(self, _request: Request) -> Response:
         return json_answer({"version": self.version})
@@ -224,7 +240,7 @@ def answer_of(error: Exception) -> Response | None:
         case AnswerError():
             return failed(error)
         case StoreUnavailableError() | InputFileError():
-            return failed(unavailable())
+            return failed(not_taken(error))
         case ClientDisconnect():
             return failed(AnswerError(400, "gone", "The client went before its body was there."))
     return None

@@ -14,6 +14,7 @@ from connectors.collector.answers import AnswerError
 from connectors.collector.ids import EventIds, event_ids
 from connectors.door.door import Door
 from connectors.door.doors import open_doors
+from connectors.door.money import MoneyGate
 from connectors.sources.file import SourcesFile
 from connectors.sources.keys import KeyRing, key_hash
 from connectors.sources.source import Source, Sources
@@ -80,9 +81,17 @@ class Senders:
     """The senders by their write keys, as the file of sources has them at the moment.
 
     ``privacy_key`` is what some sources' rules need. ``check_seconds`` is how often the file is looked at, at most.
+    ``money`` is shared by all doors.
     """
 
-    def __init__(self, path: Path, privacy_key: SecretStr | None = None, check_seconds: float = 1.0):
+    def __init__(
+        self,
+        path: Path,
+        privacy_key: SecretStr | None = None,
+        check_seconds: float = 1.0,
+        money: MoneyGate | None = None,
+    ):
+        self._money = money
         self.file = SourcesFile(path, check_seconds, check=self._make)
         self._privacy_key = privacy_key
         self._ready = _Ready(KeyRing(Sources()), {}, {}, {})
@@ -147,6 +156,6 @@ class Senders:
 
     def _make(self, sources: Sources) -> None:
         """Make everything of a file that was read, in the thread that read it."""
-        doors = open_doors(sources, STAGE, self._privacy_key)
+        doors = open_doors(sources, STAGE, self._privacy_key, self._money)
         ids = {name: event_ids(source, self._privacy_key) for name, source in sources.sources.items()}
         self._ready = _Ready(KeyRing(sources), doors, ids, {})

@@ -4,7 +4,7 @@ A message that is wrong does not touch the others of its batch. Pure; moves no d
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -13,7 +13,10 @@ from typing import Any, Final
 import msgspec
 from msgspec import Raw, Struct
 
+from connectors.byte_marks import as_utf8
 from connectors.collector.answers import AnswerError
+from connectors.collector.numbers import exact
+from connectors.collector.timing import read_time
 from contracts.events import MAX_EVENT_BYTES
 from contracts.wire import RejectedError
 
@@ -44,9 +47,11 @@ class BatchBody(Envelope):
     anonymousId: object = None  # noqa: N815
 
 
-_read_one: Final = msgspec.json.Decoder(Envelope).decode
-_read_batch: Final = msgspec.json.Decoder(BatchBody).decode
-_read_message: Final = msgspec.json.Decoder().decode
+_Read = Callable[[bytes], Envelope]
+_read_one: Final[_Read] = msgspec.json.Decoder(Envelope).decode
+_read_batch: Final[_Read] = msgspec.json.Decoder(BatchBody, float_hook=exact).decode
+_read_message: Final = msgspec.json.Decoder(float_hook=exact).decode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Incoming:
     items: list[Item]
     common: Mapping[str, Any]
     write_key: str | None
-    sent_at: object
+    sent_at: datetime | None
     common_bytes: int = 0
 
     @property
@@ -110,15 +115,14 @@ def read_incoming(body: bytes, kind: str, most_events: int) -> Incoming:
         except msgspec.ValidationError:
             raise
         except msgspec.DecodeError:
-            body = _mended(body)
-            envelope = read(body)
+            envelope, body = _read_otherwise(read, body)
     except msgspec.ValidationError:
         raise AnswerError(400, "bad_body", _wanted(kind)) from None
     except (ValueError, RecursionError):
         raise AnswerError(400, "bad_json", "The body is not valid JSON.") from None
     if isinstance(envelope, BatchBody):
         return _batch(envelope, most_events)
-    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), _time(envelope.sentAt))
+    return Incoming(kind, [Item(body, 0)], {}, _text(envelope.writeKey), read_time(_short(envelope.sentAt)))
 
 
 def read_item(item: Item, incoming: Incoming) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -156,6 +160,20 @@ def merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _read_otherwise(read: _Read, body: bytes) -> tuple[Envelope, bytes]:
+    """Read a body that is no strict JSON in UTF-8; give it mended too."""
+    mended = as_utf8(body)
+    if mended is not body:
+        try:
+            return read(mended), mended
+        except msgspec.ValidationError:
+            raise
+        except msgspec.DecodeError:
+            pass
+    mended = _mended(mended)
+    return read(mended), mended
+
+
 def _mended(body: bytes) -> bytes:
     """Make JSON of what several languages write for it: NaN (here null), half of a character (here "?")."""
     value = json.loads(body, parse_constant=lambda _: None)
@@ -170,10 +188,10 @@ def _batch(body: BatchBody, most_events: int) -> Incoming:
     items = [Item(bytes(raw), place) for place, raw in enumerate(body.batch)]
     shared = {name: getattr(body, name) for name in ("context", "integrations", "userId", "anonymousId")}
     common = {name: value for name, value in shared.items() if value is not None and value != []}
-    size = len(msgspec.json.encode(common)) if common else 0
+    size = len(_encode(common)) if common else 0
     if size > MAX_EVENT_BYTES:
         common = {}
-    return Incoming(BATCH, items, common, _text(body.writeKey), _time(body.sentAt), size)
+    return Incoming(BATCH, items, common, _text(body.writeKey), read_time(_short(body.sentAt)), size)
 
 
 def _wanted(kind: str) -> str:
@@ -182,9 +200,8 @@ def _wanted(kind: str) -> str:
     return f"The body must be an object: one message of the type {kind}."
 
 
-def _time(value: object) -> object:
-    """What may be a time; anything else would only be kept as long as the messages are."""
-    return _text(value) if isinstance(value, str) else value if isinstance(value, int | float) else None
+def _short(value: object) -> object:
+    return _text(value) if isinstance(value, str) else value
 
 
 def _text(value: object) -> str | None:

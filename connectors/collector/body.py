@@ -11,12 +11,18 @@ from typing import Final
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Receive
 
+from connectors.byte_marks import has_mark
 from connectors.collector.answers import AnswerError, unavailable
 
 _GZIP: Final = 31
 _ZLIB: Final = 15
 _RAW_DEFLATE: Final = -15
 _GZIP_BEGINS: Final = b"\x1f\x8b"
+_ZLIB_BEGINS: Final = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
+"""How zlib begins at its four levels. No JSON begins so, and no form that a browser writes."""
+_COMPRESSED: Final = frozenset({"gzip", "x-gzip", "deflate"})
+_PLAIN: Final = frozenset({"", "identity"})
+_BLANKS: Final = b" \t\r\n"
 MOST_MEMBERS: Final = 1_000
 """Members of one gzip body: what is left is copied for each of them."""
 _TOO_MUCH: Final = "Too many large requests are under way; send the same again later."
@@ -185,16 +191,42 @@ def too_large(limit: int) -> AnswerError:
 
 
 def unpack(raw: bytes, encoding: str, most_bytes: int) -> bytes:
-    """Undo a ``Content-Encoding`` of gzip or deflate, never making more than ``most_bytes``."""
-    match encoding.strip().lower():
-        case "" | "identity":
-            return raw
-        case "gzip" | "x-gzip":
-            return _inflate(raw, _GZIP, most_bytes)
-        case "deflate":
-            wrapped = len(raw) > 1 and raw[0] & 15 == 8 and not (raw[0] << 8 | raw[1]) % 31
-            return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, most_bytes)
+    """Decompress a body of gzip, zlib or raw deflate, never making more than ``most_bytes``.
+
+    The first bytes decide, since proxies and SDKs set or lose ``Content-Encoding`` (``encoding``). Only raw deflate,
+    which has no mark of its own, needs the header. Raises :class:`AnswerError` (400).
+    """
+    if raw.startswith(_GZIP_BEGINS):
+        return _inflate(raw, _GZIP, most_bytes)
+    if raw.startswith(_ZLIB_BEGINS):
+        return _inflate(raw, _ZLIB, most_bytes)
+    encoding = encoding.strip().lower()
+    if encoding in _PLAIN:
+        return raw
+    if encoding == "deflate":
+        return _deflated(raw, most_bytes)
+    if _is_plain(raw):
+        return raw
+    if encoding in _COMPRESSED:
+        raise AnswerError(400, "bad_encoding", "The body is not what its Content-Encoding says.")
     raise AnswerError(400, "bad_encoding", "The Content-Encoding is none of gzip, deflate and identity.")
+
+
+def _deflated(raw: bytes, most_bytes: int) -> bytes:
+    """Decompress deflate with or without a zlib header, or return a plain body that only claims to be deflate."""
+    wrapped = len(raw) > 1 and raw[0] & 15 == 8 and not (raw[0] << 8 | raw[1]) % 31
+    try:
+        return _inflate(raw, _ZLIB if wrapped else _RAW_DEFLATE, most_bytes)
+    except AnswerError as error:
+        # a stream of raw deflate may begin like JSON, so it is tried first
+        if error.code == "bad_encoding" and _is_plain(raw):
+            return raw
+        raise
+
+
+def _is_plain(raw: bytes) -> bool:
+    """Whether a body begins like JSON, or holds nothing."""
+    return has_mark(raw) or raw.lstrip(_BLANKS)[:1] in (b"{", b"[", b"")
 
 
 def _inflate(raw: bytes, window: int, most_bytes: int) -> bytes:

@@ -90,7 +90,7 @@ def judge_item(item: Item, incoming: Incoming, sender: Sender, arrival: Arrival)
             raise RejectedError("body", f"has {size:,} bytes; the limit is {MAX_EVENT_BYTES:,}")
         original, message = read_item(item, incoming)
         name = message.get("event") or message.get("type")
-        draft = draft_of(message, sender.ids, item.fallback_id, arrival, sender.door.kind_of)
+        draft = draft_of(message, sender.ids, item.fallback_id, arrival, sender.source.clock)
         name = draft["name"]
         return _Judged(sender.door.admit(draft, original), name, item)
     except RejectedError as why:

@@ -1,7 +1,7 @@
 """One message of the tracking API becomes the draft of one event.
 
 What is what: ``track`` keeps its name, ``page`` is "Page Viewed", ``screen`` "Screen Viewed", ``identify`` "Identify",
-``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind web). The properties stay, with the
+``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind identity). The properties stay, with the
 message's context whole as ``context``. Pure; moves no data.
 """
 
@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from connectors.collector.clocks import is_trusted
 from connectors.collector.ids import LONGEST_ID, EventIds
-from connectors.collector.properties import Properties, as_text, fit, put
 from connectors.collector.timing import Moment, moment_of
 from connectors.door.door import Draft
-from contracts.events import EVENT_TYPES, Kind
+from connectors.door.properties import Properties, put
+from connectors.door.values import as_text
+from connectors.sources.source import Clock
 from contracts.wire import RejectedError
 
 Message = Mapping[str, Any]
@@ -30,42 +32,29 @@ class Arrival:
     """What a request tells of all its messages: when it came, when its sender says to have sent it, and from where."""
 
     received_at: datetime
-    sent_at: object = None
+    sent_at: datetime | None = None
     anonymous_id: str | None = None
     ip: str | None = None
 
 
-def kind_by_name(name: str) -> Kind:
-    """The kind of an event by its name alone."""
-    return EVENT_TYPES.get(name, ("web", ()))[0]
-
-
 def draft_of(
-    message: Message,
-    ids: EventIds,
-    fallback_id: Callable[[], str],
-    arrival: Arrival,
-    kind_of: Callable[[str], Kind] = kind_by_name,
+    message: Message, ids: EventIds, fallback_id: Callable[[], str], arrival: Arrival, clock: Clock | None = None
 ) -> Draft:
-    """Draft the event of one message. ``fallback_id`` gives its id if the message has none, ``kind_of`` its kind.
+    """Draft the event of one message. ``fallback_id`` gives its id if the message has none.
 
-    ``ids`` are those of its source.
+    ``ids`` and ``clock`` are those of its source.
 
     Raises :class:`RejectedError` with the field of the message at fault.
     """
     name, properties = _content(message)
-    kind = kind_of(name)
     context = _context(message, arrival)
-    if kind == "web":
-        _complete_web(properties, context)
-    moment = _moment(message, arrival)
+    moment = _moment(message, context, arrival, clock)
     for key, value in (("context", context), ("integrations", message.get("integrations"))):
         if value:
             put(properties, key, value)
     if moment.problem:
         put(properties, "time_problem", moment.problem)
-    fit(kind, name, properties)
-    return {
+    draft: Draft = {
         "event_id": ids.id_of(as_text(message.get("messageId")) or fallback_id()),
         "name": name,
         "occurred_at": moment.occurred_at,
@@ -73,14 +62,21 @@ def draft_of(
         "properties": properties,
         **_who(message, arrival),
     }
+    if name == GROUP and _type(message) == "group":
+        draft["kind"] = "identity"  # nobody was there: companies are synchronised at night
+    return draft
 
 
 def _content(message: Message) -> tuple[str, Properties]:
-    given = message.get("type")
-    reader = _READERS.get(given.lower()) if isinstance(given, str) else None
+    reader = _READERS.get(_type(message))
     if reader is None:
         raise RejectedError("type", f"is none of {', '.join(_READERS)}")
     return reader(message)
+
+
+def _type(message: Message) -> str:
+    given = message.get("type")
+    return given.lower() if isinstance(given, str) else ""
 
 
 def _track(message: Message) -> tuple[str, Properties]:
@@ -180,22 +176,16 @@ def _context(message: Message, arrival: Arrival) -> Properties:
     return context
 
 
-def _complete_web(properties: Properties, context: Properties) -> None:
-    """Take the address of the page, and the session, from the context where the properties lack them."""
-    page = context.get("page")
-    if properties.get("url") is None and isinstance(page, dict) and page.get("url") is not None:
-        properties["url"] = page["url"]
-    if properties.get("session_id") is None and context.get("sessionId") is not None:
-        properties["session_id"] = context["sessionId"]
+def _moment(message: Message, context: Properties, arrival: Arrival, clock: Clock | None) -> Moment:
+    """When it happened. What another server has timed (and says so by ``receivedAt``) is not corrected again.
 
-
-def _moment(message: Message, arrival: Arrival) -> Moment:
-    """When it happened. What another server has timed (and says so by ``receivedAt``) is not corrected again."""
-    sent = message.get("sentAt") or arrival.sent_at
+    The batch's time of sending wins over a message's own: what relays history keeps the old one in each message.
+    """
     said, original = message.get("timestamp"), message.get("originalTimestamp")
+    sent = message.get("sentAt") if arrival.sent_at is None else arrival.sent_at
     if said and original and message.get("receivedAt"):
         sent = None
-    return moment_of(said or original or None, sent, arrival.received_at)
+    return moment_of(said or original or None, sent, arrival.received_at, trusted=is_trusted(clock, context))
 
 
 def _who(message: Message, arrival: Arrival) -> Draft:

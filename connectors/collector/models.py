@@ -107,6 +107,7 @@ class Ready(BaseModel):
 
     status: Literal["ready", "not ready"]
     kafka: Literal["up", "away"]
+    disk: Literal["well", "full"] = Field(description="Whether the disk of a local Kafka has room for events.")
     sources: int = Field(description="How many sources there are.")
     sources_file: Literal["well", "broken"] = Field(description="While it is broken, what it held before is in force.")
 

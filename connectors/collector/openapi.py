@@ -25,6 +25,7 @@ _FAILURES: Final = {
     "408": "The body did not arrive in time.",
     "429": "The key sends too much: come again after the seconds of Retry-After (and X-RateLimit-Reset).",
     "503": "Kafka does not take events now: send the same again after Retry-After seconds.",
+    "507": "The disk has no room for events now: send the same again after Retry-After seconds.",
 }
 _MODELS: Final[tuple[type[BaseModel], ...]] = (
     *dict.fromkeys(model for model, _ in BODIES.values()),
@@ -96,7 +97,7 @@ def _picturing(path: str, kind: str) -> Operation:
             _query("writeKey", "The write key, where `data` has none."),
             _query("data", "The message as base64 of JSON; or each of its fields as a parameter."),
         ],
-        "responses": {"200": picture, **_failures("400", "401", "429", "503")},
+        "responses": {"200": picture, **_failures("400", "401", "429", "503", "507")},
     }
 
 
@@ -127,7 +128,11 @@ def _others() -> dict[str, Any]:
         "/health": _get("Tell whether the process answers", {"200": _answer(models.Health, "It does.")}),
         "/ready": _get(
             "Tell whether events can be taken",
-            {"200": _answer(models.Ready, "They can."), "503": _answer(models.Ready, "They can't.")},
+            {
+                "200": _answer(models.Ready, "They can."),
+                "503": _answer(models.Ready, "They can't."),
+                "507": _answer(models.Ready, "The disk is full."),
+            },
         ),
         "/version": _get("Tell the version", {"200": _answer(models.Version, "The version.")}),
     }

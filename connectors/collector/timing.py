@@ -1,7 +1,9 @@
 """When an event happened: the sender's time, corrected by how wrong its clock is.
 
-A sender says when the event was and when it sent it, both by its own clock; what lies between is true, so the event was
-so long before it was received. Pure; moves no data.
+A sender says when the event was and when it sent it, both by its own clock. The difference is right even where the
+clock is wrong, so the event was that long before it was received. But SDKs write the time of sending once for a batch,
+and send the batch again after failures, which shifts every time: so the times of a trusted clock stand as they are.
+Pure; moves no data.
 """
 
 import re
@@ -36,6 +38,8 @@ def read_time(value: object) -> datetime | None:
         match value:
             case str():
                 return _in_text(value.strip().upper())
+            case datetime():
+                return value
             case bool():
                 return None
             case int() | float():
@@ -62,14 +66,18 @@ def _counted(value: float) -> datetime:
     return _EPOCH + timedelta(seconds=seconds)
 
 
-def moment_of(said: object, sent: object, received_at: datetime) -> Moment:
-    """Tell when an event happened from the time that is ``said`` of it and the time at which it was ``sent``."""
+def moment_of(said: object, sent: object, received_at: datetime, *, trusted: bool = False) -> Moment:
+    """Return when an event happened, by the time that the sender gives it (``said``) and the time of sending.
+
+    ``sent`` may be read already.
+    ``trusted`` says that the sender's clock is right: its time stands, unless it lies in the future.
+    """
     if said is None:
         return Moment(received_at)
     original = read_time(said)
     if original is None:
         return Moment(received_at, "unreadable")
-    sent_at = read_time(sent)
+    sent_at = None if trusted and original <= received_at else read_time(sent)
     try:
         occurred_at = original if sent_at is None else received_at - (sent_at - original)
     except OverflowError:

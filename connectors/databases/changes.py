@@ -20,7 +20,7 @@ from connectors.rows.columns import Columns, Predicate, Row
 from connectors.rows.convert import RowConverter
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import Name
-from connectors.rows.values import BadValueError, time_parser
+from connectors.rows.values import BadValueError, NoValue, time_parser
 from contracts.wire import RejectedError
 
 Operation = Literal["insert", "update", "delete"]
@@ -33,13 +33,6 @@ SHORTENED: Final = 200
 
 _decode = msgspec.json.Decoder().decode
 _time: Final = time_parser("iso", "UTC")
-
-
-class NoValue:
-    """Stands for a value that is there in the database, but not here; ``problem`` says why, and what to do."""
-
-    def __init__(self, problem: str):
-        self.problem = problem
 
 
 UNSENT: Final = NoValue("is stored out of line and was not changed, so it was not sent: set REPLICA IDENTITY FULL")
@@ -123,7 +116,6 @@ class _EventMapper:
         self._need(row, self._deciding)
         if not self._is_event(row):
             return None
-        self._need(row, self._columns)
         _check_key(change, self._key)
         self._converter.arrive(received_at)
         draft = self._converter.draft(row)
@@ -133,9 +125,9 @@ class _EventMapper:
         return draft
 
     def _need(self, row: Row, columns: Sequence[str]) -> None:
-        """Refuse a row that lacks the value of one of ``columns``."""
+        """Refuse a row that lacks the value of one of ``columns``, and its text."""
         for column, value in zip(self._columns, row, strict=True):
-            if isinstance(value, NoValue) and column in columns:
+            if isinstance(value, NoValue) and value.text is None and column in columns:
                 raise RejectedError(f"row.{column}", value.problem)
 
 
@@ -163,6 +155,9 @@ class OutboxMapper:
 
     def _draft(self, change: Change) -> Draft:
         outbox = self._outbox
+        for column in outbox.columns:
+            if isinstance(value := change.row.get(column), NoValue):
+                raise RejectedError(f"row.{column}", value.problem)
         if outbox.event is not None:
             return _json_object(change.row.get(outbox.event), outbox.event)
         draft = {
@@ -219,7 +214,7 @@ def _check_key(change: Change, key: Sequence[str]) -> None:
     """Refuse a row without a value in the key that the file names: all such rows would be one event."""
     for column in key:
         value = change.row.get(column)
-        if value is None or isinstance(value, NoValue):
+        if value is None or (isinstance(value, NoValue) and value.text is None):
             raise RejectedError(f"row.{column}", "has no value, but the file names it as part of the row's `key`")
 
 
@@ -268,10 +263,15 @@ def _original(change: Change, columns: frozenset[str]) -> dict[str, object]:
 
 
 def _kept(values: Values, columns: frozenset[str]) -> dict[str, object]:
-    texts = {name: value for name, value in values.items() if name in columns and not isinstance(value, NoValue)}
+    found = {name: _written(value) for name, value in values.items() if name in columns}
+    texts = {name: value for name, value in found.items() if not isinstance(value, NoValue)}
     whole = sum(len(value) for value in texts.values() if isinstance(value, str))
     longest = LONGEST_KEPT if whole <= MOST_KEPT else SHORTENED
     return {name: _cut(value, longest) for name, value in texts.items()}
+
+
+def _written(value: object) -> object:
+    return value.text if isinstance(value, NoValue) and value.text is not None else value
 
 
 def _cut(value: object, longest: int) -> object:

@@ -248,7 +248,7 @@ def _places(place: Place, loaded: dict[str, Any]) -> tuple[Place, Place]:
     tables = loaded.get("tables") or {}
     names = [*tables, "outbox"] if isinstance(tables, dict) else []
     parts: Place = tuple(part for part in place if part != "mapping")
-    if len(parts) < 2 or parts[0] != "tables" or not isinstance(at := parts[1], int) or at >= len(names):  # noqa: PLR2004
+    if len(parts) < 2 or parts[0] != "tables" or not isinstance(at := parts[1], int) or at >= len(names):
         return parts, parts
     if names[at] == "outbox":
         return ("outbox", *parts[3:]), ("outbox", *parts[3:])

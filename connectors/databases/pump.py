@@ -16,16 +16,25 @@ from confluent_kafka import TopicPartition
 from connectors.databases.changes import Change, Mapper
 from connectors.databases.seal import Seal
 from connectors.door.door import Door
+from connectors.kafka.at_work import Intent
 from connectors.kafka.positions import Position, read_position
+from connectors.kafka.publisher import tick_body
 from connectors.kafka.transactions import TransactionalPublisher
 from connectors.protocol import Record
 from contracts.errors import StoreUnavailableError
+from contracts.events import TICK_KEY
 from contracts.refused import REFUSED_KEY
+from contracts.topics import TRANSACTIONS
 
 FIRST_WAIT_SECONDS: Final = 0.5
 MOST_WAIT_SECONDS: Final = 30.0
 IDLE_POSITION_SECONDS: Final = 30.0
 """A position that moved without events is written this often: after a crash so much is read again, to no effect."""
+_INTENTS: Final[tuple[Intent, ...]] = ("open", "finished")
+OPEN, FINISHED = (
+    Record(TRANSACTIONS.name, TICK_KEY, tick_body(0, "connect", intent), None) for intent in _INTENTS
+)
+"""Notes of what the connector intends; they move no clock."""
 
 
 class Unreadable(NamedTuple):
@@ -134,6 +143,7 @@ class _Run:
         self._publisher: TransactionalPublisher | None = None
         self._failures = 0
         self._written_at = 0.0
+        self._backlog = False
 
     def until_done(self, *, once: bool) -> Figures:
         while True:
@@ -178,20 +188,29 @@ class _Run:
         return figures.position
 
     def _take(self, step: Step) -> None:
-        records = list(self._records(step))
+        records, note = list(self._records(step)), self._note(step)
         due = step.durable or time.monotonic() - self._written_at > IDLE_POSITION_SECONDS
-        if records or (due and step.position != self._figures.position):
-            self._write(records, step.position, step.offsets)
+        if records or note or (due and step.position != self._figures.position):
+            self._write(records, step.position, step.offsets, note)
+        self._backlog = not step.caught_up
+
+    def _note(self, step: Step) -> tuple[Record, ...]:
+        """Say that there is more, or for once that there is not: a backlog may be a history (see at_work)."""
+        if step.caught_up:
+            return (FINISHED,) if self._backlog else ()
+        return (OPEN,) if step.changes else ()
 
     def _leave(self, position: Position) -> None:
         if position != self._figures.position:
             self._write((), position)
 
-    def _write(self, records: Sequence[Record], position: Position, offsets: Any = None) -> None:
+    def _write(
+        self, records: Sequence[Record], position: Position, offsets: Any = None, note: tuple[Record, ...] = ()
+    ) -> None:
         if self._publisher is None:
             raise RuntimeError("nothing is written before the start")
         try:
-            self._publisher.write(records, self._pump.seal.closed(position), offsets)
+            self._publisher.write([*records, *note], self._pump.seal.closed(position), offsets)
         except StoreUnavailableError:
             self._publisher = None  # whether Kafka has it is unknown: the next start reads it back
             raise

@@ -7,7 +7,7 @@ from typing import ClassVar, Final, Self
 
 from pydantic import model_validator
 
-from connectors.databases.connections import Connection
+from connectors.databases.connections import OLD, Connection
 
 NUMBERS: Final = ("money", "number", "integer")
 
@@ -29,7 +29,7 @@ class DebeziumConnection(Connection):
         """The columns, by table, that become numbers or money."""
         return {
             table.full_name: frozenset(
-                column
+                column.removeprefix(OLD)
                 for event in table.events
                 for spec in event.mapping.properties.values()
                 if spec.type in NUMBERS

@@ -1,7 +1,8 @@
 """From the records of a Debezium topic to changes of rows. Pure.
 
-Read are Debezium's envelope (``op``, ``before``, ``after``, ``source``) and its flattened form (ExtractNewRecordState),
-each with or without ``schema`` and ``payload`` around it. Tombstones, truncations and messages are no changes.
+It reads Debezium's envelope (``op``, ``before``, ``after``, ``source``) and its flattened form (ExtractNewRecordState),
+each with or without ``schema`` and ``payload`` around it. Tombstones, truncations and messages are no changes. Columns
+may have any name: the types of an envelope's fields tell it from a row with such columns.
 """
 
 from collections.abc import Mapping
@@ -9,13 +10,18 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from connectors.databases.changes import Change, NoValue, Operation
+from connectors.databases.changes import Change, Operation
 from connectors.databases.connections import TableSpec
 from connectors.databases.pump import Unreadable
 from connectors.debezium.values import Schema, number_without_schema, plain
+from connectors.rows.values import NoValue
 from contracts.wire import RejectedError
 
 OPERATIONS: Final[dict[str, Operation]] = {"c": "insert", "r": "insert", "u": "update", "d": "delete"}
+NOT_OF_ROWS: Final = ("t", "m")
+"""Operations that change no row: a table was emptied, or the log holds a message."""
+ENVELOPE: Final = frozenset({"before", "after", "source", "op", "ts_ms", "ts_us", "ts_ns", "transaction", "message"})
+"""The fields of an envelope."""
 CHANGE_FIELDS: Final = (
     ("lsn",),  # PostgreSQL
     ("server_id", "file", "pos", "row"),  # MySQL and MariaDB: one event of their log holds many rows
@@ -79,8 +85,10 @@ def to_change(record: RawRecord, tables: Tables) -> Change | Unreadable | None:
 
 
 def _read(record: RawRecord, value: bytes, tables: Tables) -> Change | Unreadable | None:
-    body, schema = _unwrapped(_decode(value))
-    parts = _parts(body)
+    content, schema = _unwrapped(_decode(value))
+    if content is None:  # a tombstone, as Kafka Connect's JSON converter writes it
+        return None
+    parts = _parts(content)
     name = _table(parts.origin, record.topic)
     if parts is _NOTHING or name not in tables.specs:
         return None
@@ -110,13 +118,19 @@ def _version(record: RawRecord, origin: Json) -> str:
     return record.place
 
 
-def _unwrapped(value: Any) -> tuple[Json, Schema | None]:
+def _unwrapped(value: Any) -> tuple[Json | None, Schema | None]:
+    """Take ``schema`` and ``payload`` apart where they stand around the content; a table may have such columns too."""
+    if value is None:
+        return None, None
     if not isinstance(value, dict):
         raise TypeError
-    if value.keys() == {"schema", "payload"}:
-        if not isinstance(value["payload"], dict):
-            raise TypeError
-        return value["payload"], _object(value["schema"], "schema")
+    if value.keys() != {"schema", "payload"}:
+        return value, None
+    schema, payload = value["schema"], value["payload"]
+    if payload is None or isinstance(payload, dict):
+        return payload, _object(schema, "schema")
+    if isinstance(schema, dict):
+        raise TypeError
     return value, None
 
 
@@ -128,22 +142,41 @@ def _object(value: object, field: str) -> Json | None:
 
 
 def _parts(body: Json) -> _Parts:
-    if "op" in body and ("after" in body or "before" in body or "source" in body):
-        operation = OPERATIONS.get(str(body["op"]))
-        rows = body.get("before"), body.get("after")
-        if any(row is not None and not isinstance(row, dict) for row in rows):
-            raise TypeError
-        return _NOTHING if operation is None else _Parts(operation, *rows, _object(body.get("source"), "source") or {})
-    return _flattened(body)
+    return _enveloped(body) if _is_envelope(body) else _flattened(body)
+
+
+def _is_envelope(body: Json) -> bool:
+    """Whether a body is an envelope: its rows and its source are objects, which no column of a flattened row is."""
+    if not isinstance(body.get("op"), str):
+        return False
+    if any(isinstance(body.get(field), dict) for field in ("before", "after", "source")):
+        return True
+    return body.keys() <= ENVELOPE and {"before", "after"} <= body.keys() and body["before"] is body["after"] is None
+
+
+def _enveloped(body: Json) -> _Parts:
+    operation = _operation(body["op"], "op")
+    rows = body.get("before"), body.get("after")
+    if any(row is not None and not isinstance(row, dict) for row in rows):
+        raise TypeError
+    return _NOTHING if operation is None else _Parts(operation, *rows, _object(body.get("source"), "source") or {})
 
 
 def _flattened(body: Json) -> _Parts:
     origin = {name.removeprefix("__"): value for name, value in body.items() if name.startswith("__")}
     row = {name: value for name, value in body.items() if not name.startswith("__")}
-    operation = OPERATIONS.get(str(origin.get("op", "c")))
-    if str(origin.get("deleted")) == "true" or operation == "delete":
+    operation = _operation(origin.get("op") or "c", "__op")
+    if str(origin.get("deleted")).lower() == "true" or operation == "delete":
         return _Parts("delete", row, None, origin)
     return _NOTHING if operation is None else _Parts(operation, None, row, origin)
+
+
+def _operation(found: object, field: str) -> Operation | None:
+    """Read an operation; None for one that changes no row."""
+    operation = OPERATIONS.get(str(found))
+    if operation is None and found not in NOT_OF_ROWS:
+        raise RejectedError(field, f"is none of Debezium's operations ({', '.join((*OPERATIONS, *NOT_OF_ROWS))})")
+    return operation
 
 
 _NOTHING: Final = _Parts("insert", None, None, {})
@@ -188,16 +221,17 @@ def _key(record: RawRecord, spec: TableSpec, row: Json) -> dict[str, str]:
         fields = _fields(schema)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, RejectedError, TypeError):
         return {}
-    columns = {name: value for name, value in body.items() if not name.startswith("__")}
+    columns = {name: value for name, value in (body or {}).items() if not name.startswith("__")}
     values = {name: plain(value, fields.get(name)) for name, value in columns.items()}
     for name, value in values.items():
-        if isinstance(value, NoValue):
+        if isinstance(value, NoValue) and value.text is None:
             raise RejectedError(f"key.{name}", value.problem)
     return {name: _text(value) for name, value in values.items()}
 
 
 def _text(value: object) -> str:
-    return "" if value is None or isinstance(value, NoValue) else str(value)
+    found = value.text if isinstance(value, NoValue) else value
+    return "" if found is None else str(found)
 
 
 def _unreadable(record: RawRecord, problem: str, field: str = "body") -> Unreadable:

@@ -1,14 +1,14 @@
 """The door: the one way of a source's events into Kafka, whatever brought them.
 
 What is drafted by a connector leaves the door as a record: an event that the contract accepts, or a refusal on its way
-to the dead letters with the field at fault. Nothing that comes in is lost. A draft is completed (currency), then come
-the source's privacy rules, then its tracking plan, then the contract; what is refused goes through the privacy rules
-too. Pure but for its counters; moves no data itself.
+to the dead letters with the field at fault. Nothing that comes in is lost. A draft gets the name that crmstream knows
+it by, and its properties the names and types of the contract; then come the source's privacy rules, its tracking plan,
+and the contract. What is refused goes through the privacy rules too. Pure but for its counters; moves no data itself.
 """
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -17,7 +17,10 @@ from pydantic import SecretStr
 from connectors import metrics
 from connectors.door.consent import mended
 from connectors.door.keys import keys_of
+from connectors.door.money import MoneyGate
 from connectors.door.plain import fits_together, microseconds, read_plain
+from connectors.door.properties import fit
+from connectors.door.recognition import Recognised, recognise
 from connectors.plan.check import VIOLATIONS, PlanChecker, flags
 from connectors.plan.violation import Violation
 from connectors.privacy.guard import Guard
@@ -26,7 +29,7 @@ from connectors.protocol import Record
 from connectors.sources.source import Source
 from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
 from contracts.identity import identifier_of
-from contracts.notes import NOTES, texts_of
+from contracts.notes import NOTES, Note, texts_of
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
 from contracts.wire import Envelope, RejectedError, judge
@@ -42,7 +45,7 @@ _LONGEST_TEXT: Final = 300
 """Characters of a field or a problem: names of properties come from outside."""
 _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, msgspec.MsgspecError)
 
 Draft = dict[str, object]
@@ -58,8 +61,9 @@ class UnplannedError(RejectedError):
 class Door:
     """The door of one source. ``stage`` names the connector in dead letters.
 
-    ``privacy_key`` is the setting CRM_PRIVACY_KEY. ``plan`` is held to in place of the source's own. Raises
-    :class:`contracts.errors.SettingsError` if the source's rules need the key and it is not set.
+    ``privacy_key`` is the setting CRM_PRIVACY_KEY. ``plan`` is held to in place of the source's own. ``money`` is
+    shared by all doors of a process. Raises :class:`contracts.errors.SettingsError` if the source's rules need the key
+    and it is not set.
     """
 
     def __init__(
@@ -68,8 +72,10 @@ class Door:
         stage: str = "collect",
         privacy_key: SecretStr | None = None,
         plan: PlanChecker | None = None,
+        money: MoneyGate | None = None,
     ):
         self.source = source
+        self._money = money or MoneyGate()
         self._stage = stage
         self._secret = privacy_key
         self._guard = Guard(source.privacy, privacy_key, source.name)
@@ -84,14 +90,16 @@ class Door:
     def plain_event(self, kind: Kind, event: Draft) -> Record:
         """Do what :meth:`event` does for a whole event of a source without rules, faster.
 
-        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a mapping
-        names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
+        Its ids are in their one form; it has its ``kind`` and nothing that is None; its properties hold only what a
+        mapping names, none of :data:`TREATED`, and a currency beside its total. Raises :class:`RejectedError`.
         """
         event["source"] = self.source.name
         try:
             record = _record(kind, _encode(event))
         except _CANNOT_WRITE:
             raise RejectedError("body", "cannot be written as JSON") from None
+        if kind == "transaction":
+            self._money.admit(event["properties"])
         self._admitted.inc()
         return record
 
@@ -137,21 +145,54 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        given = draft.items()
-        event = dict(given) if None not in draft.values() else {field: value for field, value in given if value is not None}
-        notes = event.pop("notes", None)
+        event = dict(draft) if None not in draft.values() else _given(draft)
+        given = event.pop("notes", ())
+        notes: list[Note] = [*given] if isinstance(given, list) else []
         _identify(event)
-        kind = event["kind"] = self._kind(event)
+        kind, taken = self._known(event, notes)
+        event["kind"] = kind
         event["source"] = self.source.name
-        if self.source.currency is not None and kind == "transaction":
-            _complete(event, self.source.currency)
+        if kind == "transaction":
+            self._complete(event, notes)
         _note(event, notes)
         body = _encode(event)
         if b"null" in body:
             _check_numbers(event)
-        changed = self._guard.event(event) if self._guard.concerns(body) else event
+        changed = self._guard.event(event, taken) if self._guard.concerns(body) else event
         changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
-        return _record(kind, body if changed is event else _encode(changed))
+        record = _record(kind, body if changed is event else _encode(changed))
+        if kind == "transaction":
+            self._money.admit(event.get("properties"))
+        return record
+
+    def _complete(self, event: Draft, notes: list[Note]) -> None:
+        """Give money the currency that it lacks; add to the notes what was done."""
+        properties = event.get("properties")
+        if isinstance(properties, dict):
+            event["properties"] = self._money.complete(properties, self.source.currency, notes)
+
+    def _known(self, event: Draft, notes: list[Note]) -> tuple[Kind, Mapping[str, str]]:
+        """Give an event its known name, and its properties their known names and types.
+
+        Returns its kind, and the path from which each added property was taken.
+        """
+        name, given = event.get("name"), event.get("properties", _NOTHING)
+        if not isinstance(name, str) or not isinstance(given, dict):
+            return self._kind(event), {}  # the contract names the field
+        if name not in EVENT_TYPES:
+            known = recognise(name, event.get("kind"), given, self._plans, notes)
+            if isinstance(known, Recognised):
+                event["name"], event["properties"] = known.name, known.properties
+                return known.kind, known.taken
+            if known is not None:
+                notes.append(known.note)
+                metrics.UNKNOWN_NAMES.labels(self.source.name).inc()
+        kind = self._kind(event)
+        properties = event["properties"] = dict(given)
+        return kind, fit(kind, name, properties, notes)
+
+    def _plans(self, name: str) -> bool:
+        return self._plan is not None and self._plan.plans(name)
 
     def _kind(self, event: Draft) -> Kind:
         """The kind of a draft: its own, or what its name tells; the contract refuses it where the two differ."""
@@ -161,10 +202,8 @@ class Door:
             if given not in KINDS:
                 raise RejectedError("kind", f"must be one of {', '.join(KINDS)}")
             return given
-        return self.kind_of(name) if isinstance(name, str) else "web"
-
-    def kind_of(self, name: str) -> Kind:
-        """The kind of the events of a name: by the contract, else by the source's plan, else web."""
+        if not isinstance(name, str):
+            return "web"
         known, _ = EVENT_TYPES.get(name, (None, ()))
         return known or (self._plan and self._plan.kind_of(name)) or "web"
 
@@ -246,6 +285,11 @@ def _identify(event: Draft) -> None:
         del event[absent[0]]
 
 
+def _given(draft: Draft) -> Draft:
+    """Leave out the fields that have no value."""
+    return {field: value for field, value in draft.items() if value is not None}
+
+
 def _note(event: Draft, notes: object) -> None:
     """Write the notes of connectors into the event; what a sender put in their place goes."""
     properties = event.get("properties", _NOTHING)
@@ -256,13 +300,6 @@ def _note(event: Draft, notes: object) -> None:
         kept = {**kept, NOTES: texts_of(notes)}
     if kept is not properties:
         event["properties"] = kept
-
-
-def _complete(event: Draft, currency: str) -> None:
-    """Give a total that names no currency the source's."""
-    properties = event.get("properties")
-    if isinstance(properties, dict) and properties.get("total") is not None and properties.get("currency") is None:
-        event["properties"] = {**properties, "currency": currency}
 
 
 def _check_numbers(event: Draft) -> None:

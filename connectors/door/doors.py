@@ -8,19 +8,22 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.sources.file import SourcesFile
-from connectors.sources.source import Rules, Source, Sources
+from connectors.sources.source import Source, Sources
 from contracts.errors import CrmError, InputFileError
 
 _log = logging.getLogger(__name__)
 
 
-def open_doors(sources: Sources, stage: str, privacy_key: SecretStr | None) -> dict[str, Door]:
+def open_doors(
+    sources: Sources, stage: str, privacy_key: SecretStr | None, money: MoneyGate | None = None
+) -> dict[str, Door]:
     """Make the door of every source. ``stage`` names the connector in dead letters.
 
     Raises :class:`contracts.errors.SettingsError` if one needs a key that is not set.
     """
-    return {name: Door(source, stage, privacy_key) for name, source in sources.sources.items()}
+    return {name: Door(source, stage, privacy_key, money=money) for name, source in sources.sources.items()}
 
 
 class _Made(NamedTuple):
@@ -38,7 +41,7 @@ class Doors:
     said that the file is there, so that one that is missing is an error.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is one thing of the installation
         self,
         path: Path,
         stage: str,
@@ -46,7 +49,9 @@ class Doors:
         check_seconds: float = 1.0,
         *,
         is_set: bool = False,
+        money: MoneyGate | None = None,
     ):
+        self.money = money or MoneyGate()
         self._made: dict[str, _Made] = {}
         self._named = set[str]()
         self._stage = stage
@@ -63,8 +68,8 @@ class Doors:
         """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
         Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
-        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen; :class:`contracts.errors.CrmError` if
-        the file, or this source, has never been well.
+        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen;
+        :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
         """
         source, made = self._source(name), self._made.get(name)
         if made is None or made.source is not source:
@@ -84,17 +89,17 @@ class Doors:
             self._named.add(name)
             return source
         if sources.default is not None:
-            return Source(name=name, **{field: getattr(sources.default, field) for field in Rules.model_fields})
+            return sources.others(name)
         missing = self._is_set and not self._file.is_there
         if missing or name in self._named or any(other.protects for other in sources.sources.values()):
             raise _unknown(self._file, name, sources.sources)
-        return Source(name=name)
+        return sources.others(name)
 
     def _make(self, source: Source, before: _Made | None) -> _Made:
         if before is not None and before.source == source:  # the file was read again
             return before._replace(source=source)
         try:
-            return _Made(source, Door(source, self._stage, self._key))
+            return _Made(source, Door(source, self._stage, self._key, money=self.money))
         except CrmError as error:
             if before is None:
                 raise

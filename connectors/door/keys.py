@@ -1,4 +1,4 @@
-"""Keys for the ids of events that are made of a row's key, which may be personal: an address, a number that people have.
+"""Keys for ids that are made of a row's key, which may be personal: an address, a number that people have.
 
 From a plain hash of one, whoever can list the candidates finds it out. Pure.
 """

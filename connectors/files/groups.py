@@ -1,8 +1,8 @@
 """Rows of one file that are one event together, wherever in the file they stand.
 
-In bounded memory: rows are sorted by their group, on disk if there are many, and at most :data:`MOST_ROWS` of a group are
-held at once. A group is whole or it is rejected: one row of it that is rejected takes the others along, and so does a line
-that cannot be read among them or next to them, for it may be one of them.
+In bounded memory: rows are sorted by their group, on disk if there are many, and at most :data:`MOST_ROWS` of a group
+are held at once. A group is whole or it is rejected: one row of it that is rejected takes the others along, and so
+does a line that cannot be read among them or next to them, for it may be one of them.
 """
 
 from bisect import bisect_left
@@ -83,7 +83,9 @@ class GroupSpool:
         for _, entries in groupby(self._spool.in_order(), key=lambda entry: entry[0]):
             found: dict[bytes, list[tuple[int, Any]]] = {}  # two keys may have one digest
             for _, number, _, key, body in entries:
-                found.setdefault(key, []).append((number, _decode(body) if len(found.get(key, ())) < MOST_ROWS else None))
+                found.setdefault(key, []).append(
+                    (number, _decode(body) if len(found.get(key, ())) < MOST_ROWS else None)
+                )
             yield from map(self._group, found.values())
 
     def _key(self, row: RawRow) -> bytes:

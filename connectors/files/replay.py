@@ -1,11 +1,11 @@
 """Read the history in a file as events: every row through its mapping and the contract, oldest first.
 
 Delivery: the same file gives the same event ids, so publishing it twice doubles nothing. Where the mapping names the
-row's key, the id is made of it: a row whose content has changed is an update of the same event, and of rows with one key
-in one file the last counts. Where it names none, an id is the xxh3-128 of the mapping's source and the row's content and,
-for the second and later rows of the same content, their number: two equal rows are two events, one row in two files
-(exports that overlap) is one, and rows added to the file later leave the ids of the others alone. A row that is no event
-is reported and never ends the reading.
+row's key, the id is made of it: a row whose content has changed is an update of the same event, and of rows with one
+key in one file the last counts. Where it names none, an id is the xxh3-128 of the mapping's source and the row's
+content and, for the second and later rows of the same content, their number: two equal rows are two events, one row in
+two files (exports that overlap) is one, and rows added to the file later leave the ids of the others alone. A row that
+is no event is reported and never ends the reading.
 """
 
 import csv
@@ -62,8 +62,8 @@ class Progress:
 class Report:
     """What became of a file's rows: ``rows`` = ``accepted`` + ``skipped`` (left out by the mapping) + ``rejected``.
 
-    ``events`` is how many events the accepted rows are, ``replaced`` how many more there would be if a later row with the
-    same key were no update.
+    ``events`` is how many events the accepted rows are, ``replaced`` how many more there would be if a later row with
+    the same key were no update.
     """
 
     rows: int = 0

@@ -8,6 +8,8 @@ no harm.
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from threading import Event as StopEvent
 from typing import Final
@@ -17,9 +19,19 @@ from confluent_kafka.admin import AdminClient, OffsetSpec
 from pydantic import ValidationError
 
 from connectors.kafka.publisher import EPOCH, HOUR_US, Publisher
-from connectors.kafka.tick_plan import PartitionState, is_live_record, plan_ticks
+from connectors.kafka.reasons import reason_of
+from connectors.kafka.tick_plan import (
+    DAY_US,
+    PartitionState,
+    Reason,
+    TimePolicy,
+    Timing,
+    is_live_record,
+    judge_time,
+    plan_ticks,
+)
 from contracts.errors import StoreUnavailableError
-from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Kind, Tick
+from contracts.events import CLOCK_TOLERANCE, FUTURE_TOLERANCE, TICK_KEY, Event, Kind, Tick
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
@@ -33,6 +45,8 @@ MOST_LOOK_BACK: Final = 32_768
 _POLL_SECONDS: Final = 0.5
 _TIMEOUT_SECONDS: Final = 10.0
 _MOST_BACKOFF_SECONDS: Final = 30.0
+AWAY: Final = (KafkaException, StoreUnavailableError, TimeoutError)
+"""What is raised while Kafka is away or hangs: its client's error, the publisher's, a future's without a result."""
 _KIND_OF: Final[dict[str, Kind]] = {t.name: t.kind for t in INPUT_TOPICS if t.kind is not None}
 _MICROSECOND: Final = timedelta(microseconds=1)
 _log = logging.getLogger(__name__)
@@ -52,15 +66,19 @@ def run(settings: Settings, bootstrap_servers: str, stop: StopEvent) -> None:
             try:
                 while not stop.is_set():
                     beat.once(time.time_ns() // 1_000)
-                    failures = _recovered(failures)
+                    failures = _recovered(failures)  # after a whole round: a broker that hangs takes connections
                     stop.wait(_POLL_SECONDS)
             finally:
                 beat.close()
-        except (KafkaException, StoreUnavailableError) as error:
+        except AWAY as error:
             if not failures:
-                _log.warning("heartbeat: Kafka at %s is away, trying again: %s", bootstrap_servers, error)
+                _log.warning("heartbeat: Kafka at %s is away, trying again: %s", bootstrap_servers, _told(error))
             failures += 1
-            stop.wait(min(_MOST_BACKOFF_SECONDS, _POLL_SECONDS * 2**failures))
+            stop.wait(min(_MOST_BACKOFF_SECONDS, _POLL_SECONDS * 2 ** min(failures, 16)))
+
+
+def _told(error: KafkaException | StoreUnavailableError | TimeoutError) -> str:
+    return str(error) if isinstance(error, StoreUnavailableError) else reason_of(error)
 
 
 def _recovered(failures: int) -> int:
@@ -74,8 +92,7 @@ class Heartbeat:
 
     def __init__(self, settings: Settings, bootstrap_servers: str):
         client = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None}
-        self._idle_us = int(settings.heartbeat_idle_seconds * 1_000_000)
-        self._sweep_us = settings.sweep_hours * HOUR_US
+        self._policy = policy_of(settings)
         self._admin = AdminClient(client)
         self._tail = TailReader(client)
         self._publisher = Publisher(
@@ -88,18 +105,21 @@ class Heartbeat:
         places = [(topic.name, number) for topic in INPUT_TOPICS for number in range(settings.partitions)]
         self._ends: dict[Place, int] = dict.fromkeys(places, 0)
         self._states = {place: PartitionState(*place) for place in places}
+        self._reason: Reason = "empty"
 
     def once(self, now_us: int) -> int:
         """Look at all partitions and write the ticks that are due at ``now_us``; gives their number.
 
-        Raises :class:`KafkaException` or :class:`StoreUnavailableError` when Kafka is away.
+        Raises one of :data:`AWAY` when Kafka is away.
         """
         ends = self._end_offsets()
         moved = {place: end for place, end in ends.items() if end != self._ends[place]}
         for place, records in self._tail.read(moved).items():
-            self._states[place] = state_of(place, records)
+            self._states[place] = never_back(self._states[place], state_of(place, records))
         self._ends = ends
-        ticks = plan_ticks(list(self._states.values()), now_us, self._idle_us, self._sweep_us)
+        states = list(self._states.values())
+        self._tell(judge_time(states, now_us, self._policy))
+        ticks = plan_ticks(states, now_us, self._policy)
         for tick in ticks:
             self._publisher.tick_one(*tick)
         self._publisher.flush()
@@ -109,10 +129,36 @@ class Heartbeat:
         """Leave Kafka."""
         self._tail.close()
 
+    def _tell(self, timing: Timing) -> None:
+        """Log why clocks move or stand, whenever that changes."""
+        if timing.reason != self._reason:
+            self._reason = timing.reason
+            until = "" if timing.newest_us is None else f", newest time {_moment(timing.newest_us)}"
+            at = timing.moves_at_us if timing.reason == "settling" else None
+            moves = "" if at is None else f", time moves on at {_moment(at)}"
+            _log.info("heartbeat: %s%s%s", timing.reason, until, moves)
+
     def _end_offsets(self) -> dict[Place, int]:
         wanted = {TopicPartition(*place): OffsetSpec.latest() for place in self._ends}
         futures = self._admin.list_offsets(wanted, request_timeout=_TIMEOUT_SECONDS)
         return {(at.topic, at.partition): f.result(_TIMEOUT_SECONDS).offset for at, f in futures.items()}
+
+
+def policy_of(settings: Settings) -> TimePolicy:
+    """How clocks follow time, by the settings."""
+    return TimePolicy(
+        mode=settings.time,
+        idle_us=int(settings.heartbeat_idle_seconds * 1_000_000),
+        sweep_us=settings.sweep_hours * HOUR_US,
+        settles_us=int(settings.history_settles_seconds * 1_000_000),
+        dormant_us=settings.dormant_days * DAY_US,
+    )
+
+
+def never_back(before: PartitionState, now: PartitionState) -> PartitionState:
+    """A clock never goes back, though the last records may all be older than one before them."""
+    known = [clock for clock in (before.clock_us, now.clock_us) if clock is not None]
+    return replace(now, clock_us=max(known, default=None))
 
 
 class TailReader:
@@ -176,38 +222,50 @@ class TailReader:
 
 def state_of(place: Place, records: list[Message]) -> PartitionState:
     """Make a partition's state of its last records, oldest first."""
-    clock: int | None = None
-    evidence: tuple[int, int] | None = None
-    written: int | None = None
+    state = PartitionState(*place)
     for message in records:
         written = message.timestamp()[1] * 1_000
-        event_us, is_evidence = _time_of(place[0], message, written)
-        if event_us is not None:
-            clock = event_us if clock is None else max(clock, event_us)
-            evidence = (written, event_us) if is_evidence else evidence
-    return PartitionState(*place, clock, written, evidence)
+        state = replace(state, written_us=written)
+        with suppress(RejectedError, ValidationError):
+            if message.key() == TICK_KEY:
+                state = _after_tick(state, Tick.model_validate_json(message.value() or b""), written)
+            else:
+                state = _after_event(state, judge(_KIND_OF[place[0]], message.value()), written)
+    return state
 
 
-def _time_of(topic: str, message: Message, written_us: int) -> tuple[int | None, bool]:
-    """Give a record's event time, and whether it tells if the stream is live.
+def _after_tick(state: PartitionState, tick: Tick, written: int) -> PartitionState:
+    """Take in a tick. A heartbeat's in a live stream is evidence that it is live, a publisher's is not."""
+    tick_us = _microseconds(tick.occurred_at)
+    if not 0 <= tick_us <= _latest(written):
+        return state
+    if tick.history is not None:
+        state = replace(state, intent=(written, tick.history == "open"))
+    if tick.source != SOURCE:
+        state = replace(state, said_us=written)
+    elif is_live_record(written, tick_us):
+        state = replace(state, evidence=(written, tick_us))
+    return _moved(state, tick_us) if tick_us else state
 
-    Events do, and live ticks of a heartbeat; the ticks of a publisher of history don't. What the dataflow refuses as
-    too far ahead of the record's entry into Kafka has no time here either.
-    """
-    latest = written_us + FUTURE_TOLERANCE // _MICROSECOND
-    try:
-        if message.key() == TICK_KEY:
-            tick = Tick.model_validate_json(message.value() or b"")
-            tick_us = _microseconds(tick.occurred_at)
-            if not 0 <= tick_us <= latest:
-                return None, False
-            return tick_us, tick.source == SOURCE and is_live_record(written_us, tick_us)
-        event = judge(_KIND_OF[topic], message.value())
-    except (RejectedError, ValidationError):
-        return None, False
-    if _microseconds(event.received_at) > latest:
-        return None, False
-    return _microseconds(min(event.occurred_at, event.received_at + CLOCK_TOLERANCE)), True
+
+def _after_event(state: PartitionState, event: Event, written: int) -> PartitionState:
+    if _microseconds(event.received_at) > _latest(written):
+        return state
+    event_us = _microseconds(min(event.occurred_at, event.received_at + CLOCK_TOLERANCE))
+    return _moved(replace(state, evidence=(written, event_us), said_us=written), event_us)
+
+
+def _moved(state: PartitionState, time_us: int) -> PartitionState:
+    return replace(state, clock_us=time_us if state.clock_us is None else max(state.clock_us, time_us))
+
+
+def _latest(written_us: int) -> int:
+    """The latest time that a record may name; the dataflow refuses what lies further ahead of its entry into Kafka."""
+    return written_us + FUTURE_TOLERANCE // _MICROSECOND
+
+
+def _moment(time_us: int) -> str:
+    return f"{EPOCH + timedelta(microseconds=time_us):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _microseconds(moment: datetime) -> int:

@@ -8,6 +8,7 @@ their order.
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Final, Self
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, murmur2
 
+from connectors.kafka.at_work import Intent, at_work
 from connectors.protocol import Connector, Record
 from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY, Tick
@@ -42,7 +44,8 @@ class Publisher:
 
     ``partitions`` is the count of every input topic, ``sweep_hours`` the distance between sweep boundaries,
     and ``source`` names the writer in its ticks. ``delivery_timeout_seconds`` is how long Kafka may be away
-    before a record counts as failed.
+    before a record counts as failed. The attribute ``before_more`` is called before the first record and then every
+    thousand records: it may wait, or raise.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Publisher:
         self._source = source
         self._servers = bootstrap_servers
         self._timeout_seconds = delivery_timeout_seconds
+        self.before_more: Callable[[], None] = lambda: None
         self._producer: Producer | None = None
         self._failure: KafkaError | None = None
         self._since_poll = 0
@@ -90,6 +94,20 @@ class Publisher:
     def tick_one(self, topic: str, partition: int, time_us: int) -> None:
         """Mark one partition only."""
         self._send(topic, partition, TICK_KEY, tick_body(time_us, self._source))
+
+    def say(self, intent: Intent) -> None:
+        """Say that there is more history to come, or that it is finished; moves no clock (:mod:`.at_work`)."""
+        value = tick_body(0, self._source, intent)
+        for topic in INPUT_TOPICS:
+            self._send(topic.name, 0, TICK_KEY, value)
+
+    def remind(self) -> None:
+        """Say again that there is more; may be called from another thread. A full queue or an outage is no error."""
+        value = tick_body(0, self._source, "open")
+        if self._producer is not None:
+            with suppress(BufferError, KafkaException):
+                for topic in INPUT_TOPICS:
+                    self._producer.produce(topic.name, value, TICK_KEY, 0)
 
     def poll(self) -> None:
         """Take note of failed deliveries; raises :class:`StoreUnavailableError` if there are any."""
@@ -128,8 +146,10 @@ class Publisher:
         self._since_poll += 1
         if self._since_poll >= _POLL_EVERY or self._failure is not None:
             self.poll()
+            self.before_more()
 
     def _connect(self) -> Producer:
+        self.before_more()
         config = {
             **_PRODUCER,
             "bootstrap.servers": self._servers,
@@ -168,26 +188,31 @@ class Summary:
     seconds: float = 0.0
 
 
-def publish_history(
+def publish_history(  # noqa: PLR0913 - one argument per option
     connector: Connector,
     publisher: Publisher,
     *,
     rate: float | None = None,
     on_progress: Callable[[Summary], None] | None = None,
     until: int | None = None,
+    more_follows: bool = False,
 ) -> Summary:
     """Publish everything ``connector`` has, with a tick at the sweep boundaries that it crosses.
 
     ``rate`` is the most events per second (None: full speed). ``until`` (microseconds since 1970 UTC) is
     the time up to which the history is complete; without it the history ends with its last event.
+    ``more_follows`` says that the caller publishes more at once, so that time does not move on in between.
     ``on_progress`` is called about ten times a second with the figures so far, and the end figures are
     returned when Kafka holds everything. Raises :class:`StoreUnavailableError` when Kafka does not take a
     record.
     """
-    run = _Run(publisher, rate, on_progress)
-    for record in connector.records():
-        run.publish(record)
-    return run.finish(until)
+    with at_work(publisher, more_follows=more_follows):
+        run = _Run(publisher, rate, on_progress)
+        for record in connector.records():
+            run.publish(record)
+        summary = run.finish(until)
+    publisher.flush()
+    return summary
 
 
 class _Run:
@@ -265,7 +290,7 @@ def partition_of(record: Record, partitions: int) -> int:
     return int(murmur2((record.key if keyed else record.value) or b"", partitions))
 
 
-def tick_body(time_us: int, source: str) -> bytes:
+def tick_body(time_us: int, source: str, intent: Intent | None = None) -> bytes:
     """Make the value of a tick record for ``time_us`` (microseconds since 1970 UTC)."""
-    tick = Tick(occurred_at=EPOCH + timedelta(microseconds=time_us), source=source)
-    return tick.model_dump_json().encode()
+    tick = Tick(occurred_at=EPOCH + timedelta(microseconds=time_us), source=source, history=intent)
+    return tick.model_dump_json(exclude_none=True).encode()

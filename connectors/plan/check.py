@@ -13,7 +13,9 @@ from contracts.notes import NOTES
 
 VIOLATIONS: Final = "plan_violations"
 """The property under which an event carries what was flagged."""
-ALWAYS_PLANNED: Final = frozenset({"context", "integrations", "time_problem", NOTES, VIOLATIONS})
+ORIGINAL_NAME: Final = "original_name"
+"""The property that holds the name which the sender gave the event, where crmstream knows it by another one."""
+ALWAYS_PLANNED: Final = frozenset({"context", "integrations", "time_problem", ORIGINAL_NAME, NOTES, VIOLATIONS})
 """What SDKs and connectors add to events. What the contract itself names needs no plan either."""
 IDENTIFY: Final = "Identify"
 NOT_PLANNED: Final = "is not in the plan"

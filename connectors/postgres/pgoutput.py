@@ -8,7 +8,8 @@ import struct
 from collections.abc import Callable
 from typing import Final, Literal, NamedTuple
 
-from connectors.databases.changes import UNSENT, NoValue
+from connectors.databases.changes import UNSENT
+from connectors.rows.values import NoValue
 from contracts.errors import CrmError
 
 Value = str | NoValue | None

@@ -9,7 +9,7 @@ from connectors.databases.changes import Change
 from connectors.postgres.catalog import TableFacts
 from connectors.postgres.config import watermark_of
 from connectors.postgres.server import Connection
-from connectors.postgres.stream import AS_READ, plain
+from connectors.postgres.stream import AS_READ, as_text, plain
 
 PAGE: Final = 1_000
 _CURSOR: Final = "crmstream_rows"
@@ -50,12 +50,12 @@ def pages(database: Connection, statement: sql.Composable, values: Mapping[str, 
 
 def key_of(facts: TableFacts, row: Values) -> tuple[str, ...]:
     """The key of a row, as texts."""
-    return tuple(str(row[column]) for column in facts.key)
+    return tuple(str(as_text(row[column])) for column in facts.key)
 
 
 def as_insert(facts: TableFacts, row: Values) -> Change:
     """Take a row as one that was inserted; its version is its watermark."""
     watermark = watermark_of(facts.spec)
-    version = str(row[watermark]) if watermark else AS_READ
+    version = str(as_text(row[watermark])) if watermark else AS_READ
     values = {column: row[column] for column in read_columns(facts)}
     return Change(facts.spec.full_name, "insert", key_of(facts, row), version, values, None, facts.key)

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self
 
-from connectors.databases.changes import UNSENT, Change, NoValue
+from connectors.databases.changes import UNSENT, Change
+from connectors.databases.times import checked_time
 from connectors.postgres.pgoutput import Begin, Commit, Relation, Row, Tuple, Value, decode
 from connectors.postgres.windows import Snapshot
 
@@ -16,6 +17,8 @@ AS_READ: Final = ""
 """The version of a row that is read from a table without a watermark."""
 BOOLEAN: Final = 16
 """The type's number in every PostgreSQL."""
+TIMES: Final = frozenset({1082, 1114, 1184})
+"""The numbers of date, timestamp and timestamp with time zone."""
 _BOOLEANS: Final = {"t": "true", "f": "false"}
 
 
@@ -146,7 +149,7 @@ def _to_change(row: Row, relation: Relation, key: tuple[str, ...], version: str)
     new = old if row.new is None else _values(row.new, relation)
     new = new or {}
     if old is not None and row.operation == "update":
-        new = {name: _unchanged(old, name, row) if isinstance(value, NoValue) else value for name, value in new.items()}
+        new = {name: _unchanged(old, name, row) if value is UNSENT else value for name, value in new.items()}
     name = f"{relation.schema}.{relation.name}"
     kept = tuple(_key_text(new.get(column)) for column in key)
     return Change(name, row.operation, kept, version, new, old if row.operation == "update" else None, key)
@@ -164,9 +167,18 @@ def _values(values: Tuple, relation: Relation) -> dict[str, Value]:
 
 
 def plain(value: Value, type_oid: int) -> Value:
-    """Write booleans as everybody else does."""
-    return _BOOLEANS.get(value, value) if type_oid == BOOLEAN and isinstance(value, str) else value
+    """Write booleans as everybody else does, and stand in for times that no event can hold."""
+    if not isinstance(value, str):
+        return value
+    if type_oid in TIMES:
+        return checked_time(value)
+    return _BOOLEANS.get(value, value) if type_oid == BOOLEAN else value
+
+
+def as_text(value: Value) -> str | None:
+    """Return a value as PostgreSQL writes it, as far as it was sent."""
+    return value if isinstance(value, str | None) else value.text
 
 
 def _key_text(value: Value) -> str:
-    return value if isinstance(value, str) else ""
+    return as_text(value) or ""

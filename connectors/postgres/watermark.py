@@ -22,6 +22,7 @@ from connectors.postgres.config import PostgresConnection, watermark_of
 from connectors.postgres.identity import checked, identity_of
 from connectors.postgres.rows import as_insert, identifiers, key_of, pages, select
 from connectors.postgres.server import Connection, Server, ask, explained
+from connectors.postgres.stream import as_text
 from connectors.postgres.windows import MOST_AWAY, TableWindow
 from contracts.errors import LogMismatchError
 
@@ -101,7 +102,7 @@ class WatermarkSource:
         statement, values = window_query(facts, window, following)
         watermark = watermark_of(facts.spec) or ""
         for rows in pages(database, statement, values):
-            window = window.moved((rows[-1][watermark], *key_of(facts, rows[-1])))
+            window = window.moved((as_text(rows[-1][watermark]), *key_of(facts, rows[-1])))
             self._windows[name] = window
             yield [as_insert(facts, row) for row in rows]
         if facts.spec.lookback is not None and window.newest is not None:

@@ -1,7 +1,9 @@
 """Applies a source's privacy rules to events and to what is refused. Pure."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
@@ -24,9 +26,10 @@ _ID: Final = re.compile(r"[^\x00-\x1f\x7f]{1,100}")
 _TOKEN: Final = re.compile(r"enc:1:[A-Za-z0-9_=-]+")
 """What a rule has encrypted: letters in which a rule may seem to be named."""
 _NESTED: Final = (dict, list, tuple)
+_SCALARS: Final = (str, int, float, Decimal)
 _LEAST_TEXT: Final = 3
 """Characters of a protected value from which on it is looked for in other fields of what is refused."""
-_encode: Final = msgspec.json.Encoder().encode
+_encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Guard:
@@ -56,14 +59,28 @@ class Guard:
         """Whether a rule may apply to an event, by its JSON without blanks: it holds a key that ends as a rule does."""
         return not self._idle and self._keys.search(body) is not None
 
-    def event(self, event: dict[str, object]) -> dict[str, object]:
-        """Apply the rules to an event's properties and ids. An id that is none stays one that is none."""
-        kept = {**event, "properties": self._of_events.walk(event.get("properties", {}), ".properties")}
+    def event(self, event: dict[str, object], taken: Mapping[str, str] = MappingProxyType({})) -> dict[str, object]:
+        """Apply the rules to an event's properties and ids. An id that is none stays one that is none.
+
+        ``taken`` names properties whose values were taken from another path: the rule for that one holds for them too.
+        """
+        properties = self._of_events.walk(event.get("properties", {}), ".properties")
+        kept = {**event, "properties": self._with_taken(properties, taken) if taken else properties}
         for field in _ID_FIELDS:
             change = self._of_events.change_of(field, "")
             if change is not None and (change is _dropped or _is_usable_id(event.get(field))):
                 kept[field] = change(event.get(field))
         return {field: value for field, value in kept.items() if value is not None}
+
+    def _with_taken(self, properties: object, taken: Mapping[str, str]) -> object:
+        if not isinstance(properties, dict):
+            return properties
+        for name, path in taken.items():
+            outer, _, last = f".properties.{path}".rpartition(".")
+            change = self._of_events.change_of(last, outer)
+            if change is not None and self._of_events.change_of(name, ".properties") is None:
+                properties[name] = change(properties.get(name))
+        return {name: value for name, value in properties.items() if value is not None or name not in taken}
 
     def original(self, original: object, event: object = None) -> object:
         """Apply the rules to what came in and is refused.
@@ -193,7 +210,7 @@ def _without_write_key(text: str) -> str:
 
 def _change_of_value(value: object, known: dict[object, Change]) -> Change | None:
     """Find the change of a plain value. A number may have become the text of an id."""
-    if not known or isinstance(value, bool) or not isinstance(value, str | int | float):
+    if not known or isinstance(value, bool) or not isinstance(value, _SCALARS):
         return None
     return known.get(value) or known.get(str(value))
 
@@ -234,5 +251,5 @@ def _collect(value: object, change: Change, found: dict[object, Change]) -> None
     elif isinstance(value, list | tuple):
         for item in value:
             _collect(item, change, found)
-    elif not isinstance(value, bool) and isinstance(value, str | int | float) and len(str(value)) >= _LEAST_TEXT:
+    elif not isinstance(value, bool) and isinstance(value, _SCALARS) and len(str(value)) >= _LEAST_TEXT:
         found.setdefault(value, change)

@@ -23,7 +23,7 @@ from contracts.identity import EMAIL_ADDRESS
 ENCRYPTED: Final = "enc:1:"
 _HASH_DIGITS: Final = 32
 _NONCE_BYTES: Final = 12
-_encode: Final = msgspec.json.Encoder(order="sorted").encode
+_encode: Final = msgspec.json.Encoder(order="sorted", decimal_format="number").encode
 
 
 class Protector:

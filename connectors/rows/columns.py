@@ -13,7 +13,7 @@ from xxhash import xxh3_64_intdigest
 
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import Column, Name, Rule, Time
-from connectors.rows.values import BadValueError, Instant, as_text, time_parser
+from connectors.rows.values import BadValueError, Instant, NoValue, as_text, time_parser
 from contracts.identity import identifier_of
 
 Row = Sequence[object]
@@ -136,9 +136,16 @@ class Columns:
         return lambda row: all(read(row) in texts for read, texts in tests)
 
     def _raw(self, column: str) -> Callable[[Row], str]:
-        """Read a column as text, null markers included."""
+        """Read a column as text, null markers included, as conditions compare it."""
         index = self._at[column]
-        return lambda row: "" if row[index] is None else as_text(row[index])
+
+        def read(row: Row) -> str:
+            value = row[index]
+            if type(value) is NoValue and value.text is not None:
+                return value.text
+            return "" if value is None else as_text(value)
+
+        return read
 
     def _named_by_column(self, column: str, names: Lookup[str, str]) -> Callable[[Row], str]:
         text = self._raw(column)

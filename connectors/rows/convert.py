@@ -19,7 +19,6 @@ from connectors.rows.values import instant
 from connectors.sources.source import Source
 from contracts.wire import RejectedError
 
-
 _BYTES: Final = re.compile("[\ud800-\udfff]")
 """Stand in a text for bytes that are none."""
 Converted = tuple[Record, str]
@@ -64,7 +63,9 @@ class RowConverter:
 
         Of each column the first value counts that is there in one of the rows. Raises :class:`RejectedError`.
         """
-        merged = [next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)]
+        merged = [
+            next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)
+        ]
         return self.convert([*merged, rows], b"")
 
     def draft(self, row: Row) -> dict[str, object] | None:

@@ -14,7 +14,7 @@ from connectors.rows.columns import Columns, Reader, Row
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId
 from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
-from connectors.rows.values import BadValueError, Instant, TooLargeError
+from connectors.rows.values import BadValueError, Instant, TooLargeError, UnreadableError
 from contracts.events import EVENT_TYPES, MAX_COUNT, Kind
 from contracts.notes import Note
 from contracts.wire import RejectedError
@@ -29,35 +29,42 @@ _Hash = Callable[[str], str]
 class DraftReader:
     """Reads one event of a mapping. ``position`` tells it from the mapping's other events, if there are any.
 
-    ``hashed`` changes ids that are made of a row's key, where the source's rules ask for that.
+    ``hashed`` changes ids that are made of a row's key, where the source's rules ask for that. ``names_key``: the id is
+    made of the row's key, so a later row with the same key is an update.
     """
 
-    def __init__(self, mapping: Mapping, event: Event, columns: Columns, position: str = "", hashed: _Hash | None = None):
-        readers = PropertyReaders(mapping, columns)
-        self._source = mapping.source
-        self._salt = mapping.source.encode() + b"\x00"
-        self._position = f"\x00{position}".encode() if position else b""
+    def __init__(
+        self, mapping: Mapping, event: Event, columns: Columns, position: str = "", hashed: _Hash | None = None
+    ):
         kinds = {name: EVENT_TYPES.get(name, (event.kind, ()))[0] for name in event.name.names}
         self._kinds: dict[str, Kind] = {name: kind for name, kind in kinds.items() if kind is not None}
         self._when = columns.holds(event.when) if event.when else None
         self._unless = columns.holds(event.unless) if event.unless else None
         self._name = columns.name(event.name)
-        specs = (("customer_id", event.customer_id), ("anonymous_id", event.anonymous_id))
-        self._ids = [(field, columns.identifier(spec)) for field, spec in specs if spec is not None]
-        self._id_texts = [columns.first_text(spec.columns) for _, spec in specs if spec is not None]
+        specs = [spec for spec in (event.customer_id, event.anonymous_id) if spec is not None]
+        self._id_texts = [columns.first_text(spec.columns) for spec in specs]
+        self._customer = columns.identifier(event.customer_id) if event.customer_id else None
+        self._visitor = columns.identifier(event.anonymous_id) if event.anonymous_id else None
         self._occurred = columns.time(event.occurred_at)
         self._received = columns.time(event.received_at) if event.received_at else None
-        self._properties = [(name, f"properties.{name}", read) for name, read in readers.fields(event.properties)]
-        self._traits = readers.fields(event.traits)
-        of_group = mapping.group is not None and "identity" not in self._kinds.values()
-        self._items = mapping.group.items if mapping.group and of_group else ""
-        self._each = readers.fields(mapping.group.each) if mapping.group and of_group else []
-        key = event.event_id or (EventId.model_validate({"from": (*mapping.group.by, EVENT)}) if mapping.group else None)
+        self._read_properties(mapping, event, PropertyReaders(mapping, columns))
+        by = (*mapping.group.by, EVENT) if mapping.group else ()
+        key = event.event_id or (EventId.model_validate({"from": by}) if by else None)
         self._key = None if key is None else _KeyReader(mapping.source, key, columns, hashed)
+        self._salt = mapping.source.encode() + b"\x00"
+        self._position = f"\x00{position}".encode() if position else b""
+        self.names_key: Final = self._key is not None
+
+    def _read_properties(self, mapping: Mapping, event: Event, readers: PropertyReaders) -> None:
+        group = mapping.group if "identity" not in self._kinds.values() else None
+        self._properties = [(name, f"properties.{name}", read) for name, read in readers.fields(event.properties)]
+        self._required = _required(event.name.names)
+        self._traits = readers.fields(event.traits)
+        self._items = group.items if group else ""
+        self._each = readers.fields(group.each) if group else []
         names = {name for name, _, _ in self._properties} | {self._items}
         self._is_whole = not names & TREATED and all(name in EVENT_TYPES for name in event.name.names)
         self._is_money = "total" in names
-        self.names_key: Final = self._key is not None  # then a later row with the same key is an update
 
     def applies(self, row: Row) -> bool:
         """Whether the row is this event."""
@@ -68,7 +75,7 @@ class DraftReader:
         if not self._is_whole or "notes" in draft:
             return False
         properties = draft["properties"]
-        return not self._is_money or (isinstance(properties, dict) and "currency" in properties)
+        return not self._is_money or (isinstance(properties, dict) and str(properties.get("currency", "")).isupper())
 
     def kind_of(self, draft: Draft) -> Kind:
         """The kind of a draft."""
@@ -81,27 +88,15 @@ class DraftReader:
         comes last: only rows without fault count as a rule's first. Raises :class:`RejectedError`.
         """
         event: Draft = {"event_id": ""}
-        properties: dict[str, object] = {}
         notes: list[Note] = []
-        field = "row"
+        field = "customer_id" if self._visitor is None else "anonymous_id"
         try:
-            for field, identifier in self._ids:
-                if (identity := identifier(row)) is not None:
-                    event[field] = identity
-            if len(event) == 1:
-                raise BadValueError(self._why_nobody(row))
+            self._add_ids(row, event)
             field = "occurred_at"
             event[field] = self._occurred(row)[1]
             field = "received_at"
             event[field] = self._received(row)[1] if self._received else now[1]
-            for property_name, field, read in self._properties:
-                try:
-                    if (found := read(row)) is not None:
-                        properties[property_name] = found
-                except TooLargeError:
-                    notes.append(Note(property_name, _LEFT_OUT))
-            if self._traits or self._each:
-                self._add_parts(row, properties, notes)
+            properties = self._add_properties(row, notes)
             field = "name"
             event[field] = name = self._name(row)
             field = "event_id"
@@ -110,11 +105,37 @@ class DraftReader:
             raise RejectedError(field, str(problem)) from None
         event["kind"] = kind = self._kinds[name]
         if kind == "transaction":
-            _bound(properties, notes)
+            bound_count(properties, notes)
         event["properties"] = properties
         if notes:
             event["notes"] = notes
         return event
+
+    def _add_ids(self, row: Row, event: Draft) -> None:
+        customer = self._customer(row) if self._customer else None
+        visitor = self._visitor(row) if self._visitor else None
+        if customer is not None:
+            event["customer_id"] = customer
+        if visitor is not None:
+            event["anonymous_id"] = visitor
+        elif customer is None:
+            raise BadValueError(self._why_nobody(row))
+
+    def _add_properties(self, row: Row, notes: list[Note]) -> dict[str, object]:
+        properties: dict[str, object] = {}
+        for name, path, read in self._properties:
+            try:
+                value = read(row)
+            except BadValueError as problem:
+                if name in self._required or not isinstance(problem, TooLargeError | UnreadableError):
+                    raise RejectedError(path, str(problem)) from None
+                notes.append(_note(name, problem))
+                continue
+            if value is not None:
+                properties[name] = value
+        if self._traits or self._each:
+            self._add_parts(row, properties, notes)
+        return properties
 
     def _event_id(self, row: Row, content: bytes, name: str) -> str:
         if self._key is None:
@@ -167,7 +188,16 @@ class _KeyReader:
         return digest if self._hashed is None else self._hashed(digest)
 
 
-def _bound(properties: dict[str, object], notes: list[Note]) -> None:
+def _note(name: str, problem: BadValueError) -> Note:
+    return Note(name, _LEFT_OUT if isinstance(problem, TooLargeError) else f"left out, it {problem}")
+
+
+def _required(names: Sequence[str]) -> frozenset[str]:
+    """List the properties that no event of these names can do without; money in a wrong currency is worse than none."""
+    return frozenset({"currency"}.union(*(EVENT_TYPES[name][1] for name in names if name in EVENT_TYPES)))
+
+
+def bound_count(properties: dict[str, object], notes: list[Note]) -> None:
     """Leave out a count that the contract refuses: the order counts without it."""
     count = properties.get(_COUNT)
     if isinstance(count, int) and not isinstance(count, bool) and not 0 <= count <= MAX_COUNT:
@@ -180,8 +210,8 @@ def _read_all(fields: Sequence[Field], path: str, row: Row, notes: list[Note]) -
     for name, read in fields:
         try:
             value = read(row)
-        except TooLargeError:
-            notes.append(Note(f"{path.removeprefix('properties.')}.{name}", _LEFT_OUT))
+        except (TooLargeError, UnreadableError) as problem:
+            notes.append(_note(f"{path.removeprefix('properties.')}.{name}", problem))
             continue
         except BadValueError as problem:
             raise RejectedError(f"{path}.{name}", str(problem)) from None

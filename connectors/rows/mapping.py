@@ -1,8 +1,8 @@
 """Mapping files: how the rows of somebody's file become events. YAML, checked before the first row is read.
 
-docs/mapping.md shows every key. Every scalar is read as text, so ``007`` and ``yes`` stay what they are. Columns of JSON
-may be paths (``order.total``); of two CSV columns with one name the second is called ``name_2``. The parts of a mapping
-are in :mod:`connectors.rows.parts`.
+docs/mapping.md shows every key. Every scalar is read as text, so ``007`` and ``yes`` stay what they are. Columns of
+JSON may be paths (``order.total``); of two CSV columns with one name the second is called ``name_2``. The parts of a
+mapping are in :mod:`connectors.rows.parts`.
 """
 
 import codecs
@@ -117,7 +117,9 @@ def parse_mapping(keys: dict[str, Any], name: str = "mapping") -> Mapping:
     try:
         return Mapping.model_validate(keys)
     except ValidationError as error:
-        lines = [": ".join([".".join(map(str, place))] * bool(place) + [told]) for place, told in problems(error, Mapping)]
+        lines = [
+            ": ".join([".".join(map(str, place))] * bool(place) + [told]) for place, told in problems(error, Mapping)
+        ]
         raise InputFileError(f"Mapping {name}: " + "; ".join(dict.fromkeys(lines)), mapping=name) from None
 
 
@@ -136,9 +138,7 @@ def _event(top: EventKeys, part: EventPart | None) -> Event:
     own = part.properties if part else {}
     inherited: Properties = {} if part and _is_identity(keys["name"].names, keys["kind"]) else top.properties
     keys["properties"] = {**inherited, **own}
-    return Event.model_construct(
-        **keys, when=part.when if part else None, unless=part.unless if part else None
-    )
+    return Event.model_construct(**keys, when=part.when if part else None, unless=part.unless if part else None)
 
 
 def _is_identity(names: tuple[str, ...], kind: Kind | None) -> bool:
@@ -160,5 +160,3 @@ def _check(event: Event, where: str, *, grouped: bool) -> None:
         for name, spec in {**event.properties, **event.traits}.items():
             if spec.sum_of is not None:
                 raise ValueError(f"{where}properties.{name}: sum_of adds up the rows of a group, and there is no group")
-
-

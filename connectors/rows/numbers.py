@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from connectors.rows.values import BadValueError
+from connectors.rows.values import BadValueError, UnreadableError
 
 SPACES: Final = " \u00a0\u2009\u202f"
 """Blanks that separate thousands: plain, no-break, thin, narrow no-break."""
@@ -47,7 +47,7 @@ def plain_parser(decimal: str = ".", thousands: str = "") -> Callable[[str], flo
         except ValueError:
             raise BadValueError("is not a number") from None
         if not math.isfinite(value) or "_" in text:
-            raise BadValueError("is not a finite number")
+            raise UnreadableError("is not a finite number")
         return value
 
     return parse
@@ -95,10 +95,10 @@ def _signs(core: str) -> NumberFormat:
         return NumberFormat()
     last, others = found[-1], {_kind(char) for char in found[:-1]}
     digits_behind = len(core) - core.rindex(last) - 1
-    if len(found) > 1 and others == {_kind(last)} or _kind(last) not in _SIGNS:  # 1.249.000, 1 249
+    if (len(found) > 1 and others == {_kind(last)}) or _kind(last) not in _SIGNS:  # 1.249.000, 1 249
         return NumberFormat("." if _kind(last) == "," else "," if _kind(last) == "." else ".", _kind(last))
     if len(found) == 1:
-        if digits_behind == 3:  # noqa: PLR2004 - 1,249 is a thousand, or one and a quarter
+        if digits_behind == 3:
             raise ValueError("format: can be read in two ways; show a number with both signs, such as 1,249.00")
         return NumberFormat(_kind(last))
     if len(others) > 1:

@@ -1,6 +1,5 @@
 """The parts of a mapping: columns, times, properties, names, ids and groups. See :mod:`connectors.rows.mapping`."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, Self
 
@@ -9,7 +8,8 @@ from pydantic import Field, field_validator, model_validator
 from connectors.rows.numbers import format_of
 from connectors.rows.values import UNIX_US, check_pattern
 from connectors.yaml_file import Part, ShortPart
-from contracts.events import Currency, Identifier, Kind
+from contracts.currencies import CurrencyCode, check_code
+from contracts.events import Identifier, Kind
 
 ColumnName = Annotated[str, Field(min_length=1)]
 Texts = Annotated[dict[ColumnName, tuple[str, ...]], Field(min_length=1)]
@@ -82,8 +82,8 @@ class Time(ShortPart):
 class Property(ShortPart):
     """A property of the event. ``money`` also fills ``currency``; ``values`` are the only ones allowed.
 
-    ``sum_of`` adds up a column over the rows of a group, each multiplied by the column ``times``. ``format`` is a sample
-    of a number.
+    ``sum_of`` adds up a column over the rows of a group, each multiplied by the column ``times``. ``format`` is a
+    sample of a number.
     """
 
     column: ColumnName | None = None
@@ -94,7 +94,7 @@ class Property(ShortPart):
     constant: str | None = None
     type: Literal["string", "number", "integer", "boolean", "money"] = "string"
     format: str | None = None
-    currency: Currency | Column | None = None
+    currency: CurrencyCode | Column | None = None
     absolute: bool = False
     prefix: str = ""
     lower: bool = False
@@ -103,8 +103,11 @@ class Property(ShortPart):
     @field_validator("currency", mode="before")
     @classmethod
     def _text_is_a_code(cls, value: object) -> object:
-        if isinstance(value, str) and not re.fullmatch("[A-Z]{3}", value):
-            raise ValueError("must be an ISO 4217 code such as USD, or {column: ...}")
+        if isinstance(value, str):
+            try:
+                return check_code(value)
+            except ValueError as problem:
+                raise ValueError(f"{problem}; or name its column: {{column: ...}}") from None
         return value
 
     @field_validator("format")

@@ -34,6 +34,22 @@ class TooLargeError(BadValueError):
     """A whole number that no event can hold."""
 
 
+class UnreadableError(BadValueError):
+    """A value that no mapping could read: its source did not send it, or it lies outside what events can hold."""
+
+
+class NoValue:
+    """Stands for a value that exists in the database but cannot be used here.
+
+    ``problem`` says why, and what to do. ``text`` is the value as the database writes it, where it is known: keys and
+    conditions go by it.
+    """
+
+    def __init__(self, problem: str, text: str | None = None):
+        self.problem = problem
+        self.text = text
+
+
 def as_text(value: object) -> str:
     """Make text of a plain value, without the blanks around it; structures are refused."""
     match value:
@@ -49,6 +65,8 @@ def as_text(value: object) -> str:
             return value.isoformat()
         case bytes():
             return value.decode("utf-8", "surrogateescape").strip()
+        case NoValue():
+            raise UnreadableError(value.problem)
     raise BadValueError("is a structure, not a plain value")
 
 

@@ -1,4 +1,4 @@
-"""Time zones that stand in a time itself: offsets, names of zones, and the abbreviations that mean one thing only. Pure.
+"""Time zones that stand in a time itself: offsets, names of zones, and abbreviations that mean one zone. Pure.
 
 The machine's own zone never plays a part: an abbreviation is an offset by this table, or it is refused.
 """

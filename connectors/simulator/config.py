@@ -7,6 +7,8 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 DAY_US: Final = 86_400_000_000
+DEFAULT_CURRENCY: Final = "USD"
+"""The currency of the shop's prices where nothing else is said."""
 """Microseconds in a day; the shop keeps its times as microseconds since 1970 UTC."""
 
 Share = Annotated[float, Field(ge=0, le=0.5)]
@@ -32,7 +34,7 @@ class ShopConfig(BaseModel):
     duplicate_share: Share = 0.005
     late_share: Share = 0.003
     broken_share: Share = 0.001
-    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = "USD"
+    currency: Annotated[str, Field(pattern=r"^[A-Z]{3}$")] = DEFAULT_CURRENCY
 
     @property
     def start_us(self) -> int:

@@ -17,6 +17,8 @@ MOST_SIGNATURES: Final = 16
 """Signatures of one header that are looked at; while a provider changes its secret there are two."""
 
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9-]{1,64}$")]
+SignedAs = Literal["hmac-sha256", "stripe", "shopify", "zendesk", "woocommerce"]
+"""The names of :data:`PRESETS`."""
 _Key = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,16}$")]
 _MILLISECOND_DIGITS: Final = 13
 
@@ -64,7 +66,7 @@ class Scheme(BaseModel):
         return bool(self.timestamp_header or self.timestamp_key)
 
 
-PRESETS: Final[Mapping[str, Scheme]] = {
+PRESETS: Final[Mapping[SignedAs, Scheme]] = {
     "stripe": Scheme(
         header="Stripe-Signature", signature_key="v1", timestamp_key="t", signed="{timestamp}.{body}"
     ),
@@ -75,6 +77,7 @@ PRESETS: Final[Mapping[str, Scheme]] = {
         timestamp_header="X-Zendesk-Webhook-Signature-Timestamp",
         signed="{timestamp}{body}",
     ),
+    "woocommerce": Scheme(header="X-WC-Webhook-Signature", encoding="base64"),
     "hmac-sha256": Scheme(header="X-Signature", prefix="sha256="),
 }
 """The providers' own schemes, and a plain one: ``X-Signature: sha256=`` and the body's HMAC in hex."""

@@ -9,6 +9,7 @@ One YAML file (``CRM_SOURCES_FILE``) names them::
           - {hash: "sha256:2c26b4...", created: 2026-01-05T09:00:00Z, revoked: 2026-11-22T09:00:00Z}
         events_per_second: 1000            # most that one key, or its webhooks, may send; unset: no limit
         currency: EUR                      # of amounts that name none
+        clock: trusted                     # or corrected; unset: by the SDK (connectors/collector/clocks.py)
         privacy: {drop: [traits.phone], hash: [email]}   # connectors/privacy/rules.py
         plan: web-shop.plan.yaml           # connectors/plan/plan.py; beside this file, or an absolute path
     default:                               # holds for every source that is not named; no keys, no webhooks
@@ -21,7 +22,7 @@ import os
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import AwareDatetime, Field, ValidationError, model_validator
 
@@ -30,13 +31,17 @@ from connectors.plan.plan import Plan, load_plan
 from connectors.privacy.rules import PrivacyRules
 from connectors.sources.webhook import WebhookPart
 from connectors.yaml_file import Part, YamlFile
+from contracts.currencies import CurrencyCode
 from contracts.errors import InputFileError
-from contracts.events import Currency, Identifier
+from contracts.events import Identifier
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+Clock = Literal["trusted", "corrected"]
+"""Whether the times of SDKs stand as they are, or are corrected by when the sender says to have sent them."""
 
 
 class WriteKey(Part):
@@ -57,7 +62,8 @@ class PlanFile(Part):
 class Rules(Part):
     """How the events of a source are treated at the door."""
 
-    currency: Currency | None = None
+    currency: CurrencyCode | None = None
+    clock: Clock | None = None
     privacy: PrivacyRules = PrivacyRules()
     plan: PlanFile | None = None
 
@@ -81,6 +87,11 @@ class Sources(Part):
 
     sources: dict[SourceName, Source] = Field(default_factory=dict)
     default: Rules | None = None
+
+    def others(self, name: str) -> Source:
+        """Give a source that is not named: the rules of ``default``, or none."""
+        rules = self.default or Rules()
+        return Source(name=name, currency=rules.currency, privacy=rules.privacy, plan=rules.plan)
 
     @model_validator(mode="after")
     def _is_unambiguous(self) -> Self:

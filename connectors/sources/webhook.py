@@ -24,11 +24,11 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from connectors.sources.signatures import PRESETS, Scheme
+from connectors.sources.signatures import PRESETS, Scheme, SignedAs
 from connectors.yaml_file import Part
 
 NO_SIGNATURE: Final = "none"
-SchemeName = Literal["hmac-sha256", "stripe", "shopify", "zendesk", "none"]
+SchemeName = SignedAs | Literal["none"]
 
 
 def _is_a_name(value: str) -> str:
@@ -82,4 +82,4 @@ def scheme_of(part: WebhookPart, default: SchemeName | Scheme | None) -> Scheme 
     chosen = part.signature or default or "hmac-sha256"
     if isinstance(chosen, Scheme):
         return chosen
-    return None if chosen == NO_SIGNATURE else PRESETS[chosen]
+    return None if chosen == "none" else PRESETS[chosen]

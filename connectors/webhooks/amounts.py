@@ -38,8 +38,9 @@ def number(value: object) -> Decimal:
 
 
 def major(amount: Decimal, units: str, currency: str, own_units: Mapping[str, int]) -> float:
-    """Give an amount in whole units of ``currency``; ``units`` says whether it is in ``major`` or ``minor`` ones.
+    """Give an amount in whole units of ``currency`` ('': one of two decimals).
 
+    ``units`` says whether it is in ``major`` or ``minor`` ones.
     ``own_units`` are the decimals of currencies that a provider counts in another way than ISO 4217 does.
     """
     if units == "minor":

@@ -9,11 +9,13 @@ A mapping with every key (only ``rules`` with ``name`` are required; docs/source
     ignore: {"receipt.*": printed only}    # types that are left out knowingly, and why
     minor_units: {UGX: 2}                  # decimals of currencies that the provider counts in a way of its own
     time_zone: Europe/Berlin               # of times without a zone; default UTC
+    ping: {form: webhook_id}               # an unsigned form with this number only: answered, and nothing more
 
-    event_id: id                           # these five may also stand in a rule
-    customer_id: {first: [customer.number, {path: customer.card, prefix: "card:"}]}
+    event_id: id                           # these six may also stand in a rule
+    customer_id: {first_of: [customer.number, {path: customer.card, prefix: "card:"}, {path: email, lower: true}]}
     anonymous_id: visitor
     guest_id: receipt                      # the anonymous_id of events that have no customer_id
+    email: customer.email                  # an address: the customer_id of events that have no other id
     occurred_at: {path: at, format: unix}  # iso (default), unix, unix_ms, or a pattern of strptime
 
     rules:                                 # every rule that fits makes an event
@@ -22,6 +24,7 @@ A mapping with every key (only ``rules`` with ``name`` are required; docs/source
         unless: {"customer.kind": staff}
         each: lines                        # an event for each element; paths find it as `item`
         item_id: item.number               # tells events of one body apart; default: the position
+        group: {of: item.payments, by: currency}     # an event for each value of `by`, whose elements are `group`
         name: Order Completed              # or {path: ...}, or {path: ..., values: {...}}
         kind: transaction                  # only for names without a kind of their own
         properties_from: extra             # an object whose fields become properties as they are
@@ -37,7 +40,6 @@ A mapping with every key (only ``rules`` with ``name`` are required; docs/source
 Paths are JMESPath (jmespath.org): ``data.object.id``, ``a || b`` for the first that is there, ``sum(lines[].n)``.
 """
 
-import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
@@ -46,66 +48,34 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from connectors.sources.signatures import HeaderName, Scheme
+from connectors.sources.signatures import Scheme, SignedAs
 from connectors.webhooks.paths import PathText
-from connectors.yaml_file import ShortPart, TimeZone, YamlFile
+from connectors.webhooks.spec import FieldName, Scalar, Value
+from connectors.yaml_file import Part, ShortPart, TimeZone, YamlFile
 from contracts.errors import InputFileError
 from contracts.events import EVENT_TYPES, Currency, Identifier, Kind
 
 _SHIPPED: Final = "mappings"
-Scalar = Annotated[str | int | float | bool, Field(union_mode="smart")]
-FieldName = Annotated[str, Field(min_length=1, max_length=100)]
+_IDS: Final = ("customer_id", "anonymous_id", "guest_id", "email")
 Pattern = Annotated[str, Field(min_length=1, max_length=200)]
-Type = Literal["any", "string", "number", "integer", "boolean", "money", "time"]
-
-
-class Value(ShortPart):
-    """A value of a webhook; see the module's text."""
-
-    path: PathText | None = None
-    header: HeaderName | None = None
-    value: Scalar | None = None
-    first: tuple["Value", ...] = ()
-    type: Type = "any"
-    values: dict[str, Scalar] = Field(default_factory=dict)
-    prefix: Annotated[str, Field(max_length=50)] = ""
-    format: str = "iso"
-    minus: PathText | None = None
-    currency: str | None = None
-    currency_property: FieldName = "currency"
-    units: Literal["major", "minor"] = "major"
-    absolute: bool = False
-
-    @model_validator(mode="after")
-    def _has_one_form(self) -> Self:
-        forms = (self.path is not None, self.header is not None, self.value is not None, bool(self.first))
-        if sum(forms) != 1:
-            raise ValueError("give one of path, header, value and first")
-        if self.format not in ("iso", "unix", "unix_ms") and "%" not in self.format:
-            raise ValueError("format must be iso, unix, unix_ms or a pattern such as %Y-%m-%d %H:%M")
-        if self.type != "money" and (self.currency or self.units == "minor"):
-            raise ValueError("currency and units are for type money only")
-        if (self.minus or self.absolute) and self.type not in ("money", "number", "integer"):
-            raise ValueError("minus and absolute are for numbers and money only")
-        return self
-
-    @field_validator("currency")
-    @classmethod
-    def _code_or_path(cls, value: str | None) -> str | None:
-        if value is not None and not is_currency_code(value):
-            Value(path=value)
-        return value
-
-    def parts(self) -> Iterator["Value"]:
-        """Walk over this value and those it chooses from."""
-        yield self
-        for one in self.first:
-            yield from one.parts()
 
 
 Word = Identifier | Value
 """A word that is always the same, or a value."""
 Texts = Annotated[dict[PathText, tuple[Scalar | None, ...]], Field(min_length=1)]
+
+
+class Group(Part):
+    """Elements of a list by a value that some of them share: each group makes an event of its own."""
+
+    of: PathText
+    by: PathText
+
+
+class Ping(Part):
+    """A body that a provider sends unsigned to try an address: a form with one field, which holds a number."""
+
+    form: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 class _Envelope(ShortPart):
@@ -115,6 +85,7 @@ class _Envelope(ShortPart):
     customer_id: Value | None = None
     anonymous_id: Value | None = None
     guest_id: Value | None = None
+    email: Value | None = None
     occurred_at: Value | None = None
 
 
@@ -127,6 +98,7 @@ class Rule(_Envelope):
     unless: Texts | None = None
     each: PathText | None = None
     item_id: Value | None = None
+    group: Group | None = None
     kind: Kind | Value | None = None
     properties: dict[FieldName, Value] = Field(default_factory=dict)
     properties_from: PathText | None = None
@@ -170,12 +142,13 @@ class WebhookMapping(_Envelope):
     """How the webhooks of one provider become events; see the module's text for the keys."""
 
     about: str = ""
-    signature: Literal["hmac-sha256", "stripe", "shopify", "zendesk"] | Scheme | None = None
+    signature: SignedAs | Scheme | None = None
     type: Value | None = None
     unknown: Literal["ignore", "refuse"] = "ignore"
     ignore: dict[Pattern, str] = Field(default_factory=dict)
     minor_units: dict[Currency, Annotated[int, Field(ge=0, le=4)]] = Field(default_factory=dict)
     time_zone: TimeZone = "UTC"
+    ping: Ping | None = None
     rules: Annotated[tuple[Rule, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -183,9 +156,9 @@ class WebhookMapping(_Envelope):
         if self.type is None and (self.ignore or any(rule.on for rule in self.rules)):
             raise ValueError("type: is required, since `on` and `ignore` go by it")
         for number, rule in enumerate(self.rules):
-            ids = [getattr(part, key) for part in (self, rule) for key in ("customer_id", "anonymous_id", "guest_id")]
+            ids = [getattr(part, key) for part in (self, rule) for key in _IDS]
             if not any(ids):
-                raise ValueError(f"rules.{number}.customer_id: is required (or anonymous_id, or guest_id)")
+                raise ValueError(f"rules.{number}.customer_id: is required (or anonymous_id, guest_id or email)")
         return self
 
     def headers(self) -> tuple[str, ...]:
@@ -201,11 +174,6 @@ def _values(part: BaseModel) -> Iterator[Value]:
         for one in held.values() if isinstance(held, dict) else [held]:
             if isinstance(one, Value):
                 yield one
-
-
-def is_currency_code(text: str) -> bool:
-    """Whether a text is an ISO 4217 code; in a mapping any other text is a path."""
-    return re.fullmatch("[A-Z]{3}", text) is not None
 
 
 def load_webhook_mapping(name: str, folder: Path | None = None) -> WebhookMapping:

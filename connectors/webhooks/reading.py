@@ -11,11 +11,14 @@ from typing import Final, NamedTuple
 
 from connectors.rows.values import BadValueError, as_text, boolean, time_parser
 from connectors.webhooks.amounts import major, number
-from connectors.webhooks.mapping import Scalar, Texts, Value, WebhookMapping, is_currency_code
+from connectors.webhooks.mapping import Texts, WebhookMapping
 from connectors.webhooks.paths import compile_path
+from connectors.webhooks.spec import Scalar, Value, is_currency_code
+from contracts.identity import EMAIL_ADDRESS, identifier_of
 
 _EXACT_INTEGERS: Final = 2**53
 _LONGEST_TIME: Final = 64
+_CURRENCY: Final = "currency"
 
 
 class View(NamedTuple):
@@ -50,11 +53,36 @@ class Readers:
         return read
 
     def identifier(self, spec: Value | None) -> ReadText:
-        """Read an id: a text or a whole number."""
+        """Read what tells an event or an element apart: a text or a whole number."""
         if spec is None:
             return _nothing
         read = self.value(spec)
         return lambda view: None if (found := read(view)) is None else _identifier(found)
+
+    def person(self, spec: Value | None) -> ReadText:
+        """Read a person's id, in the form that all connectors give it. A placeholder, such as 0, counts as absent."""
+        if spec is None:
+            return _nothing
+        read = self.value(spec.model_copy(update={"prefix": ""}))
+        readers = [self.person(one) for one in spec.first_of] or [lambda view: _person(read(view))]
+
+        def found(view: View) -> str | None:
+            one = next((one for reader in readers if (one := reader(view)) is not None), None)
+            return None if one is None else spec.prefix + one
+
+        return found
+
+    def address(self, spec: Value | None) -> ReadText:
+        """Read an e-mail address in its one form; anything else counts as absent."""
+        if spec is None:
+            return _nothing
+        read = self.value(spec)
+
+        def find(view: View) -> str | None:
+            found = read(view)
+            return identifier_of(found) if isinstance(found, str) and EMAIL_ADDRESS.fullmatch(found) else None
+
+        return find
 
     def time(self, spec: Value | None) -> ReadText:
         """Read a time, as ISO 8601 with a zone."""
@@ -90,8 +118,8 @@ class Readers:
         return read
 
     def _source(self, spec: Value) -> Read:
-        if spec.first:
-            readers = [self.value(one) for one in spec.first]
+        if spec.first_of:
+            readers = [self.value(one) for one in spec.first_of]
             return lambda view: next((one for read in readers if (one := read(view)) is not None), None)
         if spec.header is not None:
             name = spec.header.lower()
@@ -112,20 +140,22 @@ class Readers:
                 return lambda one, _: boolean(as_text(one))
             case "time":
                 return _time(spec.format, self._time_zone)
-        if spec.type == "string" or spec.prefix:
-            return lambda one, _: spec.prefix + as_text(one)
+        if spec.type == "string" or spec.prefix or spec.lower:
+            return lambda one, _: spec.prefix + (as_text(one).lower() if spec.lower else as_text(one))
         return lambda one, _: one
 
     def _money(self, spec: Value) -> _Convert:
         amount, currency = _number(spec), self._currency_of(spec)
-        return lambda one, view: major(amount(one, view), spec.units, currency(view), self._own_units)
+        return lambda one, view: major(amount(one, view), spec.units, currency(view) or "", self._own_units)
 
-    def _currency_of(self, spec: Value) -> Callable[[View], str]:
+    def _currency_of(self, spec: Value) -> ReadText:
+        """Read a currency. Where nothing names one it is None for a total in whole units: the door has a default."""
         fixed = self._currency
+        may_lack = spec.units == "major" and spec.currency_property == _CURRENCY
         if spec.currency is None or is_currency_code(spec.currency):
-            return lambda _: _code(spec.currency or fixed)
+            return lambda _: _code(spec.currency or fixed, may_lack=may_lack)
         find = compile_path(spec.currency)
-        return lambda view: _code(_something(find(view.document)) or fixed)
+        return lambda view: _code(_something(find(view.document)) or fixed, may_lack=may_lack)
 
 
 @cache
@@ -159,9 +189,18 @@ def _mapped(values: Mapping[str, Scalar], found: object) -> Scalar:
 
 
 def _identifier(found: object) -> str:
+    if isinstance(found, float) and found.is_integer():
+        found = int(found)
     if isinstance(found, bool) or not isinstance(found, str | int):
         raise BadValueError("is neither a text nor a whole number")
     return as_text(found)
+
+
+def _person(found: object) -> str | None:
+    try:
+        return identifier_of(found)
+    except ValueError as problem:
+        raise BadValueError(str(problem)) from None
 
 
 def _number(spec: Value) -> Callable[[object, View], Decimal]:
@@ -188,8 +227,10 @@ def _whole(amount: Decimal) -> int:
     return int(amount)
 
 
-def _code(found: object) -> str:
+def _code(found: object, *, may_lack: bool) -> str | None:
     if found is None:
+        if may_lack:
+            return None
         raise BadValueError("is missing")
     code = as_text(found).upper()
     if not is_currency_code(code):

@@ -5,6 +5,7 @@ sent again, which providers do, doubles nothing.
 """
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
+from connectors.byte_marks import as_utf8
 from connectors.door.door import Door, Draft
 from connectors.protocol import Record
 from connectors.sources.signatures import verify
@@ -26,6 +28,8 @@ from contracts.wire import RejectedError
 STAGE: Final = "webhook"
 """The stage of webhooks in dead letters."""
 MOST_DEPTH: Final = 100
+PING: Final = "the provider has tried the address"
+_FORM: Final = "application/x-www-form-urlencoded"
 _MOST_TOLD: Final = 10
 _SLICE: Final = 25
 """So many events are worked off before other requests have their turn."""
@@ -83,6 +87,20 @@ class Receiver:
         self._headers = mapping.headers()
         self._converter = WebhookConverter(mapping, source.name, source.currency)
         self._door = door
+        self._ping = re.compile(f"{mapping.ping.form}=[0-9]{{1,20}}".encode()) if mapping.ping else None
+
+    def is_ping(self, raw: bytes, headers: Mapping[str, str]) -> bool:
+        """Whether a request is the unsigned ping that the mapping allows: a form with one number, and nothing else.
+
+        Raises :class:`MissingSecretError` for one while the secret is not set.
+        """
+        is_form = headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM
+        if self._ping is None or not is_form or self._ping.fullmatch(raw) is None:
+            return False
+        if self.scheme is not None and headers.get(self.scheme.header.lower()):
+            return False
+        self.part.secrets(self._environment)
+        return True
 
     def check(self, raw: bytes, headers: Mapping[str, str], now: datetime) -> None:
         """Check the signature of the body as it was sent; names of ``headers`` are in small letters.
@@ -102,6 +120,7 @@ class Receiver:
 
     def work(self, content: bytes, headers: Mapping[str, str], now: datetime) -> Turns[Received]:
         """Do the same in turns: it stops after every few events, and returns what became of the body."""
+        content = as_utf8(content)
         body = parse(content)
         conversion = yield from self._converter.turns(body, content, headers, now)
         done = Received(conversion.type, problems=conversion.problems, reason=conversion.reason)
@@ -139,9 +158,9 @@ class Receiver:
 
 
 def parse(content: bytes) -> Any:
-    """Read a body as JSON. Raises :class:`BodyError`."""
+    """Read a body as JSON, with or without a byte order mark. Raises :class:`BodyError`."""
     try:
-        body = msgspec.json.decode(content)
+        body = msgspec.json.decode(as_utf8(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise BodyError("the body is not valid JSON") from None
     if not _is_shallow(body):

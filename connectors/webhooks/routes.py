@@ -1,7 +1,8 @@
 """``POST /v1/webhook/{source}``: webhooks of other systems, over HTTP.
 
 Delivery: a webhook is answered with 200 only after Kafka holds everything it became. Else the provider sends it again,
-with the same event ids, so nothing is doubled. What its signature does not vouch for is never looked at.
+with the same event ids, so nothing is doubled. A body without a good signature is never looked at, except for a ping if
+the mapping allows one: it makes no event. Refusals are logged (:mod:`connectors.webhooks.refusals`).
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from connectors.collector.answers import AnswerError, failed, json_answer, rate_limited, unavailable
+from connectors.collector.answers import AnswerError, failed, json_answer, not_taken, rate_limited, unavailable
 from connectors.collector.body import Body, BodyReader
 from connectors.collector.delivery import Deliver
 from connectors.collector.limits import RateLimits
@@ -20,12 +21,14 @@ from connectors.protocol import Record
 from connectors.sources.signatures import SignatureError
 from connectors.sources.source import Source
 from connectors.sources.webhook import MissingSecretError
-from connectors.webhooks.receiver import BodyError, Received, Receiver
+from connectors.webhooks.receiver import PING, BodyError, Received, Receiver
 from connectors.webhooks.receivers import Receivers, UnusableSourceError
+from connectors.webhooks.refusals import UNKNOWN, RefusalLog, why_failed, why_refused
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.metrics import WEBHOOKS
 
 PATH: Final = "/v1/webhook/{source}"
+_NOT_FOUND: Final = 404
 _COUNT: Final = {"type": "integer", "minimum": 0}
 _TAKEN: Final = {
     "type": "object",
@@ -69,6 +72,7 @@ OPENAPI_PATHS: Final[Mapping[str, Any]] = {
                 "408": _answer("The body did not arrive in time."),
                 "429": _answer("The source sends too much: come again after the seconds of Retry-After."),
                 "503": _answer("Send the same again later."),
+                "507": _answer("The disk has no room for events now: send the same again later."),
             },
         }
     }
@@ -101,6 +105,7 @@ class _Endpoint:
         self._note = note
         self._clock = clock
         self._limits = RateLimits()
+        self._refusals = RefusalLog()
 
     async def post(self, request: Request) -> Response:
         """Take one webhook."""
@@ -108,19 +113,25 @@ class _Endpoint:
         try:
             receiver = await self._find(name)
         except AnswerError as error:
+            self._refusals.note(UNKNOWN if error.status == _NOT_FOUND else name, why_failed(error))
             return failed(error)  # not counted: anybody can think of names
         try:
             received = await self._take(name, receiver, request)
         except AnswerError as error:
-            WEBHOOKS.labels(name, error.code).inc()
-            return failed(error)
-        except StoreUnavailableError:
-            WEBHOOKS.labels(name, "unavailable").inc()
-            return failed(unavailable())
+            return self._failed(name, error)
+        except StoreUnavailableError as error:
+            return self._failed(name, not_taken(error))
         except ClientDisconnect:
             return Response(status_code=400)  # nobody is there to read it
         WEBHOOKS.labels(name, _outcome(received)).inc()
+        if received.problems:
+            self._refusals.note(name, why_refused(received.problems))
         return json_answer({"success": True, **received.told()})
+
+    def _failed(self, name: str, error: AnswerError) -> Response:
+        WEBHOOKS.labels(name, error.code).inc()
+        self._refusals.note(name, why_failed(error))
+        return failed(error)
 
     async def _find(self, name: str) -> Receiver:
         try:
@@ -140,8 +151,12 @@ class _Endpoint:
     async def _take(self, name: str, receiver: Receiver, request: Request) -> Received:
         async with self._bodies.body(request) as body:
             now = self._clock()
-            _check(receiver, request.headers, body, now)
+            is_ping = _is_ping(receiver, request.headers, body)
+            if not is_ping:
+                _check(receiver, request.headers, body, now)
             self._limit(receiver.source, now)
+            if is_ping:
+                return Received(None, reason=PING)
             received = await _receive(receiver, request.headers, body, now)
             events = len(received.records)
             self._limits.take(name, events - 1)
@@ -153,6 +168,13 @@ class _Endpoint:
             for record, told in zip(received.records, received.names, strict=True):
                 self._note(name, told, record, now, record.value or b"")
         return received
+
+
+def _is_ping(receiver: Receiver, headers: Mapping[str, str], body: Body) -> bool:
+    try:
+        return receiver.is_ping(body.raw, headers)
+    except MissingSecretError as error:
+        raise unavailable(f"Not taken: {error}.") from None
 
 
 def _check(receiver: Receiver, headers: Mapping[str, str], body: Body, now: datetime) -> None:

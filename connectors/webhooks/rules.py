@@ -9,10 +9,13 @@ from hashlib import sha256
 from typing import Final, TypeVar
 
 from connectors.door.door import Draft
+from connectors.rows.drafts import bound_count
 from connectors.rows.values import BadValueError, as_text
-from connectors.webhooks.mapping import Rule, Value, WebhookMapping
+from connectors.webhooks.mapping import Group, Rule, WebhookMapping
 from connectors.webhooks.paths import compile_path
 from connectors.webhooks.reading import Read, Readers, ReadText, View
+from connectors.webhooks.spec import Value
+from contracts.notes import Note
 from contracts.wire import RejectedError
 
 MOST_EVENTS: Final = 1_000
@@ -31,6 +34,7 @@ class RuleAtWork:
         self._when = [readers.fits(rule.when)] if rule.when else []
         self._unless = [readers.fits(rule.unless)] if rule.unless else []
         self._each = compile_path(rule.each) if rule.each else None
+        self._group = _Grouping(rule.group) if rule.group else None
         self._draft = _DraftReader(rule, mapping, readers, source)
 
     def is_for(self, kind: str | None) -> bool:
@@ -44,7 +48,11 @@ class RuleAtWork:
         """
         try:
             for part, position in self._parts(view):
-                yield self._one(part, digest, received_at, position) if self._holds(part) else None
+                if not self._holds(part):
+                    yield None
+                    continue
+                for group, shared in self._group.parts(part) if self._group else [(part, "")]:
+                    yield self._one(group, digest, received_at, position, shared)
         except RejectedError as wrong:
             yield wrong
 
@@ -67,12 +75,41 @@ class RuleAtWork:
             read_field("unless", fits, view) for fits in self._unless
         )
 
-    def _one(self, view: View, digest: str, received_at: str, position: int | None) -> Draft | RejectedError:
+    def _one(
+        self, view: View, digest: str, received_at: str, position: int | None, shared: str
+    ) -> Draft | RejectedError:
         try:
-            return self._draft.read(view, digest, received_at, position)
+            return self._draft.read(view, digest, received_at, position, shared)
         except RejectedError as wrong:
             where = "" if position is None else f" (in element {position} of the list)"
             return RejectedError(wrong.field, wrong.problem + where)
+
+
+class _Grouping:
+    """Takes the elements of a list apart by a value that some of them share."""
+
+    def __init__(self, group: Group):
+        self._of, self._by = compile_path(group.of), compile_path(group.by)
+
+    def parts(self, view: View) -> Iterator[tuple[View, str]]:
+        """Give a view for each group, and the text that its event's id depends on.
+
+        Groups are the same in capital and small letters. The text of the first group is empty: the id of a list's only
+        group does not depend on its value.
+        """
+        items = read_field("group", self._of, view.document)
+        if not isinstance(items, list | None):
+            raise RejectedError("group", "is not a list")
+        if len(items or ()) > MOST_EVENTS:
+            raise RejectedError("group", f"holds more than {MOST_EVENTS:,} elements")
+        groups: dict[str, list[object]] = {}
+        for item in items or ():
+            shared = read_field("group", self._by, item)
+            text = "none" if shared is None else read_field("group", as_text, shared).upper()
+            groups.setdefault(text, []).append(item)
+        around = view.document if isinstance(view.document, dict) else {}
+        for number, (shared_text, members) in enumerate(groups.items()):
+            yield View({**around, "group": members}, view.headers), shared_text if number else ""
 
 
 class _DraftReader:
@@ -82,8 +119,14 @@ class _DraftReader:
         self._source = source
         self._words = {name: _word(spec, readers) for name, spec in (("name", rule.name), ("kind", rule.kind)) if spec}
         self._ids = {
-            name: readers.identifier(getattr(rule, name) or getattr(mapping, name))
-            for name in ("event_id", "customer_id", "anonymous_id", "guest_id")
+            name: make(getattr(rule, name) or getattr(mapping, name))
+            for name, make in (
+                ("event_id", readers.identifier),
+                ("customer_id", readers.person),
+                ("anonymous_id", readers.person),
+                ("guest_id", readers.person),
+                ("email", readers.address),
+            )
         }
         self._occurred_at = readers.time(rule.occurred_at or mapping.occurred_at)
         self._item_id = readers.identifier(rule.item_id) if rule.item_id else None
@@ -91,21 +134,24 @@ class _DraftReader:
         self._properties = _Fields("properties", rule.properties, rule.properties_from, readers)
         self._traits = _Fields("properties.traits", rule.traits, rule.traits_from, readers)
 
-    def read(self, view: View, digest: str, received_at: str, position: int | None) -> Draft:
+    def read(self, view: View, digest: str, received_at: str, position: int | None, shared: str) -> Draft:
         draft: Draft = {name: read_field(name, read, view) for name, read in self._words.items()}
         ids = {name: read_field(name, read, view) for name, read in self._ids.items()}
-        draft["event_id"] = self._event_id(ids["event_id"] or digest, str(draft["name"]), view, position)
-        draft["customer_id"] = ids["customer_id"]
+        draft["event_id"] = self._event_id(ids["event_id"] or digest, str(draft["name"]), view, position, shared)
         draft["anonymous_id"] = ids["anonymous_id"] or (None if ids["customer_id"] else ids["guest_id"])
+        draft["customer_id"] = ids["customer_id"] or (None if draft["anonymous_id"] else ids["email"])
         draft["occurred_at"] = read_field("occurred_at", self._occurred_at, view) or received_at
         draft["received_at"] = received_at
         properties = self._properties.read(view)
+        notes: list[Note] = []
+        bound_count(properties, notes)
         if traits := self._traits.read(view):
             properties["traits"] = traits
         draft["properties"] = properties
+        draft["notes"] = notes or None
         return {name: value for name, value in draft.items() if value is not None}
 
-    def _event_id(self, base: str, name: str, view: View, position: int | None) -> str:
+    def _event_id(self, base: str, name: str, view: View, position: int | None, shared: str) -> str:
         """Make an id that is the same whenever the same is told again, and no other event has.
 
         It is a hash, for a provider's id may tell whose event it is, which a source's privacy rules may forbid.
@@ -115,6 +161,8 @@ class _DraftReader:
             parts.append(read_field("item_id", self._item_id, view) or str(position))
         elif self._numbered:
             parts.append(str(position))
+        if shared:
+            parts += ["group", shared]
         return sha256("\x00".join(parts).encode(errors="replace")).hexdigest()[:_ID_DIGITS]
 
 

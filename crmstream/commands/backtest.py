@@ -80,11 +80,12 @@ def run(events: File, at: At, out: Out, workers: Workers = 1) -> None:
     """
     settings = load_settings()
     moments = midnights([day.date() for day in at], settings, datetime.now(UTC))
-    own = throwaway_settings(settings, Path(), workers)
+    mapping = load_mapping("purchases")
+    own = throwaway_settings(settings, Path(), workers, str(mapping.properties["total"].currency))
     _check_writable(out)
     with event_progress() as progress:
         bars = FileBars(progress)
-        connector = FileConnector(events, load_mapping("purchases"), on_progress=bars.reading)
+        connector = FileConnector(events, mapping, on_progress=bars.reading)
         with closing(_rows(connector)) as records:
             history = History(records, moments[-1])
             _check(history, connector.report, moments)
@@ -94,7 +95,17 @@ def run(events: File, at: At, out: Out, workers: Workers = 1) -> None:
                 )
     console.print(report_table("Backtest", summary.events, connector.report))
     console.print(quality_table("Model quality by each date (of forecasts made before their answer)", qualities))
+    if not written:
+        raise InputFileError(_nothing_written(out, summary, moments))
     console.print(f"{written:,} predictions are in {out}.", soft_wrap=True)
+
+
+def _nothing_written(out: Path, summary: Summary, moments: list[int]) -> str:
+    days = ", ".join(f"{as_time(moment):%Y-%m-%d}" for moment in moments)
+    return (
+        f"not one prediction was made for {days}, though {summary.events:,} events were published: no customer was "
+        f"known then, or the dataflow refused the events. {out} has a header only."
+    )
 
 
 class _Run:

@@ -9,7 +9,9 @@ import typer
 
 from contracts.settings import load_settings
 from crmstream.commands.shared import new_app, notes
-from crmstream.stack.endpoints import resolve_kafka
+from crmstream.stack.disk import DiskWatch
+from crmstream.stack.endpoints import resolve_kafka, stack_folder
+from crmstream.stack.outside import find_problems
 
 app = new_app()
 
@@ -48,5 +50,9 @@ def run(
         if not started.sources:
             notes.print(f"No source in {started.sources_file} yet: make one with `crmstream source add`.")
 
-    run_collector(settings, resolve_kafka(settings), told)
+    kafka = resolve_kafka(settings)
+    for problem in find_problems({"kafka": kafka} if settings.kafka_bootstrap_servers else {}):
+        notes.print(f"{problem}. Answering 503 until that is mended.", markup=False, highlight=False, soft_wrap=True)
+    disk = None if settings.kafka_bootstrap_servers else DiskWatch(stack_folder(settings), settings)
+    run_collector(settings, kafka, told, disk)
     notes.print("Stopped.")

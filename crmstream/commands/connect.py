@@ -12,12 +12,11 @@ import typer
 from rich.markup import escape
 
 from connectors.databases.connections import Connection, load_connection
-from connectors.databases.pump import Figures, Pump, Source
+from connectors.databases.pump import Figures, Pump, Rules, Source
 from connectors.databases.seal import Seal
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.source import DebeziumSource
 from connectors.kafka.positions import Position, read_position
-from connectors.kafka.topics import ensure_topics
 from connectors.kafka.transactions import TransactionalPublisher
 from connectors.postgres.check import Sample, check
 from connectors.postgres.config import DSN_VARIABLE, PostgresConnection
@@ -30,7 +29,7 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.connector_line import ConnectorLine, stopped_by_signals
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.connection_rules import ConnectionRules
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.publishing import RoomGate, usable_kafka
 
 app = new_app()
 
@@ -146,9 +145,11 @@ def debezium(
 
 
 def _kafka(settings: Settings) -> str:
-    kafka = resolve_endpoints(settings).kafka
-    ensure_topics(kafka, settings.partitions)
-    return kafka
+    return usable_kafka(settings, _gate(settings))
+
+
+def _gate(settings: Settings) -> RoomGate:
+    return RoomGate(settings, notes.print)
 
 
 def _connection_string(connection: PostgresConnection, settings: Settings) -> str:
@@ -165,10 +166,15 @@ def _connection_string(connection: PostgresConnection, settings: Settings) -> st
 
 def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *, once: bool) -> None:
     settings, name = load_settings(), connection.position_name
-    rules = ConnectionRules(connection, settings)
+    rules, gate = _rules(connection, settings), _gate(settings)
+
+    def rules_of_step() -> Rules:
+        gate.require()  # without room the pump says so, and waits before it writes the step
+        return rules()
+
     with ConnectorLine(connection.name, source) as line, stopped_by_signals(stop):
         pump = Pump(
-            source, rules, kafka, settings.partitions, name, stop, line.progress, line.trouble, Seal(rules.keys)
+            source, rules_of_step, kafka, settings.partitions, name, stop, line.progress, line.trouble, Seal(rules.keys)
         )
         figures = pump.run(once=once)
         told = source.told()
@@ -192,7 +198,7 @@ def _position(position: Position | None, told: str) -> str:
 
 def _check(server: Server, connection: PostgresConnection, settings: Settings) -> None:
     """Print what was found; exit code 1 where something is missing."""
-    well, rules = True, ConnectionRules(connection, settings)
+    well, rules = True, _rules(connection, settings)
     for found in check(server, connection, rules.door(), rules.ids):
         if isinstance(found, Sample):
             _show(found)
@@ -202,6 +208,14 @@ def _check(server: Server, connection: PostgresConnection, settings: Settings) -
         console.print(f"{verdict}  {escape(found.text)}", soft_wrap=True)
     if not well:
         raise typer.Exit(1)
+
+
+def _rules(connection: Connection, settings: Settings) -> ConnectionRules:
+    """Give the rules of a connection, and say so if the file of sources has none for it."""
+    rules = ConnectionRules(connection, settings)
+    if notice := rules.notice:
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
+    return rules
 
 
 def _show(sample: Sample) -> None:

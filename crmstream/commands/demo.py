@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from pydantic import ValidationError
 
-from connectors.simulator.config import ShopConfig
+from connectors.simulator.config import DEFAULT_CURRENCY, ShopConfig
 from contracts.errors import SettingsError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.shared import console, new_app, notes, print_json
@@ -19,7 +19,7 @@ from crmstream.demo.folder import fresh_folder
 from crmstream.demo.screen import Screen, make_screen
 from crmstream.demo.show import Plan, Show
 from crmstream.demo.summary import Ending, as_dictionary, as_lines
-from crmstream.running import apart, full_stack
+from crmstream.running import apart, full_stack, money_in
 from crmstream.stack.endpoints import DEMO_FOLDER
 from crmstream.stack.supervisor import LocalStack
 
@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     began = time.monotonic()
     plan = Plan(_shop(seed, customers), acceleration, seconds, began)
     own = load_settings() if workers is None else load_settings(workers=workers)
-    settings = apart(own, own.data_dir / DEMO_FOLDER)
+    settings = apart(own, own.data_dir / DEMO_FOLDER, time="history", **money_in(DEFAULT_CURRENCY))  # a time of its own
     screen = make_screen(notes)
     fresh_folder(settings.data_dir.parent)
     with full_stack(settings, on_event=screen.say) as stack:

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Final
 import typer
 from clickhouse_connect.driver.client import Client
 from redis import Redis
-from rich.markup import escape
-from rich.table import Table
 
 from contracts.errors import CrmError
 from contracts.identity import ANONYMOUS, EMAIL, email_key, visitor_id
 from contracts.settings import load_settings
 from contracts.stored import MERGED_FIELD, score_key
-from crmstream.commands.shared import connect_redis, console, new_app, print_json
+from crmstream.commands.shared import connect_redis, new_app, print_json, print_lines
+from crmstream.commands.status_view import plural
 from crmstream.stack.endpoints import resolve_endpoints
 from sinks.clients import clickhouse_client
 from sinks.queries import query
@@ -74,7 +73,7 @@ def show(
     if as_json:
         print_json(found.as_json())
     else:
-        _print(found)
+        print_lines(identity_lines(found))
 
 
 @dataclass(frozen=True)
@@ -148,41 +147,43 @@ def _likely(redis: Redis, names: Iterable[str]) -> str | None:
     return next((person for person in found if person is not None), None)
 
 
-def _print(found: Identity) -> None:
-    asked = escape(found.asked)
-    if found.person is not None:
-        console.print(f"[bold]{asked}[/bold] is customer [bold]{escape(found.person)}[/bold].")
-    elif found.likely is not None:
-        console.print(f"[bold]{asked}[/bold] is likely customer [bold]{escape(found.likely)}[/bold]: "
-                      "a link of today, which counts for good from the next sweep on.")  # fmt: skip
-    elif any(not row["customer_id"].startswith(ANONYMOUS) for row in found.profiles):
-        console.print(f"[bold]{asked}[/bold] is a customer.")
-    else:
-        console.print(f"[bold]{asked}[/bold] is a visitor whom nobody has identified.")
+def identity_lines(found: Identity) -> list[str]:
+    """Lay out an identity: whose it is, then each link and profile under its whole id."""
+    lines = [_whose(found)]
     linked = [each for each in found.links if each.outcome == LINKED]
     refused = [each for each in found.links if each.outcome != LINKED]
-    if linked:
-        console.print(_links_table("Linked", linked, "counts from"))
-    if refused:
-        console.print(_links_table("Refused", refused, "why"))
-    if found.profiles:
-        console.print(_profiles_table(found.profiles))
+    for title, links in (("Linked", linked), ("Refused", refused)):
+        lines += ["", title] if links else []
+        for each in links:
+            whom = f"to {each.person}, at {_minute(each.occurred_at)}"
+            lines += [f"  {each.identity}", f"    {whom}", f"    {_why(each)}"]
+    lines += ["", "Profiles"] if found.profiles else []
+    for row in found.profiles:
+        lines += [f"  {row['customer_id']}", f"    {_profile(row)}"]
+    return lines
 
 
-def _links_table(title: str, links: Iterable[Link], last: str) -> Table:
-    table = Table("id", "customer", "at", last, title=title, title_justify="left")
-    for each in links:
-        told = f"{each.decided_at:%Y-%m-%d %H:%M}" if each.outcome == LINKED else WHY[each.outcome]
-        table.add_row(escape(each.identity), escape(each.person), f"{each.occurred_at:%Y-%m-%d %H:%M}", told)
-    return table
+def _whose(found: Identity) -> str:
+    if found.person is not None:
+        return f"{found.asked} is customer {found.person}."
+    if found.likely is not None:
+        return (f"{found.asked} is likely customer {found.likely}:\n"
+                "a link of today, which counts for good from the next sweep on.")  # fmt: skip
+    if any(not row["customer_id"].startswith(ANONYMOUS) for row in found.profiles):
+        return f"{found.asked} is a customer."
+    return f"{found.asked} is a visitor who is not identified."
 
 
-def _profiles_table(profiles: Iterable[dict[str, Any]]) -> Table:
-    table = Table("profile", "events", "orders", "first seen", "last seen", title="Profiles", title_justify="left")
-    for row in profiles:
-        if row["merged_into"]:
-            table.add_row(escape(row["customer_id"]), f"[dim]in {escape(row['merged_into'])}[/dim]")
-            continue
-        seen = (f"{row[name]:%Y-%m-%d %H:%M}" for name in ("first_seen", "last_seen"))
-        table.add_row(escape(row["customer_id"]), f"{row['events']:,}", f"{row['orders']:,}", *seen)
-    return table
+def _why(link: Link) -> str:
+    return f"counts from {_minute(link.decided_at)}" if link.outcome == LINKED else WHY[link.outcome]
+
+
+def _profile(row: dict[str, Any]) -> str:
+    if row["merged_into"]:
+        return f"part of {row['merged_into']}"
+    counts = f"{plural(row['events'], 'event')}, {plural(row['orders'], 'order')}"
+    return f"{counts}, seen {_minute(row['first_seen'])} to {_minute(row['last_seen'])}"
+
+
+def _minute(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M}"

@@ -14,6 +14,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors.door.door import Door
+from connectors.door.doors import Doors
+from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Report
 from connectors.guess.proposal import Proposal, propose
 from connectors.guess.wishes import Wishes
@@ -21,9 +23,10 @@ from connectors.guess.words import ROLES
 from connectors.rows.mapping import Mapping
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
-from crmstream.commands.replay import NOTHING_READ, publish_file, reasons, report_table
+from crmstream.commands.replay import NOTHING_READ, outcome, publish_file, reasons, report_table
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.configured import FILE_STAGE, configured_doors
+from crmstream.money.words import fed_lines
 
 app = new_app()
 
@@ -73,10 +76,14 @@ def run(  # noqa: PLR0913, PLR0917 - options of a command
     """
     settings = load_settings()
     mapping_file = output or file.with_name(f"{_stem(file)}.yaml")
-    wishes = Wishes(source, _roles(columns or ()), _code(currency), settings.base_currency, time_zone)
+    doors = configured_doors(settings, FILE_STAGE)
+    base = doors.money.decision
+    wishes = Wishes(source, _roles(columns or ()), _code(currency), base.currency if base else None, time_zone)
     proposal = propose(file, mapping_file, wishes, encoding)
-    door = configured_doors(settings, FILE_STAGE).door(proposal.mapping.source)
-    report = _preview(file, proposal, door)
+    if notice := doors.notice(proposal.mapping.source):
+        notes.print(escape(notice), highlight=False, soft_wrap=True)
+    trial = configured_doors(settings, FILE_STAGE, MoneyGate(decided=base))
+    report = _preview(file, proposal, trial.door(proposal.mapping.source))
     _write(mapping_file, proposal.text, overwrite=overwrite)
     console.print(f"The mapping is in {escape(str(mapping_file))}.", highlight=False)
     if not report.accepted:
@@ -84,7 +91,7 @@ def run(  # noqa: PLR0913, PLR0917 - options of a command
     if dry_run or not (yes or _is_wanted()):
         _say_how_to_go_on(file, mapping_file)
         return
-    _publish(file, proposal, door, settings)
+    _publish(file, proposal.mapping, doors, settings)
 
 
 def _stem(file: Path) -> str:
@@ -107,7 +114,7 @@ def _code(currency: str | None) -> str | None:
     return None if currency is None else currency.upper()
 
 
-def _preview(file: Path, proposal: Proposal, door: Door | None) -> Report:
+def _preview(file: Path, proposal: Proposal, door: Door) -> Report:
     """Show the first events, on a terminal only: they are personal data. Returns what became of the rows."""
     connector = FileConnector(file, proposal.mapping, door=door, most_rows=_PREVIEW_ROWS)
     events = [msgspec.json.decode(record.value or b"{}") for record in connector.records()]
@@ -190,9 +197,11 @@ def _say_how_to_go_on(file: Path, mapping_file: Path) -> None:
     )  # fmt: skip
 
 
-def _publish(file: Path, proposal: Proposal, door: Door | None, settings: Settings) -> None:
-    summary, report = publish_file(file, proposal.mapping, door, settings)
+def _publish(file: Path, mapping: Mapping, doors: Doors, settings: Settings) -> None:
+    summary, report = publish_file(file, mapping, doors.door(mapping.source), settings)
     console.print(report_table("Imported", summary.events, report))
+    for line in filter(None, [outcome(report), *fed_lines(doors.money.decision, doors.money.waiting)]):
+        console.print(line, soft_wrap=True, highlight=False)
     if not summary.events:
         raise typer.Exit(NOTHING_READ)
     console.print("Next: crmstream status, then crmstream top churn.", highlight=False)

@@ -12,16 +12,17 @@ from rich.markup import escape
 from rich.table import Table
 
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
-from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
+from connectors.kafka.publisher import Summary, publish_history
 from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.words import fed_lines
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -65,21 +66,18 @@ def run(
     _check_writable(rejects)
     summary, report = publish_file(file, chosen, door, settings, rate)
     _write_rejects(rejects, report)
-    _print(summary, report, as_json=as_json)
+    _print(summary, report, doors.money, as_json=as_json)
     if not summary.events:
         raise typer.Exit(NOTHING_READ)
 
 
 def publish_file(
-    file: Path, mapping: Mapping, door: Door | None, settings: Settings, rate: float | None = None
+    file: Path, mapping: Mapping, door: Door, settings: Settings, rate: float | None = None
 ) -> tuple[Summary, Report]:
     """Publish a file through its mapping, with progress bars; returns what was published and became of the rows."""
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with (
-        event_progress() as progress,
-        Publisher(endpoints.kafka, settings.partitions, settings.sweep_hours) as publisher,
-    ):
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    with event_progress() as progress, new_publisher(settings, kafka, gate) as publisher:
         display = FileBars(progress)
         connector = FileConnector(file, mapping, on_progress=display.reading, door=door)
         summary = publish_history(
@@ -125,16 +123,20 @@ def reasons(report: Report) -> list[dict[str, Any]]:
     ]
 
 
-def _print(summary: Summary, report: Report, *, as_json: bool) -> None:
+def _print(summary: Summary, report: Report, money: MoneyGate, *, as_json: bool) -> None:
     if as_json:
         counts = {name: getattr(report, name) for name in ("rows", "skipped", "rejected", "replaced")}
-        print_json(
-            {**counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report)}
-        )
+        decision = money.decision
+        print_json({
+            **counts, "published": summary.events, "seconds": summary.seconds, "rejections": reasons(report),
+            "base_currency": decision and decision.currency, "amounts_without_a_rate": money.waiting,
+        })  # fmt: skip
         return
     console.print(report_table("Replayed", summary.events, report))
     if told := outcome(report):
         console.print(told)
+    for line in fed_lines(money.decision, money.waiting):
+        console.print(line, soft_wrap=True)
 
 
 def outcome(report: Report) -> str | None:

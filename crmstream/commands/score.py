@@ -5,15 +5,15 @@ from typing import Annotated, Any
 
 import typer
 from redis import Redis
-from rich.markup import escape
-from rich.table import Table
 
 from contracts.errors import CrmError
-from contracts.identity import visitor_id
+from contracts.identity import ANONYMOUS, visitor_id
 from contracts.outcomes import Outcome
 from contracts.settings import load_settings
 from contracts.stored import MERGED_FIELD, profile_key, score_key
-from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json
+from crmstream.commands.aligned import indented
+from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json, print_lines
+from crmstream.observe.clock import read_as_of
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
@@ -31,10 +31,11 @@ def run(
     """Show the scores and the profile of one customer.
 
     Each outcome has its probability, its percentile (97 = higher than 97 % of
-    the customers) and the features that moved it most. Applications read the
-    same from Redis: `HGETALL crm:score:{ID}`, with the braces. A visitor has
-    scores under `anonymous:` and the anonymous id; one who turned out to be a
-    customer is shown as that customer.
+    the customers who are asked the same; visitors are compared with visitors)
+    and what raises (+) or lowers (-) it most. Applications read the same from
+    Redis: `HGETALL crm:score:{ID}`, with the braces. A visitor has scores under
+    `anonymous:` and the anonymous id; one who turned out to be a customer is
+    shown as that customer.
 
     [bold]Examples[/bold]
 
@@ -43,11 +44,12 @@ def run(
     crmstream score c-000042 --json | jq .outcomes.churn.probability
     """
     settings = load_settings()
-    found = read_customer(connect_redis(resolve_endpoints(settings)), customer_id, settings.outcomes)
+    endpoints = resolve_endpoints(settings)
+    found = read_customer(connect_redis(endpoints), customer_id, settings.outcomes)
     if as_json:
         print_json(found)
     else:
-        _show(found)
+        _show(found, str(read_as_of(endpoints.worker_metrics)))
 
 
 def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
@@ -95,27 +97,27 @@ def _outcome(score: Mapping[str, str], name: str) -> dict[str, Any]:
     }
 
 
-def _show(found: Mapping[str, Any]) -> None:
-    table = Table(
-        "outcome", "probability", "percentile", "reasons", title=f"Customer {escape(found['customer_id'])}"
-    )
+def _show(found: Mapping[str, Any], clock: str) -> None:
+    print_lines(score_lines(found, clock, console.width))
+
+
+def score_lines(found: Mapping[str, Any], clock: str, width: int) -> list[str]:
+    """Lay out what :func:`read_customer` found; ``clock`` says as of when scores are now."""
+    who = found["customer_id"]
+    kind = "visitors" if who.startswith(ANONYMOUS) else "customers"
+    lines = [f"{kind[:-1].capitalize()} {who}", *([clock] if clock else []), ""]
     for name, outcome in found["outcomes"].items():
-        place = "–" if outcome["percentile"] is None else f"{outcome['percentile']:.1f}"
-        table.add_row(name, percent(str(outcome["probability"])), place, escape(outcome["reasons"] or "–"))
-    if found["outcomes"]:
-        console.print(table)
-    else:
-        console.print(f"Customer {escape(found['customer_id'])} has no score yet.")
-    about = {
-        name: value for name, value in found.items() if name not in ("customer_id", "outcomes", "profile")
-    }
-    _show_fields("Score", about)
-    _show_fields("Profile", found["profile"])
+        place = "" if outcome["percentile"] is None else f", higher than {outcome['percentile']:.1f} % of {kind}"
+        lines.append(f"{name}: {percent(str(outcome['probability']))}{place}")
+        for reason in filter(None, (outcome["reasons"] or "").split("; ")):
+            lines += indented(reason, width)
+    if not found["outcomes"]:
+        lines.append("No score yet.")
+    about = {name: value for name, value in found.items() if name not in ("customer_id", "outcomes", "profile")}
+    return [*lines, *_fields("Score", about), *_fields("Profile", found["profile"])]
 
 
-def _show_fields(title: str, fields: Mapping[str, str]) -> None:
-    if fields:
-        table = Table(title=title, show_header=False)
-        for name, value in fields.items():
-            table.add_row(name.replace("_", " "), escape(value))
-        console.print(table)
+def _fields(title: str, fields: Mapping[str, str]) -> list[str]:
+    longest = max(map(len, fields), default=0)
+    lines = [f"  {name.replace('_', ' '):<{longest}}  {value}" for name, value in fields.items()]
+    return ["", title, *lines] if lines else []

@@ -1,6 +1,7 @@
 """What several commands need: connections, ways to print. Moves no data."""
 
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -32,6 +33,12 @@ def new_app() -> typer.Typer:
 def print_json(value: object) -> None:
     """Print a value as JSON for programs: one document, UTF-8, times with a zone."""
     sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z).decode() + "\n")
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they are: no markup, no colours, no wrapping."""
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def connect_redis(endpoints: Endpoints) -> Redis:

@@ -14,17 +14,19 @@ from typing import Annotated, Any
 import typer
 from pydantic import ValidationError
 
+from connectors.kafka.at_work import at_work
 from connectors.kafka.publisher import Publisher, Summary, publish_history
-from connectors.kafka.topics import ensure_topics
-from connectors.simulator.config import DAY_US, ShopConfig
+from connectors.simulator.config import DAY_US, DEFAULT_CURRENCY, ShopConfig
 from connectors.simulator.live import LiveProgress, publish_live
 from connectors.simulator.shop import Period, Shop
 from connectors.simulator.truth import ShopTruth
+from contracts.base_currency import BY_FIRST_ORDER, decide
 from contracts.errors import InputFileError, SettingsError
 from contracts.settings import load_settings
 from crmstream.commands.progress import add_bar, event_progress, move_bar
 from crmstream.commands.shared import as_time, console, new_app, notes, print_json
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.installation import installation_rates
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
@@ -73,14 +75,18 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     crmstream simulate --acceleration 3600
       [dim]after the history an hour per second, until Ctrl-C[/dim]
     """
-    shop = _shop(seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days)
     settings = load_settings()
-    endpoints = resolve_endpoints(settings)
-    ensure_topics(endpoints.kafka, settings.partitions)
-    with Publisher(
-        endpoints.kafka, settings.partitions, settings.sweep_hours, source="simulator"
-    ) as publisher:
-        history = publish_past(shop, publisher, rate)
+    decision = installation_rates(settings)[1]
+    currency = DEFAULT_CURRENCY if decision is None else decision.currency
+    shop = _shop(
+        seed=seed, customers=customers, start=start.replace(tzinfo=UTC), history_days=days, currency=currency
+    )
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    if decision is None:
+        decide(settings.data_dir, currency, BY_FIRST_ORDER)
+    with new_publisher(settings, kafka, gate, "simulator") as publisher:
+        history = publish_past(shop, publisher, rate, live_follows=acceleration is not None)
         live = None if acceleration is None else _publish_live(shop, publisher, acceleration, seconds)
     told = shop.truth()
     if truth is not None:
@@ -89,7 +95,9 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     print_json(summary) if as_json else _show(summary)
 
 
-def publish_past(shop: Shop, publisher: Publisher, rate: float | None = None) -> Summary:
+def publish_past(
+    shop: Shop, publisher: Publisher, rate: float | None = None, *, live_follows: bool = False
+) -> Summary:
     """Publish the shop's history with a progress bar, at most ``rate`` events per second."""
     start, end = shop.config.start_us, shop.config.end_us
     with event_progress() as progress:
@@ -99,7 +107,9 @@ def publish_past(shop: Shop, publisher: Publisher, rate: float | None = None) ->
             days = (min(summary.last_us or start, end) - start) / DAY_US
             move_bar(progress, bar, days, summary.events, summary.seconds)
 
-        summary = publish_history(Period(shop, end), publisher, rate=rate, on_progress=show, until=end)
+        summary = publish_history(
+            Period(shop, end), publisher, rate=rate, on_progress=show, until=end, more_follows=live_follows
+        )
         move_bar(progress, bar, (end - start) / DAY_US, summary.events, summary.seconds)
         return summary
 
@@ -124,7 +134,8 @@ def _publish_live(
                 f"Live: {now:%Y-%m-%d %H:%M} UTC in the shop, {progress.events:,} events. Ctrl-C ends it."
             )
 
-        return publish_live(shop, publisher, acceleration=acceleration, stop=stop, on_progress=show)
+        with at_work(publisher):
+            return publish_live(shop, publisher, acceleration=acceleration, stop=stop, on_progress=show)
 
 
 @contextmanager

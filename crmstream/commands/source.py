@@ -17,6 +17,7 @@ from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import sources_file
 
 app = new_app()
+OTHERS = "(others)"
 SHOWN_DIGITS = 12
 """Digits of a key's hash that are shown: enough to tell keys apart."""
 
@@ -99,7 +100,8 @@ def revoke_key(name: Name, prefix: Prefix = None, every: All = False) -> None:
 def list_sources(as_json: AsJson = False) -> None:
     """List the sources: their keys in force, webhooks, limits and rules.
 
-    Keys are shown by the beginning of their hash. Of a webhook's secret it is
+    The last line, (others), is `default`: files and databases whose source is
+    not named. Keys are shown by the beginning of their hash. Of a webhook's secret it is
     shown whether its variable is set here, where this command runs.
 
     [bold]Examples[/bold]
@@ -109,13 +111,14 @@ def list_sources(as_json: AsJson = False) -> None:
     crmstream source list --json
     """
     path = sources_file(load_settings())
-    sources = load_sources(path).sources
+    found = load_sources(path)
+    sources = [*found.sources.values(), *([found.others(OTHERS)] if found.default else [])]
     if as_json:
-        print_json([_described(source) for source in sources.values()])
+        print_json([_described(source) for source in sources])
     elif not sources:
         notes.print(f"There are no sources in {path}. `crmstream source add NAME` makes one.", highlight=False)
     else:
-        console.print(_table(sources.values()))
+        console.print(_table(sources))
 
 
 def _show_key(write_key: str, name: str) -> None:

@@ -1,14 +1,21 @@
 """``crmstream up``: the local stack and the dataflow, until Ctrl-C. The next start goes on where it was."""
 
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Final
 
 import typer
 from rich.table import Table
 
 from contracts.settings import load_settings
+from crmstream.commands.init import ask
 from crmstream.commands.shared import console, new_app
+from crmstream.money.words import base_line
 from crmstream.stack.endpoints import Endpoints
 
+LOUD: Final = ("DISK FULL", "PORT ")
+"""The beginnings of messages that a person must act on."""
 app = new_app()
 
 
@@ -35,17 +42,39 @@ def run(
 
     CRM_DATA_DIR=/tmp/second crmstream up
     """
-    from crmstream.running import full_stack  # noqa: PLC0415 - only when it runs
+    from crmstream.money.installation import installation_rates  # noqa: PLC0415 - only when it runs
+    from crmstream.running import full_stack  # noqa: PLC0415
 
     settings = load_settings() if workers is None else load_settings(workers=workers)
+    decision = installation_rates(settings)[1]
+    if decision is None and sys.stdin.isatty() and sys.stdout.isatty():
+        decision = ask(settings)
     stack = full_stack(
-        settings, on_event=lambda what: console.print(f"[dim]{what}[/dim]"), with_collector=settings.collector
+        settings, on_event=_say, with_collector=settings.collector
     )
     with stack:
         console.print(_address_table(stack.endpoints))
-        console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
-        stack.wait()
+        console.print(base_line(decision), soft_wrap=True)
+        try:
+            _say_up(stack.wait_ready())
+        except KeyboardInterrupt:
+            pass
+        else:
+            stack.wait()
     console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")
+
+
+def _say(what: str) -> None:
+    """Print what happens, with the time; what a person must act on stands out."""
+    style, text = "bold red" if what.startswith(LOUD) else "dim", f"{datetime.now().astimezone():%H:%M:%S} {what}"
+    console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _say_up(unready: Sequence[str]) -> None:
+    if unready:
+        console.print(f"Up, but {', '.join(unready)} does not answer yet: see its log.", style="yellow")
+    else:
+        console.print("Up. [dim]Feed it with `crmstream simulate` or `crmstream replay`; Ctrl-C stops it.[/dim]")
 
 
 def _address_table(endpoints: Endpoints) -> Table:

@@ -6,7 +6,7 @@ Delivery: that of the publisher; a file stays in the folder until Kafka holds it
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import typer
 from rich.markup import escape
@@ -16,7 +16,6 @@ from connectors.door.doors import Doors
 from connectors.files.inbox import Inbox
 from connectors.files.replay import FileConnector, Rejection, Report
 from connectors.kafka.publisher import Publisher, publish_history
-from connectors.kafka.topics import ensure_topics
 from connectors.look import Look
 from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError, StoreUnavailableError
@@ -24,7 +23,8 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes
 from crmstream.configured import FILE_STAGE, configured_doors
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.money.words import waiting_line
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 LOOK_SECONDS: Final = 0.5
@@ -68,26 +68,33 @@ def run(folder: Folder, mapping: MappingName, once: Once = False, settle: Settle
     doors.door(chosen.source)  # what is wrong with it is told before the first file
     if notice := doors.notice(chosen.source):
         notes.print(escape(notice), highlight=False, soft_wrap=True)
-    kafka = resolve_endpoints(settings).kafka
-    ensure_topics(kafka, settings.partitions)
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
     with Inbox(folder, settle) as inbox:
         if not once:
             notes.print(f"Watching {folder}. [dim]Ctrl-C ends it.[/dim]", highlight=False)
         try:
-            _Watch(inbox, chosen, doors, settings, kafka).run(once=once)
+            _Watch(inbox, chosen, doors, Target(settings, kafka, gate)).run(once=once)
         except KeyboardInterrupt:
             notes.print("Stopped. [dim]What is in the folder still will be taken next time.[/dim]")
+
+
+class Target(NamedTuple):
+    """Where the events go, and whether there is room for them."""
+
+    settings: Settings
+    kafka: str
+    gate: RoomGate
 
 
 class _Watch:
     """One run over a folder."""
 
-    def __init__(self, inbox: Inbox, mapping: Mapping, doors: Doors, settings: Settings, kafka: str):
+    def __init__(self, inbox: Inbox, mapping: Mapping, doors: Doors, target: Target):
         self._inbox = inbox
         self._mapping = mapping
         self._doors = doors
-        self._settings = settings
-        self._kafka = kafka
+        self._target = target
         self._publisher: Publisher | None = None  # connecting takes a second, so one serves all files
 
     def run(self, *, once: bool) -> None:
@@ -134,6 +141,7 @@ class _Watch:
     def _take(self, path: Path) -> None:
         if self._inbox.has_changed(path):  # the files before it took their time
             return
+        self._target.gate.require()
         door = self._doors.door(self._mapping.source)  # of a source that is gone nothing more is taken, or put away
         try:
             told = self._publish(path, door)
@@ -143,16 +151,23 @@ class _Watch:
             refused = self._inbox.refuse(path, str(error))
             told = f"[red]refused[/]: {escape(str(error))}" if refused else CHANGED
         console.print(f"{escape(path.name)}: {told}", highlight=False, soft_wrap=True)
+        money = self._doors.money
+        for code, count in sorted(money.waiting.items()):
+            console.print(waiting_line(code, count, money.decision), highlight=False, soft_wrap=True)
+        money.waiting.clear()
 
     def _publish(self, path: Path, door: Door | None) -> str:
         if self._publisher is None:
-            self._publisher = Publisher(self._kafka, self._settings.partitions, self._settings.sweep_hours)
+            self._publisher = new_publisher(*self._target)
         publisher = self._publisher
         with event_progress() as progress:
             bars = FileBars(progress)
             connector = FileConnector(path, self._mapping, on_progress=bars.reading, door=door)
             summary = publish_history(
-                connector, publisher, on_progress=lambda done: bars.publishing(done, connector.report)
+                connector,
+                publisher,
+                on_progress=lambda done: bars.publishing(done, connector.report),
+                more_follows=len(self._inbox.waiting()) > 1,
             )
         report = connector.report
         if not summary.events:

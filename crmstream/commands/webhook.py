@@ -15,12 +15,14 @@ import typer
 from rich.markup import escape
 
 from connectors.door.door import Door
+from connectors.door.money import MoneyGate
 from connectors.sources.signatures import SignatureError, sign
 from connectors.sources.source import Source, load_sources, sources_path
 from connectors.sources.webhook import MissingSecretError
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings, shipped_text
 from connectors.webhooks.receiver import STAGE, Received, Receiver
 from connectors.webhooks.trial import Sample, events_of, guess_mapping, read_sample, trial_source
+from contracts.base_currency import read_decision
 from contracts.errors import InputFileError, StoreUnavailableError
 from contracts.settings import Settings, load_settings
 from crmstream.commands import webhook_view
@@ -83,12 +85,18 @@ def try_(
         raise InputFileError("Give --mapping or --source, not both: a source names its mapping.")
     settings = load_settings()
     chosen = _configured(settings, source) if source else trial_source(mapping or guess_mapping(sample, now))
-    receiver = Receiver(Door(chosen, STAGE, settings.privacy_key), _folder(settings) if source else None)
+    receiver = Receiver(_door(chosen, settings), _folder(settings) if source else None)
     received = receiver.receive(sample.content, sample.headers, now)
     signature = _signature(receiver, sample, now)
     _show(received, chosen.name, signature, as_json=as_json)
     if received.problems or (signature and signature.startswith("bad")):
         raise typer.Exit(1)
+
+
+def _door(source: Source, settings: Settings) -> Door:
+    """The door of a trial: it knows the base currency and does not decide it."""
+    money = MoneyGate(decided=read_decision(settings.data_dir))
+    return Door(source, STAGE, settings.privacy_key, money=money)
 
 
 @app.command(name="list")
@@ -136,7 +144,7 @@ def send(
     settings = load_settings()
     configured = _configured(settings, source)
     sample = read_sample(_content(file), header or ())
-    receiver = Receiver(Door(configured, STAGE, settings.privacy_key), _folder(settings))
+    receiver = Receiver(_door(configured, settings), _folder(settings))
     signed = {}
     if receiver.scheme is not None:
         signed = sign(receiver.scheme, sample.content, _secret(receiver), datetime.now(UTC))

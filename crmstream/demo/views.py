@@ -92,7 +92,7 @@ class Reader:
     def live(self, progress: LiveProgress | None) -> LiveView:
         """Read everything for the live view."""
         metrics = self.metrics()
-        customers, _, dead_letters = self._clickhouse.query(query("status_counts")).result_rows[0]
+        customers, _, dead_letters, _ = self._clickhouse.query(query("status_counts")).result_rows[0]
         return LiveView(
             seconds=progress.seconds if progress else 0.0,
             events=progress.events if progress else 0,

@@ -1,16 +1,18 @@
 """How far the dataflow is behind in Kafka, and what came in last. Reads only; joins no group."""
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
+from connectors.kafka.reasons import reason_of
 from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY, Kind
 from contracts.topics import ALL_TOPICS, CONSUMER_GROUP, INPUT_TOPICS
@@ -35,6 +37,17 @@ class Offsets:
     low: dict[Place, int]
     end: dict[Place, int]
     committed: dict[Place, int]
+
+    def read(self, place: Place) -> int:
+        """The offset up to which the group has read; never before the beginning of the log."""
+        return max(self.committed.get(place, 0), self.low[place])
+
+
+class Waiting(NamedTuple):
+    """What waits in a topic for the dataflow."""
+
+    events: int
+    ticks: int
 
 
 @dataclass(frozen=True)
@@ -85,6 +98,18 @@ class KafkaView:
                 return _newest(events)
         return Newest(None, None)
 
+    def waiting(self, offsets: Offsets, most: int) -> dict[str, Waiting]:
+        """Count the events and ticks that wait, by input topic; nothing if more than ``most`` records wait."""
+        starts = {
+            place: offsets.read(place)
+            for place, end in offsets.end.items()
+            if place[0] in _KIND_OF and end > offsets.read(place)
+        }
+        if sum(offsets.end[place] - start for place, start in starts.items()) > most:
+            return {}
+        counts = Counter((message.topic(), message.key() == TICK_KEY) for message in self._read(starts, offsets.end))
+        return {name: Waiting(counts[name, False], counts[name, True]) for name in _KIND_OF}
+
     def _last_events(self, offsets: Offsets, look_back: int) -> list[Message]:
         """Read the last records of every input partition, without the ticks."""
         starts = {
@@ -96,7 +121,8 @@ class KafkaView:
 
     def _list(self, places: Sequence[TopicPartition], spec: OffsetSpec) -> dict[Place, int]:
         futures = self._admin.list_offsets(dict.fromkeys(places, spec), request_timeout=TIMEOUT_SECONDS)
-        return {(place.topic, place.partition): future.result().offset for place, future in futures.items()}
+        found = {place: future.result(2 * TIMEOUT_SECONDS) for place, future in futures.items()}
+        return {(place.topic, place.partition): at.offset for place, at in found.items()}
 
     def _committed(self, places: list[TopicPartition]) -> dict[Place, int]:
         if not places:
@@ -126,10 +152,10 @@ class KafkaView:
         """
         return Consumer({**self._config, "group.id": CONSUMER_GROUP, "enable.auto.commit": False})
 
-    def _read(self, starts: dict[Place, int], ends: dict[Place, int]) -> list[Message]:
+    def _read(self, starts: dict[Place, int], ends: dict[Place, int]) -> Iterator[Message]:
         """Read each partition from its start to its end, as of now."""
         if not starts:
-            return []
+            return
         config = {
             **self._config,
             "group.id": "crm-status",
@@ -139,7 +165,7 @@ class KafkaView:
         consumer = Consumer(config)
         try:
             consumer.assign([TopicPartition(*place, offset) for place, offset in starts.items()])
-            return _consume(consumer, {place: ends[place] for place in starts})
+            yield from _consume(consumer, {place: ends[place] for place in starts})
         finally:
             consumer.close()
 
@@ -148,8 +174,8 @@ class KafkaView:
 def _readable_errors() -> Iterator[None]:
     try:
         yield
-    except KafkaException as error:
-        raise StoreUnavailableError(f"does not answer: {error.args[0].str()}") from None
+    except (KafkaException, TimeoutError) as error:
+        raise StoreUnavailableError(f"does not answer: {reason_of(error)}") from None
 
 
 def _newest(events: list[Message]) -> Newest:
@@ -159,22 +185,20 @@ def _newest(events: list[Message]) -> Newest:
     return Newest(entered, next(times, None))
 
 
-def _consume(consumer: Consumer, waiting: dict[Place, int]) -> list[Message]:
+def _consume(consumer: Consumer, waiting: dict[Place, int]) -> Iterator[Message]:
     """Read each partition up to its end in ``waiting``, or what comes within the time-out.
 
     Records are not counted: transactions leave offsets behind at which there is nothing to read.
     """
-    messages: list[Message] = []
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while waiting and time.monotonic() < deadline:
         for message in consumer.consume(1_000, 0.05):
             place, error = (message.topic(), message.partition()), message.error()
             if error is None:
-                messages.append(message)
+                yield message
             ended = error is not None and error.code() == KafkaError._PARTITION_EOF
             if ended or message.offset() >= waiting.get(place, 0) - 1:
                 waiting.pop(place, None)
-    return messages
 
 
 def _occurred_at(message: Message) -> datetime | None:

@@ -1,52 +1,55 @@
-"""The state of a running installation in one object: parts, lag, speed, counts. Reads only."""
+"""The state of a running installation in one object: parts, lag, speed, counts. Reads only.
+
+To show something more: read it in a module of this package, add a field to :class:`Status` (or to
+:class:`~crmstream.observe.warehouse.Counts`, if ClickHouse knows it), and a line to
+:data:`crmstream.commands.status_view.LINES`.
+"""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
-from urllib.error import HTTPError
-from urllib.request import urlopen
 
-from clickhouse_connect.driver.exceptions import ClickHouseError
-from redis.exceptions import RedisError
-
+from connectors.kafka.tick_plan import TimePolicy
 from contracts.errors import CrmError
+from contracts.stored import FACT_TABLES
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
-from crmstream.observe.kafka import KafkaView, Newest, Offsets
-from crmstream.observe.metrics import WorkerMetrics, read_samples, sum_metrics
+from crmstream.observe.clock import TimeView, read_time
+from crmstream.observe.kafka import KafkaView, Newest, Offsets, Waiting
+from crmstream.observe.metrics import WorkerMetrics
+from crmstream.observe.parts import Part, ask_clickhouse, ask_collector, ask_redis, ask_workers
+from crmstream.observe.warehouse import Counts
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client, redis_client
-from sinks.queries import query
 
 SAMPLE_SECONDS: Final = 1.0
-_TIMEOUT_SECONDS: Final = 2.0
-_UNAVAILABLE: Final = 503
-_MOST_ANSWER_BYTES: Final = 10_000
-_INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
-
-
-@dataclass(frozen=True)
-class Part:
-    """A server or a worker: whether it answers, and what it says."""
-
-    name: str
-    up: bool
-    detail: str
+MOST_COUNTED: Final = 20_000
+"""Waiting records that are read to tell events from ticks; of more only the sum is known."""
+_INPUTS: Final = {topic.name: FACT_TABLES[topic.kind] for topic in INPUT_TOPICS if topic.kind}
+"""The topics that the dataflow reads, with the tables of their events."""
 
 
 @dataclass(frozen=True)
 class TopicState:
-    """A topic, in records over all partitions; ``committed`` and ``lag`` are None if it is not read."""
+    """A topic, in records over all partitions.
+
+    Records are events, ticks, and (where a connector publishes in transactions) the marks of transactions.
+    ``committed`` and ``lag`` are None if the dataflow does not read the topic.
+    """
 
     name: str
     end: int
     committed: int | None
     lag: int | None
+    stored_events: int | None = None
+    """Events of this topic in the warehouse."""
+    waiting_events: int | None = None
+    """Events among the records that wait; None if more than :data:`MOST_COUNTED` records wait."""
+    waiting_ticks: int | None = None
 
 
 @dataclass(frozen=True)
 class Status:
-    """How the installation is doing. None is what could not be found out."""
+    """How the installation is doing. None stands for unknown."""
 
     parts: list[Part]
     topics: list[TopicState]
@@ -55,55 +58,69 @@ class Status:
     event_clock: datetime | None
     """How far the slowest partition has come in event time: scores are as of about then."""
     events_per_second: float | None
-    dead_letters: int | None
-    customers: int | None
-    visitors: int | None
+    counts: Counts = field(default_factory=Counts)
+    time: TimeView | None = None
+    """Whether the event clock follows time, or why it stands."""
 
     @property
     def lag(self) -> int | None:
         """Records that wait, over all topics."""
-        lags = [topic.lag for topic in self.topics if topic.lag is not None]
-        return sum(lags) if lags else None
+        return _sum([topic.lag for topic in self.topics if topic.name in _INPUTS])
+
+    @property
+    def waiting_events(self) -> int | None:
+        """Events that wait, over all topics; None if too many records wait to look into them."""
+        return _sum([topic.waiting_events for topic in self.topics if topic.name in _INPUTS])
 
 
-def read_status(endpoints: Endpoints, database: str) -> Status:
-    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured."""
+def _sum(figures: list[int | None]) -> int | None:
+    known = [figure for figure in figures if figure is not None]
+    return sum(known) if known and len(known) == len(figures) else None
+
+
+def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None = None) -> Status:
+    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured. ``time`` needs the ``policy``."""
     kafka, before, newest = _kafka(endpoints)
-    clickhouse, counts = _clickhouse(endpoints, database)
-    redis = _redis(endpoints)
-    collector = _collector(endpoints)
-    workers, first = _workers(endpoints)
+    clickhouse, counts = ask_clickhouse(endpoints, database)
+    redis = ask_redis(endpoints)
+    collector = ask_collector(endpoints)
+    workers, first = ask_workers(endpoints)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
-    after = _offsets(endpoints) if kafka.up else None
-    second = _workers(endpoints)[1]
+    after, waiting = _after(endpoints) if kafka.up else (None, {})
+    second = ask_workers(endpoints)[1]
     elapsed = time.monotonic() - began
-    return Status(
+    status = Status(
         parts=[kafka, clickhouse, redis, *workers, *collector],
-        topics=topic_states(after or before),
+        topics=topic_states(after or before, waiting, counts.stored),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
         event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
         events_per_second=_speed(first, second, before, after, elapsed),
-        customers=counts[0],
-        visitors=counts[1],
-        dead_letters=counts[2],
+        counts=counts,
     )
+    if after is None or policy is None:
+        return status
+    return replace(status, time=read_time(endpoints.kafka, after, policy, status.lag, datetime.now(UTC)))
 
 
-def topic_states(offsets: Offsets | None) -> list[TopicState]:
-    """Sum the offsets of each topic over its partitions."""
-    return [] if offsets is None else [_topic_state(topic.name, offsets) for topic in ALL_TOPICS]
+def topic_states(
+    offsets: Offsets | None, waiting: dict[str, Waiting] | None = None, stored: dict[str, int] | None = None
+) -> list[TopicState]:
+    """Sum the offsets of each topic over its partitions; ``waiting`` is by topic, ``stored`` by table."""
+    if offsets is None:
+        return []
+    return [_topic_state(topic.name, offsets, waiting or {}, stored or {}) for topic in ALL_TOPICS]
 
 
-def _topic_state(name: str, offsets: Offsets) -> TopicState:
+def _topic_state(name: str, offsets: Offsets, waiting: dict[str, Waiting], stored: dict[str, int]) -> TopicState:
     places = [place for place in offsets.end if place[0] == name]
     end = sum(offsets.end[place] - offsets.low[place] for place in places)
     if name not in _INPUTS:
         return TopicState(name, end, None, None)
-    read = {place: max(offsets.committed.get(place, 0), offsets.low[place]) for place in places}
-    lag = sum(max(offsets.end[place] - read[place], 0) for place in places)
-    return TopicState(name, end, end - lag, lag)
+    lag = sum(offsets.end[place] - offsets.read(place) for place in places)
+    events, ticks = waiting.get(name, (None, None))
+    return TopicState(name, end, end - lag, lag, stored.get(_INPUTS[name]), events, ticks)
 
 
 def _speed(
@@ -113,7 +130,7 @@ def _speed(
     after: Offsets | None,
     elapsed: float,
 ) -> float | None:
-    """Events per second by the workers' own counts, else by what the group committed in between."""
+    """Events per second by the workers' own counts, else records per second by what the group committed."""
     if first is not None and second is not None and second.events >= first.events:
         return (second.events - first.events) / elapsed
     if before is None or after is None:
@@ -133,69 +150,11 @@ def _kafka(endpoints: Endpoints) -> tuple[Part, Offsets | None, Newest]:
         return Part("Kafka", False, f"{endpoints.kafka} {error}"), None, Newest(None, None)
 
 
-def _offsets(endpoints: Endpoints) -> Offsets | None:
+def _after(endpoints: Endpoints) -> tuple[Offsets | None, dict[str, Waiting]]:
+    """The offsets at the end of the sample, and what waits after them."""
     try:
-        return KafkaView(endpoints.kafka).offsets()
+        view = KafkaView(endpoints.kafka)
+        offsets = view.offsets()
+        return offsets, view.waiting(offsets, MOST_COUNTED)
     except CrmError:
-        return None
-
-
-def _clickhouse(endpoints: Endpoints, database: str) -> tuple[Part, tuple[int | None, int | None, int | None]]:
-    try:
-        client = clickhouse_client(endpoints.clickhouse_url, database)
-    except CrmError as error:
-        return Part("ClickHouse", False, str(error)), (None, None, None)
-    try:
-        customers, visitors, dead_letters = client.query(query("status_counts")).result_rows[0]
-        return Part("ClickHouse", True, f"version {client.server_version}"), (
-            int(customers),
-            int(visitors),
-            int(dead_letters),
-        )
-    except ClickHouseError as error:
-        return _refused(database, str(error)), (None, None, None)
-    finally:
-        client.close()
-
-
-def _refused(database: str, told: str) -> Part:
-    """A ClickHouse that answers, but not with figures."""
-    if "UNKNOWN_DATABASE" in told or "UNKNOWN_TABLE" in told:
-        return Part("ClickHouse", True, f"database {database} is not there: run `crmstream migrate`")
-    return Part("ClickHouse", False, told.splitlines()[0][:200])
-
-
-def _redis(endpoints: Endpoints) -> Part:
-    try:
-        with redis_client(endpoints.redis_url) as client:
-            server = client.info("server")
-        name = "Valkey" if "valkey_version" in server else "Redis"
-        return Part("Redis", True, f"{name} {server.get('valkey_version', server['redis_version'])}")
-    except (RedisError, OSError, CrmError):
-        return Part("Redis", False, "does not answer")
-
-
-def _collector(endpoints: Endpoints) -> list[Part]:
-    """Ask the stack's collector, if it has one, whether it takes events."""
-    if endpoints.collector_url is None:
-        return []
-    try:
-        with urlopen(f"{endpoints.collector_url}/ready", timeout=_TIMEOUT_SECONDS) as answer:  # noqa: S310 - our own
-            broken = b'"sources_file":"broken"' in answer.read(_MOST_ANSWER_BYTES)
-        told = " (the file of sources is broken: what was before holds; see its log)" if broken else ""
-        return [Part("collector", True, endpoints.collector_url + told)]
-    except HTTPError as error:
-        why = "Kafka is away" if error.code == _UNAVAILABLE else f"it answers {error.code}: is it another program?"
-        return [Part("collector", False, f"{endpoints.collector_url} takes no events: {why}")]
-    except OSError:
-        return [Part("collector", False, "does not answer")]
-
-
-def _workers(endpoints: Endpoints) -> tuple[list[Part], WorkerMetrics | None]:
-    """Ask each worker for its metrics: parts, and the figures of all (None if one is silent)."""
-    pages = [read_samples(url) for url in endpoints.worker_metrics]
-    parts = [
-        Part(f"worker {number}", page is not None, "" if page is not None else "does not answer")
-        for number, page in enumerate(pages)
-    ]
-    return parts, sum_metrics(pages) if pages else None
+        return None, {}

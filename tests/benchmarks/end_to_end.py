@@ -77,6 +77,7 @@ def loaded_stack(workload: Workload) -> Iterator[tuple[Settings, Endpoints, dict
     """A throw-away local stack whose log holds the workload."""
     folder = Path(tempfile.mkdtemp(prefix="crm-bench-"))
     settings = Settings(
+        base_currency="USD",
         data_dir=folder, kafka_bootstrap_servers=None, clickhouse_url=None, redis_url=None, workers=1,
         live_backlog_events=workload.live_backlog_events,
     )  # fmt: skip

@@ -201,7 +201,7 @@ def _score(live: list[CustomerBlock], learner: Learner, policy: TrainerPolicy) -
     state = new_trainer(policy.outcomes, FEATURES)
     state.boundary = max(block.boundary for block in live)
     for model in state.models.values():
-        model.learner = learner
+        model.buyers = learner
         model.quantiles = np.linspace(0, 1, 1_000)
     return list(offer(state, live, policy))
 

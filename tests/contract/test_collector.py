@@ -5,10 +5,11 @@ import base64
 import gzip
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -25,6 +26,8 @@ from connectors.collector.body import BodyLimits, BodyReader
 from connectors.collector.intake import Intake
 from connectors.collector.page import Page
 from connectors.collector.recent import Recent
+from connectors.protocol import Record
+from contracts.errors import NoRoomError
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 MESSAGE = {"userId": "c-1", "event": "Search", "groupId": "g", "previousId": "p", "mergeProperties": [
@@ -221,7 +224,29 @@ def test_kafka_away_is_503_with_retry_after_and_nothing_is_taken(bench: Bench) -
     assert bench.get("/feed").json()["events"] == []
     bench.deliver.available = True
     assert bench.post("/v1/track", MESSAGE).status == 200
-    assert bench.get("/ready").json() == {"status": "ready", "kafka": "up", "sources": 2, "sources_file": "well"}
+    assert bench.get("/ready").json() == {
+        "status": "ready", "kafka": "up", "disk": "well", "sources": 2, "sources_file": "well",
+    }  # fmt: skip
+
+
+def test_a_full_disk_is_507_with_retry_after_and_nothing_is_taken(tmp_path: Path) -> None:
+    full, recent, delivered = True, Recent(), FakeDeliver()
+
+    async def deliver(records: Sequence[Record]) -> None:
+        if full:
+            raise NoRoomError("the disk is full")
+        await delivered(records)
+
+    bench = Bench(tmp_path, intake=Intake(deliver, recent), disk_full=lambda: full)
+    for path, body in (("/v1/track", MESSAGE), ("/v1/batch", {"batch": [{**MESSAGE, "type": "track"}]})):
+        answer = bench.post(path, body)
+        assert (answer.status, answer.json()["code"]) == (507, "no_room")
+        assert int(answer.headers["retry-after"]) > 0
+    ready = bench.get("/ready")
+    assert (ready.status, ready.json()["disk"], ready.json()["kafka"]) == (507, "full", "up")
+    full = False
+    assert bench.post("/v1/track", MESSAGE).status == 200
+    assert bench.get("/ready").status == 200
 
 
 def test_a_key_that_sends_too_much_waits_and_no_other(bench: Bench) -> None:
@@ -270,6 +295,78 @@ def test_a_picture_s_parameters_are_fields(bench: Bench) -> None:
     assert bench.get(f"/pixel/v1/track?{query}").status == 200
     for data in ("%25", "%C3%8A"):
         assert bench.get(f"/pixel/v1/track?writeKey=wk&data={data}").status == 400
+
+
+PLUS = {"userId": "c-1", "event": "Search", "properties": {"q": "~~~~~~>>>>>>??????"}}
+"""A message in whose base64 there are pluses and slashes."""
+ENCODED = base64.b64encode(orjson.dumps(PLUS)).decode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        ENCODED,  # a plus that is not escaped arrives as a blank
+        ENCODED.rstrip("="),
+        base64.urlsafe_b64encode(orjson.dumps(PLUS)).decode(),
+        quote(ENCODED, safe=""),
+        quote(quote(ENCODED, safe=""), safe=""),
+        ENCODED[:40] + "%0D%0A" + ENCODED[40:],
+        quote(orjson.dumps(PLUS).decode()),
+    ],
+)
+def test_a_picture_s_base64_is_read_however_the_address_writes_it(data: str, bench: Bench) -> None:
+    assert "+" in ENCODED
+    assert bench.get(f"/pixel/v1/track?writeKey=wk&data={data}").status == 200
+    assert [event["properties"]["q"] for event in bench.deliver.events] == ["~~~~~~>>>>>>??????"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_body_with_a_byte_order_mark_is_taken(encoding: str, packed: bool, bench: Bench) -> None:
+    body = '{"batch": [{"type": "track", "userId": "c-1", "event": "Söarch"}]}'.encode(encoding)
+    assert bench.post("/v1/batch", gzip.compress(body) if packed else body).status == 200
+    assert [event["name"] for event in bench.deliver.events] == ["Söarch"]
+
+
+@pytest.mark.parametrize("header", [{}, {"Content_Encoding": "gzip"}, {"Content_Encoding": "deflate"}])
+@pytest.mark.parametrize("pack", [gzip.compress, bytes])
+def test_how_a_body_is_packed_is_seen_in_it(
+    pack: Callable[[bytes], bytes], header: dict[str, str], bench: Bench
+) -> None:
+    assert bench.post("/v1/track", pack(orjson.dumps(MESSAGE)), **header).status == 200
+    assert [event["name"] for event in bench.deliver.events] == ["Search"]
+
+
+def test_the_batch_s_time_of_sending_counts_for_all_its_messages(bench: Bench) -> None:
+    item = {"type": "track", "userId": "c-1", "event": "Search", "timestamp": "2024-02-01T10:00:00Z",
+            "sentAt": "2024-02-01T10:00:03Z"}  # fmt: skip
+    bench.post("/v1/batch", {"batch": [item], "sentAt": "2026-11-22T12:00:00Z"})
+    bench.post("/v1/batch", {"batch": [item], "sentAt": "garbage"})
+    assert [event["occurred_at"] for event in bench.deliver.events] == ["2024-02-01T10:00:00Z", "2026-11-22T11:59:57Z"]
+
+
+def test_a_server_s_times_stand_when_a_batch_is_late(bench: Bench) -> None:
+    item = {"type": "track", "userId": "c-1", "event": "Search", "timestamp": "2026-11-01T10:00:00Z"}
+    for name in ("analytics-python", "analytics.js"):
+        context = {"library": {"name": name}}
+        bench.post("/v1/batch", {"batch": [item], "context": context, "sentAt": "2026-11-22T11:59:30Z"})
+    assert [event["occurred_at"] for event in bench.deliver.events] == ["2026-11-01T10:00:00Z", "2026-11-01T10:00:30Z"]
+
+
+def test_an_order_of_another_vocabulary_is_an_order(bench: Bench) -> None:
+    sent = {"transaction_id": "T-1", "value": 25.5, "currency": "EUR", "items": [{"item_id": "p", "quantity": 2}]}
+    bench.post("/v1/track", {"userId": "c-1", "event": "purchase", "properties": sent})
+    (event,) = bench.deliver.events
+    assert (event["name"], event["kind"]) == ("Order Completed", "transaction")
+    assert event["properties"]["original_name"] == "purchase"
+    assert bench.deliver.records[0].topic == "crm-transactions"
+
+
+def test_groups_are_statements_about_people_and_no_visits(bench: Bench) -> None:
+    for number in range(5):
+        bench.post("/v1/group", {"userId": "c-1", "groupId": "g", "messageId": str(number), "traits": {"seats": 5}})
+    assert {record.topic for record in bench.deliver.records} == {"crm-identities"}
+    assert bench.deliver.events[0]["properties"] == {"group_id": "g", "group_traits": {"seats": 5}}
 
 
 def test_rudderstack_s_visitor_in_a_header_counts_where_a_message_has_none(bench: Bench) -> None:

@@ -46,6 +46,7 @@ def new_settings(servers: Endpoints, tmp_path_factory: pytest.TempPathFactory) -
             "clickhouse_url": servers.clickhouse_url,
             "clickhouse_database": f"crm_{number}",
             "redis_url": servers.redis_url.replace("/0", f"/{number % REDIS_DBS}"),
+            "base_currency": "USD",
             "partitions": PARTITIONS,
             "outcomes": OUTCOMES,
             "training_stride_days": 3,

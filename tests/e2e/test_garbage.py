@@ -92,7 +92,7 @@ def garbage(kind: Kind) -> list[Bad]:
             changed("properties.total", kind, properties={"total": SECRET, "currency": "USD"}),
             changed("properties.total", kind, properties={}),
             changed("properties.currency", kind, properties={"total": 5}),
-            changed("properties.currency", kind, properties={"total": 5, "currency": "XTS"}),
+            changed("properties.currency", kind, properties={"total": 5, "currency": "euros"}),
         ]
     if kind == "service":
         bad += [

@@ -1,4 +1,4 @@
-"""A shop's own export becomes scores with ``crmstream import`` alone."""
+"""A shop's own export becomes scores with ``crmstream import`` alone, and decides the base currency."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     """A fresh installation, as ``crmstream up`` makes it in an empty folder."""
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
     folder = tmp_path_factory.mktemp("shop")
-    with Flow(Settings(data_dir=folder, base_currency="EUR", collector=False, **unset)) as running:  # type: ignore[arg-type]
+    with Flow(Settings(data_dir=folder, collector=False, **unset)) as running:  # type: ignore[arg-type]
         yield running
 
 

@@ -1,6 +1,7 @@
 """Live events, as any Kafka producer would write them: no ticks, no history, and scores at once."""
 
 import contextlib
+import json
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -120,3 +121,29 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         assert redis.hget("crm:score:{ann}", "opportunity")
     told = flow.run("identity", "show", "ann")
     assert "ann is a customer" in told
+
+
+def test_other_vocabularies_are_orders_and_a_synchronisation_is_no_visit(flow: Flow) -> None:
+    """Events as older SDKs, Google Analytics and careless programs send them, down to the profile."""
+    bought = [
+        {"event": "Completed Order", "properties": {"orderId": "o-1", "revenue": "20.50", "currency": "USD"}},
+        {"event": "purchase", "properties": {"transaction_id": "o-2", "value": 10, "currency": "USD",
+                                             "items": [{"item_id": "p-1", "quantity": 5_000_000_000}]}},
+        {"event": "Order Completed", "properties": {"id": "o-3", "currency": "USD",
+                                                    "products": [{"price": 3, "quantity": 2}, {"price": 4}]}},
+    ]  # fmt: skip
+    person = {"userId": "bea"}
+    groups = [{"type": "group", "groupId": "g-1", "traits": {"seats": number}, **person} for number in range(5)]
+    wanted = {"orders": "3", "web_events": "2", "sessions": "1", "product_views": "1", "items": "1000003"}
+    with redis_client(flow.endpoints.redis_url) as redis:
+        collect(
+            flow, *groups, *({"type": "track", **person, **each} for each in bought),
+            {"type": "track", **person, "event": "view_item", "properties": {"items": [{"item_id": "p-1"}]}},
+            {"type": "track", **person, "event": "Order Complete", "properties": {"total": 5}},
+        )  # fmt: skip
+        profile = "crm:profile:{bea}"
+        flow.await_that(
+            lambda: {name: redis.hget(profile, name) for name in wanted} == wanted, "the profile has it all"
+        )
+    near = {"source": "shop", "note": "name: resembles Order Completed", "count": 1}
+    flow.await_that(lambda: near in json.loads(flow.run("status", "--json"))["notes"], "the near miss is counted")

@@ -44,6 +44,30 @@ def test_stores_that_were_down_end_up_the_same(
             assert log.progress() < 1
             store.start()
             store.wait_ready()
+        _stop_while_away(flow, log, clickhouse)
         flow.drain(log)
         assert flow.is_alive()
     assert differences(undisturbed, read_written(settings)) == []
+
+
+def _stop_while_away(flow: Flow, log: Log, store: ServerPart) -> None:
+    """Stop the installation while its workers wait for a dead store; they end by themselves and not by a kill."""
+    flow.await_that(lambda: log.progress() > 0.7, "more is done")
+    store.process.signal(signal.SIGKILL)
+    wait_until(lambda: not store.process.alive, "the store is down")
+    flow.await_that(lambda: away(flow), "a worker waits")
+    flow.stop()
+    assert "stopping at once (ClickHouse not answering)" in worker_log(flow)
+    store.start()
+    store.wait_ready()
+    flow.start()
+
+
+def away(flow: Flow) -> bool:
+    """Whether the last that a worker says of ClickHouse is that it is away."""
+    lines = [line for line in worker_log(flow).splitlines() if "ClickHouse" in line]
+    return bool(lines) and "does not answer" in lines[-1]
+
+
+def worker_log(flow: Flow) -> str:
+    return (flow.settings.data_dir / "logs" / "worker-0.log").read_text(errors="replace")

@@ -57,7 +57,7 @@ def scored(stack: Endpoints) -> tuple[Redis, str, str]:
     low, high = f"[b] {uuid4().hex}", f"c-{uuid4().hex}"
     for customer, probability in ((low, "0.120000"), (high, "0.930000")):
         fields = {"version": "7", "as_of": "2024-05-01T00:00:00Z", "model_version": "m1", "segment": "loyal"}
-        score = {"fame": probability, "fame_percentile": "97.1", "fame_reasons": "orders +0.82; [x] -0.31"}
+        score = {"fame": probability, "fame_percentile": "97.1", "fame_reasons": "+ many orders: 9, usually 2; - [x]"}
         client.hset(score_key(customer), mapping={**fields, **score})
         client.hset(profile_key(customer), mapping={"version": "7", "orders": "12", "revenue": "410.50"})
         client.zadd(top_key("fame"), {customer: float(probability)})
@@ -145,7 +145,7 @@ def test_score_shows_what_redis_holds(crm: Crm, scored: tuple[Redis, str, str]) 
     _, low, high = scored
     found = json.loads(crm("score", high, "--json").stdout)
     assert found["customer_id"] == high
-    fame = {"probability": 0.93, "percentile": 97.1, "reasons": "orders +0.82; [x] -0.31"}
+    fame = {"probability": 0.93, "percentile": 97.1, "reasons": "+ many orders: 9, usually 2; - [x]"}
     assert found["outcomes"] == {"fame": fame}
     assert (found["segment"], found["as_of"], found["model_version"]) == (
         "loyal",
@@ -154,7 +154,7 @@ def test_score_shows_what_redis_holds(crm: Crm, scored: tuple[Redis, str, str]) 
     )
     assert found["profile"] == {"version": "7", "orders": "12", "revenue": "410.50"}
     shown = crm("score", low)
-    for text in (low, "12.0%", "97.1", "[x] -0.31", "410.50", "loyal"):
+    for text in (low, "12.0%", "97.1", "- [x]", "410.50", "loyal"):
         assert text in shown.stdout
 
 
@@ -222,6 +222,25 @@ def came(table: str, source: str, number: int, name: str, properties: dict[str, 
     """The statement that puts one event into a table of facts."""
     values = f"'e-{number}', '{name}', 'c-1', now64() - {days_ago} * 86400, '{source}', '{json.dumps(properties)}'"
     return f"INSERT INTO {table} (event_id, name, customer_id, received_at, source, properties) VALUES ({values})"
+
+
+def test_status_counts_the_notes_on_recent_events(crm: Crm, stack: Endpoints) -> None:
+    crm("migrate")
+    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    near, total = "name: resembles Order Completed", "total: is the sum of the products"
+    for statement in (
+        came("web_events", "shop", 1, "Order Complete", {"crm_notes": [near, "url: cannot be used"]}, days_ago=0.5),
+        came("web_events", "shop", 2, "Order Complete", {"crm_notes": [near]}, days_ago=0.1),
+        came("web_events", "shop", 3, "Order Complete", {"crm_notes": [near]}, days_ago=2),
+        came("transactions", "till", 4, "Order Completed", {"crm_notes": [total]}, days_ago=0.1),
+        came("transactions", "till", 5, "Order Completed", {"total": 5}, days_ago=0.1),
+    ):
+        client.command(statement)
+    notes = json.loads(crm("status", "--json").stdout)["notes"]
+    assert [(each["source"], each["note"], each["count"]) for each in notes] == [
+        ("shop", near, 2), ("shop", "url: cannot be used", 1), ("till", total, 1),
+    ]  # fmt: skip
+    assert f"2 × shop: {near}" in crm("status").stdout
 
 
 def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:

@@ -24,6 +24,8 @@ from contracts.errors import StackError
 from contracts.settings import Settings
 from crmstream.stack.dataflow import DataflowCommands
 from crmstream.stack.endpoints import Endpoints, resolve_endpoints, running_stack
+from crmstream.stack.health_file import read_health
+from crmstream.stack.ports import free_port, is_free
 from crmstream.stack.supervisor import LocalStack
 
 OUTSIDE = {
@@ -147,13 +149,64 @@ def test_two_stacks_run_side_by_side_and_one_folder_has_one(stack: Endpoints, tm
         assert resolve_endpoints(local(tmp_path)) == second.endpoints
 
 
-def test_a_server_that_dies_is_reported_with_its_log(stack: Endpoints, tmp_path: Path) -> None:
+def test_servers_that_are_killed_come_back_with_their_ports_and_data(tmp_path: Path) -> None:
+    events: list[str] = []
+    with LocalStack(local(tmp_path), with_dataflow=False, on_event=events.append) as running:
+        endpoints = running.endpoints
+        producer = Producer({"bootstrap.servers": endpoints.kafka, "acks": "all", "enable.idempotence": True})
+        admin = AdminClient({"bootstrap.servers": endpoints.kafka})
+        admin.create_topics([NewTopic("t", 1, 1)])["t"].result(20)
+        producer.produce("t", b"before")
+        assert producer.flush(20) == 0
+        redis.Redis.from_url(endpoints.redis_url).set("key", "kept")
+        with clickhouse(endpoints) as client:
+            client.command("CREATE DATABASE crm")
+            client.command("CREATE TABLE crm.t (a String) ENGINE = MergeTree ORDER BY a")
+            client.insert("crm.t", [["kept"]])
+        running.poll()
+        parts = read_health(tmp_path)
+        assert parts is not None
+        assert [(part.name, part.state) for part in parts] == [(n, "up") for n in ("Redis", "ClickHouse", "Kafka")]
+        for part in parts:
+            os.kill(part.pid or 0, signal.SIGKILL)
+        producer.produce("t", b"while it was down")  # a client that is under way waits
+        wait_until(lambda: running.poll() is None and sum(event.endswith(" is back") for event in events) == 3, 60)
+        assert producer.flush(20) == 0
+        assert running.endpoints == endpoints
+        assert redis.Redis.from_url(endpoints.redis_url).get("key") == b"kept"
+        with clickhouse(endpoints) as client:
+            assert client.command("SELECT a FROM crm.t") == "kept"
+        consumer = Consumer({"bootstrap.servers": endpoints.kafka, "group.id": "g"})
+        consumer.assign([TopicPartition("t", 0, 0)])
+        found = [consumer.poll(20) for _ in range(2)]
+        consumer.close()
+        assert [message and message.value() for message in found] == [b"before", b"while it was down"]
+    assert sum("was killed by signal 9: starting it again" in event for event in events) == 3
+
+
+def test_a_server_that_dies_again_and_again_is_reported_with_its_log(
+    stack: Endpoints, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("crmstream.stack.restarts.FIRST_WAIT_SECONDS", 0.01)
     settings = local(tmp_path, kafka_bootstrap_servers=stack.kafka, clickhouse_url=stack.clickhouse_url)
     with LocalStack(settings, with_dataflow=False) as running:
-        running.poll()
-        redis.Redis.from_url(running.endpoints.redis_url).shutdown(nosave=True)
-        with pytest.raises(StackError, match=r"(?s)redis ended with exit code 0.*redis\.log.*bye bye"):
-            wait_until(lambda: bool(running.poll()))
+
+        def shut_down() -> bool:
+            with contextlib.suppress(redis.RedisError):
+                redis.Redis.from_url(running.endpoints.redis_url).shutdown(nosave=True)
+            return running.poll() is not None
+
+        with pytest.raises(StackError, match=r"(?s)Redis died 6 times .*redis ended with exit code 0.*log.*bye bye"):
+            wait_until(shut_down)
+
+
+def test_a_disk_that_is_too_full_is_named_before_anything_starts(tmp_path: Path) -> None:
+    settings = local(tmp_path, disk_stop_bytes=1 << 60)
+    with pytest.raises(StackError, match=rf"nothing is started: the disk of {tmp_path} has .*CRM_DISK_STOP_BYTES"):
+        LocalStack(settings).start()
+    assert not (tmp_path / "kafka").exists()
+    with LocalStack(Settings(data_dir=tmp_path / "second", **OUTSIDE, disk_stop_bytes=1 << 60), with_dataflow=False):
+        pass  # an outside Kafka has a disk of its own
 
 
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
@@ -243,6 +296,49 @@ def test_the_group_is_restarted_when_a_worker_is_killed(tmp_path: Path) -> None:
         assert stack.worker_pids == ()
 
 
+def test_workers_are_restarted_on_demand_after_their_epoch(tmp_path: Path) -> None:
+    events: list[str] = []
+    with dataflow(tmp_path, on_event=events.append) as stack:
+        wait_until(started(tmp_path, 1))
+        before = stack.worker_pids
+        stack.restart_workers("the exchange rates changed")
+        wait_until(started(tmp_path, 2))
+        assert set(before).isdisjoint(stack.worker_pids)
+        assert (tmp_path / "stopped-0").exists()
+        assert "restarting the dataflow: the exchange rates changed" in events
+        stack.poll()
+        assert started(tmp_path, 2)()
+
+
+COLLECTOR = """
+    import os
+    from http.server import HTTPServer, SimpleHTTPRequestHandler
+    HTTPServer(("127.0.0.1", int(os.environ["CRM_COLLECTOR_PORT"])), SimpleHTTPRequestHandler).serve_forever()
+"""
+
+
+def test_the_collector_goes_back_to_its_port_when_it_is_free(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own_port = free_port()
+    monkeypatch.setattr("crmstream.stack.collector_part.DEFAULT_PORT", own_port)
+    monkeypatch.setattr("crmstream.stack.collector_part.RETURN_SECONDS", 0.1)
+    events: list[str] = []
+    commands = DataflowCommands(python(WORKER), python(HEARTBEAT), python(COLLECTOR))
+    settings = Settings(data_dir=tmp_path, collector_port=None, **OUTSIDE)
+    taken = socket.create_server(("127.0.0.1", own_port))
+    with LocalStack(settings, commands=commands, on_event=events.append) as stack:
+        substitute = stack.endpoints.collector_url
+        assert urlsplit(str(substitute)).port != own_port
+        assert any(event.startswith(f"PORT {own_port} IS TAKEN by ") for event in events)
+        stack.poll()
+        assert stack.endpoints.collector_url == substitute
+        taken.close()
+        wait_until(lambda: stack.poll() is None and stack.endpoints.collector_url != substitute)
+        assert stack.endpoints.collector_url == f"http://127.0.0.1:{own_port}"
+        assert resolve_endpoints(settings).collector_url == stack.endpoints.collector_url
+        wait_until(lambda: not is_free(own_port))
+        assert any("the collector goes back to it" in event for event in events)
+
+
 def test_a_worker_that_will_not_start_ends_the_stack_with_its_message(tmp_path: Path) -> None:
     code = """
         import sys
@@ -261,7 +357,7 @@ def test_a_worker_that_will_not_start_ends_the_stack_with_its_message(tmp_path: 
 
 
 def test_workers_that_die_again_and_again_end_the_stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crmstream.stack.dataflow.FIRST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr("crmstream.stack.restarts.FIRST_WAIT_SECONDS", 0.01)
     code = "raise SystemExit('the reason')"
     with (
         pytest.raises(StackError, match=r"(?s)dataflow died 6 times within 300 s.*the reason"),

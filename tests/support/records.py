@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from contracts.rates import Rates, constant_steps
 from streams.doubts import DecodePolicy
 
 DAY = 86_400_000_000
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1_000)
-POLICY = DecodePolicy(interval=DAY, partitions=1, buckets=4, base_currency="USD", exchange_rates={"EUR": 1.25})
+POLICY = DecodePolicy(interval=DAY, partitions=1, buckets=4, rates=Rates("USD", constant_steps({"EUR": 1.25})))
 
 
 @dataclass

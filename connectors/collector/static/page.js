@@ -85,6 +85,7 @@ async function look() {
     const ready = await (await fetch("/ready", { cache: "no-store" })).json();
     const sources = `${ready.sources} source${ready.sources === 1 ? "" : "s"}`;
     if (ready.sources_file === "broken") tell(false, "the file of sources is broken");
+    else if (ready.disk === "full") tell(false, "The disk is full: answering 507");
     else tell(ready.kafka === "up", ready.kafka === "up" ? `ready, ${sources}` : "Kafka is away: answering 503");
     if (!paused) await ask();
   } catch (error) {

@@ -11,6 +11,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from support.connector import Connector
 
+from connectors.databases.times import OUT_OF_RANGE
+
 pytestmark = pytest.mark.stack
 FILE = """
     source: {source}
@@ -114,8 +116,37 @@ def test_what_cannot_be_read_is_refused_and_stops_nothing(connector: Connector, 
     arguments = ("debezium", topic, "--mapping", connector.file(FILE.format(source=source)), "--once", "--from")
     done = connector.run(*arguments, kafka.replace("127.0.0.1", "localhost"))  # by another name, as another Kafka is
     assert "2 events, 2 refused" in done.err, done.err
-    assert sorted(field for field, _ in connector.refused(source)) == ["body", "row.total"]
+    assert sorted(field for field, _ in connector.refused(source)) == ["body", "properties.total"]
     assert orders(connector, source) == Counter([1, 2])
+
+
+def test_rows_deletions_and_tombstones_are_what_they_are_in_each_form(
+    connector: Connector, topic: str, kafka: str
+) -> None:
+    source = f"dbz-{uuid4().hex[:8]}"
+    row = {"customer": "c", "total": "1.25", "at": 1_700_000_000_000_000, "due": None, "scan": None}
+    unset = {"due": 9_223_372_036_825_200_000, "scan": "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ=="}
+    values = [
+        {**row, "id": 1, "op": "sale", "source": "web"},
+        {**row, "id": 2, "__deleted": True},
+        {**row, "id": 3, "__deleted": "true"},
+        {**row, "id": 4, "__op": "d"},
+        {"schema": None, "payload": None},
+        {**row, "id": 5, **unset},
+        {**row, "id": 6, "at": 9_223_372_036_825_200_000},
+    ]
+    producer = Producer({"bootstrap.servers": kafka})
+    for number, value in enumerate(values):
+        producer.produce(topic, json.dumps(value), json.dumps({"id": number}), 0)
+    assert producer.flush(30) == 0
+    text = FILE.format(source=source).replace("order_id: id", "order_id: id\n          due: due\n          scan: scan")
+    done = connector.run("debezium", topic, "--mapping", connector.file(text), "--once")
+    assert "2 events, 1 refused" in done.err, done.err
+    assert connector.refused(source) == [("occurred_at", OUT_OF_RANGE)]
+    plain, noted = (event["properties"] for event in connector.events(source))
+    assert (plain["order_id"], plain.get("crm_notes")) == ("1", None)
+    assert {"due", "scan"} & noted.keys() == set()
+    assert sorted(note.partition(":")[0] for note in noted["crm_notes"]) == ["due", "scan"]
 
 
 def test_a_topic_that_is_not_there_is_named(connector: Connector) -> None:

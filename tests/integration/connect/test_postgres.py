@@ -18,6 +18,7 @@ from connectors.databases.connections import load_connection
 from connectors.databases.ids import EventIds
 from connectors.databases.pump import Figures, Pump, Rules
 from connectors.databases.seal import Seal
+from connectors.databases.times import OUT_OF_RANGE
 from connectors.door.door import Door
 from connectors.door.keys import keys_of
 from connectors.kafka.positions import Position, read_position
@@ -295,7 +296,7 @@ def test_a_table_that_could_not_be_updated_any_more_is_not_published(
     assert ids(connector, source) == [*range(1, 14)]
 
 
-def test_a_value_that_was_not_sent_is_refused_where_it_is_needed(
+def test_a_value_that_was_not_sent_is_left_out_and_noted_and_refused_where_it_is_needed(
     connector: Connector, source: str, shop: Connection
 ) -> None:
     execute(shop, ORDERS)
@@ -308,9 +309,44 @@ def test_a_value_that_was_not_sent_is_refused_where_it_is_needed(
     run(connector, file, "--once")
     execute(shop, "UPDATE orders SET status = 'packed'")
     run(connector, file, "--once")
-    ((field, problem),) = connector.refused(source)
-    assert field == "row.note"
+    (found,) = (event["properties"] for event in connector.events(source))
+    ((field, _, problem),) = [note.partition(": ") for note in found["crm_notes"]]
+    assert ("note" in found, field) == (False, "note")
     assert "REPLICA IDENTITY FULL" in problem
+    execute(shop, "ALTER TABLE orders ALTER customer SET STORAGE EXTERNAL")
+    execute(shop, "UPDATE orders SET customer = repeat('c', 9000)")
+    execute(shop, "UPDATE orders SET status = 'sent'")
+    run(connector, file, "--once")
+    refused = connector.refused(source)
+    assert [field for field, _ in refused] == ["customer_id"] * 2  # the first one's is too long
+    assert [problem for _, problem in refused if "REPLICA IDENTITY FULL" in problem]
+
+
+@pytest.mark.parametrize("mode", ["watermark", "replication"])
+def test_times_that_no_event_can_hold_are_left_out_and_noted(
+    mode: str, connector: Connector, source: str, shop: Connection
+) -> None:
+    execute(shop, ORDERS)
+    execute(shop, "ALTER TABLE orders ADD due timestamp, ADD born date")
+    text = (POLLED if mode == "watermark" else FOLLOWED).replace("{source}", source).replace("{more}", "")
+    file = connector.file(text.replace("order_id:", "due: due\n      born: born\n      order_id:"))
+    values = "INSERT INTO orders (id, customer, total, at, due, born) VALUES (%s, 'c', 1, %s, %s, %s)"
+    execute(shop, values, [1, "2026-05-01", "infinity", "2026-05-01"])
+    run(connector, file, "--once")
+    for row in ([2, "2026-05-01", "0044-03-15 BC", "-infinity"], [3, "2026-05-01", None, "10000-01-01"],
+                [4, "infinity", None, None]):  # fmt: skip
+        execute(shop, values, row)
+    execute(shop, "UPDATE orders SET updated_at = 'infinity' WHERE id = 2")
+    run(connector, file, "--once")
+    execute(shop, values, [5, "2026-05-01", "0001-01-01", None])
+    run(connector, file, "--once")
+    found = {event["properties"].pop("order_id"): event["properties"] for event in connector.events(source)}
+    noted = {number: sorted(text.split(":")[0] for text in one["crm_notes"]) for number, one in found.items()}
+    assert noted == {"1": ["due"], "2": ["born", "due"], "3": ["born"], "5": ["due"]}
+    assert [one.get("due") for one in found.values()] == [None] * 4
+    assert found["1"]["born"] == "2026-05-01"
+    ((field, problem),) = connector.refused(source)
+    assert (field, problem) == ("occurred_at", OUT_OF_RANGE)
 
 
 @pytest.mark.parametrize("mode", ["watermark", "replication"])

@@ -1,5 +1,6 @@
 """Topics, publisher and heartbeat against a real broker. The tests share one log and run in this order."""
 
+import logging
 import os
 import signal
 import subprocess
@@ -8,15 +9,18 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 from confluent_kafka import TIMESTAMP_LOG_APPEND_TIME, Consumer, Message, Producer, TopicPartition, murmur2
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource
 
 from connectors.files.replay import FileConnector
-from connectors.kafka import heartbeat
+from connectors.kafka import heartbeat, positions, topics
+from connectors.kafka.positions import read_position
 from connectors.kafka.publisher import Publisher, publish_history
 from connectors.kafka.topics import ensure_topics
 from connectors.protocol import Record
@@ -26,6 +30,8 @@ from contracts.events import TICK_KEY, Tick, TransactionEvent, TransactionProper
 from contracts.settings import Settings
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS, POSITIONS, TRANSACTIONS, WEB_EVENTS
 from contracts.wire import judge
+from crmstream.observe import kafka as observed
+from crmstream.observe.kafka import KafkaView
 
 PARTITIONS = 3
 PLACES = [(topic.name, number) for topic in INPUT_TOPICS for number in range(PARTITIONS)]
@@ -60,13 +66,19 @@ def read_log(broker: str) -> dict[tuple[str, int], list[Message]]:
 
 
 def last_ticks(broker: str) -> dict[tuple[str, int], datetime | None]:
-    """The time of each partition's last record, where that is a tick."""
-    return {
-        place: Tick.model_validate_json(records[-1].value()).occurred_at
-        if records and records[-1].key() == TICK_KEY
-        else None
+    """The time of each partition's last record, where that is a tick; publishers' notes are passed over."""
+    moving = {
+        place: [record for record in records if record.key() != TICK_KEY or tick_of(record).history is None]
         for place, records in read_log(broker).items()
     }
+    return {
+        place: tick_of(records[-1]).occurred_at if records and records[-1].key() == TICK_KEY else None
+        for place, records in moving.items()
+    }
+
+
+def tick_of(record: Message) -> Tick:
+    return Tick.model_validate_json(record.value())
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 30) -> None:
@@ -160,10 +172,13 @@ def test_a_history_is_in_the_log_in_order_with_its_ticks(broker: str, tmp_path: 
     assert (summary.events, summary.ticks) == (60, 4)
     seen: Counter[bytes] = Counter()
     for (topic, partition), records in read_log(broker).items():
-        clock, ticks = datetime(1970, 1, 1, tzinfo=UTC), []
+        clock, ticks, notes = datetime(1970, 1, 1, tzinfo=UTC), [], []
         for record in records:
+            if record.key() == TICK_KEY and (note := tick_of(record).history):
+                notes.append(note)
+                continue
             if record.key() == TICK_KEY:
-                clock = Tick.model_validate_json(record.value()).occurred_at
+                clock = tick_of(record).occurred_at
                 ticks.append((clock.day, clock.hour))
                 continue
             event = judge("transaction", record.value())
@@ -173,6 +188,7 @@ def test_a_history_is_in_the_log_in_order_with_its_ticks(broker: str, tmp_path: 
             assert abs(time.time() - record.timestamp()[1] / 1_000) < 3_600
             seen[record.key()] += 1
         assert ticks == [(1, 0), (2, 0), (5, 0), (5, 12)]
+        assert (notes[:1] + notes[-1:] == ["open", "finished"]) is (partition == 0)
     assert sum(seen.values()) == 60
 
 
@@ -225,3 +241,59 @@ def test_records_are_dated_by_the_broker(broker: str) -> None:
     ((kind, milliseconds),) = dates
     assert kind == TIMESTAMP_LOG_APPEND_TIME
     assert abs(milliseconds / 1_000 - time.time()) < 3_600
+
+
+@contextmanager
+def hanging(broker: str) -> Iterator[None]:
+    """The broker's process stands still: it keeps its connections and answers nothing."""
+    port = int(broker.rpartition(":")[2])
+    listening = [
+        (process, at.laddr.port)
+        for process in psutil.Process().children(recursive=True)
+        for at in process.net_connections()
+        if at.status == "LISTEN"
+    ]
+    (process,) = {process for process, at in listening if at == port}
+    process.suspend()
+    try:
+        yield
+    finally:
+        process.resume()
+
+
+def test_the_heartbeat_waits_for_a_broker_that_hangs(
+    broker: str, beating: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    floor = datetime.now(UTC)
+    wait_for(lambda: all(tick and tick >= floor for tick in last_ticks(broker).values()))
+    monkeypatch.setattr(heartbeat, "_TIMEOUT_SECONDS", 0.3)
+    caplog.set_level(logging.INFO)
+    with hanging(broker):
+        wait_for(lambda: any("is away, trying again" in message for message in caplog.messages))
+        time.sleep(2)  # several tries
+    monkeypatch.undo()
+    back = datetime.now(UTC)
+    wait_for(lambda: any("is back" in message for message in caplog.messages))
+    wait_for(lambda: all(tick and tick >= back - timedelta(seconds=1) for tick in last_ticks(broker).values()))
+    assert len([message for message in caplog.messages if "is away" in message]) == 1
+
+
+ASK: dict[str, Callable[[str], object]] = {
+    "the heartbeat": lambda broker: heartbeat.Heartbeat(SETTINGS, broker).once(time.time_ns() // 1_000),
+    "topics": lambda broker: ensure_topics(broker, PARTITIONS),
+    "positions": lambda broker: read_position(broker, "nobody"),
+    "status": lambda broker: KafkaView(broker).offsets(),
+}
+
+
+@pytest.mark.parametrize("ask", list(ASK))
+def test_whoever_asks_a_broker_that_hangs_gets_an_error_that_they_expect(
+    broker: str, ask: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A future of the client has no result in time: a TimeoutError, which is neither Kafka's error nor ours."""
+    monkeypatch.setattr(heartbeat, "_TIMEOUT_SECONDS", 0.3)
+    for module in (topics, positions, observed):
+        monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.3)
+    expected = (*heartbeat.AWAY, StoreUnavailableError) if ask == "the heartbeat" else StoreUnavailableError
+    with hanging(broker), pytest.raises(expected):
+        ASK[ask](broker)

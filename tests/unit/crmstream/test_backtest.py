@@ -50,17 +50,17 @@ def test_the_stack_shares_nothing_with_the_users(tmp_path: Path) -> None:
         kafka_bootstrap_servers="k:1", clickhouse_url="http://c:2", redis_url="redis://r:3/0", kafka_port=9092,
         base_currency="EUR", dormant_days=200,
     )  # fmt: skip
-    own = throwaway_settings(users, tmp_path, 2)
+    own = throwaway_settings(users, tmp_path, 2, "USD")
     assert (own.kafka_bootstrap_servers, own.clickhouse_url, own.redis_url, own.kafka_port) == (None, None, None, 0)
-    assert (own.data_dir, own.workers, own.base_currency) == (tmp_path, 2, "EUR")
+    assert (own.data_dir, own.workers, own.base_currency) == (tmp_path, 2, "USD")
     assert own.dormant_days > 10_000
 
 
 def test_both_outcomes_are_needed(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="declares no opportunity"):
-        throwaway_settings(Settings(outcomes=(CHURN,)), tmp_path, 1)
+        throwaway_settings(Settings(outcomes=(CHURN,)), tmp_path, 1, "USD")
     with pytest.raises(SettingsError, match="--workers: 5 is more than CRM_PARTITIONS"):
-        throwaway_settings(Settings(), tmp_path, 5)
+        throwaway_settings(Settings(), tmp_path, 5, "USD")
 
 
 def test_scores_have_six_digits_and_may_be_missing() -> None:

@@ -52,7 +52,7 @@ def test_a_commands_help_begins_with_its_line_and_has_an_example(runner: CliRunn
     assert "crm:score:{ID}" in answer.stdout or name != "score"
 
 
-@pytest.mark.parametrize("name", ["connect", "identity", "plan", "privacy", "source", "webhook"])
+@pytest.mark.parametrize("name", ["connect", "identity", "plan", "privacy", "rates", "source", "webhook"])
 def test_a_command_of_several_shows_its_help_when_it_is_told_nothing(runner: CliRunner, name: str) -> None:
     answer = runner.invoke(cli.app, [name])
     assert cli.COMMANDS[name][1] in answer.output
@@ -104,3 +104,15 @@ def test_an_unknown_command_is_refused_with_a_suggestion(runner: CliRunner) -> N
     answer = runner.invoke(cli.app, ["simulat"])
     assert answer.exit_code == 2
     assert "simulate" in answer.stderr
+
+
+def test_a_typo_in_a_setting_is_said_once_and_stops_nothing(
+    runner: CliRunner, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("CRM_SOURCES_FILE", str(tmp_path / "sources.yaml"))
+    quiet = runner.invoke(cli.app, ["source", "list"])
+    assert "no setting" not in quiet.stderr
+    monkeypatch.setenv("CRM_WORKER", "2")
+    said = runner.invoke(cli.app, ["source", "list"])
+    assert said.stderr.count("CRM_WORKER is no setting, so it is ignored: did you mean CRM_WORKERS?") == 1
+    assert (said.exit_code, said.stdout) == (quiet.exit_code, quiet.stdout)

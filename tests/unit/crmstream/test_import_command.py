@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from contracts.base_currency import read_decision
 from crmstream import cli
 from crmstream.commands import import_file
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def published(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The mappings with which something was published: nothing is, really."""
     done: list[Any] = []
-    monkeypatch.setattr(import_file, "_publish", lambda _file, proposal, *_: done.append(proposal.mapping))
+    monkeypatch.setattr(import_file, "_publish", lambda _file, mapping, *_: done.append(mapping))
     return done
 
 
@@ -51,6 +52,15 @@ def test_a_dry_run_writes_the_mapping_and_says_how_to_go_on(folder: Path, publis
     assert "Nothing was published" in said
     assert "--mapping" in said
     assert "currency: EUR" in (folder / "orders.yaml").read_text(encoding="utf-8")
+    assert published == []
+
+
+def test_looking_at_a_file_does_not_decide_the_base_currency(folder: Path, published: list[Any]) -> None:
+    assert run(folder, "--dry-run")[0] == 0
+    assert read_decision(folder / "nothing") is None
+    words = ["import", str(folder / "orders.csv"), "--yes", "--overwrite"]
+    said = CliRunner(env={"COLUMNS": "80"}).invoke(cli.app, words).output
+    assert "--currency EUR" in " ".join(said.split())
     assert published == []
 
 

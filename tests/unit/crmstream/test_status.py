@@ -82,7 +82,7 @@ def test_parts_that_are_down_are_said_and_the_rest_still_answers(worker: str) ->
     assert up == {"Kafka": False, "ClickHouse": False, "Redis": False, "worker 0": True}
     assert "secret" not in repr(status)
     assert status.topics == []
-    assert status.lag is status.newest_entered_at is status.customers is status.dead_letters is None
+    assert status.lag is status.newest_entered_at is status.counts.customers is status.counts.dead_letters is None
     assert status.events_per_second is not None
     assert 0 < status.events_per_second <= 100 / 0.2
     assert status.event_clock == datetime(2024, 5, 1, tzinfo=UTC), "the slowest partition's"

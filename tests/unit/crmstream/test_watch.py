@@ -26,7 +26,7 @@ def published(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many events each reading of a file gave."""
     counts: list[int] = []
 
-    def publish(connector: Any, _publisher: object, on_progress: Callable[[int], None]) -> Summary:
+    def publish(connector: Any, _publisher: object, on_progress: Callable[[int], None], **_: object) -> Summary:
         counts.append(len(list(connector.records())))
         return Summary(counts[-1], 0.0)
 

@@ -15,7 +15,8 @@ from contracts.events import EVENT_TYPES
 from crmstream import cli
 
 ROOT = Path(__file__).parents[3]
-PAGES = [ROOT / "docs" / "sources" / f"{name}.md" for name in ("webhooks", "stripe", "shopify", "zendesk")]
+NAMES = ("webhooks", "stripe", "shopify", "woocommerce", "zendesk")
+PAGES = [ROOT / "docs" / "sources" / f"{name}.md" for name in NAMES]
 SAMPLES = "docs/sources/samples"
 
 
@@ -64,6 +65,34 @@ def test_a_provider_page_tells_of_every_event(page: Path) -> None:
     assert all(name in text or name.rpartition(" ")[2] in text for name in names)
 
 
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [("\ufeff", "utf-8"), ("", "utf-8"), ("\ufeff", "utf-16-le"), ("\ufeff", "utf-16-be")]
+)
+def test_a_sample_may_begin_with_a_byte_order_mark(
+    runner: CliRunner, tmp_path: Path, mark: str, encoding: str
+) -> None:
+    text = (ROOT / SAMPLES / "stripe-charge-succeeded.json").read_text(encoding="utf-8")
+    (tmp_path / "charge.json").write_bytes((mark + text).encode(encoding))
+    out = run(runner, f"crmstream webhook test {tmp_path}/charge.json --json")
+    assert json.loads(out)["events"][0]["name"] == "Order Completed"
+
+
+@pytest.mark.parametrize(
+    ("mark", "encoding"), [("\ufeff", "utf-8"), ("", "utf-8"), ("\ufeff", "utf-16-le"), ("", "utf-16-be")]
+)
+def test_a_file_to_check_against_a_plan_may_begin_with_one(
+    runner: CliRunner, tmp_path: Path, mark: str, encoding: str
+) -> None:
+    (tmp_path / "plan.yaml").write_text("events: {Signed Up: {properties: {city: string}}}\n")
+    event = {"name": "Signed Up", "customer_id": "c-1", "occurred_at": "2026-05-01T10:00:00Z"}
+    lines = "".join(json.dumps({**event, "properties": {"city": city}}) + "\n" for city in ("Köln", "Ulm"))
+    (tmp_path / "events.jsonl").write_bytes((mark + lines).encode(encoding))
+    out = run(runner, f"crmstream plan check {tmp_path}/plan.yaml --file {tmp_path}/events.jsonl --json")
+    report = json.loads(out)
+    assert (report["refused"], report["lines_without_event"]) == ([], [])
+    assert [one["count"] for one in report["events"]] == [2]
+
+
 def test_a_sample_is_shown_with_what_matters(runner: CliRunner) -> None:
     out = run(runner, f"crmstream webhook test {SAMPLES}/stripe-charge-refunded.json")
     assert out.splitlines()[0] == "stripe (charge.refunded): 1 event"
@@ -74,7 +103,7 @@ def test_a_sample_is_shown_with_what_matters(runner: CliRunner) -> None:
 def test_what_is_refused_is_told_and_the_exit_code_says_so(runner: CliRunner) -> None:
     out = run(runner, f"crmstream webhook test {SAMPLES}/generic-list.json --mapping generic", code=1)
     assert "generic: 1 event, 1 refused" in out
-    assert "Refused: properties.currency is required where total is given." in out
+    assert "Refused: customer_id one of customer_id and anonymous_id is required." in out
 
 
 def test_what_is_ignored_says_why(runner: CliRunner) -> None:

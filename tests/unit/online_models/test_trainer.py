@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 
 from contracts.blocks import CustomerBlock, Examples, ModelReport, OutcomeScores, Released, ScoredBlock
 from contracts.outcomes import Outcome
-from online_models.trainer import QUANTILES, Output, TrainerPolicy, TrainerState, join_blocks, new_trainer, offer
+from online_models.outcome_model import QUANTILES
+from online_models.trainer import Output, TrainerPolicy, TrainerState, join_blocks, new_trainer, offer
 
 FEATURES = ("recency", "frequency", "money")
 CHURN = Outcome(name="churn", within_days=90, happens=False, of="buyers")
 BUYS = Outcome(name="buys", within_days=30, happens=True)
 POLICY = TrainerPolicy((CHURN, BUYS), buckets=2, interval_hours=24)
+FEW = round(1 - 0.98 ** (BUYS.within_days / 30), 6)
+"""The prior's chance of an order by somebody who has none."""
 Block = CustomerBlock | Released
 
 
@@ -44,8 +47,9 @@ def released(bucket: int, boundary: int, count: int = 4) -> Released:
     """Examples of both outcomes, of which the labels follow the first feature."""
     random = np.random.default_rng([bucket, boundary, 7])
     features = random.normal(size=(count, len(FEATURES))).astype(np.float32)
-    labels = features[:, 0] > 0
-    return Released(bucket, boundary, {"churn": Examples(features, ~labels), "buys": Examples(features, labels)})
+    labels, all_buyers, buyers = features[:, 0] > 0, np.ones(count, np.bool_), np.arange(count) % 4 < 3
+    examples = {"churn": Examples(features, ~labels, all_buyers), "buys": Examples(features, labels, buyers)}
+    return Released(bucket, boundary, examples)
 
 
 def both(bucket: int, boundary: int, count: int = 3, examples: int = 4) -> list[Block]:
@@ -63,7 +67,7 @@ class Trainer:
         return list(offer(self.state, blocks, self.policy))
 
     def digests(self) -> dict[str, str]:
-        return {name: model.learner.digest() for name, model in self.state.models.items()}
+        return {name: model.digest() for name, model in self.state.models.items()}
 
 
 @pytest.fixture
@@ -84,7 +88,7 @@ def boundaries(outputs: Iterable[Output]) -> list[int]:
 
 
 def predicted(trainer: Trainer, outcome: str, block: CustomerBlock) -> list[float]:
-    probability: list[float] = trainer.state.models[outcome].learner.predict(block.features).tolist()
+    probability: list[float] = trainer.state.models[outcome].forecast(block.features, block.buyers).tolist()
     return probability
 
 
@@ -173,12 +177,12 @@ def test_a_sweep_is_scored_by_the_model_that_learned_at_its_boundary(trainer: Tr
     (swept,) = scored(trainer.take(*blocks, released(0, 0), released(1, 0)))
     assert swept.scores["buys"].probability.tolist() == predicted(trainer, "buys", join_blocks(blocks))
     assert swept.scores["buys"].probability.tolist() != [0.5] * 6
-    assert swept.model_version == "logistic-1@1970-01-01T00"
+    assert swept.model_version == "logistic-2@1970-01-01T00"
 
 
 @pytest.mark.parametrize(
     ("hours", "boundary", "version"),
-    [(24, 10_000, "logistic-1@1997-05-19T00"), (6, 3, "logistic-1@1970-01-01T18")],
+    [(24, 10_000, "logistic-2@1997-05-19T00"), (6, 3, "logistic-2@1970-01-01T18")],
 )
 def test_a_model_is_named_by_the_time_of_its_boundary(hours: int, boundary: int, version: str) -> None:
     assert TrainerPolicy((BUYS,), 1, hours).model_version(boundary) == version
@@ -186,9 +190,9 @@ def test_a_model_is_named_by_the_time_of_its_boundary(hours: int, boundary: int,
 
 def test_a_report_measures_forecasts_made_before_learning(trainer: Trainer) -> None:
     """The first examples are forecast by a model that knows nothing."""
-    report = reports(trainer.take(*both(0, 0, examples=40), *both(1, 0, examples=10)))[1]
+    churn, report = reports(trainer.take(*both(0, 0, examples=40), *both(1, 0, examples=10)))
     assert (report.outcome, report.examples, report.examples_total) == ("buys", 50, 50)
-    assert (report.quality["window"], report.quality["brier"], report.quality["auc"]) == (50, 0.25, 0.5)
+    assert (churn.quality["window"], churn.quality["brier"], churn.quality["auc"]) == (50, 0.25, 0.5)
     later = reports(trainer.take(*both(0, 1, examples=5), *both(1, 1, examples=5)))[1]
     assert (later.examples, later.examples_total, later.quality["window"]) == (10, 60, 60)
 
@@ -198,14 +202,16 @@ def test_a_report_tells_the_model_that_it_made(trainer: Trainer) -> None:
     labels = np.concatenate([released(bucket, 0).examples["buys"].labels for bucket in (0, 1)])
     assert (churn.positives, buys.positives) == (int((~labels).sum()), int(labels.sum()))
     assert {"churn": churn.digest, "buys": buys.digest} == trainer.digests()
-    assert buys.weights == trainer.state.models["buys"].learner.weights()
+    assert buys.weights == trainer.state.models["buys"].weights()
 
 
 def test_without_examples_there_is_no_report_and_every_chance_is_even(trainer: Trainer) -> None:
     outputs = trainer.take(*both(0, 0, examples=0), *both(1, 0, examples=0))
     assert reports(outputs) == []
     (swept,) = scored(outputs)
-    assert swept.scores["buys"].probability.tolist() == [0.5] * 6
+    buyers = swept.customers.buyers
+    assert set(swept.scores["buys"].probability[buyers]) == {0.5}, "nothing is known of buyers"
+    assert set(swept.scores["buys"].probability[~buyers]) == {FEW}, "the prior is known of the others"
 
 
 def test_an_empty_sweep_makes_a_model_and_no_scores(trainer: Trainer) -> None:
@@ -239,7 +245,8 @@ def test_a_percentile_is_the_share_of_those_asked_who_score_lower(trainer: Train
 
 
 def test_equal_scores_have_equal_percentiles(trainer: Trainer) -> None:
-    twins = replace(customers(0, 0, count=8), features=np.repeat(customers(0, 0, count=2).features, 4, axis=0))
+    features = np.repeat(customers(0, 0, count=2).features, 4, axis=0)
+    twins = replace(customers(0, 0, count=8), features=features, buyers=np.ones(8, np.bool_))
     (swept,) = scored(trainer.take(twins, released(0, 0), *both(1, 0, count=0)))
     assert sorted(swept.scores["buys"].percentile.tolist()) == [0.0] * 4 + [50.0] * 4
 

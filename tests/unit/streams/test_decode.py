@@ -1,8 +1,9 @@
 """Decoding: every record becomes an event, a tick or a dead letter that names the field; none stops the rest."""
 
 import json
+from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from support.records import DAY, NOW, NOW_MS, POLICY, Record, event
 
 from contracts import wire
+from contracts.currencies import number_of
 from contracts.events import MAX_AMOUNT, TICK_KEY, Event
+from contracts.rates import Rates
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import ALERTS, IDENTITIES, INPUT_TOPICS, SERVICE_EVENTS, TRANSACTIONS, WEB_EVENTS, Topic
 from streams import codes
@@ -77,10 +80,10 @@ def test_an_event_is_known_by_its_kind_its_customer_and_its_id() -> None:
     assert len(set(np.concatenate(same + other))) == 4
 
 
-def test_what_is_worth_too_much_in_the_base_currency_is_refused() -> None:
+def test_what_is_worth_too_much_in_the_base_currency_waits_for_another_rate() -> None:
     """Sums of money are 64-bit integers, and one event must not come near their bounds."""
-    assert not Log(TRANSACTIONS).read(order(MAX_AMOUNT / 1.25, "EUR")).dead
-    assert reason(Log(TRANSACTIONS).read(order(MAX_AMOUNT, "EUR"))) == ("properties.total", "validate")
+    decoded = Log(TRANSACTIONS).read(order(MAX_AMOUNT / 1.25, "EUR"), order(MAX_AMOUNT, "EUR"))
+    assert (decoded.dead, fact(decoded, "amount_waits")) == ([], [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,18 @@ def test_money_is_exact_in_its_own_and_in_the_base_currency() -> None:
     assert decoded.events["items"].tolist() == [2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("currency", ["GBP", "JPY", "XXX", "QQQ"])
+def test_money_without_a_rate_is_kept_in_its_own_currency_and_waits(currency: str) -> None:
+    decoded = Log(TRANSACTIONS).read(order(12.34, currency), order(1), event("transaction", "Voucher Bought"))
+    assert decoded.dead == []
+    assert fact(decoded, "amount_waits") == [1, 0, 0]
+    assert [float(amount) for amount in fact(decoded, "amount_base")] == [0, 1, 0]
+    assert [float(amount) for amount in fact(decoded, "amount")] == [12.34, 1, 0]
+    assert fact(decoded, "currency") == [currency, "USD", ""]
+    assert decoded.events["currency"].tolist() == [number_of(currency), 0, 0]
+    assert decoded.events["amount"].tolist() == [123_400, 10_000, 0]
+
+
 @given(st.integers(0, 10**11))
 def test_every_amount_of_whole_cents_is_kept_to_the_cent(cents: int) -> None:
     decoded = Log(TRANSACTIONS).read(Record(json.dumps(order(cents / 100)).encode()))
@@ -155,6 +170,19 @@ def test_ticks_move_the_clock_and_are_nothing_else() -> None:
     assert (decoded.ticks, decoded.read, decoded.facts, decoded.dead) == (1, 1, None, [])
     assert len(decoded.events) == 0
     assert log.clock.now == microseconds(NOW)
+
+
+@pytest.mark.parametrize("intent", ["open", "finished"])
+def test_notes_of_a_publisher_of_history_move_no_clock_not_even_the_first(intent: str) -> None:
+    log = Log(WEB_EVENTS)
+    note = Record(tick(datetime(1970, 1, 1, tzinfo=UTC), history=intent), record_key=TICK_KEY)
+    decoded = log.read(note)
+    assert (decoded.ticks, decoded.dead, log.clock) == (1, [], TopicClock())
+    log.read(Record(tick(), record_key=TICK_KEY))
+    before = deepcopy(log.clock)
+    log.read(note)
+    assert log.clock == before
+    assert before.first == before.now
 
 
 def test_nothing_read_is_nothing_decoded() -> None:
@@ -223,7 +251,6 @@ def test_a_refusal_names_the_field_and_the_stage(body: Any, refused: tuple[str, 
         (order(-1), "properties.total"),
         (order("12"), "properties.total"),
         (order(1e300), "properties.total"),
-        (order(currency="XXX"), "properties.currency"),
         (order(currency="usd"), "properties.currency"),
         (order(currency=None), "properties.currency"),
         (order(items=-1), "properties.items"),
@@ -258,7 +285,7 @@ def test_a_tick_that_is_none_is_refused_and_moves_nothing(body: bytes | None, fi
 
 def test_a_record_in_a_partition_that_is_not_its_own_is_refused() -> None:
     home = murmur2(b"c-1", 4)
-    policy = DecodePolicy(DAY, 4, 8, "USD", {})
+    policy = DecodePolicy(DAY, 4, 8, Rates("USD"))
     assert Log(policy=policy, partition=home).read(event()).dead == []
     decoded = Log(policy=policy, partition=(home + 1) % 4).read(event())
     assert reason(decoded) == ("customer_id", "validate")
@@ -266,7 +293,7 @@ def test_a_record_in_a_partition_that_is_not_its_own_is_refused() -> None:
 
 
 def test_a_visitor_stands_in_the_partition_of_the_anonymous_id() -> None:
-    policy = DecodePolicy(DAY, 4, 8, "USD", {})
+    policy = DecodePolicy(DAY, 4, 8, Rates("USD"))
     home = murmur2(b"a", 4)
     for partition in range(4):
         decoded = Log(policy=policy, partition=partition).read(event(customer_id=..., anonymous_id="a"))
@@ -416,3 +443,28 @@ def test_what_a_connector_refused_becomes_a_dead_letter_with_its_reason() -> Non
         ("decode", "body", "was refused by a connector", ""),
     ]
     assert dead[0].body == valid
+
+
+@pytest.mark.parametrize(
+    ("body", "source"),
+    [
+        (order("12", source="x") | {"source": "till"}, "till"),
+        (order(currency=None) | {"source": "till"}, "till"),
+        (order(currency="XXXX") | {"source": "web-shop"}, "web-shop"),
+        (json.dumps(order(float("nan")) | {"source": "till"}).encode(), "till"),
+        (event("transaction", "Order Completed") | {"source": "till"}, "till"),  # the rules across fields refuse it
+        (order(note="x" * 40_000) | {"source": "till"}, "till"),
+        (order() | {"source": 5}, ""),
+        (order() | {"source": "a\nb"}, ""),
+        (order() | {"source": "s" * 101}, ""),
+        (b"{", ""),
+        (b'["source"]', ""),
+        (b"[" * 10_000, ""),
+        (b"\xff", ""),
+        (None, ""),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_dead_letter_carries_the_source_that_its_body_names(body: Any, source: str) -> None:
+    (letter,) = Log(TRANSACTIONS).read(body).dead
+    assert letter.source == source

@@ -75,9 +75,19 @@ def test_the_gap_is_shrunk_towards_the_prior() -> None:
     assert mean_gap_days(rows).tolist() == [PRIOR_GAP_DAYS, (20 + PRIOR_GAP_DAYS) / 3]
 
 
-def test_days_since_order_start_at_first_sight_for_those_who_never_ordered() -> None:
+def test_people_without_orders_have_no_features_of_orders() -> None:
+    """Whatever else they do, and however long ago: nothing of theirs can look overdue, or like a recent order."""
+    idle = [Happening("a", 0, codes.PAGE_VIEW), Happening("b", 20 * DAY, codes.PRODUCT_ADDED)]
+    block = compute_features(table_of(idle).used, END, END)
+    words = ("order", "gap", "overdue", "revenue", "conversion")
+    of_orders = [at for at, name in enumerate(FEATURES) if any(word in name for word in words)]
+    assert len(of_orders) == 11
+    assert not block[:, of_orders].any()
+
+
+def test_days_since_order_are_none_for_those_who_never_ordered() -> None:
     rows = table_of([Happening("a", 5 * DAY, codes.PAGE_VIEW), Happening("b", 7 * DAY), Happening("b", 6 * DAY)]).used
-    assert days_since_order(rows, 10 * DAY).tolist() == [5.0, 3.0]
+    assert days_since_order(rows, 10 * DAY).tolist() == [0.0, 3.0]
     assert days_since_order(rows, 0).tolist() == [0.0, 0.0]
 
 

@@ -73,13 +73,13 @@ def three(**changes: object) -> CustomerBlock:
 def test_figures_have_fixed_digits_and_times_are_iso_8601() -> None:
     churn = scores(1 / 3, 0.0, 1.0, percentile=[97.25, 0, 100])
     block = three(as_of=np.array([0, 86_399_999_999, 879_465_600_000_000]))
-    told = fields(score_hashes(ScoredBlock(block, {"churn": churn}, "logistic-1@1997-11-14T00")))
+    told = fields(score_hashes(ScoredBlock(block, {"churn": churn}, "logistic-2@1997-11-14T00")))
     assert [told[one]["churn"] for one in "abc"] == ["0.333333", "0.000000", "1.000000"]
     assert [told[one]["churn_percentile"] for one in "abc"] == ["97.2", "0.0", "100.0"]
     assert [told[one]["as_of"] for one in "abc"] == [
         "1970-01-01T00:00:00Z", "1970-01-01T23:59:59Z", "1997-11-14T00:00:00Z",
     ]  # fmt: skip
-    assert {told[one]["model_version"] for one in "abc"} == {"logistic-1@1997-11-14T00"}
+    assert {told[one]["model_version"] for one in "abc"} == {"logistic-2@1997-11-14T00"}
 
 
 def test_a_question_that_is_not_asked_has_no_answer() -> None:
@@ -109,7 +109,7 @@ def test_every_outcome_has_its_fields_and_ranks() -> None:
     assert {name: ranks.tolist() for name, ranks in hashes.ranks.items()} == {
         "churn": [0.1, 0.2, 0.3], "buys": [0.9, 0.8, 0.7],
     }  # fmt: skip
-    assert hashes.columns["churn_reasons"] == ["orders +0.69", "orders +1.10", "orders +1.39"]
+    assert hashes.columns["churn_reasons"] == [f"+ many orders: {count}, usually none" for count in (1, 2, 3)]
     assert hashes.columns["buys_reasons"] == ["", "", ""]
 
 

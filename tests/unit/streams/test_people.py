@@ -14,7 +14,9 @@ from support.columns import DAY, HOUR, Happening, columns, happenings
 
 from contracts.blocks import CustomerBlock, LaneBatch, SweepBlock, Visits
 from contracts.crossings import Decisions, HandOver, Links, Moved, Overlay, Verdict, no_links
+from contracts.currencies import number_of
 from contracts.identity import email_key, visitor_id
+from contracts.rates import Rates
 from streams import codes, outflows
 from streams.bucket import BucketPolicy, ProfileBlock
 from streams.features import FEATURES, compute_features
@@ -43,6 +45,7 @@ class Engine:
     """The steps, and a channel between each two: first in, first out, and any delay."""
 
     saved: bool
+    policy: BucketPolicy = POLICY
     channels: dict[tuple[str, str], deque[Any]] = field(default_factory=lambda: defaultdict(deque))
     steps: dict[str, Any] = field(default_factory=dict)
     outputs: list[Any] = field(default_factory=list)
@@ -53,9 +56,20 @@ class Engine:
         self.make = {"resolve": partial(ResolveStep, policy=IdentityPolicy(LANES, 100), buckets=LANES, bucket_of=place),
                      "gather": partial(GatherStep, buckets=LANES, bucket_of=place)}  # fmt: skip
         for bucket in range(LANES):
-            self.make[f"visitors-{bucket}"] = partial(VisitorStep, policy=POLICY)
-            self.make[f"customers-{bucket}"] = partial(ProfileStep, policy=POLICY)
+            self.make[f"visitors-{bucket}"] = partial(VisitorStep, policy=self.policy)
+            self.make[f"customers-{bucket}"] = partial(ProfileStep, policy=self.policy)
         self.steps = {name: make(None) for name, make in self.make.items()}
+
+    def restart(self, policy: BucketPolicy) -> None:
+        """Stop everything and go on with another policy, as workers do; what is under way between steps stays."""
+        saved = {name: step.snapshot() for name, step in self.steps.items()}
+        self.policy = policy
+        self.__post_init__()
+        self.steps = {name: make(saved[name]) for name, make in self.make.items()}
+        for name, step in self.steps.items():
+            if step.notify_at() is not None:
+                for output in step.on_notify()[0]:
+                    self._send(name, output)
 
     def read(self, batch: LaneBatch) -> None:
         lane = f"lane-{batch.partition}"
@@ -120,11 +134,15 @@ def _links(at: int, source: str, target: str) -> Links:
 
 
 def run(
-    events: Sequence[Happening], links: Sequence[Link], order: list[int], fresh: list[bool], *, saved: bool = False
+    events: Sequence[Happening], links: Sequence[Link], order: list[int], fresh: list[bool], *, saved: bool = False,
+    policy: BucketPolicy = POLICY, then: BucketPolicy | None = None, after: int = 0,
 ) -> list[Any]:
-    engine = Engine(saved)
+    """Run a log to its end; ``after`` so many turns everything is restarted with the policy ``then``."""
+    engine = Engine(saved, policy)
     logs = [deque(lane_batches(lane, events, links, fresh)) for lane in range(LANES)]
-    for draw in order + [0] * 2_000:
+    for turn, draw in enumerate(order + [0] * 2_000):
+        if then is not None and turn == after:
+            engine.restart(then)
         if draw % 3 < LANES and logs[draw % 3]:
             engine.read(logs[draw % 3].popleft())
         elif not engine.deliver(draw):
@@ -235,6 +253,55 @@ def test_a_merged_profile_is_that_of_one_person_who_did_everything(
             np.testing.assert_allclose(features, expected, atol=1e-3)  # counters that fade are rounded once a day
     readers = found(outputs)
     assert {readers["score", visitor][1] for visitor in names} == {"c"}
+
+
+EUR, JPY = number_of("EUR"), number_of("JPY")
+_RATES = Rates("USD", {"EUR": ((0, 1.25), (2, 1.1)), "JPY": ((1, 0.0067),)})
+_WITHOUT_RATES = replace(POLICY, visitors_forgotten_after=90 * DAY)
+_WITH_RATES = replace(_WITHOUT_RATES, rates=_RATES)
+_MONEY_EVENTS = _EVENTS.flatmap(lambda events: st.lists(
+    st.sampled_from([0, EUR, JPY]), min_size=len(events), max_size=len(events)).map(lambda currencies: [
+        replace(event, currency=currency) if event.code <= codes.OTHER_TRANSACTION else event
+        for event, currency in zip(events, currencies, strict=True)]))  # fmt: skip
+
+
+@settings(max_examples=60)
+@given(_MONEY_EVENTS, _LINKS, st.lists(st.integers(0, 50), max_size=100), st.lists(st.booleans(), min_size=1),
+       st.integers(0, 2_000), st.booleans())  # fmt: skip
+def test_money_that_waited_for_its_rate_is_in_the_profiles_once(
+    events: list[Happening], links: list[Link], order: list[int], fresh: list[bool], after: int, saved: bool
+) -> None:
+    """Whenever the rates come, also while a visitor's profile is under way to the customer, and whoever has it then."""
+    log = [replace(event, id=number) for number, event in enumerate(events)]
+    known = found(run(log, links, order, fresh, policy=_WITH_RATES))
+    after %= len(order) + 200
+    waited = run(log, links, order, fresh, policy=_WITHOUT_RATES, then=_WITH_RATES, after=after, saved=saved)
+    assert _money(found(waited)) == _money(known)
+
+
+def _money(readers: dict[tuple[str, str], tuple[int, object]]) -> dict[tuple[str, str], object]:
+    return {
+        (kind, one): (told["orders"], told["revenue"], told["refunded"]) if isinstance(told, dict) else told
+        for (kind, one), (_, told) in readers.items() if kind != "score"
+    }  # fmt: skip
+
+
+def test_rates_of_the_day_hold_and_the_first_one_before_it() -> None:
+    buys = [Happening("c", day * DAY + HOUR, amount=10_000, currency=EUR, id=day) for day in range(4)]
+    spent = _money(found(run(buys, [], [], [True], then=_WITH_RATES, after=1_000)))
+    assert spent["profile", "c"] == ("4", f"{1.25 + 1.25 + 1.1 + 1.1:.2f}", "0.00")
+
+
+def test_money_without_a_rate_waits_on_and_counts_as_an_order_meanwhile() -> None:
+    buys = [Happening("c", HOUR, amount=10_000, currency=number_of("GBP"), id=1)]
+    assert _money(found(run(buys, [], [], [True], then=_WITH_RATES, after=5)))["profile", "c"] == ("1", "0.00", "0.00")
+
+
+def test_scores_know_converted_money_at_once() -> None:
+    buys = [Happening("c", DAYS * DAY + HOUR, amount=10_000, currency=EUR, id=1), Happening("d", DAYS * DAY, id=2)]
+    before = found(run(buys, [], [], [True]))["score", "c"]
+    assert before != found(run(buys, [], [], [True], then=_WITH_RATES, after=1_900))["score", "c"]
+    assert before[0] <= found(run(buys, [], [], [True], then=_WITH_RATES, after=1_900))["score", "c"][0]
 
 
 def test_a_visitor_has_scores_and_they_carry_over_at_once() -> None:

@@ -13,9 +13,9 @@ from support.columns import DAY, HOUR, MINUTE, Happening, columns, cut, happenin
 
 from contracts.events import MAX_AMOUNT
 from streams import codes
+from streams.money import MOST_MONEY
 from streams.profiles import (
     DECAYED,
-    MOST_MONEY,
     NEVER,
     NOT_YET,
     ONE,

@@ -42,9 +42,20 @@ def test_what_died_while_making_it_leaves_nothing_in_its_way(
 
 @pytest.mark.parametrize("change", [{"sweep_hours": 1}, {"buckets": 8}, {"base_currency": "EUR"}])
 def test_another_layout_is_refused_by_the_name_of_its_setting(settings: Settings, change: dict[str, object]) -> None:
-    prepare_recovery(settings)
+    prepare_recovery(settings, "USD")
     with pytest.raises(SettingsError, match=f"CRM_{next(iter(change)).upper()} .was"):
-        prepare_recovery(settings.model_copy(update=change))
+        prepare_recovery(settings.model_copy(update=change), str(change.get("base_currency", "USD")))
+
+
+def test_state_from_before_the_base_currency_was_decided_fits_any_and_then_that_one(settings: Settings) -> None:
+    prepare_recovery(settings)
+    with pytest.raises(SettingsError, match="CRM_BUCKETS"):
+        prepare_recovery(settings.model_copy(update={"buckets": 8}), "EUR")
+    prepare_recovery(settings, "JPY")
+    prepare_recovery(settings, "JPY")
+    for other in ("EUR", None):
+        with pytest.raises(SettingsError, match=r"CRM_BASE_CURRENCY .was JPY"):
+            prepare_recovery(settings, other)
 
 
 def test_state_of_another_version_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,13 +86,13 @@ def by_customer(rows: TableRows, column: str) -> dict[str, object]:
 
 
 def scored(block: CustomerBlock) -> ScoredBlock:
-    return ScoredBlock(block, {"churn": scores(*[0.5] * len(block.ids))}, "logistic-1@x")
+    return ScoredBlock(block, {"churn": scores(*[0.5] * len(block.ids))}, "logistic-2@x")
 
 
 REPORT = ModelReport(
     outcome="churn",
     boundary=9_862,
-    model_version="logistic-1@1997-01-01T00",
+    model_version="logistic-2@1997-01-01T00",
     examples=5,
     positives=2,
     examples_total=105,
@@ -191,7 +191,7 @@ def test_a_daily_row_holds_what_the_models_saw() -> None:
     for at, name in enumerate(FEATURES):
         assert rows.rows[name].to_numpy().tolist() == block.features[:, at].tolist()
     assert rows.rows["version"].to_pylist() == block.versions.tolist()
-    assert by_customer(rows, "model_version") == {"a": "logistic-1@x", "b": "logistic-1@x"}
+    assert by_customer(rows, "model_version") == {"a": "logistic-2@x", "b": "logistic-2@x"}
 
 
 def test_stages_are_told_by_name() -> None:
@@ -216,7 +216,7 @@ def test_maps_have_entries_only_where_the_question_is_asked(rows_of: Callable[[S
 
 
 def test_reasons_stand_beside_the_probabilities_that_they_explain() -> None:
-    told = "orders +0.69"
+    told = "+ many orders: 1, usually none"
     assert by_customer(change_rows(asked_in_part()), "reasons") == {
         "a": [("churn", told), ("buys", told)], "b": [("buys", told)], "c": [],
     }  # fmt: skip
@@ -230,7 +230,7 @@ def test_a_report_is_one_row() -> None:
     assert row == {
         "as_of": datetime(1997, 1, 1, tzinfo=UTC),
         "outcome": "churn",
-        "model_version": "logistic-1@1997-01-01T00",
+        "model_version": "logistic-2@1997-01-01T00",
         "examples": 5,
         "positives": 2,
         "examples_total": 105,

@@ -171,7 +171,7 @@ def note_blocks(state: Notes, blocks: Sequence[CustomerBlock | Released]) -> lis
 
 def released(boundary: int, examples: int = 0) -> Released:
     labels = np.zeros(examples, np.bool_)
-    return Released(3, boundary, {"churn": Examples(np.zeros((examples, 2), np.float32), labels)})
+    return Released(3, boundary, {"churn": Examples(np.zeros((examples, 2), np.float32), labels, labels)})
 
 
 def test_sweeps_are_labelled_in_their_order() -> None:

@@ -23,9 +23,10 @@ def test_a_batch_s_context_goes_into_every_message_and_their_own_wins() -> None:
     incoming = read({
         "batch": [{"type": "track", "context": {"app": {"version": "2"}, "ip": None}}, {"type": "page", "userId": "b"}],
         "context": {"app": {"name": "shop", "version": "1"}, "ip": "x"}, "integrations": {"All": True},
-        "userId": "a", "timestamp": "2099-01-01", "sentAt": "now", "writeKey": "wk", "channel": "server",
+        "userId": "a", "timestamp": "2099-01-01",
+        "sentAt": "2026-11-22T12:00:00Z", "writeKey": "wk", "channel": "server",
     })  # fmt: skip
-    assert (incoming.write_key, incoming.sent_at) == ("wk", "now")
+    assert (incoming.write_key, incoming.sent_at) == ("wk", datetime(2026, 11, 22, 12, tzinfo=UTC))
     first, second = messages(incoming)
     assert first["context"] == {"app": {"name": "shop", "version": "2"}, "ip": "x"}
     assert second == {

@@ -103,6 +103,53 @@ def test_a_wrong_encoding_is_told(raw: bytes, encoding: str) -> None:
     assert status(BodyReader(BodyLimits()), raw, encoding=encoding) == (400, "bad_encoding")
 
 
+JSON = b'{"batch": []}'
+RAW = zlib.compressobj(wbits=-15)
+DEFLATED = RAW.compress(JSON) + RAW.flush()
+
+
+@pytest.mark.parametrize(
+    ("raw", "encoding"),
+    [
+        (gzip.compress(JSON, mtime=0), ""),  # the header is lost
+        (gzip.compress(JSON, mtime=0), "identity"),
+        (gzip.compress(JSON, mtime=0), "deflate"),
+        (gzip.compress(JSON, mtime=0), "br"),
+        (gzip.compress(JSON, mtime=0), "gzip, identity"),
+        (zlib.compress(JSON), ""),
+        (zlib.compress(JSON, 9), "gzip"),
+        (zlib.compress(JSON, 1), ""),
+        (DEFLATED, "deflate"),
+        (JSON, "gzip"),  # the header is wrong
+        (JSON, "deflate"),
+        (JSON, "br"),
+        (JSON, "utf-8"),
+    ],
+)
+def test_the_first_bytes_say_how_a_body_is_packed(raw: bytes, encoding: str) -> None:
+    assert read(BodyReader(BodyLimits()), raw, encoding=encoding).content == JSON
+
+
+@pytest.mark.parametrize("start", [b"\r\n \t[", b"\xef\xbb\xbf{", b"\xff\xfe{\0", b""])
+def test_a_plain_body_that_claims_to_be_packed_is_taken(start: bytes) -> None:
+    assert read(BodyReader(BodyLimits()), start, encoding="gzip").content == start
+
+
+def test_a_bomb_without_its_header_is_not_unpacked_either() -> None:
+    assert status(BodyReader(BodyLimits()), BOMB) == (400, "too_large")
+    assert status(BodyReader(BodyLimits()), zlib.compress(b"0" * 50_000_000)) == (400, "too_large")
+
+
+@given(
+    st.binary(max_size=200),
+    st.sampled_from(["", "gzip", "deflate", "br"]),
+    st.sampled_from([b"", b"\x1f\x8b", b"x\x9c"]),
+)
+def test_no_bytes_break_unpacking(content: bytes, encoding: str, start: bytes) -> None:
+    with contextlib.suppress(AnswerError):
+        assert len(unpack(start + content, encoding, 1_000)) <= 1_000
+
+
 def test_a_slow_client_is_not_waited_for() -> None:
     chunks: Sequence[bytes] = [b"x"] * 50
     assert status(BodyReader(BodyLimits(seconds=0.05)), *chunks, pauses=0.01) == (408, "too_slow")

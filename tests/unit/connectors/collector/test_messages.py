@@ -1,5 +1,6 @@
 """Messages of the tracking API, as SDKs write them, and the drafts that they become."""
 
+import json
 import re
 from datetime import UTC, datetime
 from typing import Any
@@ -13,22 +14,26 @@ from connectors.collector.batch import Item
 from connectors.collector.ids import EventIds, event_ids
 from connectors.collector.messages import Arrival, draft_of
 from connectors.door.door import Door
+from connectors.privacy.rules import PrivacyRules
 from connectors.sources.source import Source
+from contracts.notes import NOTES
 from contracts.refused import REFUSED_KEY, read_refusal
 from contracts.wire import RejectedError, judge
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 ARRIVAL = Arrival(NOW)
 IDS = EventIds("shop")
-DOOR = Door(Source(name="shop"))
+MERGED = [{"type": "user_id", "value": "c-1"}, {"type": "anonymous_id", "value": "a-1"}]
+DOOR = Door(Source(name="shop", privacy=PrivacyRules(ip="keep")))
 
 
 def draft(arrival: Arrival = ARRIVAL, **message: Any) -> dict[str, Any]:
-    """The draft of a message of customer c-1, which the contract takes."""
+    """The draft of a message of customer c-1, which the contract takes, with the properties of its event."""
     made = draft_of({"type": "track", "userId": "c-1", "messageId": "m-1"} | message, IDS, lambda: "made", arrival)
     record = DOOR.admit(made, message)
     assert record.key != REFUSED_KEY, read_refusal(record.headers)
-    return made
+    event = json.loads(record.value or b"")
+    return made | {field: event[field] for field in ("name", "kind", "properties")}
 
 
 def properties(**message: Any) -> dict[str, Any]:
@@ -129,7 +134,12 @@ def test_traits_in_the_context_are_traits_too() -> None:
 def test_careless_properties_are_converted_or_set_aside(
     event: str, given: dict[str, Any], expected: dict[str, Any]
 ) -> None:
-    assert properties(event=event, properties=given) == expected
+    made = properties(event=event, properties=given)
+    notes = made.pop(NOTES, [])
+    assert made == expected
+    aside = [name.removeprefix("original_") for name in expected if name.startswith("original_")]
+    silent = {"currency", "items"} if event == "Order Cancelled" or "items" in expected else set()
+    assert [note.partition(":")[0] for note in notes] == [name for name in aside if name not in silent]
 
 
 @pytest.mark.parametrize(
@@ -252,3 +262,62 @@ def test_any_message_is_an_event_or_a_refusal(
     if record.key != REFUSED_KEY:
         kinds = {"crm-web-events": "web", "crm-transactions": "transaction", "crm-service-events": "service"}
         judge(kinds.get(record.topic, "identity"), record.value)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ({"type": "group", "groupId": "g"}, "identity"),
+        ({"type": "GROUP", "groupId": 7, "traits": {"name": "x"}}, "identity"),
+        ({"type": "identify"}, "identity"),
+        ({"type": "alias", "previousId": "a"}, "identity"),
+        ({"type": "merge", "mergeProperties": MERGED}, "identity"),
+        ({"type": "track", "event": "Group"}, "web"),
+        ({"type": "page"}, "web"),
+        ({"type": "screen"}, "web"),
+    ],
+)
+def test_only_what_somebody_did_is_web_activity(message: dict[str, Any], kind: str) -> None:
+    assert draft(**message)["kind"] == kind
+
+
+SENT = {"timestamp": "2026-11-22T11:00:00Z", "sentAt": "2026-11-22T11:30:00Z"}
+"""Sent half an hour ago, by a right clock."""
+
+
+def happened(clock: Any = None, arrival: Arrival = ARRIVAL, **message: Any) -> datetime:
+    made = draft_of({"type": "page", "userId": "c"} | message, IDS, lambda: "made", arrival, clock)
+    assert isinstance(made["occurred_at"], datetime)
+    return made["occurred_at"]
+
+
+@pytest.mark.parametrize(
+    ("clock", "library", "minutes"),
+    [
+        (None, "analytics-python", 0),
+        (None, "@segment/analytics-node", 0),
+        (None, "Analytics-Ruby", 0),
+        (None, "analytics.js", 30),
+        (None, "analytics-ios", 30),
+        (None, None, 30),
+        ("trusted", "analytics.js", 0),
+        ("trusted", None, 0),
+        ("corrected", "analytics-python", 30),
+    ],
+)
+def test_whose_clock_is_trusted(clock: str | None, library: str | None, minutes: int) -> None:
+    context = {"context": {"library": {"name": library}}} if library else {}
+    assert happened(clock, **SENT, **context) == datetime(2026, 11, 22, 11, minutes, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("context", [{"library": "analytics-python"}, {"library": {"name": 5}}, {"library": None}])
+def test_a_library_without_a_name_is_corrected(context: dict[str, Any]) -> None:
+    assert happened(**SENT, context=context) == datetime(2026, 11, 22, 11, 30, tzinfo=UTC)
+
+
+def test_the_batch_s_time_of_sending_beats_an_item_s_own() -> None:
+    history = {"timestamp": "2024-02-01T10:00:00Z", "sentAt": "2024-02-01T10:00:05Z"}
+    batch = Arrival(NOW, sent_at=NOW)
+    assert happened(arrival=batch, **history) == datetime(2024, 2, 1, 10, tzinfo=UTC)
+    alone = happened(**history)  # the clock of the sender may stand in 2024
+    assert alone == datetime(2026, 11, 22, 11, 59, 55, tzinfo=UTC)

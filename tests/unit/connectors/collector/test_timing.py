@@ -74,3 +74,22 @@ def test_no_time_breaks_or_lies_outside(said: object, sent: object) -> None:
 def test_iso_times_are_read_back(moment: datetime) -> None:
     assert read_time(moment.isoformat()) == moment
     assert read_time(moment.isoformat().replace("+00:00", "z")) == moment
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["2026-11-22T11:55:00Z", "2020-01-01T00:00:00Z", "2026-11-22T12:00:00Z", "2026-11-22T12:55:00+01:00"],
+)
+def test_the_time_of_a_trusted_clock_stands_however_long_it_took_to_send(said: str) -> None:
+    for sent in (None, "2026-11-22T11:30:00Z", "2026-11-22T11:59:30Z"):
+        moment = moment_of(said, sent, RECEIVED, trusted=True)
+        assert moment == (datetime.fromisoformat(said), None)
+
+
+def test_a_trusted_time_in_the_future_is_corrected_as_others_are() -> None:
+    assert moment_of("2026-11-22T12:00:01Z", "2026-11-22T12:05:01Z", RECEIVED, trusted=True) == (FIVE_AGO, None)
+    assert moment_of("2099-01-01T00:00:00Z", None, RECEIVED, trusted=True) == (RECEIVED, "in the future")
+
+
+def test_a_time_that_was_read_already_is_taken() -> None:
+    assert moment_of("2026-11-22T11:50:00Z", FIVE_AGO, RECEIVED) == (FIVE_AGO, None)

@@ -4,12 +4,16 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from connectors.databases.changes import UNSENT, Change, mapper_of
 from connectors.databases.connections import Connection, parse_connection
 from connectors.databases.ids import EventIds
+from connectors.databases.times import out_of_range
 from connectors.door.door import Door
 from connectors.privacy.rules import PrivacyRules
 from connectors.protocol import Record
+from connectors.rows.values import NoValue
 from connectors.sources.source import Source
 from contracts.refused import REFUSED_KEY, read_refusal
 
@@ -64,16 +68,47 @@ def test_other_operations_are_left_out() -> None:
     assert records({"name": "Order Completed", **EVENT}, insert()._replace(operation="delete")) == []
 
 
-def test_a_value_that_was_not_sent_matters_only_to_events() -> None:
+@pytest.mark.parametrize("value", [UNSENT, out_of_range("infinity"), out_of_range("0044-03-15 BC")])
+def test_an_optional_column_that_is_unreadable_is_left_out_and_noted(value: NoValue) -> None:
     event = {"name": "Order Completed", "only": {"customer": "c2"}, **EVENT}
-    assert records(event, insert(note=UNSENT)) == []
-    (record,) = records({"name": "Order Completed", **EVENT}, insert(note=UNSENT))
-    refusal = read_refusal(record.headers)
+    assert records(event, insert(note=value)) == []
+    (record,) = records({"name": "Order Completed", **EVENT}, insert(note=value))
+    properties = json.loads(record.value or b"")["properties"]
+    assert properties == {
+        "order_id": "7", "total": 1.5, "currency": "EUR", "crm_notes": [f"note: left out, it {value.problem}"],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_an_optional_number_that_is_none_is_left_out_and_noted(number: str) -> None:
+    properties = {**EVENT["properties"], "discount": {"column": "discount", "type": "number"}}
+    event = {"name": "Order Completed", **EVENT, "properties": properties}
+    (record,) = records(event, insert(discount=number))
+    found = json.loads(record.value or b"")["properties"]
+    assert found["crm_notes"] == ["discount: left out, it is not a finite number"]
+
+
+@pytest.mark.parametrize(
+    ("column", "field"), [("at", "occurred_at"), ("customer", "customer_id"), ("total", "properties.total")]
+)
+def test_a_required_column_that_is_unreadable_refuses_the_row_by_its_field(column: str, field: str) -> None:
+    for value in (UNSENT, out_of_range("-infinity")):
+        (record,) = records({"name": "Order Completed", **EVENT}, insert(**{column: value}))
+        refusal = read_refusal(record.headers)
+        assert refusal is not None
+        assert (refusal.field, refusal.problem, record.key) == (field, value.problem, REFUSED_KEY)
+        assert json.loads(record.value or b"")["row"].get(column) == value.text
+
+
+def test_conditions_compare_the_text_of_an_unreadable_value_where_it_is_known() -> None:
+    event = {"name": "Order Completed", **EVENT, "only": {"note": "infinity"}}
+    (record,) = records(event, insert(note=out_of_range("infinity")))
+    assert record.key != REFUSED_KEY
+    assert records(event, insert(note=out_of_range("-infinity"))) == []
+    (unknown,) = records(event, insert(note=UNSENT))
+    refusal = read_refusal(unknown.headers)
     assert refusal is not None
-    assert (refusal.field, record.key) == ("row.note", REFUSED_KEY)
-    assert "note" not in json.loads(record.value or b"")["row"]
-    (deciding,) = records({**event, "only": {"note": "gift"}}, insert(note=UNSENT))
-    assert deciding.key == REFUSED_KEY
+    assert refusal.field == "row.note"
 
 
 def test_rows_without_a_value_in_the_key_that_the_file_names_are_refused() -> None:
@@ -119,6 +154,18 @@ def test_an_outbox_row() -> None:
     (late,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", {**row, "created_at": "soon"}), NOW)
     assert dict(late.headers)["crm-refused-field"] == b"occurred_at"
     assert list(mapper.records(Change("public.outbox", "delete", ("3",), "v", row), NOW)) == []
+
+
+@pytest.mark.parametrize("column", ["id", "created_at", "payload", "key"])
+def test_an_outbox_row_without_one_of_its_values_is_refused_by_its_column(column: str) -> None:
+    connection = parse_connection({"source": "shop", "outbox": {}}, Connection)
+    mapper = mapper_of(connection.tables[0], Door(Source(name="shop")), IDS)
+    row: dict[str, object] = {"id": "3", "type": "Ticket Opened", "key": "c1", "created_at": "2026-11-01 10:00:00",
+                              "payload": '{"ticket_id": "t1"}', column: UNSENT}  # fmt: skip
+    (record,) = mapper.records(Change("public.outbox", "insert", ("3",), "v", row), NOW)
+    refusal = read_refusal(record.headers)
+    assert refusal is not None
+    assert (refusal.field, refusal.problem) == (f"row.{column}", UNSENT.problem)
 
 
 def test_a_refused_outbox_row_is_protected_in_its_payload() -> None:

@@ -9,9 +9,11 @@ import pytest
 from connectors.databases.changes import UNSENT, Change
 from connectors.databases.connections import parse_connection
 from connectors.databases.pump import Unreadable
+from connectors.databases.times import OUT_OF_RANGE
 from connectors.debezium.config import DebeziumConnection
 from connectors.debezium.envelope import RawRecord, Tables, to_change
 from connectors.debezium.values import NO_DECIMAL, UNREADABLE, decimal, plain
+from connectors.rows.values import NoValue
 from contracts.errors import InputFileError
 
 FIELDS = "schema.fields"
@@ -99,6 +101,11 @@ def test_tombstones_truncations_and_messages_are_no_changes() -> None:
     assert read({"op": "m", "source": SOURCE, "message": {}}) is None
 
 
+@pytest.mark.parametrize("value", [None, b"null", {"schema": None, "payload": None}, {"schema": {}, "payload": None}])
+def test_a_tombstone_is_nothing_in_each_of_its_forms(value: Any) -> None:
+    assert read(value, {"schema": None, "payload": {"id": 7}}) is None
+
+
 def test_other_tables_are_left_out() -> None:
     assert read({**envelope("c", None, ROW), "source": {**SOURCE, "table": "carts"}}) is None
     assert read({"ts_ms": 1}, topic="__debezium-heartbeat.shop") is None
@@ -108,8 +115,48 @@ def test_a_flattened_record_tells_its_operation_or_is_an_insertion() -> None:
     assert change(ROW, {"id": 7}).operation == "insert"
     found = change({**ROW, "__op": "u", "__table": "orders", "__lsn": 9, "__deleted": "false"}, {"id": 7})
     assert (found.operation, found.version, found.row) == ("update", "9", ROW)
-    assert change({**ROW, "__deleted": "true"}, {"id": 7}).operation == "delete"
     assert change(ROW, {"id": 7}, "orders").table == "public.orders"
+    assert change({**ROW, "__op": None}, {"id": 7}).operation == "insert"
+
+
+@pytest.mark.parametrize("marks", [{"__deleted": "true"}, {"__deleted": True}, {"__op": "d"}, {"__deleted": "True"}])
+def test_a_flattened_deletion_is_one_in_each_of_its_forms(marks: dict[str, Any]) -> None:
+    found = change({**ROW, **marks}, {"id": 7})
+    assert (found.operation, found.row) == ("delete", ROW)
+    for kept in ({"__deleted": False}, {"__deleted": "false"}, {"__deleted": None}):
+        assert change({**ROW, **kept}, {"id": 7}).operation == "insert"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"op": "sale", "source": "web"},
+        {"op": "c", "source": None},
+        {"op": "d", "before": "noon", "after": "dusk"},
+        {"op": None, "source": "web"},
+        {"op": 5, "before": None, "after": None, "ts_ms": 7},
+        {"op": "u", "before": None, "after": None, "source": "web"},
+        {"schema": "public", "payload": "text"},
+    ],
+)
+def test_a_flattened_row_may_have_columns_called_as_the_fields_of_an_envelope(columns: dict[str, Any]) -> None:
+    row = {**ROW, **columns}
+    assert change({**row, "__op": "u"}, {"id": 7}) == change(row, {"id": 7})._replace(operation="update")
+    assert change(row, {"id": 7}).row == row
+    assert change({"schema": None, "payload": row}, {"id": 7}).row == row
+
+
+def test_a_table_may_have_no_other_columns_than_schema_and_payload() -> None:
+    assert change({"schema": "public", "payload": "text"}).row == {"schema": "public", "payload": "text"}
+
+
+@pytest.mark.parametrize("value", [{**ROW, "__op": "x"}, {"op": "x", "source": SOURCE, "before": None, "after": ROW}])
+def test_an_unknown_operation_is_refused(value: Any) -> None:
+    found = read(value)
+    assert isinstance(found, Unreadable)
+    assert (found.field, found.problem[:35]) in {
+        ("op", "is none of Debezium's operations (c"), ("__op", "is none of Debezium's operations (c")
+    }  # fmt: skip
 
 
 def test_schemas_say_what_values_mean() -> None:
@@ -158,14 +205,58 @@ def test_schemas_say_what_values_mean() -> None:
         ("org.apache.kafka.connect.data.Date", -1, "1969-12-31"),
         ("io.debezium.data.VariableScaleDecimal", {"scale": 3, "value": "/w=="}, "-0.001"),
         ("io.debezium.data.Json", '{"a": 1}', '{"a": 1}'),
+        ("org.apache.kafka.connect.data.Decimal", 12.5, 12.5),
+        ("org.apache.kafka.connect.data.Decimal", -7, -7),
         ("io.debezium.time.Date", "never", UNREADABLE),
         ("org.apache.kafka.connect.data.Decimal", "BOI=", UNREADABLE),
         ("io.debezium.time.Date", None, None),
+        ("io.debezium.time.Year", 2026, 2026),
+        ("io.debezium.time.MicroTime", -3_600_500_000, "-01:00:00.500000"),
+        ("io.debezium.time.MicroTime", 108_000_000_000, "30:00:00"),
         ("io.debezium.data.Enum", "__debezium_unavailable_value", UNSENT),
+        ("io.debezium.data.Bits", base64.b64encode(b"__debezium_unavailable_value").decode(), UNSENT),
+        ("", "X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==", UNSENT),
+        ("", "5f5f646562657a69756d5f756e617661696c61626c655f76616c7565", UNSENT),
+        ("", ["__debezium_unavailable_value"], UNSENT),
+        ("", list(b"__debezium_unavailable_value"), UNSENT),
+        ("", {"__debezium_unavailable_value": "__debezium_unavailable_value"}, UNSENT),
+        ("io.debezium.data.Json", '{"__debezium_unavailable_value":"__debezium_unavailable_value"}', UNSENT),
     ],
 )
 def test_encodings(name: str, value: object, wanted: object) -> None:
     assert plain(value, {"name": name}) == wanted
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("io.debezium.time.MicroTimestamp", 9_223_372_036_825_200_000, "infinity"),
+        ("io.debezium.time.MicroTimestamp", -9_223_372_036_832_400_000, "-infinity"),
+        ("io.debezium.time.Timestamp", 9_223_372_036_825_200_000, "infinity"),
+        ("", 9_223_372_036_825_200_000, "infinity"),
+        ("io.debezium.time.ZonedTimestamp", "+294247-01-10T04:00:25.200Z", "infinity"),
+        ("io.debezium.time.ZonedTimestamp", "-290308-12-21T19:59:27.600Z", "-infinity"),
+        ("io.debezium.time.ZonedTimestamp", "+10000-01-01T00:00:00Z", "+10000-01-01T00:00:00Z"),
+        ("io.debezium.time.ZonedTimestamp", "0001-01-01T00:00:00Z", "0001-01-01T00:00:00Z"),
+        ("io.debezium.time.Date", 2_147_483_647, "2147483647"),
+        ("io.debezium.time.Date", 2_932_897, "2932897"),  # 10000-01-01
+        ("io.debezium.time.MicroTimestamp", -62_135_596_800_000_000, "-62135596800000000"),  # year 1
+        ("io.debezium.time.Timestamp", -63_000_000_000_000, "-63000000000000"),  # before Christ
+        ("org.apache.kafka.connect.data.Date", -719_164, "-719164"),
+    ],
+)
+def test_times_that_no_event_can_hold(name: str, value: object, text: str) -> None:
+    found = plain(value, {"name": name})
+    assert isinstance(found, NoValue)
+    assert (found.problem, found.text) == (OUT_OF_RANGE, text)
+
+
+def test_a_key_with_such_a_time_still_tells_rows_apart() -> None:
+    field = {"field": "until", "type": "int64", "name": "io.debezium.time.MicroTimestamp"}
+    until = {"type": "struct", "fields": [field]}
+    values = (9_223_372_036_825_200_000, -9_223_372_036_832_400_000, 10**18)
+    keys = [change(envelope("c", None, ROW), {"schema": until, "payload": {"until": value}}).key for value in values]
+    assert keys == [("infinity",), ("-infinity",), (str(10**18),)]
 
 
 @pytest.mark.parametrize(("number", "scale"), [(0, 0), (1250, 2), (-1, 4), (10**30, 10), (-128, 0)])
@@ -182,6 +273,9 @@ def test_a_decimal_without_schema_is_told_to_be_sent_as_text() -> None:
     assert "decimal.handling.mode=string" in NO_DECIMAL.problem
     for number in ("12.50", 12.5, 3, None, " 7 "):
         assert change(envelope("c", None, {**ROW, "total": number})).row["total"] == number
+    scaled = {"scale": 2, "value": "BOI="}
+    assert change(envelope("c", None, {**ROW, "total": scaled})).row["total"] == "12.50"
+    assert change(envelope("c", None, {**ROW, "total": {**scaled, "value": "?"}})).row["total"] is UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -190,7 +284,7 @@ def test_a_decimal_without_schema_is_told_to_be_sent_as_text() -> None:
         (b"{", "is not valid JSON"),
         (b"\xff", "is not valid JSON"),
         (b"[1]", "is neither an envelope of Debezium nor a flattened one"),
-        ({"schema": {}, "payload": None}, "is neither an envelope of Debezium nor a flattened one"),
+        ({"schema": {}, "payload": 5}, "is neither an envelope of Debezium nor a flattened one"),
         (envelope("c", None, "x"), "is neither an envelope of Debezium nor a flattened one"),
         (envelope("c"), "has no row"),
     ],

@@ -109,7 +109,7 @@ def test_the_rules_of_a_source_do_not_depend_on_the_keys_of_others(
     file = tmp_path / "sources.yaml"
     file.write_text("sources: {shop: {}, app: {privacy: {hash: [email]}}}")
     doors = Doors(file, "file", None, check_seconds=0)
-    first = doors.door("shop")
+    doors.door("shop")
     file.write_text("sources: {shop: {privacy: {drop: [email]}}, app: {privacy: {hash: [email, phone]}}}")
     second = doors.door("shop")
     assert second.source.privacy.drop == ("email",)

@@ -129,7 +129,8 @@ def test_guests_are_known_by_their_address_or_their_number(write: Write) -> None
     )
     connector, events = read(write(HEADER + rows), ORDERS)
     assert [(event.get("customer_id"), event.get("anonymous_id")) for event in events] == [
-        (None, "guest-g1"), (None, "guest-g2"), ("ann@example.com", None), ("17850", None), ("bob@example.com", "guest-g5"),
+        (None, "guest-g1"), (None, "guest-g2"), ("ann@example.com", None), ("17850", None),
+        ("bob@example.com", "guest-g5"),
     ]  # fmt: skip
     assert [(one.line, one.problem) for one in connector.report.rejections] == [
         (7, "is a placeholder, and there is no other id")
@@ -252,7 +253,11 @@ def test_one_row_may_be_several_events(write: Write) -> None:
     assert events[2]["properties"] == {"traits": {"email": "c@x.de", "name": "c"}}
     assert len({event["event_id"] for event in events}) == 5
     report = connector.report
-    assert (report.accepted, report.rejected, report.events) == (2, 1, 5)  # the third row has no total: none of it counts
+    assert (report.accepted, report.rejected, report.events) == (
+        2,
+        1,
+        5,
+    )  # the third row has no total: none of it counts
 
 
 def test_events_of_one_row_without_a_key_have_ids_of_their_own(write: Write) -> None:
@@ -264,7 +269,9 @@ def test_events_of_one_row_without_a_key_have_ids_of_their_own(write: Write) -> 
 
 def test_a_row_that_is_none_of_the_events_is_left_out(write: Write) -> None:
     mapping = {**ORDERS, "events": [{"unless": {"status": ["", "spam"]}}]}
-    connector, events = read(write(HEADER + "1,c,,,2026-05-01,1,\n2,c,,,2026-05-01,1,spam\n3,c,,,2026-05-01,1,ok\n"), mapping)
+    connector, events = read(
+        write(HEADER + "1,c,,,2026-05-01,1,\n2,c,,,2026-05-01,1,spam\n3,c,,,2026-05-01,1,ok\n"), mapping
+    )
     assert [event["properties"]["order_id"] for event in events] == ["3"]
     assert (connector.report.skipped, connector.report.accepted) == (2, 1)
 

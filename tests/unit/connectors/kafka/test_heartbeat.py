@@ -5,11 +5,14 @@ import logging
 from threading import Event as StopEvent
 
 import pytest
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 
 from connectors.kafka import heartbeat
-from connectors.kafka.heartbeat import state_of
+from connectors.kafka.at_work import Intent
+from connectors.kafka.heartbeat import never_back, state_of
 from connectors.kafka.publisher import tick_body
+from connectors.kafka.tick_plan import PartitionState
+from contracts.errors import StoreUnavailableError
 from contracts.events import TICK_KEY
 from contracts.settings import Settings
 
@@ -88,12 +91,39 @@ def test_ticks_move_the_clock_and_only_live_heartbeats_are_evidence() -> None:
     assert read(tick(AT - 90_000, "heartbeat")) == (AT - 90_000, AT, None)
 
 
+def test_notes_of_publishers_move_no_clock_and_the_last_one_counts() -> None:
+    intents: list[Intent] = ["open", "finished"]
+    note = [FakeMessage(TICK_KEY, tick_body(0, "replay", intent), AT + n) for n, intent in enumerate(intents)]
+    open_, finished = (state_of(PLACE, [tick(AT - 5, "replay"), *note[:n]]) for n in (1, 2))  # type: ignore[list-item]
+    assert (open_.clock_us, open_.intent) == ((AT - 5) * 1_000_000, (AT * 1_000_000, True))
+    assert finished.intent == ((AT + 1) * 1_000_000, False)
+    assert finished.said_us == (AT + 1) * 1_000_000
+    assert state_of(PLACE, note).clock_us is None  # type: ignore[arg-type]
+
+
+def test_neither_ticks_of_a_heartbeat_nor_broken_records_break_the_silence() -> None:
+    records = [event("2023-11-14T22:13:10Z"), tick(AT - 5, "heartbeat", AT + 9), FakeMessage(b"c", b"{", AT + 10)]
+    assert state_of(PLACE, records).said_us == AT * 1_000_000  # type: ignore[arg-type]
+
+
+def test_a_clock_never_goes_back_though_all_last_records_are_older() -> None:
+    """A history that is published anew into a live stream hides the stream's own records from the tail."""
+    live = PartitionState(*PLACE, clock_us=AT)
+    old = PartitionState(*PLACE, clock_us=AT - 10, written_us=AT)
+    assert never_back(live, old) == PartitionState(*PLACE, clock_us=AT, written_us=AT)
+    assert never_back(old, live).clock_us == AT
+    assert never_back(live, PartitionState(*PLACE)).clock_us == AT
+
+
 def test_the_clock_is_the_furthest_of_the_last_records() -> None:
     assert read(tick(AT, "replay"), event("2023-11-14T20:00:00Z"))[0] == AT
 
 
-def test_a_broker_that_is_away_is_tried_again_and_told_once(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    "error", [KafkaException(KafkaError(KafkaError._TRANSPORT)), TimeoutError(), StoreUnavailableError("away")]
+)
+def test_a_broker_that_is_away_or_hangs_is_tried_again_and_told_once(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop, calls = StopEvent(), []
 
@@ -103,7 +133,7 @@ def test_a_broker_that_is_away_is_tried_again_and_told_once(
 
         def once(self, _now: int) -> None:
             if len(calls) < 4:
-                raise KafkaException("away")
+                raise error
             stop.set()
 
         def close(self) -> None:

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from connectors.kafka.at_work import Intent
 from connectors.kafka.publisher import HOUR_US, Publisher, Summary, publish_history, tick_body
 from connectors.protocol import Record
 from contracts.errors import StoreUnavailableError
@@ -22,12 +23,19 @@ class Recorder(Publisher):
     def __init__(self, sweep_hours: int = 24):
         super().__init__("nowhere:1", partitions=2, sweep_hours=sweep_hours)
         self.log: list[str] = []
+        self.intents: list[Intent] = []
 
     def publish(self, record: Record) -> None:
         self.log.append("broken" if record.occurred_at is None else f"e{record.occurred_at / DAY:g}")
 
     def tick(self, time_us: int) -> None:
         self.log.append(f"T{time_us / DAY:g}")
+
+    def say(self, intent: Intent) -> None:
+        self.intents.append(intent)
+
+    def remind(self) -> None:
+        self.intents.append("open")
 
 
 class Story:
@@ -123,3 +131,17 @@ def test_kafka_that_is_away_fails_the_flush() -> None:
     publisher.publish(Record("crm-transactions", b"c", b"{}", 0))
     with pytest.raises(StoreUnavailableError, match=r"127\.0\.0\.1:1"):
         publisher.flush()
+
+
+def test_a_history_is_announced_and_ends_unless_more_follows() -> None:
+    whole, part = Recorder(), Recorder()
+    publish_history(Story(1.0), whole)
+    publish_history(Story(1.0), part, more_follows=True)
+    assert (whole.intents[0], whole.intents[-1]) == ("open", "finished")
+    assert set(part.intents) == {"open"}
+
+
+def test_a_note_is_a_tick_at_1970_and_a_plain_tick_has_no_note() -> None:
+    note = Tick.model_validate_json(tick_body(0, "replay", "finished"))
+    assert (note.occurred_at.year, note.history) == (1970, "finished")
+    assert "history" not in json.loads(tick_body(5, "replay"))

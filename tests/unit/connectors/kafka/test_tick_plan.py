@@ -1,27 +1,50 @@
-"""Timelines of quiet and busy partitions. Times are seconds; the day is a sweep; 2 s is idle."""
+"""Timelines of quiet and busy partitions. Times are seconds; the day is a sweep; 2 s is idle; 60 s settle a history."""
+
+from dataclasses import replace
 
 import pytest
 
-from connectors.kafka.tick_plan import PartitionState, PlannedTick, is_live, plan_ticks
+from connectors.kafka.tick_plan import (
+    Mode,
+    PartitionState,
+    PlannedTick,
+    TimePolicy,
+    Timing,
+    is_live,
+    judge_time,
+    plan_ticks,
+)
 
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 NOW = 20_000 * DAY + DAY // 2
 IDLE = 2 * SECOND
+POLICY = TimePolicy("auto", IDLE, DAY, 60 * SECOND, 730 * DAY)
+OVER = NOW - 40 * DAY
+"""The end of a history."""
 
 
 def state(number: int, clock: int | None, written: int | None, evidence: bool = True) -> PartitionState:
     """A partition whose last record happened at ``clock`` and entered Kafka at ``written``."""
     seen = (written, clock) if evidence and written is not None and clock is not None else None
-    return PartitionState("t", number, clock, written, seen)
+    return PartitionState("t", number, clock, written, seen, written)
 
 
 def ago(seconds: float) -> int:
     return NOW - int(seconds * SECOND)
 
 
-def plan(*states: PartitionState, now: int = NOW) -> list[tuple[int, int]]:
-    return [(tick.partition, tick.time_us) for tick in plan_ticks(states, now, IDLE, DAY)]
+def note(number: int, clock: int, written: int, *, more: bool) -> PartitionState:
+    """A partition whose last record says that its publisher has more, or has finished."""
+    return replace(state(number, clock, written, evidence=False), intent=(written, more))
+
+
+def plan(*states: PartitionState, now: int = NOW, mode: Mode = "auto") -> list[tuple[int, int]]:
+    return [(tick.partition, tick.time_us) for tick in plan_ticks(states, now, replace(POLICY, mode=mode))]
+
+
+def reason(*states: PartitionState, mode: Mode = "auto", now: int = NOW) -> str:
+    return judge_time(states, now, replace(POLICY, mode=mode)).reason
 
 
 def test_an_empty_log_gets_no_ticks() -> None:
@@ -61,18 +84,18 @@ def test_no_tick_goes_backwards() -> None:
 
 def test_a_history_that_is_over_is_levelled_to_its_furthest_clock() -> None:
     """The whole log silent for 10 s: everything behind moves to the furthest clock, not to now."""
-    end = 10_000 * DAY
+    end = OVER
     assert plan(state(0, end, ago(11)), state(1, end - 1, ago(12)), state(2, None, None)) == [(1, end), (2, end)]
 
 
 @pytest.mark.parametrize("newest", [0.1, 9])
 def test_a_running_publisher_of_history_is_never_overtaken(newest: float) -> None:
-    end = 10_000 * DAY
+    end = OVER
     assert plan(state(0, end, ago(newest)), state(1, end - DAY, ago(30)), state(2, None, None)) == []
 
 
 def test_one_live_event_after_a_history_makes_the_stream_live() -> None:
-    old = 10_000 * DAY
+    old = OVER
     states = [state(0, old, ago(100)), state(1, ago(3), ago(3))]
     assert is_live(states)
     assert plan(*states) == [(0, ago(2))]
@@ -91,8 +114,86 @@ def test_a_simulated_future_is_not_live() -> None:
 def test_ticked_partitions_are_content() -> None:
     """What the plan asks for, once written, leaves nothing due."""
     states = [state(0, ago(30), ago(30)), state(1, None, None)]
-    ticks = plan_ticks(states, NOW, IDLE, DAY)
+    ticks = plan_ticks(states, NOW, POLICY)
     after = [PartitionState(t.topic, t.partition, t.time_us, NOW, (NOW, t.time_us)) for t in ticks]
     assert [t.partition for t in ticks] == [0, 1]
     assert isinstance(ticks[0], PlannedTick)
     assert plan(*after, now=NOW + SECOND) == []
+
+
+def test_time_moves_on_once_a_history_has_settled() -> None:
+    """Silent for 59.9 s: clocks stand; for 60 s: all move to now, the furthest one too, and the stream is live."""
+    states = [state(0, OVER, ago(59.9)), state(1, OVER, ago(70))]
+    assert plan(*states) == []
+    assert judge_time(states, NOW, POLICY) == Timing("settling", OVER, OVER, NOW + SECOND // 10)
+    assert judge_time(states, NOW + 9 * SECOND, POLICY) == Timing("live", OVER, OVER, None, NOW + SECOND // 10)
+    assert plan(*states, now=NOW + SECOND) == [(0, NOW - SECOND), (1, NOW - SECOND)]
+
+
+def test_levelling_by_the_heartbeat_does_not_break_the_silence() -> None:
+    levelled = PartitionState("t", 1, OVER, ago(30))
+    assert plan(state(0, OVER, ago(61)), levelled) == [(0, ago(2)), (1, ago(2))]
+
+
+def test_after_a_restart_days_later_time_moves_on_at_once() -> None:
+    assert plan(state(0, OVER, NOW - 3 * DAY), state(1, OVER, NOW - 3 * DAY)) == [(0, ago(2)), (1, ago(2))]
+
+
+def test_a_publisher_that_says_it_has_more_is_not_overtaken_though_a_live_event_comes_in_between() -> None:
+    at_work = [note(0, OVER, ago(1), more=True), state(1, OVER, ago(40)), state(2, ago(0.1), ago(0.1))]
+    assert reason(*at_work) == "publishing"
+    assert plan(*at_work) == []
+
+
+def test_a_history_with_a_live_event_in_between_is_levelled_to_its_own_end_and_then_settles() -> None:
+    states = [state(0, OVER, ago(20)), state(1, OVER - DAY, ago(25)), state(2, ago(40), ago(40))]
+    assert judge_time(states, NOW, POLICY) == Timing("settling", OVER, OVER - DAY, NOW + 40 * SECOND)
+    assert plan(*states) == [(1, OVER)]
+    assert [number for number, _ in plan(*states, now=NOW + 41 * SECOND)] == [0, 1, 2]
+
+
+def test_a_publisher_that_was_killed_is_covered_by_its_silence() -> None:
+    killed = [note(0, OVER, ago(60), more=True), state(1, OVER, ago(61)), state(2, ago(20), ago(20))]
+    assert reason(*killed) == "live"
+    assert [number for number, _ in plan(*killed)] == [0, 1, 2]
+    assert reason(*killed[:2]) == "live"
+
+
+def test_after_a_finished_history_a_live_event_is_enough() -> None:
+    states = [note(0, OVER, ago(3), more=False), state(1, ago(0.5), ago(0.5))]
+    assert plan(*states) == [(0, ago(2))]
+
+
+def test_the_last_note_counts_wherever_it_is() -> None:
+    live = state(2, ago(0.1), ago(0.1))
+    assert reason(note(0, OVER, ago(4), more=False), note(1, OVER, ago(3), more=True), live) == "publishing"
+    assert reason(note(0, OVER, ago(2), more=False), note(1, OVER, ago(3), more=True), live) == "live"
+
+
+def test_a_nightly_file_stops_no_clock_that_is_at_now_already() -> None:
+    """Yesterday's orders are older than the clocks, at work or not: nothing could be overtaken."""
+    yesterday = replace(note(0, ago(8), ago(1), more=True), evidence=(ago(1), NOW - DAY))
+    assert plan(yesterday, state(1, ago(9), ago(9))) == [(1, ago(2))]
+
+
+def test_a_history_of_one_topic_moves_what_was_never_written_too() -> None:
+    assert plan(state(0, OVER, ago(61)), state(1, None, None)) == [(0, ago(2)), (1, ago(2))]
+
+
+def test_a_history_after_whose_end_everybody_is_dormant_stays_where_it_ends() -> None:
+    """Time that moved on over decades would leave nobody to score: this is a study. A live event ends it."""
+    long_ago = NOW - 731 * DAY
+    assert judge_time([state(0, long_ago, ago(99))], NOW, POLICY).reason == "old"
+    assert plan(state(0, long_ago, ago(99)), state(1, None, None)) == [(1, long_ago)]
+    assert reason(state(0, long_ago, ago(99)), state(1, ago(1), ago(1))) == "live"
+    assert reason(state(0, NOW - 729 * DAY, ago(99))) == "live"
+
+
+def test_a_declared_history_stays_whatever_comes() -> None:
+    assert plan(state(0, OVER, ago(9_999)), state(1, OVER - DAY, ago(9_999)), mode="history") == [(1, OVER)]
+    assert reason(state(0, ago(1), ago(1)), mode="history") == "history"
+
+
+def test_a_declared_live_stream_moves_at_once() -> None:
+    assert plan(state(0, OVER, ago(3)), note(1, OVER, ago(1), more=True), mode="live") == [(0, ago(2))]
+    assert plan(state(0, None, None), mode="live") == []

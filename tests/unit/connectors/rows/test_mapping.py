@@ -41,7 +41,7 @@ def test_short_forms_stand_for_the_first_key() -> None:
         ({"properties": {"n": {"column": "a", "currency": "EUR"}}}, "properties.n: only type money has a currency"),
         (
             {"properties": {"total": {"column": "a", "type": "money", "currency": "eur"}}},
-            "properties.total.currency: must be an ISO 4217 code",
+            "properties.total.currency: currency codes are three capital letters: write EUR",
         ),
         ({"properties": {"total": {"column": "a", "type": "cash"}}}, "properties.total.type: "),
     ],

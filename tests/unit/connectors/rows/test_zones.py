@@ -55,7 +55,9 @@ def test_a_zone_in_the_time_counts(pattern: str, text: str, hour: float) -> None
 
 
 @pytest.mark.parametrize("pattern", ["iso", SPACED, "%Y-%m-%d %H:%M:%S"])
-@pytest.mark.parametrize(("zone", "told"), [("IST", "IST, which means several"), ("CST", "CST, which"), ("XYZ", "not known")])
+@pytest.mark.parametrize(
+    ("zone", "told"), [("IST", "IST, which means several"), ("CST", "CST, which"), ("XYZ", "not known")]
+)
 def test_a_zone_that_is_not_one_rejects(pattern: str, zone: str, told: str) -> None:
     with pytest.raises(BadValueError, match=told):
         time_parser(pattern, "Europe/Berlin")(f"2026-07-01 10:00:00 {zone}")

@@ -83,13 +83,17 @@ def test_a_providers_own_minor_units_go_before_those_of_iso_4217() -> None:
 
 
 def test_money_brings_its_currency_or_takes_that_of_the_source() -> None:
-    rule = {"name": "Order Completed", "properties": {"total": {"path": "v", "type": "money", "currency": "c"}}}
+    total: dict[str, object] = {"path": "v", "type": "money", "currency": "c"}
+    rule = {"name": "Order Completed", "properties": {"total": total}}
     for body, properties in [
         ({"v": 1, "c": "eur"}, {"total": 1.0, "currency": "EUR"}),
         ({"v": 1}, {"total": 1.0, "currency": "CHF"}),
         ({"c": "eur"}, {}),
     ]:
         assert convert(body, {"rules": [rule]}, currency="CHF").drafts[0]["properties"] == properties
+    (draft,) = convert({"v": 1}, {"rules": [rule]}).drafts
+    assert draft["properties"] == {"total": 1.0}  # the door has a default, or refuses it
+    total["units"] = "minor"
     (problem,) = convert({"v": 1}, {"rules": [rule]}).problems
     assert (problem.field, problem.problem) == ("properties.currency", "is missing")
 
@@ -204,7 +208,13 @@ def test_ids_of_people() -> None:
     assert ids({"c": 820982911946154508, "g": 1}) == ("820982911946154508", None)
     assert ids({"c": "c", "a": "v", "g": 1}) == ("c", "v")
     assert ids({"g": 1}) == (None, "g-1")
-    for wrong in (True, 1.5, {"SECRET": 1}):
+    for nobody in (0, "0", "guest", "null", 0.0, "", None):
+        assert ids({"c": nobody, "g": 1}) == (None, "g-1")
+        assert ids({"c": nobody, "a": "v", "g": 1}) == (None, "v")
+    for number in (17850, 17850.0, "17850", " 17850.0 "):
+        assert ids({"c": number}) == ("17850", None)
+    assert ids({"c": " Ada@Example.com "}) == ("ada@example.com", None)
+    for wrong in (True, {"SECRET": 1}, []):
         (problem,) = convert({"c": wrong}, mapping).problems
         assert problem.field == "customer_id"
         assert "SECRET" not in problem.problem
@@ -230,3 +240,71 @@ def test_a_long_list_is_converted_in_turns_also_if_nothing_comes_of_it() -> None
     body = {"who": "c-1", "lines": [0] * 99 + [1]}
     turns = WebhookConverter(made, "shop").turns(body, b"", {}, NOW)
     assert sum(1 for _ in turns) >= 10
+
+
+@pytest.mark.parametrize("key", ["first_of", "first"])
+def test_the_first_id_that_is_none_of_the_placeholders(key: str) -> None:
+    choice = {key: ["c", {"path": "card", "prefix": "card:"}, {"path": "mail", "lower": True}]}
+
+    def customer(body: object) -> object:
+        (draft,) = convert(body, {"customer_id": choice, "guest_id": {"value": "g"}, "rules": [ORDER]}).drafts
+        return draft.get("customer_id")
+
+    assert customer({"c": 0, "card": 7, "mail": "a@b.example"}) == "card:7"
+    assert customer({"c": "none", "card": 0, "mail": " A@B.example "}) == "a@b.example"
+    assert customer({"c": 5.0, "card": 7}) == "5"
+    assert customer({"c": 0, "card": "n/a", "mail": "-"}) is None
+    assert customer({"c": 0, "mail": "X"}) == "x"
+
+
+@pytest.mark.parametrize(
+    ("text", "pattern", "wanted"),
+    [
+        ("2026-07-01 10:00:00 UTC", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 GMT", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 CEST", "%Y-%m-%d %H:%M:%S %Z", "2026-07-01T08:00:00Z"),
+        ("2026-07-01 10:00:00 +0530", "%Y-%m-%d %H:%M:%S %z", "2026-07-01T04:30:00Z"),
+        ("2026-07-01T10:00:00Z", "iso", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00 UTC", "iso", "2026-07-01T10:00:00Z"),
+        ("2026-07-01 10:00:00", "iso", "2026-07-01T08:00:00Z"),
+        ("2026-07-01 10:00:00 NOWHERE", "%Y-%m-%d %H:%M:%S %Z", None),
+        ("2026-07-01 10:00:00 NOWHERE", "iso", None),
+    ],
+)
+def test_a_zone_in_a_time_counts_and_an_unknown_one_is_refused(text: str, pattern: str, wanted: str | None) -> None:
+    mapping = {"time_zone": "Europe/Berlin", "occurred_at": {"path": "at", "format": pattern}, "rules": [ORDER]}
+    done = convert({"at": text}, mapping)
+    assert [draft["occurred_at"] for draft in done.drafts] == ([] if wanted is None else [wanted])
+    assert [problem.field for problem in done.problems] == (["occurred_at"] if wanted is None else [])
+
+
+GROUPED = {
+    "name": "Order Refunded",
+    "group": {"of": "payments", "by": "c"},
+    "properties": {"total": {"path": "sum(group[].n)", "type": "money", "currency": "group[0].c || 'CHF'"}},
+}
+
+
+def test_elements_of_a_group_are_one_event() -> None:
+    payments = [{"c": "EUR", "n": 1}, {"c": None, "n": 2}, {"c": "eur", "n": 4}, {"c": "USD", "n": 8}]
+    done = convert({"payments": payments}, {"event_id": {"value": "x"}, "rules": [GROUPED]})
+    assert [draft["properties"] for draft in done.drafts] == [
+        {"currency": "EUR", "total": 5.0}, {"currency": "CHF", "total": 2.0}, {"currency": "USD", "total": 8.0},
+    ]  # fmt: skip
+    assert len({draft["event_id"] for draft in done.drafts}) == 3
+    without = {name: part for name, part in GROUPED.items() if name != "group"} | {"properties": {
+        "total": {"value": 1, "type": "money", "currency": "EUR"}}}  # fmt: skip
+    (plain,) = convert({}, {"event_id": {"value": "x"}, "rules": [without]}).drafts
+    assert done.drafts[0]["event_id"] == plain["event_id"]
+
+
+@pytest.mark.parametrize("payments", [None, []])
+def test_a_group_of_nothing_is_no_event(payments: object) -> None:
+    assert convert({"payments": payments}, {"rules": [GROUPED]}).drafts == []
+
+
+@pytest.mark.parametrize("payments", ["SECRET", {"SECRET": 1}, [{"c": {"SECRET": 1}}], [{"c": "EUR"}] * 1_001])
+def test_what_cannot_be_grouped_is_refused(payments: object) -> None:
+    done = convert({"payments": payments}, {"rules": [GROUPED]})
+    assert [problem.field for problem in done.problems] == ["group"]
+    assert "SECRET" not in done.problems[0].problem

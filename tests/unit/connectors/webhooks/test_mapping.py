@@ -67,9 +67,9 @@ def test_what_is_wrong_is_told_by_its_field(tmp_path: Path, before: str, after: 
 
 
 def test_an_unknown_mapping_is_told_with_those_that_are_shipped() -> None:
-    with pytest.raises(InputFileError, match="generic, shopify, stripe, zendesk"):
+    with pytest.raises(InputFileError, match="generic, shopify, stripe, woocommerce, zendesk"):
         load_webhook_mapping("strype")
-    with pytest.raises(InputFileError, match="generic, shopify, stripe, zendesk"):
+    with pytest.raises(InputFileError, match="generic, shopify, stripe, woocommerce, zendesk"):
         shipped_text("../../etc/passwd")
 
 

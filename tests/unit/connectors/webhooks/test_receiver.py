@@ -68,10 +68,10 @@ def test_however_many_elements_are_refused_the_body_is_written_once(monkeypatch:
     kept: list[object] = []
     plain = Guard.original
     monkeypatch.setattr(Guard, "original", lambda guard, *it: kept.append(it[0]) or plain(guard, *it))
-    received = generic().receive(orders(60), {}, NOW)
+    received = generic().receive(orders(60, total="five"), {}, NOW)
     assert (received.events, len(received.problems), len(kept)) == (0, 60, 1)
     (refusal,) = received.records
-    assert json.loads(refusal.value or b"") == json.loads(orders(60))
+    assert json.loads(refusal.value or b"") == json.loads(orders(60, total="five"))
     told = read_refusal(refusal.headers)
     assert told is not None
     assert (told.stage, told.field) == (STAGE, received.problems[0].field)

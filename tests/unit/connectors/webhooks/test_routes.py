@@ -35,6 +35,8 @@ sources:
   unset: {webhook: {mapping: stripe, secret: NOBODY_SET_THIS}}
   wrong: {webhook: {mapping: no-such.yaml, secret: PAY_SECRET}}
   open: {webhook: {mapping: mine.yaml, signature: none}}
+  store: {webhook: {mapping: woocommerce, secret: PAY_SECRET}}
+  unset-store: {webhook: {mapping: woocommerce, secret: NOBODY_SET_THIS}}
   slow: {webhook: {mapping: mine.yaml, secret: PAY_SECRET, signature: stripe}, events_per_second: 2}
   site: {currency: EUR}
 """
@@ -143,7 +145,7 @@ def test_a_secret_that_is_not_set_keeps_webhooks_until_it_is(
     answer = post(client, "unset", CHARGE, "new")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
     assert "NOBODY_SET_THIS" in answer.json()["message"]
-    assert caplog.text.count("NOBODY_SET_THIS") == 1  # whoever calls cannot fill the log
+    assert caplog.text.count("NOBODY_SET_THIS") == 2  # all are kept out, one was refused: whoever calls cannot fill it
     assert kafka.records == []
 
 
@@ -240,6 +242,96 @@ def test_a_read_error_that_passes_keeps_nobody_out(
     assert caplog.text.count("Too many open files") == 2  # whoever calls cannot fill the log
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def ping(client: TestClient, source: str, body: bytes, content_type: str = FORM, **headers: str) -> Response:
+    sent = {"Content-Type": content_type, **{name.replace("_", "-"): value for name, value in headers.items()}}
+    return client.post(f"/v1/webhook/{source}", content=body, headers=sent)
+
+
+@pytest.mark.parametrize("body", [b"webhook_id=3", b"webhook_id=12345", b"webhook_id=0"])
+@pytest.mark.parametrize("content_type", [FORM, f"{FORM}; charset=UTF-8", FORM.upper()])
+def test_the_ping_that_a_mapping_allows_is_answered_and_becomes_no_event(
+    client: TestClient, kafka: Kafka, caplog: pytest.LogCaptureFixture, body: bytes, content_type: str
+) -> None:
+    before = counted("store", "ignored")
+    answer = ping(client, "store", body, content_type)
+    assert answer.status_code == 200
+    told = {"success": True, "events": 0, "ignored": 1, "refused": 0, "reason": "the provider has tried the address"}
+    assert answer.json() == told
+    assert (kafka.records, caplog.text, counted("store", "ignored")) == ([], "", before + 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "body", "content_type"),
+    [
+        ("pay", b"webhook_id=3", FORM),  # its mapping allows none
+        ("store", b"webhook_id=3", "application/json"),
+        ("store", b"webhook_id=3&id=7", FORM),
+        ("store", b"webhook_id=3\n", FORM),
+        ("store", b"webhook_id=x", FORM),
+        ("store", b"webhook_id=", FORM),
+        ("store", b"webhook_id=" + b"9" * 21, FORM),
+        ("store", b"hook=3", FORM),
+        ("store", b'{"webhook_id": 3}', FORM),
+        ("store", b"", FORM),
+    ],
+)
+def test_nothing_else_gets_in_unsigned(
+    client: TestClient, kafka: Kafka, source: str, body: bytes, content_type: str
+) -> None:
+    assert ping(client, source, body, content_type).status_code == 401
+    assert kafka.records == []
+
+
+def test_a_ping_with_a_wrong_signature_or_without_a_secret_is_none(client: TestClient) -> None:
+    assert ping(client, "store", b"webhook_id=3", X_WC_Webhook_Signature="x").status_code == 401
+    assert ping(client, "unset-store", b"webhook_id=3").status_code == 503
+
+
+def test_an_order_of_woocommerce_is_taken_by_its_signature(client: TestClient, kafka: Kafka) -> None:
+    body = (SAMPLES / "woocommerce-order-created.json").read_bytes()
+    headers = sign(PRESETS["woocommerce"], body, "new", NOW) | {"X-WC-Webhook-Topic": "order.created"}
+    answer = client.post("/v1/webhook/store", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["events"]) == (200, 1)
+    assert kafka.records[0].key == b"26"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-8"])
+def test_a_body_may_begin_with_a_byte_order_mark(client: TestClient, kafka: Kafka, encoding: str) -> None:
+    answer = post(client, "open", '{"who": "c-1", "n": 1}'.encode(encoding))
+    assert answer.json()["events"] == 1
+    assert post(client, "pay", CHARGE.decode().encode(encoding), "new").json()["events"] == 1
+    first = json.loads(kafka.records[0].value or b"")
+    post(client, "open", b'{"who": "c-1", "n": 1}')
+    assert json.loads(kafka.records[-1].value or b"")["event_id"] == first["event_id"]
+
+
+def test_what_is_refused_leaves_a_line_and_a_flood_does_not(
+    client: TestClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    for _ in range(50):
+        post(client, "pay", CHARGE, "wrong")
+        post(client, "nobody-%0A-knows", CHARGE)
+        post(client, "open", b'{"who": "SECRET", "n": 2}')
+    body = b'{"n": 1}'
+    post(client, "slow", body, "new")
+    assert [record.getMessage() for record in caplog.records] == [
+        "Source pay: a webhook was refused: 401 the signature does not match.",
+        "Source (not configured): a webhook was refused: 404 There is no such source of webhooks.",
+        "Source open: a webhook was refused: type: has no rule in the mapping (the body is in the dead letters).",
+        "Source slow: a webhook was refused: customer_id: one of customer_id and anonymous_id is required "
+        "(the body is in the dead letters).",
+    ]
+
+
+def test_what_is_taken_leaves_no_line(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+    post(client, "pay", CHARGE, "new")
+    post(client, "pay", b'{"type": "payout.paid", "id": "evt"}', "new")
+    assert caplog.text == ""
+
+
 def test_a_source_that_sends_too_much_shall_wait(receivers: Receivers, kafka: Kafka, tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("customer_id: who\nrules: [{each: list, name: Identify, event_id: item}]\n")
     now = [NOW]
@@ -297,6 +389,7 @@ def test_who_watches_is_told_what_kafka_holds(receivers: Receivers, kafka: Kafka
 
 
 def test_the_start_tells_what_will_be_kept_out(receivers: Receivers) -> None:
-    unset, wrong = receivers.doubts()
+    unset, wrong, store = receivers.doubts()
+    assert "NOBODY_SET_THIS" in store
     assert unset.startswith("Webhooks of source unset get 503: set the environment variable NOBODY_SET_THIS")
     assert wrong.startswith("Webhooks of source wrong get 503: Mapping no-such.yaml: no such file")

@@ -25,6 +25,12 @@ TOPICS = {
     "shopify-order-test": "orders/paid",
     "shopify-order-updated": "orders/updated",
     "shopify-refund-created": "refunds/create",
+    "woocommerce-customer-created": "customer.created",
+    "woocommerce-order-cancelled": "order.updated",
+    "woocommerce-order-created": "order.created",
+    "woocommerce-order-guest": "order.updated",
+    "woocommerce-order-pending": "order.created",
+    "woocommerce-order-refunded": "order.updated",
 }
 NOW = datetime(2026, 5, 2, tzinfo=UTC)
 RECEIVERS = {name: Receiver(Door(trial_source(name), "webhook")) for name in shipped_mappings()}
@@ -32,8 +38,13 @@ SECRET = "personal-data-7f3a"
 
 
 def receive(sample: str) -> Received:
-    headers = {"x-shopify-topic": TOPICS[sample]} if sample in TOPICS else {}
-    return RECEIVERS[sample.partition("-")[0]].receive((SAMPLES / f"{sample}.json").read_bytes(), headers, NOW)
+    content = (SAMPLES / f"{sample}.json").read_bytes()
+    return RECEIVERS[sample.partition("-")[0]].receive(content, named(TOPICS.get(sample, "")), NOW)
+
+
+def named(topic: str) -> dict[str, str]:
+    """The headers in which providers name what they send."""
+    return {"x-shopify-topic": topic, "x-wc-webhook-topic": topic} if topic else {}
 
 
 def outcome(sample: str) -> dict[str, Any]:
@@ -69,6 +80,112 @@ def test_a_refund_told_in_several_ways_is_one_event() -> None:
     updated = outcome("shopify-order-updated")["events"]
     assert refund["event_id"] == updated[0]["event_id"]
     assert [event["properties"]["total"] for event in updated] == [89.99, 139.98]
+
+
+def refunded(topic: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+    received = RECEIVERS["shopify"].receive(json.dumps(body).encode(), {"x-shopify-topic": topic}, NOW)
+    assert received.problems == []
+    return [event for event in events_of(received) if event["name"] == "Order Refunded"]
+
+
+@pytest.mark.parametrize("codes", [["EUR", "USD", "EUR"], ["USD", "EUR"], ["JPY", None, "jpy"], ["USD", "USD"]])
+def test_a_refund_in_several_currencies_is_one_event_for_each(codes: list[str | None]) -> None:
+    refund = json.loads((SAMPLES / "shopify-refund-created.json").read_text())
+    (sample,) = refund["transactions"]
+    refund["transactions"] = [
+        {**sample, "currency": code, "amount": f"{10 ** number}.00"} for number, code in enumerate(codes)
+    ]
+    order = json.loads((SAMPLES / "shopify-order-updated.json").read_text()) | {"refunds": [refund]}
+    events = refunded("orders/updated", order)
+    wanted: dict[str, float] = {}
+    for number, code in enumerate(codes):
+        currency = (code or order["currency"]).upper()
+        wanted[currency] = wanted.get(currency, 0) + 10**number
+    assert {event["properties"]["currency"]: event["properties"]["total"] for event in events} == wanted
+    assert len({event["event_id"] for event in events}) == len(events) == len(wanted)
+    (alone,) = refunded("refunds/create", {**refund, "transactions": [sample]})
+    assert events[0]["event_id"] == alone["event_id"]  # however many currencies: the refund's own id is there
+    assert refunded("orders/updated", order) == events
+
+
+@pytest.mark.parametrize("previous", ["NEW", "OPEN", "PENDING", "HOLD"])
+@pytest.mark.parametrize("current", ["SOLVED", "CLOSED"])
+@pytest.mark.parametrize("tags", [["closed_by_merge"], ["vip", "closed_by_merge"], ["vip"], [], None])
+def test_a_ticket_that_is_merged_is_not_solved(previous: str, current: str, tags: list[str] | None) -> None:
+    body = json.loads((SAMPLES / "zendesk-ticket-merged.json").read_text())
+    body["event"] = {"previous": previous, "current": current}
+    body["detail"]["tags"] = tags
+    received = RECEIVERS["zendesk"].receive(json.dumps(body).encode(), {}, NOW)
+    is_merged = "closed_by_merge" in (tags or [])
+    assert (received.names, received.problems) == (["Ticket Updated" if is_merged else "Ticket Solved"], [])
+
+
+def woo(**changes: Any) -> list[dict[str, Any]]:
+    body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text()) | changes
+    received = RECEIVERS["woocommerce"].receive(json.dumps(body).encode(), named("order.updated"), NOW)
+    assert received.problems == []
+    return events_of(received)
+
+
+@pytest.mark.parametrize("nobody", [0, "0", None, 0.0, ""])
+def test_a_guest_is_known_by_the_address_or_else_by_the_order(nobody: object) -> None:
+    (guest,) = woo(customer_id=nobody)
+    assert (guest["customer_id"], "anonymous_id" in guest) == ("grace@example.com", False)
+    (other,) = woo(customer_id=nobody, billing={"email": "ada@example.com"})
+    assert other["customer_id"] == "ada@example.com"
+    (unnamed,) = woo(customer_id=nobody, billing={"email": ""})
+    assert (unnamed["anonymous_id"], "customer_id" in unnamed) == ("order-728", False)
+
+
+@pytest.mark.parametrize("number", [17850, 17850.0, "17850", "17850.0", " 17850 "])
+def test_a_customers_number_is_one_customer_however_it_is_written(number: object) -> None:
+    assert [event["customer_id"] for event in woo(customer_id=number)] == ["17850"]
+
+
+@pytest.mark.parametrize(
+    ("ids", "customer", "anonymous"),
+    [
+        ({"customer_id": 0, "guest_id": "g-7"}, None, "g-7"),
+        ({"customer_id": 0, "guest_id": "g-8", "email": "ada@example.com"}, None, "g-8"),
+        ({"customer_id": 0, "guest_id": 0, "email": " Ada@Example.com"}, "ada@example.com", None),
+        ({"customer_id": "0", "properties": {"email": "grace@example.com"}}, "grace@example.com", None),
+        ({"customer_id": 0, "anonymous_id": "v", "email": "ada@example.com"}, None, "v"),
+        ({"customer_id": 0, "userId": 17850.0, "email": "ada@example.com"}, "17850", None),
+        ({"customerId": 5, "userId": 17850}, "17850", None),
+    ],
+)
+def test_a_guest_of_any_system_is_known_by_its_number_or_else_by_the_address(
+    ids: dict[str, Any], customer: str | None, anonymous: str | None
+) -> None:
+    event = {"name": "Page Viewed", "occurred_at": "2026-05-01T10:00:00Z", **ids}
+    for body in (event, [event]):
+        (found,) = events_of(RECEIVERS["generic"].receive(json.dumps(body).encode(), {}, NOW))
+        assert (found.get("customer_id"), found.get("anonymous_id")) == (customer, anonymous)
+
+
+def test_an_order_that_changes_is_one_order() -> None:
+    told = [woo(status=status)[0] for status in ("processing", "completed", "refunded")]
+    (created,) = outcome("woocommerce-order-created")["events"]
+    updated, *refunds = outcome("woocommerce-order-refunded")["events"]
+    assert len({event["event_id"] for event in told}) == 1
+    assert created["event_id"] == updated["event_id"]
+    assert [event["properties"]["total"] for event in refunds] == [17.0, 13.75]
+    assert [woo(status=status) for status in ("pending", "on-hold", "failed", "trash")] == [[]] * 4
+
+
+@pytest.mark.parametrize(("quantity", "items"), [(1.5, 2), ("2", 2), (2.0, 2), ("0.5", 1)])
+def test_goods_that_are_sold_by_length_or_weight_are_whole_items(quantity: object, items: int) -> None:
+    (order,) = woo(line_items=[{"quantity": quantity}, {"quantity": None}])
+    assert order["properties"]["items"] == items
+
+
+@pytest.mark.parametrize(("quantity", "is_kept"), [(5_000_000_000, False), (-3, False), (2**70, False), (1_000, True)])
+def test_a_quantity_that_no_order_has_is_left_out_and_noted(quantity: int, *, is_kept: bool) -> None:
+    body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text())
+    (order,) = woo(line_items=[{**body["line_items"][0], "quantity": quantity}])
+    assert order["properties"].get("items") == (quantity if is_kept else None)
+    notes = [] if is_kept else ["items: is a number that no event can hold, and is left out"]
+    assert order["properties"].get("crm_notes", []) == notes
 
 
 def test_stripes_second_refund_counts_its_own_amount_only() -> None:
@@ -151,7 +268,7 @@ def test_any_body_at_all_is_an_event_a_refusal_or_no_json(mapping: str, body: ob
 
 def check(mapping: str, content: bytes, topic: str) -> None:
     try:
-        received = RECEIVERS[mapping].receive(content, {"x-shopify-topic": topic}, NOW)
+        received = RECEIVERS[mapping].receive(content, named(topic), NOW)
     except BodyError:
         return
     told = received.told()

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import StackError
-from crmstream.stack.dataflow import WILL_NOT_START, ProcessGroup, RestartPolicy
+from crmstream.stack.dataflow import WILL_NOT_START, ProcessGroup
 from crmstream.stack.process import ChildProcess
+from crmstream.stack.restarts import RestartPolicy
 
 REFUSES = [sys.executable, "-c", f"print('the file is broken'); raise SystemExit({WILL_NOT_START})"]
 

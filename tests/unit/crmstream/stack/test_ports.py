@@ -53,11 +53,7 @@ def test_an_unreadable_memory_is_forgotten(tmp_path: Path, content: str) -> None
     assert is_free(PortBook(path).choose("kafka"))
 
 
-def test_a_preferred_port_is_taken_if_it_is_free_and_kept_later(tmp_path: Path, listener: int) -> None:
-    preferred = free_port()
-    book = PortBook(tmp_path / "ports.json")
-    assert book.choose("one", preferred=preferred) == preferred
-    other = book.choose("two", preferred=listener)
-    assert other != listener
-    book.save()
-    assert PortBook(tmp_path / "ports.json").choose("two", preferred=preferred) == other
+def test_a_full_interface_is_not_free(listener: int) -> None:
+    assert not is_free(listener)
+    assert not is_free(listener, "0.0.0.0")
+    assert is_free(free_port(), "127.0.0.1")

@@ -1,0 +1,133 @@
+"""Fit the properties of an event to what the contract says of its kind, without losing any.
+
+Senders are careless with types: numbers in quotation marks, ids as numbers, ``products`` instead of a count. A value
+that means the same is converted. One that cannot be is set aside under ``original_<name>`` and noted where the event
+can do without it, and stays as it came where the event can't, so that the refusal names it. Pure; moves no data.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from connectors.door.amounts import complete_total, count_items
+from connectors.door.spellings import spell
+from connectors.door.values import as_number, as_text, is_absent
+from contracts.events import EVENT_TYPES, MAX_AMOUNT, ORDER_REFUNDED, Kind
+from contracts.notes import Note
+
+Properties = dict[str, Any]
+Convert = Callable[[object], object]
+"""Returns a value as the contract wants it; None if it cannot be that."""
+
+LONGEST_LABEL: Final = 500
+LONGEST_URL: Final = 4_000
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+
+
+def fit(kind: Kind, name: str, properties: Properties, notes: list[Note]) -> dict[str, str]:
+    """Fit ``properties`` in place and add to ``notes``. ``name`` is the event's.
+
+    Returns the path from which each property that was added was taken, by its name.
+    """
+    taken = spell(kind, name, properties, notes)
+    required = EVENT_TYPES[name][1] if name in EVENT_TYPES else ()
+    fields = _FIELDS.get(kind)
+    if fields is None:
+        _fit_transaction(name, properties, required, notes)
+    else:
+        for field, convert in fields:
+            if field in properties:
+                _replace(properties, field, convert, required, notes)
+    return taken
+
+
+def _fit_transaction(name: str, properties: Properties, required: tuple[str, ...], notes: list[Note]) -> None:
+    _replace(properties, "order_id", _label, required, notes)
+    if is_absent(total := properties.get("total")):
+        properties.pop("total", None)
+        complete_total(name, properties, notes)
+    if total.__class__ is not float or not 0 <= total <= MAX_AMOUNT:
+        _replace(properties, "total", _refund if name == ORDER_REFUNDED else _amount, required, notes)
+    if not properties.get("currency"):
+        properties.pop("currency", None)
+    _replace(properties, "currency", _currency, required, notes)
+    if properties.get("total") is None and properties.get("currency") is not None and "total" not in required:
+        set_aside(properties, "currency")  # the contract takes money whole or not at all
+    count_items(name, properties, notes)
+
+
+def _replace(
+    properties: Properties, name: str, convert: Convert, required: tuple[str, ...], notes: list[Note]
+) -> None:
+    """Convert a property, or set it aside where that fails and the event can do without it."""
+    value = properties.get(name)
+    if value is None:
+        return
+    fitting = convert(value)
+    if fitting is not None:
+        properties[name] = fitting
+    elif name not in required:
+        set_aside(properties, name)
+        notes.append(Note(name, f"cannot be used, and is kept as original_{name}"))
+        if name == "url" and isinstance(value, str):
+            properties[name] = value[:LONGEST_URL]
+
+
+def put(properties: Properties, name: str, value: object) -> None:
+    """Set a property that is ours; what the sender has under its name is set aside."""
+    if properties.get(name, value) != value:
+        set_aside(properties, name)
+    properties[name] = value
+
+
+def set_aside(properties: Properties, name: str) -> None:
+    """Keep a property under ``original_<name>``."""
+    properties[f"original_{name}"] = properties.pop(name)
+
+
+def _label(value: object) -> str | None:
+    if value.__class__ is str and len(value) <= LONGEST_LABEL:  # nearly all of them
+        return value
+    text = as_text(value)
+    return text if text is not None and len(text) <= LONGEST_LABEL else None
+
+
+def _url(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= LONGEST_URL else None
+
+
+def _identifier(value: object) -> str | None:
+    text = as_text(value)
+    return text if text and len(text) <= 100 and text.isprintable() else None
+
+
+def _object(value: object) -> object | None:
+    return value if isinstance(value, dict) else None
+
+
+def _score(value: object) -> float | None:
+    score = as_number(value)
+    return score if score is not None and 1 <= score <= 5 else None
+
+
+def _amount(value: object) -> float | None:
+    amount = as_number(value)
+    return amount if amount is not None and 0 <= amount <= MAX_AMOUNT else None
+
+
+def _refund(value: object) -> float | None:
+    """What went back; many write it with a minus sign."""
+    amount = as_number(value)
+    return None if amount is None else _amount(abs(amount))
+
+
+def _currency(value: object) -> str | None:
+    code = value.strip().upper() if isinstance(value, str) else ""
+    return code if _CURRENCY.fullmatch(code) else None
+
+
+_FIELDS: Final[dict[Kind, tuple[tuple[str, Convert], ...]]] = {
+    "web": (("product_id", _label), ("session_id", _label), ("url", _url)),
+    "service": (("ticket_id", _label), ("conversation_id", _label), ("score", _score)),
+    "identity": (("previous_id", _identifier), ("traits", _object)),
+}

@@ -1,0 +1,1 @@
+"""Rejected records after the fact: found by filter, looked at, published again, removed."""

@@ -1,0 +1,149 @@
+"""Dead letters in the warehouse: a filter, groups of them, single ones, their removal.
+
+Delivery: removing twice removes nothing more. The topic ``crm-dead-letters`` keeps its own copies for its 90 days.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Final, NamedTuple
+
+from clickhouse_connect.driver.client import Client
+
+from contracts.errors import CrmError
+from sinks.queries import query
+
+PAGE: Final = 500
+_REMOVED_AT_ONCE: Final = 2_000
+_LATEST: Final = 2**32 - 1
+_BYTES: Final = {"key": "bytes", "body": "bytes"}
+
+
+class Place(NamedTuple):
+    """Where the rejected record stands in the log. As text: ``crm-web-events/2/1234``."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return "/".join(map(str, self))
+
+
+class PlaceError(CrmError):
+    """A text that is no position, or a position without a dead letter."""
+
+
+def read_place(text: str) -> Place:
+    """Read a position as :class:`Place` writes it. Raises :class:`PlaceError`."""
+    topic, _, rest = text.partition("/")
+    numbers = rest.split("/")
+    if not topic or len(numbers) != 2 or not all(number.isascii() and number.isdigit() for number in numbers):
+        raise PlaceError(
+            "A position is TOPIC/PARTITION/OFFSET, such as crm-transactions/2/1234; `crmstream dead-letters list` "
+            "shows them."
+        )
+    return Place(topic, int(numbers[0]), int(numbers[1]))
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which dead letters are meant. Empty fields leave out nothing; ``reason`` is a part of the reason's text."""
+
+    since: datetime | None = None
+    before: datetime | None = None
+    source: str = ""
+    stage: str = ""
+    topic: str = ""
+    reason: str = ""
+
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of the queries that take a filter; times in whole seconds since 1970."""
+        return {
+            "since": _seconds(self.since, 0), "before": _seconds(self.before, _LATEST),
+            "source": self.source, "stage": self.stage, "topic": self.topic, "reason": self.reason,
+        }  # fmt: skip
+
+
+def _seconds(moment: datetime | None, unset: int) -> int:
+    return unset if moment is None else min(max(int(moment.timestamp()), 0), _LATEST)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Dead letters of one day and cause. ``newest`` is the position of the newest of them."""
+
+    day: date
+    topic: str
+    stage: str
+    source: str
+    field: str
+    reason: str
+    count: int
+    newest: Place
+
+
+@dataclass(frozen=True)
+class Letter:
+    """One rejected record: where it stands, what is wrong with it, and its bytes as they came."""
+
+    place: Place
+    entered_at: datetime
+    stage: str
+    source: str
+    field: str
+    reason: str
+    error: str
+    key: bytes
+    body: bytes
+
+
+def read_groups(client: Client, wanted: Filter, limit: int) -> list[Group]:
+    """Read the groups that pass a filter, the newest day first, at most ``limit``."""
+    rows = client.query(query("dead_letter_groups"), parameters={**wanted.parameters(), "shown": limit}).result_rows
+    return [
+        Group(day, topic, stage, source, field, reason, int(count), Place(*newest[1:]))
+        for day, topic, stage, source, field, reason, count, newest in rows
+    ]
+
+
+def count_letters(client: Client, wanted: Filter) -> int:
+    """Count the dead letters that pass a filter."""
+    return int(client.query(query("dead_letter_count"), parameters=wanted.parameters()).first_row[0])
+
+
+def read_letter(client: Client, place: Place) -> Letter:
+    """Read one dead letter. Raises :class:`PlaceError` if there is none."""
+    rows = client.query(query("dead_letter_at"), parameters=place._asdict(), column_formats=_BYTES).result_rows
+    if not rows:
+        raise PlaceError(f"There is no dead letter of {place}: it was purged or retried, or never rejected.")
+    return _letter(rows[0])
+
+
+def read_letters(client: Client, wanted: Filter) -> Iterator[Letter]:
+    """Read the dead letters that pass a filter, a page at a time, in the order of their positions."""
+    after = Place("", 0, -1)
+    while True:
+        place = {f"after_{name}": value for name, value in after._asdict().items()}
+        asked = {**wanted.parameters(), **place, "shown": PAGE}
+        rows = client.query(query("dead_letters_after"), parameters=asked, column_formats=_BYTES).result_rows
+        yield from map(_letter, rows)
+        if len(rows) < PAGE:
+            return
+        after = _letter(rows[-1]).place
+
+
+def remove_letters(client: Client, wanted: Filter) -> None:
+    """Remove the dead letters that pass a filter."""
+    client.command(query("delete_dead_letters"), parameters=wanted.parameters())
+
+
+def remove_places(client: Client, places: Sequence[Place]) -> None:
+    """Remove dead letters by their positions."""
+    for start in range(0, len(places), _REMOVED_AT_ONCE):
+        some = [tuple(place) for place in places[start : start + _REMOVED_AT_ONCE]]
+        client.command(query("delete_dead_letters_at"), parameters={"places": some})
+
+
+def _letter(row: Sequence[Any]) -> Letter:
+    return Letter(Place(*row[:3]), *row[3:])

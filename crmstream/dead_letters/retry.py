@@ -1,0 +1,87 @@
+"""Publishes rejected records again, with their original bytes, under the key of their person.
+
+Delivery: at least once. Records keep their event ids, so an event that arrives twice counts once. A dead letter is
+removed from the warehouse after Kafka has acknowledged its record; one that is rejected again is a new dead letter.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from connectors.kafka.publisher import Publisher
+from connectors.protocol import Record
+from contracts.events import TICK_KEY, Kind
+from contracts.refused import REFUSED_KEY
+from contracts.topics import INPUT_TOPICS
+from contracts.wire import RejectedError, judge
+from crmstream.dead_letters.letters import Letter, Place, remove_places
+
+AT_THE_DOOR: Final = "refused at a source's door: send it again from its source"
+EMPTY: Final = "has no body"
+TICK: Final = "is a tick: the next one takes its place"
+OTHER_TOPIC: Final = "its topic is none that the dataflow reads"
+_KINDS: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind is not None}
+
+
+@dataclass
+class Retried:
+    """What became of dead letters: published again, left out by why, and what the contract says of them now."""
+
+    published: list[Place] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Records that the contract still rejects, by reason; they are not published."""
+
+
+def why_not(letter: Letter) -> str | None:
+    """Why a dead letter cannot be published again; None if it can.
+
+    What a connector refused at its door is no event yet: its body is the message, row or webhook as the source's
+    privacy rules left it, which nothing but the source can make an event of.
+    """
+    if letter.key == REFUSED_KEY:
+        return AT_THE_DOOR
+    if letter.key == TICK_KEY:
+        return TICK
+    if letter.place.topic not in _KINDS:
+        return OTHER_TOPIC
+    return None if letter.body else EMPTY
+
+
+def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, Record]]:
+    """Yield the records that the contract accepts by now; count the others.
+
+    The key is the person's id, as publishers make it: a wrong key may have been the cause.
+    """
+    for letter in letters:
+        if reason := why_not(letter):
+            found.left_out[reason] += 1
+            continue
+        try:
+            event = judge(_KINDS[letter.place.topic], letter.body)
+        except RejectedError as error:
+            found.rejected[f"{error.field}: {error.problem}"] += 1
+        else:
+            person = event.customer_id or event.anonymous_id or ""
+            yield letter.place, Record(letter.place.topic, person.encode(), letter.body, None)
+
+
+def preview(letters: Iterable[Letter]) -> Retried:
+    """Find out what :func:`retry` would do, without doing it."""
+    found = Retried()
+    found.published.extend(place for place, _ in judged(letters, found))
+    return found
+
+
+def retry(letters: Iterable[Letter], publisher: Publisher, client: Client) -> Retried:
+    """Publish dead letters again, and remove those that Kafka has acknowledged."""
+    found = Retried()
+    for place, record in judged(letters, found):
+        publisher.publish(record)
+        found.published.append(place)
+    publisher.flush()
+    remove_places(client, found.published)
+    return found

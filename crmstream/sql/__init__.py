@@ -1,0 +1,1 @@
+"""Asking the warehouse: statements, their answers, and the shell of ``crmstream sql``."""

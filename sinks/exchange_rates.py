@@ -1,0 +1,52 @@
+"""Money in ClickHouse: the table of exchange rates, and the transactions whose money waits for one.
+
+Delivery: everything here does no harm when it is run twice, or again after it died half-way.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Final
+
+from clickhouse_connect.driver.client import Client
+
+from contracts.events import MAX_AMOUNT
+from contracts.rates import SCALE, Rates, day_of
+from sinks.queries import query
+
+TABLE: Final = "exchange_rates"
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The amounts in one currency that wait for an exchange rate."""
+
+    currency: str
+    amounts: int
+    total: Decimal
+
+
+def store_rates(client: Client, rates: Rates) -> None:
+    """Make the table say what the rates in force are."""
+    rows = [
+        (code, day_of(day), rate, rates.base or "") for code, steps in rates.all_steps.items() for day, rate in steps
+    ]
+    found = client.query(query("exchange_rates")).result_rows
+    if sorted(map(tuple, found)) == sorted(rows):
+        return
+    client.command(f"TRUNCATE TABLE {TABLE}")
+    if rows:
+        client.insert(TABLE, rows, column_names=["currency", "valid_from", "rate", "base"])
+
+
+def convert_amounts(client: Client) -> None:
+    """Write the transactions anew whose money waits and has a rate in the table."""
+    if client.query(query("any_amount_waits")).result_rows:
+        client.command(query("convert_amounts"), parameters={"most": MAX_AMOUNT * SCALE})
+
+
+def waiting_amounts(client: Client) -> list[Waiting]:
+    """Count the amounts that wait, by currency, the most frequent first."""
+    if not client.query(query("any_amount_waits")).result_rows:
+        return []
+    rows = client.query(query("waiting_amounts")).result_rows
+    return [Waiting(str(code), int(count), total) for code, count, total in rows]

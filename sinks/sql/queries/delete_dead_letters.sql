@@ -1,0 +1,7 @@
+-- Removes the dead letters that pass a filter; for `crmstream dead-letters purge`.
+DELETE FROM dead_letters
+WHERE toUnixTimestamp(entered_at) >= {since:UInt32} AND toUnixTimestamp(entered_at) < {before:UInt32}
+    AND ({source:String} = '' OR source = {source:String})
+    AND ({stage:String} = '' OR stage = {stage:String})
+    AND ({topic:String} = '' OR topic = {topic:String})
+    AND positionCaseInsensitive(reason, {reason:String}) > 0

@@ -1,0 +1,39 @@
+"""The exchange rates in force: one file, written before workers start and read by each of them as it starts.
+
+So all workers of a run have the same rates and the same base currency, whatever is written into the files of people
+meanwhile.
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Final
+
+from contracts.rates import Rates, constant_steps, rates_of_json
+from contracts.settings import Settings
+
+FILE: Final = "rates-in-force.json"
+
+
+def save_rates(data_dir: Path, rates: Rates) -> None:
+    """Write the file, as a whole or not at all."""
+    fresh = data_dir / f"{FILE}.new"
+    with fresh.open("w", encoding="utf-8") as file:
+        json.dump(rates.as_json(), file)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(data_dir / FILE)
+
+
+def saved_rates(data_dir: Path) -> Rates | None:
+    """Read the file; None if there is none."""
+    try:
+        return rates_of_json(json.loads((data_dir / FILE).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+
+
+def rates_in_force(settings: Settings) -> Rates:
+    """Return the rates of this run; those of the settings where nobody has written a file."""
+    saved = saved_rates(settings.data_dir)
+    return Rates(settings.base_currency, constant_steps(settings.exchange_rates)) if saved is None else saved

@@ -1,0 +1,137 @@
+"""The words of reasons: what a feature's value is, and what is usual for it."""
+
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
+
+SINGLE: Final = 0
+"""Stands for the rhythm of people with one order at most: they have none."""
+_FEW: Final = 10.0
+_NEARLY_NONE: Final = 0.05
+
+
+class Said(NamedTuple):
+    """One value to be put in words: rounded as its feature says, with the usual value of people of the same kind.
+
+    ``rhythm`` is the person's own gap between orders in days for features of recency, else any positive number; it is
+    :data:`SINGLE` for people with one order at most.
+    """
+
+    value: int
+    usual: float
+    rhythm: int
+
+
+Phrase = Callable[[Said], str]
+
+
+def number(value: float) -> str:
+    """A usual value: ``none``, ``1.4``, ``12``."""
+    if value < _NEARLY_NONE:
+        return "none"
+    return f"{value:.1f}".removesuffix(".0") if value < _FEW else f"{value:.0f}"
+
+
+def _counted(noun: str) -> Phrase:
+    """``few orders: 1, usually 4``."""
+
+    def phrase(said: Said) -> str:
+        usual = number(said.usual)
+        if not said.value:
+            return f"no {noun}, usually {usual}" if usual != "none" else f"no {noun}"
+        return f"{_compared(said, 'few ', 'many ')}{noun}: {said.value}, usually {usual}"
+
+    return phrase
+
+
+def _compared(said: Said, less: str, more: str) -> str:
+    """The word for a value beside the usual one, as both are shown."""
+    if number(said.value) == number(said.usual):
+        return ""
+    return more if said.value > said.usual else less
+
+
+def _since_order(said: Said) -> str:
+    if said.rhythm == SINGLE:
+        return f"{_days(said.value)} since the only order" if said.value else "first order today"
+    if not said.value:
+        return f"ordered today, usually every {_days(said.rhythm)}"
+    return f"{_days(said.value)} since last order, usually {said.rhythm}"
+
+
+def _since_seen(said: Said) -> str:
+    return f"{_days(said.value)} since last seen, usually {said.usual:.0f}" if said.value else "seen today"
+
+
+def _known_for(said: Said) -> str:
+    return f"known for {_days(said.value)}, usually {said.usual:.0f}" if said.value else "first seen today"
+
+
+def _gap(said: Said) -> str:
+    if said.rhythm == SINGLE:
+        return "only one order, so no rhythm yet"
+    return f"{_compared(said, 'often: ', 'seldom: ')}orders every {_days(said.value)}, usually {said.usual:.0f}"
+
+
+def _spread(said: Said) -> str:
+    if said.rhythm == SINGLE:
+        return "only one order, so no rhythm yet"
+    even = "even" if said.value <= 100 * said.usual else "uneven"
+    return f"{even} gaps between orders: ±{said.value} %"
+
+
+def _money(less: str, more: str, noun: str, end: str = "") -> Phrase:
+    def phrase(said: Said) -> str:
+        return f"{_compared(said, less, more)}{noun}: {said.value}{end}, usually {number(said.usual)}"
+
+    return phrase
+
+
+def _satisfaction(said: Said) -> str:
+    if said.value == 30:
+        return "no good or poor rating"
+    return f"{'high' if said.value > 30 else 'low'} satisfaction: {said.value / 10:g} of 5"
+
+
+def _refunds(said: Said) -> str:
+    if said.rhythm == SINGLE and said.value > 100:
+        return "more refunds than orders"
+    usual = f"usually {100 * said.usual:.0f} %"
+    if not said.value:
+        return f"no refunds, {usual}" if said.usual >= _NEARLY_NONE / 10 else "no refunds"
+    return f"{'many' if said.value > 100 * said.usual else 'few'} refunds: {said.value} % of orders, {usual}"
+
+
+def _conversion(said: Said) -> str:
+    part, usual = f"{said.value / 100:g}", f"{said.usual:.2g}"
+    if not said.value:
+        return f"no orders per visit, usually {usual}"
+    return f"{'many' if said.value > 100 * said.usual else 'few'} orders per visit: {part}, usually {usual}"
+
+
+PHRASES: Final[Mapping[str, Phrase]] = {
+    "log_days_since_order": _since_order,
+    "log_days_since_seen": _since_seen,
+    "log_tenure_days": _known_for,
+    "log_orders": _counted("orders"),
+    "log_mean_gap_days": _gap,
+    "log_overdue": _since_order,
+    "gap_spread": _spread,
+    "log_revenue": _money("low ", "high ", "revenue"),
+    "log_average_order": _money("small ", "large ", "orders", " on average"),
+    "log_orders_7d": _counted("orders this week"),
+    "log_orders_30d": _counted("orders this month"),
+    "log_orders_90d": _counted("orders this quarter"),
+    "log_web_7d": _counted("web events this week"),
+    "log_web_30d": _counted("web events this month"),
+    "log_web_90d": _counted("web events this quarter"),
+    "log_tickets_30d": _counted("tickets this month"),
+    "satisfaction": _satisfaction,
+    "refund_rate": _refunds,
+    "conversion": _conversion,
+    "log_carts": _counted("products in carts"),
+}
+"""For each feature the words for a value."""
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
