@@ -22,6 +22,10 @@ BY_INIT: Final = "chosen with crmstream init"
 BY_FIRST_ORDER: Final = "from the first order"
 
 
+class UnwritableError(SettingsError):
+    """The data folder cannot be written, so nothing can be decided there."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """The base currency, and how it was decided, in words."""
@@ -42,7 +46,10 @@ def base_currency(settings: Settings) -> Decision | None:
     made = read_decision(settings.data_dir)
     wanted = settings.base_currency
     if made is None and wanted is not None:
-        made = decide(settings.data_dir, wanted, BY_SETTING)
+        try:
+            made = decide(settings.data_dir, wanted, BY_SETTING)
+        except UnwritableError:  # a connector on a machine of its own needs no folder to write into
+            made = Decision(wanted, BY_SETTING)
     if made is not None and wanted not in {None, made.currency}:
         raise SettingsError(
             f"CRM_BASE_CURRENCY is {wanted}, but this installation counts in {made}. Unset it, or use another "
@@ -63,7 +70,7 @@ def read_decision(data_dir: Path) -> Decision | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return Decision(str(found["currency"]), str(found["how"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError):
         raise SettingsError(
@@ -87,7 +94,7 @@ def decide(data_dir: Path, currency: str, how: str) -> Decision:
     except FileExistsError:
         pass
     except OSError as error:
-        raise SettingsError(f"{path}, for the base currency, cannot be written: {error.strerror}.") from None
+        raise UnwritableError(f"{path}, for the base currency, cannot be written: {error.strerror}.") from None
     made = read_decision(data_dir)
     if made is None:
         raise SettingsError(f"{path} was removed while it was written.")

@@ -60,9 +60,9 @@ class Rates:
 
         ``currency`` holds the numbers of :func:`contracts.currencies.number_of` (0: no money), ``occurred`` the events'
         times in microseconds, ``amount`` 1/10,000 of their own currency. What is worth more than an event may be worth
-        waits too, until there is another rate: the rate must be wrong.
+        waits too, until there is another rate: the rate must be wrong. An amount of 0 needs no rate.
         """
-        worth: NDArray[np.int64] = np.where(currency == 0, 0, WAITS).astype(np.int64)
+        worth: NDArray[np.int64] = np.where((currency == 0) | (amount == 0), 0, WAITS).astype(np.int64)
         for number in np.unique(currency).tolist():
             if number not in self._columns:
                 continue

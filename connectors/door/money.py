@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from contracts.base_currency import BY_FIRST_ORDER, Decision, can_be_base, decide, read_decision
-from contracts.currencies import NO_CURRENCY, PATTERN
+from contracts.currencies import NO_CURRENCY
 from contracts.errors import SettingsError
 from contracts.notes import Note
 
 _log = logging.getLogger(__name__)
 BASE_NOTE: Final = Note("currency", "is the base currency, as neither the event nor its source names one")
 NO_NOTE: Final = Note("currency", f"is {NO_CURRENCY}, as neither the event nor its source names one: the money waits")
-LETTERS_NOTE: Final = Note("currency", "was not written in capital letters")
 
 
 class MoneyGate:
@@ -51,14 +50,7 @@ class MoneyGate:
 
         ``default`` is the source's currency.
         """
-        given = properties.get("currency")
-        if isinstance(given, str) and not PATTERN.fullmatch(given):
-            code = given.strip().upper()
-            if PATTERN.fullmatch(code):
-                notes.append(LETTERS_NOTE)
-                return {**properties, "currency": code}
-            given = code or None
-        if given is not None or properties.get("total") is None:
+        if properties.get("currency") is not None or properties.get("total") is None:
             return properties
         if default is None:
             decision = self.decision

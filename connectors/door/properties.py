@@ -21,6 +21,7 @@ Convert = Callable[[object], object]
 
 LONGEST_LABEL: Final = 500
 LONGEST_URL: Final = 4_000
+LETTERS_NOTE: Final = Note("currency", "was not written in capital letters")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
@@ -43,14 +44,19 @@ def fit(kind: Kind, name: str, properties: Properties, notes: list[Note]) -> dic
 
 def _fit_transaction(name: str, properties: Properties, required: tuple[str, ...], notes: list[Note]) -> None:
     _replace(properties, "order_id", _label, required, notes)
-    if is_absent(total := properties.get("total")):
-        properties.pop("total", None)
-        complete_total(name, properties, notes)
-    if total.__class__ is not float or not 0 <= total <= MAX_AMOUNT:
+    total = properties.get("total")
+    if total.__class__ is not float or not 0 <= total <= MAX_AMOUNT:  # nearly all are right already
+        if is_absent(total):
+            properties.pop("total", None)
+            complete_total(name, properties, notes)
         _replace(properties, "total", _refund if name == ORDER_REFUNDED else _amount, required, notes)
-    if not properties.get("currency"):
+    currency = properties.get("currency")
+    if not currency:
         properties.pop("currency", None)
-    _replace(properties, "currency", _currency, required, notes)
+    elif currency.__class__ is not str or not _CURRENCY.fullmatch(currency):
+        _replace(properties, "currency", _currency, required, notes)
+        if properties.get("currency") not in (None, currency):
+            notes.append(LETTERS_NOTE)
     if properties.get("total") is None and properties.get("currency") is not None and "total" not in required:
         set_aside(properties, "currency")  # the contract takes money whole or not at all
     count_items(name, properties, notes)

@@ -50,11 +50,6 @@ class Guard:
         self._words = re.compile(rf"(?<![a-z0-9])(?:{words})(?![a-z0-9])|\\u", re.IGNORECASE)
         self._idle = not changes
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether no rule applies to anything."""
-        return self._idle
-
     def concerns(self, body: bytes) -> bool:
         """Whether a rule may apply to an event, by its JSON without blanks: it holds a key that ends as a rule does."""
         return not self._idle and self._keys.search(body) is not None

@@ -72,20 +72,22 @@ class Columns:
         return readers[0] if len(readers) == 1 else _first(readers)
 
     def _identifier(self, column: str, prefix: str, *, lower: bool) -> Reader:
-        index, text = self._at[column], self.text(column)
+        index, text, nulls = self._at[column], self.text(column), self._nulls
 
         @lru_cache(_CACHED_IDS, typed=True)  # or True would be the id of 1.0
         def one_form(value: str | float) -> str | None:
-            found = identifier_of(value)
+            found = None if isinstance(value, str) and value.strip() in nulls else identifier_of(value)
             return None if found is None else prefix + (found.lower() if lower else found)
 
         def read(row: Row) -> str | None:
-            value = text(row)
-            if value is None:
+            value = row[index]
+            if type(value) is str:
+                return one_form(value)
+            written = text(row)
+            if written is None:
                 return None
-            raw = row[index]
             try:
-                return one_form(raw if isinstance(raw, bool | float) else value)
+                return one_form(value if isinstance(value, bool | float) else written)
             except ValueError as problem:
                 raise BadValueError(str(problem)) from None
 

@@ -71,7 +71,7 @@ class DraftReader:
         return (self._when is None or self._when(row)) and not (self._unless is not None and self._unless(row))
 
     def is_whole(self, draft: Draft) -> bool:
-        """Whether the door of a source without rules has nothing to add to a draft, and nothing to look at."""
+        """Whether the door of a plain source has nothing to add to a draft, and nothing to look at."""
         if not self._is_whole or "notes" in draft:
             return False
         properties = draft["properties"]

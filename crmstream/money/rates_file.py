@@ -34,7 +34,7 @@ def read_rates(path: Path) -> dict[str, Steps]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             lines = [(number, line) for number, line in enumerate(file, 1) if line.strip() and not line.startswith("#")]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except UnicodeDecodeError:
         raise InputFileError(f"Exchange rates {path}: is not UTF-8 text.") from None

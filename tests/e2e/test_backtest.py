@@ -47,7 +47,8 @@ def write(path: Path, rows: list[Row]) -> Path:
 
 @pytest.fixture
 def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The command in an environment of its own: outside servers that must not be asked, and short windows."""
+    """The command in an environment of its own: outside servers that must not be asked, short windows, and
+    another base currency than the file's."""
     (tmp_path / "tmp").mkdir()
     outcomes = [
         {"name": "churn", "within_days": 20, "happens": False, "of": "buyers"},
@@ -57,6 +58,7 @@ def command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         "TMPDIR": str(tmp_path / "tmp"),
         "CRM_KAFKA_BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "CRM_REDIS_URL": "redis://127.0.0.1:1/0",
+        "CRM_BASE_CURRENCY": "EUR",
         "CRM_PARTITIONS": "2",
         "CRM_BUCKETS": "2",
         "CRM_OUTCOMES": json.dumps(outcomes),

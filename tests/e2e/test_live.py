@@ -6,6 +6,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import orjson
 import pytest
@@ -13,10 +14,21 @@ from confluent_kafka import Producer
 from support.collecting import basic, write_sources
 from support.flow import Flow, wait_until
 
+from connectors.files.replay import FileConnector
+from connectors.kafka.publisher import Publisher, publish_history
+from connectors.rows.mapping import parse_mapping
 from contracts.settings import Settings
-from sinks.clients import redis_client
+from sinks.clients import clickhouse_client, redis_client
 
 KEY = "wk_live"
+EXPORT = {
+    "source": "export",
+    "name": "Order Completed",
+    "customer_id": "customer",
+    "occurred_at": "at",
+    "event_id": {"from": ["order", "event"]},
+    "properties": {"status": "status", "total": {"column": "total", "type": "money", "currency": "USD"}},
+}
 CUSTOMERS = [f"live-{number}" for number in range(5)]
 
 
@@ -72,6 +84,31 @@ def test_events_of_now_have_scores_at_once_and_move_them(flow: Flow) -> None:
         assert after["as_of"] >= before["as_of"]
         profile = f"crm:profile:{{{CUSTOMERS[0]}}}"
         flow.await_that(lambda: redis.hget(profile, "orders") == "5", "the profile follows")
+
+
+def replay(flow: Flow, path: Path, rows: str) -> None:
+    """Publish an export as `crmstream replay` does."""
+    path.write_text("order,customer,at,total,status\n" + rows, encoding="utf-8")
+    with Publisher(flow.endpoints.kafka, flow.settings.partitions, flow.settings.sweep_hours) as publisher:
+        publish_history(FileConnector(path, parse_mapping(EXPORT)), publisher)
+
+
+def test_orders_that_are_exported_again_with_another_status_count_once(flow: Flow, tmp_path: Path) -> None:
+    now, path = datetime.now(UTC).isoformat(), tmp_path / "orders.csv"
+    old = [f"e-{number},export-1,{now},10.00," for number in range(3)]
+    profile = "crm:profile:{export-1}"
+    with redis_client(flow.endpoints.redis_url) as redis:
+        replay(flow, path, "".join(f"{row}open\n" for row in old))
+        flow.await_that(lambda: redis.hget(profile, "orders") == "3", "the profile has the orders")
+        tonight = [f"{row}{status}\n" for row, status in zip(old, ("shipped", "refunded", "open"), strict=True)]
+        replay(flow, path, "".join([*tonight, tonight[0], f"e-3,export-1,{now},10.00,open\n"]))
+        flow.await_that(lambda: redis.hget(profile, "orders") == "4", "the profile has tonight's order")
+    query = (
+        "SELECT count(), countIf(JSONExtractString(properties, 'status') = 'shipped') FROM transactions FINAL "
+        "WHERE customer_id = 'export-1'"
+    )
+    with clickhouse_client(flow.endpoints.clickhouse_url, flow.settings.clickhouse_database) as client:
+        wait_until(lambda: client.query(query).result_rows[0] == (4, 1), "the warehouse has each order, as it is now")
 
 
 def collect(flow: Flow, *messages: dict[str, object]) -> None:

@@ -42,6 +42,10 @@ def test_without_a_rate_or_a_base_currency_amounts_wait() -> None:
     assert (worth("EUR", 0, 5, Rates()), worth("", 0, 0, Rates())) == (WAITS, 0)
 
 
+def test_an_amount_of_nothing_waits_for_no_rate() -> None:
+    assert (worth("GBP", 0, 0), worth("XXX", 0, 0), worth("EUR", 0, 0, Rates())) == (0, 0, 0)
+
+
 def test_what_is_worth_more_than_an_event_may_be_waits() -> None:
     most = MAX_AMOUNT * SCALE
     assert worth("EUR", 0, most) == most

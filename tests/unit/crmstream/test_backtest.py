@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from connectors.kafka.publisher import Summary
 from connectors.protocol import Record
 from contracts.errors import SettingsError
 from contracts.outcomes import CHURN
 from contracts.settings import Settings
 from crmstream.backtest import History, csv_row, midnights, throwaway_settings
 from crmstream.cli import app
+from crmstream.commands import backtest
 
 NOW = datetime(2024, 6, 1, 12, tzinfo=UTC)
 MIDNIGHT = 1_704_067_200_000_000  # 2024-01-01
@@ -87,3 +89,13 @@ def test_what_cannot_work_is_said_before_anything_starts(tmp_path: Path, content
     assert not (tmp_path / "out.csv").exists()
     answer = runner.invoke(app, [*arguments[:-1], str(tmp_path / "no" / "out.csv")])
     assert answer.exit_code != 0
+
+
+def test_without_predictions_it_fails_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backtest._Run, "through", lambda *_: (Summary(events=3), 0, []))
+    file = tmp_path / "events.csv"
+    file.write_text("customer_id,kind,ts,amount,items\na,purchase,2024-01-05,1,1\n", encoding="utf-8")
+    arguments = ["backtest", str(file), "--at", "2024-02-01", "--out", str(tmp_path / "out.csv")]
+    answer = CliRunner(env={"COLUMNS": "200", "NO_COLOR": "1"}).invoke(app, arguments)
+    assert answer.exit_code == 1
+    assert "not one prediction was made for 2024-02-01, though 3 events were published" in answer.stderr

@@ -15,7 +15,8 @@ from connectors.rows.mapping import load_mapping
 from contracts.errors import InputFileError
 from contracts.settings import Settings
 from crmstream.commands import watch
-from crmstream.commands.watch import _Watch
+from crmstream.commands.watch import Target, _Watch
+from crmstream.publishing import RoomGate
 
 HEADER = "customer_id,kind,ts,amount,items\n"
 ROW = "c-1,purchase,2023-05-01,9.25,1\n"
@@ -44,7 +45,8 @@ def inbox(tmp_path: Path) -> Iterator[Inbox]:
 
 def watching(inbox: Inbox) -> _Watch:
     doors = Doors(inbox.folder / ".sources.yaml", "file", None, check_seconds=0)
-    return _Watch(inbox, load_mapping("purchases"), doors, Settings(), "127.0.0.1:1")
+    settings = Settings(kafka_bootstrap_servers="127.0.0.1:1")
+    return _Watch(inbox, load_mapping("purchases"), doors, Target(settings, "127.0.0.1:1", RoomGate(settings, print)))
 
 
 @pytest.fixture

@@ -53,6 +53,7 @@ def test_a_tracked_order() -> None:
     assert (made["event_id"], made["name"], made["customer_id"]) == ("shop:m-1", "Order Completed", "c-1")
     assert made["properties"] == {
         "order_id": "17", "total": 59.9, "currency": "EUR", "items": 6, "products": products,
+        "crm_notes": ["currency: was not written in capital letters"],
     }  # fmt: skip
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from connectors.door.door import Door
-from connectors.door.money import BASE_NOTE, LETTERS_NOTE, NO_NOTE, MoneyGate
+from connectors.door.money import BASE_NOTE, NO_NOTE, MoneyGate
+from connectors.door.properties import LETTERS_NOTE
 from connectors.protocol import Record
 from connectors.rows.convert import RowConverter
 from connectors.rows.mapping import Mapping

@@ -27,6 +27,12 @@ def test_a_setting_decides_and_holds_when_it_is_gone(tmp_path: Path) -> None:
     assert base_currency(make(tmp_path / "new")) == decided
 
 
+def test_a_setting_needs_no_folder_that_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    settings = make(tmp_path / "file" / "crm", base_currency="EUR")
+    assert money_gate(settings).decision == Decision("EUR", BY_SETTING)
+
+
 def test_another_setting_than_the_decision_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     decide(tmp_path, "EUR", BY_FIRST_ORDER)
     with pytest.raises(SettingsError, match=r"is USD, but this installation counts in EUR \(from the first order\)"):
