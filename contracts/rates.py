@@ -8,13 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import cached_property
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from contracts.currencies import number_of
 from contracts.events import MAX_AMOUNT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCALE: Final = 10_000
 """Money is held in 1/10,000 of its currency."""
@@ -47,21 +48,25 @@ class Rates:
         return own | {code: ((_FIRST_DAY, rows[0][1]), *rows[1:]) for code, rows in self.steps.items()}
 
     @cached_property
-    def _columns(self) -> Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]:
+    def _columns(self) -> "Mapping[int, tuple[NDArray[np.int64], NDArray[np.float64]]]":
+        import numpy as np  # noqa: PLC0415 - the collector reads rates, and must stay small
+
         return {
             number_of(code): (np.array([day for day, _ in rows], np.int64), np.array([rate for _, rate in rows]))
             for code, rows in self.all_steps.items()
         }
 
     def worth(
-        self, currency: NDArray[np.int16], occurred: NDArray[np.int64], amount: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+        self, currency: "NDArray[np.int16]", occurred: "NDArray[np.int64]", amount: "NDArray[np.int64]"
+    ) -> "NDArray[np.int64]":
         """Return amounts in 1/10,000 of the base currency, :data:`WAITS` where there is no rate.
 
         ``currency`` holds the numbers of :func:`contracts.currencies.number_of` (0: no money), ``occurred`` the events'
         times in microseconds, ``amount`` 1/10,000 of their own currency. What is worth more than an event may be worth
         waits too, until there is another rate: the rate must be wrong. An amount of 0 needs no rate.
         """
+        import numpy as np  # noqa: PLC0415 - the collector reads rates, and must stay small
+
         worth: NDArray[np.int64] = np.where((currency == 0) | (amount == 0), 0, WAITS).astype(np.int64)
         for number in np.unique(currency).tolist():
             if number not in self._columns:

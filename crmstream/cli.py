@@ -26,7 +26,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
     "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
-    "replay": (FEED, "Publish history from a CSV, JSON Lines or Parquet file."),
+    "import": (FEED, "Look at a file of orders, propose a mapping, and publish it after a yes."),
+    "replay": (FEED, "Publish the history in a file, by a mapping."),
     "watch": (FEED, "Publish every file that appears in a folder."),
     "collect": (FEED, "Take events over HTTP, from the SDKs of Segment and RudderStack."),
     "webhook": (FEED, "Try webhook mappings on samples, and list or send them."),
@@ -44,6 +45,9 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),
 }
 """Every command: its panel and its line in the overview. The rest is in ``crmstream.commands.<name>``."""
+
+_MODULES: Final = {"import": "import_file"}
+"""Commands whose module is called otherwise: their name is a word of Python."""
 
 OVERVIEW: Final = """Real-time analytic CRM: live scores for every customer, from an event stream.
 
@@ -65,7 +69,7 @@ Settings are environment variables (CRM_...); docs/operations.md lists them. CRM
 
 def load_command(name: str) -> Any:
     """Import one command."""
-    return typer.main.get_command(import_module(f"crmstream.commands.{name.replace('-', '_')}").app)
+    return typer.main.get_command(import_module(f"crmstream.commands.{_MODULES.get(name, name.replace('-', '_'))}").app)
 
 
 class LazyCommands(TyperGroup):

@@ -54,7 +54,15 @@ def area_under_curve(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) 
     negatives = len(labels) - positives
     if not positives or not negatives:
         return float("nan")
-    return float((_ranks(forecasts)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    ranks = _average_ranks(forecasts)
+    return float((ranks[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+
+
+def _average_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 1 on; ties share their average. Workers leave ``scipy.stats``, which has the same, out of memory."""
+    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: NDArray[np.float64] = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return ranks
 
 
 def calibration_error(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
@@ -63,10 +71,3 @@ def calibration_error(forecasts: NDArray[np.float64], labels: NDArray[np.bool_])
     bins = np.searchsorted(edges, forecasts, side="right")
     gap = np.bincount(bins, labels) - np.bincount(bins, forecasts)
     return float(np.abs(gap).sum() / len(labels))
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 1 on, equal values sharing their mean: ``scipy.stats.rankdata``, which workers leave out."""
-    _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-    means: NDArray[np.float64] = np.cumsum(counts) - (counts - 1) / 2
-    return means[place]

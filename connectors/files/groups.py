@@ -26,6 +26,7 @@ MOST_ROWS: Final = 10_000
 """Most rows of one group."""
 MOST_BROKEN: Final = 100_000
 """Most lines without a group in one file; with more it is no file of rows."""
+NOT_ENCODED: Final = "is not in the mapping's encoding"
 _SIGNED: Final = 1 << 63
 _encode: Final = msgspec.msgpack.Encoder(enc_hook=str).encode
 _decode: Final = msgspec.msgpack.Decoder().decode
@@ -66,7 +67,7 @@ class GroupSpool:
         try:
             body = _encode([row.line, values, problem])
         except UnicodeEncodeError:
-            body = _encode([row.line, [], "is not in the mapping's encoding"])
+            body = _encode([row.line, [], NOT_ENCODED])
         self._spool.add((xxh3_64_intdigest(key) - _SIGNED, self._count, 0, key, body))
         self._count += 1
 
@@ -100,7 +101,7 @@ class GroupSpool:
         try:
             return "\x1f".join(parts).encode()
         except UnicodeEncodeError:
-            raise RejectedError("row", "is not in the mapping's encoding") from None
+            raise RejectedError("row", NOT_ENCODED) from None
 
     def _group(self, members: Sequence[tuple[int, Any]]) -> RowGroup:
         whole = [row for _, row in members if row is not None]

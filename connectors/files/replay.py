@@ -9,6 +9,7 @@ is no event is reported and never ends the reading.
 """
 
 import csv
+import itertools
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,8 +21,9 @@ from typing import Final
 from xxhash import xxh3_128_hexdigest
 
 from connectors.door.door import Door
-from connectors.files.groups import GroupSpool, RowGroup
-from connectors.files.readers import BrokenRow, Table, open_table
+from connectors.files.encodings import proposal
+from connectors.files.groups import NOT_ENCODED, GroupSpool, RowGroup
+from connectors.files.readers import BrokenRow, RawRow, Table, open_table
 from connectors.files.spool import KEYED, RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
 from connectors.files.updates import Updates
 from connectors.protocol import Record
@@ -99,7 +101,7 @@ class FileConnector:
     every few thousand rows while the file is read. ``received_at`` (default: now) is the arrival time of
     rows whose mapping has no column for it. ``door`` is that of the mapping's source, if it is a configured one: a row
     that its plan refuses is reported like any other. At most ``run_records`` records are held in memory; more are
-    sorted on disk, as they go to Kafka.
+    sorted on disk, as they go to Kafka. ``most_rows`` ends the reading early, for a preview.
     """
 
     def __init__(  # noqa: PLR0913 - each but the first two has a default
@@ -111,13 +113,16 @@ class FileConnector:
         received_at: datetime | None = None,
         run_records: int = RUN_RECORDS,
         door: Door | None = None,
+        most_rows: int | None = None,
     ):
         self._path = Path(path)
+        self._most_rows = most_rows
         self._mapping = mapping
         self._on_progress = on_progress
         self._received_at = received_at
         self._run_records = run_records
         self._door = door
+        self._encoding_problem: RejectedError | None = None
         self.report = Report()
 
     def records(self) -> Iterator[Record]:
@@ -148,10 +153,11 @@ class FileConnector:
 
         total = _size(self._path)
         with open_table(self._path, self._mapping, self._mapping.all_columns()) as table:
+            chosen = table._replace(rows=itertools.islice(table.rows, self._most_rows))
             if self._mapping.group is None:
-                self._read_rows(table, take, total)
+                self._read_rows(chosen, take, total)
             else:
-                self._read_groups(table, take, total)
+                self._read_groups(chosen, take, total)
             self._tell(total, total)
 
     def _read_rows(self, table: Table, take: _Take, total: int) -> None:
@@ -163,7 +169,7 @@ class FileConnector:
                     raise row.problem
                 found = convert(row.values, row.content)
             except RejectedError as problem:
-                report.reject(row.line, problem)
+                report.reject(row.line, self._reason(problem, *([row.values] if isinstance(row, RawRow) else [])))
             else:
                 if found:
                     report.accepted += 1
@@ -182,7 +188,7 @@ class FileConnector:
                         raise row.problem
                     groups.add(row)
                 except RejectedError as problem:
-                    self.report.reject(row.line, problem)
+                    self.report.reject(row.line, self._reason(problem))
                     groups.skip()
                 if not self.report.rows % _PROGRESS_EVERY:
                     self._tell(table.bytes_read(), total)
@@ -198,7 +204,7 @@ class FileConnector:
                 raise group.problem
             found = converter.convert_group(group.rows)
         except RejectedError as problem:
-            self.report.reject(first, problem)
+            self.report.reject(first, self._reason(problem, *group.rows))
             beside = RejectedError("row", "belongs to an event that is rejected because of another row")
             for line in group.lines[1:]:
                 self.report.reject(line, beside)
@@ -210,9 +216,26 @@ class FileConnector:
     def _converter(self, columns: Sequence[str]) -> RowConverter:
         return RowConverter(self._mapping, columns, self._received_at or datetime.now(UTC), self._door)
 
+    def _reason(self, problem: RejectedError, *rows: Sequence[object]) -> RejectedError:
+        """Name the encoding that the file seems to have, where that is what is wrong; it is looked at once."""
+        if problem.problem != NOT_ENCODED and all(map(_is_text, rows)):
+            return problem
+        if self._encoding_problem is None:
+            self._encoding_problem = RejectedError("row", proposal(self._path, self._mapping.encoding))
+        return self._encoding_problem
+
     def _tell(self, bytes_read: int, total: int) -> None:
         if self._on_progress is not None:
             self._on_progress(Progress(self.report.rows, min(bytes_read, total), total))
+
+
+def _is_text(values: Sequence[object]) -> bool:
+    """Whether no text among the values holds bytes that could not be decoded."""
+    try:
+        "".join([value for value in values if isinstance(value, str)]).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _size(path: Path) -> int:

@@ -40,7 +40,7 @@ class PropertyReaders:
         value = self.value(spec)
         yield name, value
         if isinstance(spec.currency, Column):
-            yield "currency", self._columns.words(spec.currency)
+            yield "currency", _upper(self._columns.words(spec.currency))
         elif spec.currency is not None:
             code, present = spec.currency, self._present(spec)
             yield "currency", lambda row: code if present(row) else None
@@ -130,6 +130,11 @@ def cut_items(items: list[dict[str, object]]) -> list[dict[str, object]]:
         if size > MOST_ITEM_BYTES:
             return items[:count]
     return items
+
+
+def _upper(words: Callable[[Row], str | None]) -> Callable[[Row], str | None]:
+    """Write the code of a currency in upper case: Stripe's files hold ``eur``."""
+    return lambda row: None if (code := words(row)) is None else code.upper()
 
 
 def _prefixed(value: object, spec: Property) -> object:

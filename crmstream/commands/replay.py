@@ -11,12 +11,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from connectors.door.door import Door
 from connectors.door.money import MoneyGate
 from connectors.files.replay import FileConnector, Rejection, Report, write_rejections
 from connectors.kafka.publisher import Summary, publish_history
-from connectors.rows.mapping import load_mapping
+from connectors.rows.mapping import Mapping, load_mapping
 from contracts.errors import InputFileError
-from contracts.settings import load_settings
+from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import FileBars, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_json
 from crmstream.configured import FILE_STAGE, configured_doors
@@ -25,7 +26,7 @@ from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
 
-File = Annotated[Path, typer.Argument(help="CSV, JSON Lines or Parquet, plain or gzip.")]
+File = Annotated[Path, typer.Argument(help="CSV, JSON, XLSX, ODS or Parquet, plain or gzip.")]
 MappingName = Annotated[str, typer.Option(help="Mapping file, or the name of one that is shipped.")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Most events per second.")]
 Rejects = Annotated[Path | None, typer.Option(help="CSV file for the rejected rows: line, field, problem.")]
@@ -38,7 +39,7 @@ NOTHING_READ = 2
 def run(
     file: File, mapping: MappingName, rate: Rate = None, rejects: Rejects = None, as_json: AsJson = False
 ) -> None:
-    """Publish history from a CSV, JSON Lines or Parquet file.
+    """Publish the history in a file, by a mapping.
 
     A mapping says which column is which (docs/mapping.md). The privacy rules
     and the tracking plan of the mapping's source hold for the rows, or those
@@ -63,21 +64,29 @@ def run(
     if notice := doors.notice(chosen.source):
         notes.print(escape(notice), highlight=False, soft_wrap=True)
     _check_writable(rejects)
+    summary, report = publish_file(file, chosen, door, settings, rate)
+    _write_rejects(rejects, report)
+    _print(summary, report, doors.money, as_json=as_json)
+    if not summary.events:
+        raise typer.Exit(NOTHING_READ)
+
+
+def publish_file(
+    file: Path, mapping: Mapping, door: Door, settings: Settings, rate: float | None = None
+) -> tuple[Summary, Report]:
+    """Publish a file through its mapping, with progress bars; returns what was published and became of the rows."""
     gate = RoomGate(settings, notes.print)
     kafka = usable_kafka(settings, gate)
     with event_progress() as progress, new_publisher(settings, kafka, gate) as publisher:
         display = FileBars(progress)
-        connector = FileConnector(file, chosen, on_progress=display.reading, door=door)
+        connector = FileConnector(file, mapping, on_progress=display.reading, door=door)
         summary = publish_history(
             connector,
             publisher,
             rate=rate,
             on_progress=lambda done: display.publishing(done, connector.report),
         )
-    _write_rejects(rejects, connector.report)
-    _print(summary, connector.report, doors.money, as_json=as_json)
-    if not summary.events:
-        raise typer.Exit(NOTHING_READ)
+    return summary, connector.report
 
 
 def _check_writable(path: Path | None) -> None:

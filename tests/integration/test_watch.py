@@ -78,14 +78,14 @@ def test_each_file_is_published_and_put_away(command: list[str], inbox: Path, st
     (inbox / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n\0")
     (inbox / "nothing.csv").write_text(HEADER + "x,purchase,never,1,1\n")
     told = "\n".join(watch_once(command))
-    assert "one.csv: 3 events published, 1 rejected (one.csv.rejected.csv)" in told
+    assert "one.csv: 3 events published, 1 row rejected (one.csv.rejected.csv)" in told
     assert "other.csv: 2 events published" in told
     assert "picture.png: refused" in told
     assert (len(events_of(stack, one)), len(events_of(stack, other))) == (3, 2)
     assert sorted(path.name for path in (inbox / "done").iterdir()) == ["one.csv", "one.csv.rejected.csv", "other.csv"]
     assert (inbox / "done" / "one.csv.rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
     assert "is no text" in (inbox / "failed" / "picture.png.problem.txt").read_text()
-    assert "none of its 1 rows" in (inbox / "failed" / "nothing.csv.problem.txt").read_text()
+    assert "its only row is no event" in (inbox / "failed" / "nothing.csv.problem.txt").read_text()
     assert [path.name for path in inbox.iterdir() if path.is_file() and not path.name.startswith(".")] == [
         "unfinished.csv.part"
     ]
@@ -99,6 +99,23 @@ def test_a_file_that_comes_twice_has_the_same_events(command: list[str], inbox: 
     found = events_of(stack, customer)
     assert (len(found), len(set(found))) == (8, 4)
     assert sorted(path.name for path in (inbox / "done").iterdir()) == ["2-again.csv", "again.csv"]
+
+
+def test_an_unclosed_quote_costs_one_row_and_a_file_that_is_cut_off_is_refused(
+    command: list[str], inbox: Path, stack: Endpoints
+) -> None:
+    broken, cut = f"c-{uuid4().hex}", f"c-{uuid4().hex}"
+    lines = rows(broken, 9_000).splitlines(keepends=True)
+    lines[3_000] = f'{broken},purchase,2023-05-01,10.00,"open\n'
+    (inbox / "broken.csv").write_text("".join(lines))
+    (inbox / "cut.csv").write_text(rows(cut, 20) + f'{cut},purchase,2023-05-01,"1')
+    told = "\n".join(watch_once(command))
+    assert "broken.csv: 8,999 events published, 1 row rejected (broken.csv.rejected.csv)" in told
+    assert "cut.csv: refused: The file is cut off: line 22" in told
+    assert (inbox / "done" / "broken.csv.rejected.csv").read_text().splitlines()[1:] == [
+        "3001,row,has a quote that is not closed"
+    ]
+    assert (len(set(events_of(stack, broken))), len(events_of(stack, cut))) == (8_999, 0)
 
 
 def test_killed_in_the_middle_it_takes_the_file_again(command: list[str], inbox: Path, stack: Endpoints) -> None:

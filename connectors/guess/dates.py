@@ -1,0 +1,95 @@
+"""The format of a column of times, decided over all of its values."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+_DATES: Final = (
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%Y-%m-%d",
+    "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
+    "%b %d, %Y", "%d %b %Y", "%B %d, %Y", "%d %B %Y", "%d-%b-%Y", "%b %d %Y", "%Y%m%d",
+)  # fmt: skip
+_CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
+_ZONES: Final = ("", " %z", "%z", " %Z")
+_DISTINCT: Final = 5_000
+_UNIX: Final = ((10, "unix", 1), (13, "unix_ms", 1_000))
+_EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
+
+
+class TimeFormat(NamedTuple):
+    """A format as mappings write it; ``other`` is a second one that fits all values as well (day and month swapped)."""
+
+    format: str
+    other: str | None = None
+    has_clock: bool = False
+    has_zone: bool = False
+
+
+def time_format(texts: Sequence[str]) -> TimeFormat | None:
+    """Find the format that all texts have; None where there is none. ``texts`` are in the file's order, none empty."""
+    distinct = list(dict.fromkeys(texts))[:_DISTINCT]
+    if not distinct:
+        return None
+    if _fits_all(datetime.fromisoformat, distinct) and not all(text.isdigit() and len(text) != 8 for text in distinct):
+        return TimeFormat("iso", None, any(len(text) > 10 for text in distinct), _iso_zone(distinct[0]))
+    if (unix := _unix(distinct)) is not None:
+        return TimeFormat(unix, None, has_clock=True, has_zone=True)
+    fitting = [pattern for pattern in _patterns() if _fits_all(_reader(pattern), distinct)]
+    if not fitting:
+        return None
+    best = min(fitting, key=lambda pattern: _disorder(pattern, distinct))
+    others = [pattern for pattern in fitting if _swapped(pattern) == best]
+    return TimeFormat(best, others[0] if others else None, "%H" in best or "%I" in best, "%z" in best.lower())
+
+
+def is_clock(texts: Iterable[str]) -> str | None:
+    """Return the format of a column that holds times of the day only."""
+    given = list(dict.fromkeys(texts))[:_DISTINCT]
+    clocks = ("%H:%M", "%H:%M:%S", "%I:%M %p", "%I:%M:%S %p")
+    return next((one for one in clocks if given and _fits_all(_reader(one), given)), None)
+
+
+def _patterns() -> Iterable[str]:
+    parts = itertools.product(_DATES, _CLOCKS, _ZONES)
+    return (date + clock + zone for date, clock, zone in parts if clock or not zone)
+
+
+def _reader(pattern: str) -> Callable[[str], datetime]:
+    return lambda text: datetime.strptime(text, pattern)  # noqa: DTZ007 - only the form matters
+
+
+def _fits_all(read: Callable[[str], datetime], texts: Sequence[str]) -> bool:
+    try:
+        for text in texts:
+            read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _iso_zone(text: str) -> bool:
+    return datetime.fromisoformat(text).tzinfo is not None
+
+
+def _unix(texts: Sequence[str]) -> str | None:
+    for digits, name, unit in _UNIX:
+        if all(text.isdigit() and len(text) == digits for text in texts):
+            now = datetime.now(UTC).timestamp()
+            if all(_EARLIEST.timestamp() < int(text) / unit < now + 86_400 for text in texts):
+                return name
+    return None
+
+
+def _swapped(pattern: str) -> str:
+    """Exchange day and month."""
+    return pattern.replace("%d", "%_").replace("%m", "%d").replace("%_", "%m")
+
+
+def _disorder(pattern: str, texts: Sequence[str]) -> tuple[int, int, bool]:
+    """Rate a format: days in the future and steps back in time speak against it, then month before day."""
+    read, now = _reader(pattern), datetime.now(UTC).replace(tzinfo=None)
+    times = [read(text).replace(tzinfo=None) for text in texts]
+    steps = list(itertools.pairwise(times))
+    back = min(sum(a > b for a, b in steps), sum(a < b for a, b in steps))
+    return sum(time > now for time in times), back, pattern.find("%m") < pattern.find("%d")
