@@ -256,8 +256,8 @@ class LocalStack:
     def restart_workers(self, reason: str) -> None:
         """Restart the dataflow's workers after their epoch; servers, heartbeat and collector stay.
 
-        It returns at once; ``poll`` starts them when they have stopped. ``reason`` is a short clause for the user, such as "the exchange rates changed".
-        Without running workers it does nothing.
+        It returns at once; ``poll`` starts them when they have stopped. ``reason`` is a short clause for the user, such
+        as "the exchange rates changed". Without running workers it does nothing.
         """
         if self.worker_pids:
             self._on_event(f"restarting the dataflow: {reason}")

@@ -58,7 +58,12 @@ def test_what_is_not_vital_is_told_once_and_tried_again(tmp_path: Path, monkeypa
     group.stop()
 
 
-ENDS_LATE = "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('up', flush=True)\ntime.sleep(60)"
+ENDS_LATE = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+time.sleep(60)
+"""
 
 
 def test_a_restart_waits_for_nobody_and_kills_who_does_not_end(
