@@ -288,10 +288,10 @@ def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints
 def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sources" / "files.md").read_text(encoding="utf-8")
     told = {}
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
-        if language == "csv":
-            (tmp_path / "orders.csv").write_text(text)
-        elif language == "yaml":
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    (tmp_path / "orders.csv").write_text(next(text for language, text in blocks if language == "csv"))
+    for language, text in blocks:
+        if language == "yaml":
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
         for line in text.splitlines() if language == "sh" else ():
             words = shlex.split(line)
@@ -305,7 +305,7 @@ def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> Non
     replayed, watched = (next(text for line, text in told.items() if word in line) for word in ("replay", "--once"))
     assert "1 of 6 rows was rejected; the others are in." in replayed
     assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
-    assert "orders.csv: 5 events published, 1 rejected (orders.csv.rejected.csv)" in watched
+    assert "orders.csv: 5 events published, 1 row rejected (orders.csv.rejected.csv)" in watched
     assert {path.name for path in (tmp_path / "exports" / "done").iterdir()} == {
         "orders.csv", "orders.csv.rejected.csv",
     }  # fmt: skip
