@@ -86,7 +86,7 @@ def _lines(explainer: Explainer, features: NDArray[np.float32]) -> NDArray[np.ob
 def _without_visits(effects: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.float32]:
     """The effects with those of orders per visit added to those of orders, for people with at most one visit.
 
-    Their orders per visit are their orders: to say both would be to say one thing twice, and of visits that are not there.
+    Their orders per visit are their orders, so both features say the same.
     """
     same = np.flatnonzero(features[:, _CONVERSION] == features[:, _ORDERS])
     moved = effects.copy()

@@ -115,7 +115,7 @@ def _row(customer_id: str, rank: float, fields: list[str | None]) -> dict[str, A
 
 
 def read_top_visitors(settings: Settings, endpoints: Endpoints, outcome: str, limit: int) -> list[dict[str, Any]]:
-    """Read the ``limit`` visitors with the highest score, highest first, from ClickHouse: Redis does not rank them."""
+    """Read the ``limit`` visitors with the highest score, highest first. Redis does not rank them, ClickHouse does."""
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
     try:
         asked = {"outcome": outcome, "days": settings.visitor_days, "shown": limit}

@@ -1,4 +1,4 @@
-"""What the warehouse holds: customers, events, dead letters. Reads only."""
+"""Counts of the warehouse: customers, events, dead letters. Reads only."""
 
 from dataclasses import dataclass, field
 from typing import Final

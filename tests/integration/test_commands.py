@@ -304,11 +304,13 @@ def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints
 def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sources" / "files.md").read_text(encoding="utf-8")
     told = {}
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for language, text in blocks:
         if language == "csv":
             (tmp_path / "orders.csv").write_text(text)
         elif language == "yaml":
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    for language, text in blocks:
         for line in text.splitlines() if language == "sh" else ():
             words = shlex.split(line)
             if words[0] != "crmstream":
