@@ -151,10 +151,10 @@ def _origins(mapping: Mapping) -> str:
 def _table(events: Sequence[dict[str, Any]]) -> Table:
     table = Table(title="The first events", expand=False)
     table.add_column("time", no_wrap=True)
-    table.add_column("customer", overflow="ellipsis", no_wrap=True, max_width=28)
+    table.add_column("customer", overflow="ellipsis", max_width=28)
     table.add_column("event", no_wrap=True)
     table.add_column("total", justify="right", no_wrap=True)
-    table.add_column("items", justify="right")
+    table.add_column("items", justify="right", no_wrap=True)
     for event in events:
         of = event["properties"]
         amount = f"{of['total']:,.2f} {of.get('currency', '')}".strip() if "total" in of else ""
