@@ -35,13 +35,14 @@ _decode: Final = msgspec.msgpack.Decoder().decode
 class RowGroup(NamedTuple):
     """The rows of one event: their lines, their values by wanted column, and why they are none, if so.
 
-    ``at_fault`` are the positions of the rows that have the problem.
+    ``at_fault`` are the positions of the rows that have the problem; ``more`` counts the rows beyond :data:`MOST_ROWS`.
     """
 
     lines: Sequence[int]
     rows: Sequence[Sequence[object]]
     problem: RejectedError | None
     at_fault: Set[int]
+    more: int = 0
 
 
 class GroupSpool:
@@ -113,7 +114,7 @@ class GroupSpool:
         problem = self._problem(members, whole)
         unreadable = {at for at, row in enumerate(whole) if row[2]}
         at_fault = unreadable or set(range(len(whole))) if problem else set[int]()
-        return RowGroup(lines, [row[1] for row in whole], problem, at_fault)
+        return RowGroup(lines, [row[1] for row in whole], problem, at_fault, len(members) - len(whole))
 
     def _problem(self, members: Sequence[tuple[int, Any]], whole: Sequence[Any]) -> RejectedError | None:
         if len(whole) < len(members):

@@ -75,10 +75,10 @@ class Report:
     rejections: list[Rejection] = field(default_factory=list)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def reject(self, line: int, problem: RejectedError) -> None:
-        """Count a rejected row and, up to :data:`MAX_REJECTIONS`, list it."""
-        self.rejected += 1
-        self.problems[problem.field, problem.problem] += 1
+    def reject(self, line: int, problem: RejectedError, rows: int = 1) -> None:
+        """Count a rejected row, or several of one event, and list the first, up to :data:`MAX_REJECTIONS`."""
+        self.rejected += rows
+        self.problems[problem.field, problem.problem] += rows
         if len(self.rejections) < MAX_REJECTIONS:
             self.rejections.append(Rejection(line, problem.field, problem.problem))
 
@@ -207,7 +207,8 @@ class FileConnector:
             at_fault = group.at_fault or converter.at_fault(group.rows, problem) or {0}
             why = self._reason(problem, *group.rows)
             for at, line in enumerate(group.lines):
-                self.report.reject(line, why if at in at_fault else _BESIDE)
+                rows = 1 if at else 1 + group.more
+                self.report.reject(line, why if at in at_fault else _BESIDE, rows)
             return
         self.report.accepted += len(group.lines) * bool(found)
         self.report.skipped += len(group.lines) * (not found)

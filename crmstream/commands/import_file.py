@@ -127,8 +127,9 @@ def _preview(file: Path, proposal: Proposal, door: Door) -> Report:
     for doubt in proposal.doubts:
         console.print(f"[yellow]?[/] {escape(doubt)}", highlight=False)
     for reason in reasons(connector.report)[:_WORST]:
+        verb = "is" if reason["rows"] == 1 else "are"
         console.print(
-            f"[yellow]?[/] {reason['rows']:,} of the first {connector.report.rows:,} rows are rejected: "
+            f"[yellow]?[/] {reason['rows']:,} of the first {connector.report.rows:,} rows {verb} rejected: "
             f"{escape(reason['field'])} {escape(reason['problem'])} (line {reason['first_line']:,}).",
             highlight=False,
         )

@@ -239,7 +239,9 @@ def test_groups_are_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(groups, "MOST_ROWS", 3)
     connector, events = lines(write(LINE_HEADER + FIRST + SECOND * 3 + OTHER))
     assert [event["properties"]["order_id"] for event in events] == ["2"]
-    assert connector.report.rejections[0].problem == "has more than 3 rows"
+    report = connector.report
+    assert report.rejections[0].problem == "has more than 3 rows"
+    assert report.rejected + report.accepted == report.rows
     monkeypatch.setattr(groups, "MOST_BROKEN", 2)
     with pytest.raises(InputFileError, match="belong to no group"):
         lines(write(LINE_HEADER + "x\n" * 3))
