@@ -16,6 +16,7 @@ from connectors.rows.parts import EVENT, Event, EventId
 from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
 from connectors.rows.values import BadValueError, Instant, TooLargeError, UnreadableError
 from contracts.events import EVENT_TYPES, MAX_COUNT, Kind
+from contracts.identity import EMAIL_ADDRESS
 from contracts.notes import Note
 from contracts.wire import RejectedError
 
@@ -180,7 +181,8 @@ class _KeyReader:
             values[column] = text
         if self._column is not None:
             found = values[self._column]
-            return self._digest([found]) if found.isdecimal() else found  # a number is unique in its shop only
+            # A number is unique in its shop only, and an address is nothing that an id may tell.
+            return self._digest([found]) if found.isdecimal() or EMAIL_ADDRESS.search(found) else found
         return self._digest([kind, *(values[column] for column in self._of)])
 
     def _digest(self, parts: Sequence[str]) -> str:
