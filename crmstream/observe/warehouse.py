@@ -42,7 +42,8 @@ class Counts:
     dead_letter_reasons: tuple[Reason, ...] = ()
     """The most frequent reasons of the last 24 hours, at most :data:`REASONS_SHOWN`."""
     notes: tuple[NoteCount, ...] = ()
-    """The most frequent notes of events that came in within the last 24 hours, at most :data:`REASONS_SHOWN`."""
+    """The most frequent notes of events that came in within the last 24 hours: at most :data:`REASONS_SHOWN` on names, and
+    as many others."""
 
 
 def read_counts(client: Client) -> Counts:
