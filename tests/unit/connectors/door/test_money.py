@@ -109,3 +109,9 @@ def test_rows_of_files_decide_too_and_are_counted(tmp_path: Path) -> None:
     found = [json.loads(one[0].value or b"")["properties"]["currency"] for one in made]
     assert found == ["EUR", "EUR", "JPY"]
     assert (str(gate.decision), gate.waiting) == ("EUR (from the first order)", {"JPY": 1})
+
+
+def test_nothing_waits_for_no_rate() -> None:
+    gate = MoneyGate(decided=EURO)
+    assert admitted(Door(Source(name="shop"), money=gate), total=0, currency="JPY")["currency"] == "JPY"
+    assert not gate.waiting
