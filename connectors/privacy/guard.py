@@ -58,7 +58,7 @@ class Guard:
         self._keys = re.compile(keys)
         self._words = re.compile(words, re.IGNORECASE | re.DOTALL)
         self._idle = not changes
-        self._drops_addresses = bool(of_addresses) and secret is None
+        self._drops_addresses = "customer_id" in of_addresses and secret is None
 
     def concerns(self, body: bytes) -> bool:
         """Whether a rule may apply to an event, by its JSON without blanks: it holds a key that ends as a rule does."""
@@ -76,7 +76,8 @@ class Guard:
             if change is not None and (change is _dropped or _is_usable_id(event.get(field))):
                 kept[field] = change(event.get(field))
         if self._drops_addresses and not any(kept.get(field) for field in _ID_FIELDS) and event.get("customer_id"):
-            raise RejectedError("customer_id", "is an e-mail address, which a rule drops; with CRM_PRIVACY_KEY it is hashed")
+            problem = "is an e-mail address, which a rule drops; with CRM_PRIVACY_KEY it is hashed"
+            raise RejectedError("customer_id", problem)
         return {field: value for field, value in kept.items() if value is not None}
 
     def _with_taken(self, properties: object, taken: Mapping[str, str]) -> object:
