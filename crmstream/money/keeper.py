@@ -53,7 +53,8 @@ def in_background(job: Callable[[], None]) -> Future[None]:
 
     def run() -> None:
         try:
-            done.set_result(job())
+            job()
+            done.set_result(None)
         except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
             done.set_exception(error)
 
