@@ -49,7 +49,8 @@ from crmstream.stack.clickhouse_sql import (
     outside_error,
     returns_rows,
     tokens,
-)from crmstream.stack.program_pages import forget
+)
+from crmstream.stack.program_pages import forget
 
 CONCURRENT_QUERIES = 16
 ENGINE_LIBRARY = "_chdb."
