@@ -78,7 +78,7 @@ class YamlFile:
         return self.faults([(place, place, problem) for place, problem in problems(error, model)])
 
     def faults(self, found: Sequence[tuple[Sequence[int | str], Sequence[int | str], str]]) -> InputFileError:
-        """Tell faults: each with its place in the file, its name, and what is wrong."""
+        """Return the faults: each with its place in the file, its name, and what is wrong."""
         lines = [self._told(place, named, problem) for place, named, problem in found]
         return InputFileError(f"{self.name}: " + "; ".join(dict.fromkeys(lines)))
 

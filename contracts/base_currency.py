@@ -2,7 +2,7 @@
 
 Profiles add up in it, so it never changes by itself. It is made by ``crmstream init``, by the setting
 CRM_BASE_CURRENCY, or, if neither says anything, by the first money that comes in. The file appears as a whole and
-only if there is none: of two processes that decide at once the first one wins and the other goes along.
+only if there is none: if two processes decide at once, the first one wins and the other takes its decision.
 """
 
 import json

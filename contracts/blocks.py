@@ -110,7 +110,7 @@ class CustomerBlock:
 
 @dataclass(frozen=True)
 class VisitorSample:
-    """Some visitors of one bucket at a boundary, by whom scores of visitors are ranked: ``count`` are all of them.
+    """A sample of one bucket's visitors at a boundary, against which visitors are ranked. ``count`` are all of them.
 
     Visitors are not swept for the record, so this is what the ranking knows of them. ``features`` has shape (sample,
     len(FEATURES)), float32. An empty sample says that the bucket has reached the boundary and has nobody.

@@ -1,4 +1,4 @@
-"""Environment variables that look like settings and are none: mostly typos, which would be ignored in silence. Pure."""
+"""Environment variables that look like settings but are not, mostly typos: they would be ignored in silence. Pure."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -8,11 +8,11 @@ from contracts.settings import Settings
 
 _PREFIX: Final = "CRM_"
 _OF_WORKERS: Final = frozenset({"CRM_WORKER_ADDRESSES", "CRM_WORKER_METRICS_PORT"})
-"""What the stack tells its workers."""
+"""Variables that the stack sets for its workers."""
 
 
 def unknown_settings(variables: Iterable[str]) -> list[str]:
-    """A sentence for each variable that begins as a setting and is none, with the setting that it may mean."""
+    """A sentence for each variable that begins like a setting but is not one, with the setting that it may mean."""
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted({name for name in variables if name.upper().startswith(_PREFIX)})
     return [_sentence(name, known) for name in unknown if name.upper() not in known | _OF_WORKERS]
@@ -21,5 +21,5 @@ def unknown_settings(variables: Iterable[str]) -> list[str]:
 def _sentence(name: str, known: set[str]) -> str:
     near = get_close_matches(name.upper(), sorted(known), n=1, cutoff=0.8)
     if near:
-        return f"{name} is no setting, so it is ignored: did you mean {near[0]}?"
-    return f"{name} is no setting, so it is ignored: docs/operations.md lists the settings."
+        return f"{name} is not a setting and is ignored: did you mean {near[0]}?"
+    return f"{name} is not a setting and is ignored: docs/operations.md lists the settings."

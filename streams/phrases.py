@@ -38,7 +38,8 @@ def _counted(noun: str) -> Phrase:
         usual = number(said.usual)
         if not said.value:
             return f"no {noun}, usually {usual}" if usual != "none" else f"no {noun}"
-        return f"{_compared(said, 'few ', 'many ')}{noun}: {said.value}, usually {usual}"
+        beside = "" if usual == "none" else _compared(said, "few ", "many ")
+        return f"{beside}{noun}: {said.value}, usually {usual}"
 
     return phrase
 
@@ -102,10 +103,11 @@ def _refunds(said: Said) -> str:
 
 
 def _conversion(said: Said) -> str:
-    part, usual = f"{said.value / 100:g}", f"{said.usual:.2g}"
+    # Where most orders come without visits, as by telephone, the usual value is above 1 and says nothing of visits.
+    usual = f", usually {said.usual:.2g}" if said.usual <= 1 else ""
     if not said.value:
-        return f"no orders per visit, usually {usual}"
-    return f"{'many' if said.value > 100 * said.usual else 'few'} orders per visit: {part}, usually {usual}"
+        return f"no orders per visit{usual}"
+    return f"{'many' if said.value > 100 * said.usual else 'few'} orders per visit: {said.value / 100:g}{usual}"
 
 
 PHRASES: Final[Mapping[str, Phrase]] = {

@@ -32,8 +32,8 @@ for _group in _GROUPS:
     _MEMBERS[_group[0], : len(_group)] = _group
 _LEADS: Final = _MEMBERS[:, 0] != _MEMBERS[:, 1]
 """Which features stand first in a group."""
-_RECENCY, _OVERDUE, _ORDERS, _GAP = (
-    _AT[name] for name in ("log_days_since_order", "log_overdue", "log_orders", "log_mean_gap_days")
+_RECENCY, _OVERDUE, _ORDERS, _GAP, _CONVERSION = (
+    _AT[name] for name in ("log_days_since_order", "log_overdue", "log_orders", "log_mean_gap_days", "conversion")
 )
 _SMALLEST: Final = 0.005
 """Effects below this are no reason."""
@@ -68,7 +68,7 @@ def reasons_of(scores: OutcomeScores, features: NDArray[np.float32], buyers: NDA
 
 
 def _lines(explainer: Explainer, features: NDArray[np.float32]) -> NDArray[np.object_]:
-    effects = explainer.effects(features)
+    effects = _without_visits(explainer.effects(features), features)
     groups = _joined(effects)
     strengths = np.abs(groups)
     lines, lengths = np.full(len(effects), "", object), np.zeros(len(effects), np.int64)
@@ -81,6 +81,18 @@ def _lines(explainer: Explainer, features: NDArray[np.float32]) -> NDArray[np.ob
         _append(lines, lengths, keys, usual, "; " if place else "")
         np.put_along_axis(strengths, strongest, -1.0, axis=1)
     return lines
+
+
+def _without_visits(effects: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The effects with those of orders per visit added to those of orders, for people with at most one visit.
+
+    Their orders per visit are their orders, so both features say the same.
+    """
+    same = np.flatnonzero(features[:, _CONVERSION] == features[:, _ORDERS])
+    moved = effects.copy()
+    moved[same, _ORDERS] += effects[same, _CONVERSION]
+    moved[same, _CONVERSION] = 0.0
+    return moved
 
 
 def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -41,7 +41,7 @@ from streams.unconverted import join_entries
 LAST_VERSION = (1 << VERSION_SHIFT) - 1
 """In a slot, no visitor's own version is above this."""
 SAMPLE: Final = 200
-"""Visitors of a bucket by whom scores are ranked at each boundary."""
+"""Visitors of a bucket in the sample against which scores are ranked at each boundary."""
 
 
 @dataclass

@@ -76,7 +76,7 @@ class Head(NamedTuple):
 class Collector:
     """What the collector is made of. ``available`` tells whether Kafka is, as far as is known.
 
-    ``disk_full`` tells whether the disk of a local Kafka has too little room for events.
+    ``disk_full`` says whether the disk of a local Kafka has too little room for events.
 
     ``public_url`` is where clients reach it, if not where they say; ``keep_ip`` adds their address to the context.
     """

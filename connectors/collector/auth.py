@@ -62,7 +62,7 @@ class _Ready(NamedTuple):
     by_header: dict[bytes, Sender]
 
     def sender(self, write_key: str) -> Sender:
-        """Tell whose key it is. Raises :class:`AnswerError` (401) if it is nobody's."""
+        """Return the source of a key. Raises :class:`AnswerError` (401) if it is nobody's."""
         source = self.keys.source_of(write_key)
         if source is None:
             raise AnswerError(401, _UNKNOWN, UNKNOWN_KEY)

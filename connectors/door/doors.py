@@ -68,7 +68,7 @@ class Doors:
         """Give the door of a source by its name: with its rules, or with those of ``default`` if it is not named.
 
         Raises :class:`InputFileError` if the file neither names the source nor has a ``default``, and there are sources
-        with privacy rules or a plan, or it was named before: rules must not be off by a slip of the pen;
+        with privacy rules or a plan, or it was named before: a misspelled name must not switch rules off;
         :class:`contracts.errors.CrmError` if the file, or this source, has never been well.
         """
         source, made = self._source(name), self._made.get(name)

@@ -40,7 +40,7 @@ def _stems(name: str) -> frozenset[str]:
 
 
 def _one_less(text: str) -> Iterator[str]:
-    """Yield a text, and it without each of its letters: two texts that share one are a slip of the pen apart."""
+    """Yield a text, and it without each of its letters: two texts that share one differ by a typing error at most."""
     yield text
     yield from (text[:at] + text[at + 1 :] for at in range(len(text)))
 

@@ -38,7 +38,7 @@ def unzipped(raw: BinaryIO) -> IO[bytes]:
 
 
 def open_text(raw: BinaryIO, encoding: str) -> IO[str]:
-    """Open a file's text, lines untranslated. A byte order mark goes before ``encoding``.
+    """Open a file's text, lines untranslated. A byte order mark overrides ``encoding``.
 
     Bytes that are not text in this encoding are kept as surrogates, so that only their row is rejected.
     """

@@ -50,7 +50,7 @@ def _check_size(raw: BinaryIO) -> None:
         with zipfile.ZipFile(raw) as packed:
             if sum(part.file_size for part in packed.infolist()) > LARGEST_UNPACKED:
                 raise InputFileError("The spreadsheet is too large; save the sheet as CSV.")
-    except zipfile.BadZipFile:  # XLS; what is no spreadsheet is refused by its reader
+    except zipfile.BadZipFile:  # an XLS, or not a spreadsheet at all: its reader says so
         pass
     finally:
         raw.seek(0)

@@ -22,7 +22,7 @@ _SHARED: Final = {"order_id": "order", "channel": "channel"}
 def guess_keys(sample: Sample, wishes: Wishes, doubts: list[str]) -> Keys:
     """Guess the keys of a mapping; what is uncertain is added to ``doubts``.
 
-    Raises :class:`contracts.errors.InputFileError` if nothing tells customers apart, or there is no date or no amount.
+    Raises :class:`contracts.errors.InputFileError` if no column identifies customers, or there is no date or no amount.
     """
     case = Case(sample, find_roles(sample, wishes.roles), wishes, doubts)
     roles = case.roles

@@ -12,12 +12,12 @@ _ROLES: Final = ("customer", "email", "phone")
 
 
 def people(case: Case, *, is_grouped: bool) -> Keys:
-    """Return the keys that say who it is. Raises :class:`InputFileError` if nothing tells customers apart."""
+    """Return the keys that say who it is. Raises :class:`InputFileError` if no column identifies customers."""
     found = [case.roles[role] for role in _ROLES if role in case.roles]
     guest = case.roles.get("guest")
     if not found and guest is None:
         raise InputFileError(
-            f"{case.file} has no column that tells customers apart{_names_of_people(case)}: it needs a number of the "
+            f"{case.file} has no column that identifies customers{_names_of_people(case)}: it needs a number of the "
             f"customer, an e-mail address or a telephone number. If there is one, name it: --set customer=COLUMN."
         )
     if not is_grouped and guest is None:

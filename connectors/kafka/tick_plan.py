@@ -60,7 +60,7 @@ class Timing:
     ``newest_us`` is the furthest clock of the log (in a history: of its own), ``slowest_us`` the one furthest behind
     (None: a partition has none), and ``moves_at_us`` when time moves on to now if nothing more is published (None: it
     does already, or never will). ``live_since_us`` is since when, at the latest, clocks follow the wall clock, as far
-    as the log's end tells.
+    as the end of the log shows.
     """
 
     reason: Reason

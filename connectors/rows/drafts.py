@@ -27,7 +27,7 @@ _Hash = Callable[[str], str]
 
 
 class DraftReader:
-    """Reads one event of a mapping. ``position`` tells it from the mapping's other events, if there are any.
+    """Reads one event of a mapping. ``position`` is its number among the mapping's events, if there are several.
 
     ``hashed`` changes ids that are made of a row's key, where the source's rules ask for that. ``names_key``: the id is
     made of the row's key, so a later row with the same key is an update.
@@ -157,7 +157,7 @@ class DraftReader:
             notes.append(Note(self._items, f"holds only the first {len(kept):,} of {len(items):,}"))
 
     def _why_nobody(self, row: Row) -> str:
-        """Tell why a row is nobody's: no text at all, or one that stands for nobody."""
+        """Say why a row has no customer: its id is empty, or a placeholder."""
         return "is a placeholder, and there is no other id" if any(read(row) for read in self._id_texts) else "is empty"
 
 

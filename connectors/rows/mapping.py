@@ -94,7 +94,7 @@ class Mapping(EventKeys):
 def load_mapping(name: str) -> Mapping:
     """Read a mapping: a file's path, or the bare name of a shipped one (see :func:`shipped_mappings`).
 
-    A file goes before a shipped one of the same name. Raises :class:`InputFileError`, which names the mapping's line,
+    A file overrides a shipped mapping of the same name. Raises :class:`InputFileError`, which names the mapping's line,
     column and field at fault.
     """
     path = Path(name)

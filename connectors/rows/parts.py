@@ -267,7 +267,7 @@ class EventKeys(ShortPart):
 
 
 class EventPart(EventKeys):
-    """An event that a row may be, beside others; its keys go before those at the top of the mapping."""
+    """An event that a row may be, beside others; its keys override those at the top of the mapping."""
 
     when: Texts | None = None
     unless: Texts | None = None

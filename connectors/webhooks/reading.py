@@ -53,7 +53,7 @@ class Readers:
         return read
 
     def identifier(self, spec: Value | None) -> ReadText:
-        """Read what tells an event or an element apart: a text or a whole number."""
+        """Read the key of an event or an element: a text or a whole number."""
         if spec is None:
             return _nothing
         read = self.value(spec)

@@ -1,4 +1,4 @@
-"""``crmstream identity``: who is whom, from ClickHouse and Redis. Reads only."""
+"""``crmstream identity``: the decisions of identity resolution, from ClickHouse and Redis. Reads only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

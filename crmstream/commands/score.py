@@ -53,7 +53,7 @@ def run(
 
 
 def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Read score and profile of a customer or visitor, following who turned out to be a customer.
+    """Read score and profile of a customer or visitor; of an identified visitor, those of the customer.
 
     Raises :class:`UnknownCustomerError` if there are none.
     """

@@ -64,5 +64,5 @@ def run(
 def as_document(status: Status) -> dict[str, object]:
     """The status for programs: one level of names, lists of parts and topics."""
     fields = asdict(status)
-    counts = fields.pop("counts")
+    counts = {name: value for name, value in fields.pop("counts").items() if name != "stored_at_most"}
     return {**fields, **counts, "lag": status.lag, "waiting_events": status.waiting_events}

@@ -41,15 +41,18 @@ def _topics(status: Status) -> Table:
     for name in ("events\nstored", "records\nin the log", "records\nread", "events\nwaiting"):
         table.add_column(name, justify="right")
     for topic in status.topics:
-        figures = (topic.stored_events, topic.end, topic.committed)
-        table.add_row(topic.name, *(figure(each) for each in figures), _waits(topic))
+        table.add_row(topic.name, _stored(topic), figure(topic.end), figure(topic.committed), _waits(topic))
     return table
+
+
+def _stored(topic: TopicState) -> str:
+    return f"{'≤' if topic.stored_at_most else ''}{figure(topic.stored_events)}"
 
 
 def _waits(topic: TopicState) -> str:
     """The events that wait; of many records only the sum is known."""
     if topic.waiting_events is None and topic.lag:
-        return f"≤ {topic.lag:,}"
+        return f"≤{topic.lag:,}"
     return figure(0 if topic.lag == 0 else topic.waiting_events)
 
 
@@ -62,7 +65,7 @@ def _waiting(status: Status) -> str | None:
         return "Waiting: nothing; all records are read."
     events = status.waiting_events
     if events is None:
-        return f"Waiting: {lag:,} records (events and ticks; they are told apart up to {MOST_COUNTED:,})."
+        return f"Waiting: {lag:,} records: events and ticks (counted separately up to {MOST_COUNTED:,})."
     ticks = sum(topic.waiting_ticks or 0 for topic in status.topics)
     return f"Waiting: {plural(events, 'event')} and {plural(ticks, 'tick')} (marks of time between the events)."
 

@@ -12,7 +12,7 @@ from redis import Redis
 from contracts.errors import SettingsError, StoreRefusedError
 from contracts.settings import Settings, load_settings
 from contracts.stored import score_key, top_key
-from crmstream.commands.aligned import aligned
+from crmstream.commands.aligned import aligned, indented
 from crmstream.commands.shared import (
     connect_redis,
     console,
@@ -39,7 +39,7 @@ def run(
         str, typer.Argument(help="churn, opportunity, or an outcome of your own (CRM_OUTCOMES).")
     ],
     *,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many customers.")] = 10,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=10_000, help="How many rows.")] = 10,
     wide: Annotated[bool, typer.Option("--wide", help="With reasons: lines wider than 80 columns.")] = False,
     visitors: Annotated[bool, typer.Option("--visitors", help="Visitors who are not identified.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
@@ -58,7 +58,7 @@ def run(
 
     crmstream top opportunity --visitors --wide
 
-    crmstream top opportunity --limit 500 --json | jq -r '.[].customer_id'
+    crmstream top opportunity -n 500 --json | jq -r '.[].customer_id'
     """
     settings = load_settings()
     check_outcome(settings, outcome)
@@ -72,8 +72,8 @@ def run(
         print_json(rows)
     elif rows:
         clock = str(read_as_of(endpoints.worker_metrics)) or _newest(rows)
-        kind = "visitors" if visitors else "customers"
-        print_lines([f"Top {outcome} of {kind}{f', {clock}' if clock else ''}", ""])
+        heading = f"Top {outcome} of {'visitors' if visitors else 'customers'}{f', {clock}' if clock else ''}"
+        print_lines([*indented(heading, console.width, indent=""), ""])
         print_lines(top_lines(outcome, rows, console.width, wide=wide))
     else:
         notes.print(
@@ -115,7 +115,7 @@ def _row(customer_id: str, rank: float, fields: list[str | None]) -> dict[str, A
 
 
 def read_top_visitors(settings: Settings, endpoints: Endpoints, outcome: str, limit: int) -> list[dict[str, Any]]:
-    """Read the ``limit`` visitors with the highest score, highest first, from ClickHouse: Redis does not rank them."""
+    """Read the ``limit`` visitors with the highest score, highest first. Redis does not rank them, ClickHouse does."""
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
     try:
         asked = {"outcome": outcome, "days": settings.visitor_days, "shown": limit}

@@ -160,7 +160,7 @@ class RatesKeeper:
 
 
 def _look_of(path: Path) -> tuple[int, int, int] | None:
-    """What tells one content of a file from another; None where there is none."""
+    """A fingerprint of a file's content; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

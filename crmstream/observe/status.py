@@ -45,6 +45,8 @@ class TopicState:
     waiting_events: int | None = None
     """Events among the records that wait; None if more than :data:`MOST_COUNTED` records wait."""
     waiting_ticks: int | None = None
+    stored_at_most: bool = False
+    """Whether ``stored_events`` is an upper bound, as in very large tables."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None =
     elapsed = time.monotonic() - began
     status = Status(
         parts=[kafka, clickhouse, redis, *workers, *collector],
-        topics=topic_states(after or before, waiting, counts.stored),
+        topics=topic_states(after or before, waiting, counts),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
         event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
@@ -105,22 +107,24 @@ def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None =
 
 
 def topic_states(
-    offsets: Offsets | None, waiting: dict[str, Waiting] | None = None, stored: dict[str, int] | None = None
+    offsets: Offsets | None, waiting: dict[str, Waiting] | None = None, counts: Counts | None = None
 ) -> list[TopicState]:
-    """Sum the offsets of each topic over its partitions; ``waiting`` is by topic, ``stored`` by table."""
+    """Sum the offsets of each topic over its partitions; ``waiting`` is by topic."""
     if offsets is None:
         return []
-    return [_topic_state(topic.name, offsets, waiting or {}, stored or {}) for topic in ALL_TOPICS]
+    return [_topic_state(topic.name, offsets, waiting or {}, counts or Counts()) for topic in ALL_TOPICS]
 
 
-def _topic_state(name: str, offsets: Offsets, waiting: dict[str, Waiting], stored: dict[str, int]) -> TopicState:
+def _topic_state(name: str, offsets: Offsets, waiting: dict[str, Waiting], counts: Counts) -> TopicState:
     places = [place for place in offsets.end if place[0] == name]
     end = sum(offsets.end[place] - offsets.low[place] for place in places)
     if name not in _INPUTS:
         return TopicState(name, end, None, None)
     lag = sum(offsets.end[place] - offsets.read(place) for place in places)
     events, ticks = waiting.get(name, (None, None))
-    return TopicState(name, end, end - lag, lag, stored.get(_INPUTS[name]), events, ticks)
+    table = _INPUTS[name]
+    stored, at_most = counts.stored.get(table), table in counts.stored_at_most
+    return TopicState(name, end, end - lag, lag, stored, events, ticks, at_most)
 
 
 def _speed(

@@ -27,6 +27,7 @@ from contracts.topics import INPUT_TOPICS
 from crmstream import cli
 from crmstream.commands import shared
 from crmstream.observe import status as status_module
+from crmstream.observe.warehouse import read_stored
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
 
@@ -171,7 +172,7 @@ def test_top_lists_the_highest_first(crm: Crm, scored: tuple[Redis, str, str]) -
     order = [row["customer_id"] for row in rows]
     assert order.index(high) < order.index(low)
     assert rows[order.index(high)]["probability"] == 0.93
-    assert len(json.loads(crm("top", "fame", "--limit", 1, "--json").stdout)) == 1
+    assert len(json.loads(crm("top", "fame", "-n", 1, "--json").stdout)) == 1
     assert high in crm("top", "fame").stdout
     client.delete(top_key("fame"))
     nobody = crm("top", "fame")
@@ -234,13 +235,28 @@ def test_status_counts_the_notes_on_recent_events(crm: Crm, stack: Endpoints) ->
         came("web_events", "shop", 3, "Order Complete", {"crm_notes": [near]}, days_ago=2),
         came("transactions", "till", 4, "Order Completed", {"crm_notes": [total]}, days_ago=0.1),
         came("transactions", "till", 5, "Order Completed", {"total": 5}, days_ago=0.1),
+        *(came("transactions", "till", each, "Order Completed", {"crm_notes": [total]}, 0.1) for each in (6, 7, 7)),
     ):
         client.command(statement)
     notes = json.loads(crm("status", "--json").stdout)["notes"]
     assert [(each["source"], each["note"], each["count"]) for each in notes] == [
-        ("shop", near, 2), ("shop", "url: cannot be used", 1), ("till", total, 1),
-    ]  # fmt: skip
+        ("shop", near, 2), ("till", total, 3), ("shop", "url: cannot be used", 1),
+    ], "names first, then the most frequent; what was inserted twice counts once"  # fmt: skip
     assert f"2 × shop: {near}" in crm("status").stdout
+
+
+def test_status_counts_stored_events_once(crm: Crm, stack: Endpoints) -> None:
+    crm("migrate")
+    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    client.command("SYSTEM STOP MERGES web_events")
+    for number in (1, 2, 2, 3, 1):
+        client.command(came("web_events", "shop", number, "Page Viewed", {}))
+    stored = {topic["name"]: topic["stored_events"] for topic in json.loads(crm("status", "--json").stdout)["topics"]}
+    assert (stored["crm-web-events"], stored["crm-transactions"]) == (3, 0)
+    exact, none_large = read_stored(client)
+    bound, large = read_stored(client, most_exact=4)
+    assert (exact["web_events"], none_large) == (3, frozenset())
+    assert (bound["web_events"], large) == (5, frozenset({"web_events"}))
 
 
 def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
@@ -288,11 +304,13 @@ def test_plan_check_reads_what_came_and_draft_fits_it(crm: Crm, stack: Endpoints
 def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "sources" / "files.md").read_text(encoding="utf-8")
     told = {}
-    for language, text in re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE):
+    blocks = re.findall(r"^```(\w+)\n(.*?)^```", page, re.DOTALL | re.MULTILINE)
+    for language, text in blocks:
         if language == "csv":
             (tmp_path / "orders.csv").write_text(text)
         elif language == "yaml":
             (tmp_path / text.splitlines()[0].removeprefix("# ")).write_text(text)
+    for language, text in blocks:
         for line in text.splitlines() if language == "sh" else ():
             words = shlex.split(line)
             if words[0] != "crmstream":
@@ -305,7 +323,7 @@ def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> Non
     replayed, watched = (next(text for line, text in told.items() if word in line) for word in ("replay", "--once"))
     assert "1 of 6 rows was rejected; the others are in." in replayed
     assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
-    assert "orders.csv: 5 events published, 1 rejected (orders.csv.rejected.csv)" in watched
+    assert "orders.csv: 5 events published, 1 row rejected (orders.csv.rejected.csv)" in watched
     assert {path.name for path in (tmp_path / "exports" / "done").iterdir()} == {
         "orders.csv", "orders.csv.rejected.csv",
     }  # fmt: skip

@@ -283,7 +283,7 @@ def test_top_ranks_visitors_apart_and_leaves_out_those_who_are_customers(crm: Cr
     def scored(who: str, version: int, chance: float, days_ago: float = 0) -> list[Any]:
         at = noon - timedelta(days=days_ago)
         return [who, version, at, "prospects", "prospect", "m", {"opportunity": chance}, {"opportunity": 40.0},
-                {"opportunity": "+ many products in carts: 1, usually none"}]  # fmt: skip
+                {"opportunity": "+ products in carts: 1, usually none"}]  # fmt: skip
 
     rows = [
         scored("anonymous:low", 1, 0.03), scored("anonymous:high", 1, 0.01), scored("anonymous:high", 2, 0.09),

@@ -12,7 +12,7 @@ from contracts.settings import Settings
      ("crm_data_dri", "CRM_DATA_DIR"), ("CRM_KAFKA_BOOTSTRAP_SERVER", "CRM_KAFKA_BOOTSTRAP_SERVERS")],
 )  # fmt: skip
 def test_a_near_name_is_suggested(name: str, meant: str) -> None:
-    assert unknown_settings([name]) == [f"{name} is no setting, so it is ignored: did you mean {meant}?"]
+    assert unknown_settings([name]) == [f"{name} is not a setting and is ignored: did you mean {meant}?"]
 
 
 def test_a_name_that_is_near_to_none_is_said_without_a_suggestion() -> None:

@@ -114,5 +114,5 @@ def test_a_typo_in_a_setting_is_said_once_and_stops_nothing(
     assert "no setting" not in quiet.stderr
     monkeypatch.setenv("CRM_WORKER", "2")
     said = runner.invoke(cli.app, ["source", "list"])
-    assert said.stderr.count("CRM_WORKER is no setting, so it is ignored: did you mean CRM_WORKERS?") == 1
+    assert said.stderr.count("CRM_WORKER is not a setting and is ignored: did you mean CRM_WORKERS?") == 1
     assert (said.exit_code, said.stdout) == (quiet.exit_code, quiet.stdout)

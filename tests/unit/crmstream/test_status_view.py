@@ -1,5 +1,6 @@
 """The status fits a terminal of 80 columns, tells events from ticks, and says what is unknown."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
 
@@ -52,7 +53,7 @@ def test_events_and_ticks_that_wait_are_told_apart() -> None:
 def test_of_many_waiting_records_only_the_sum_is_known() -> None:
     text = shown(status(None, 50_000))
     assert "Waiting: 50,000 records" in text
-    assert "≤ 50,000" in text
+    assert "≤50,000" in text
 
 
 def test_unknown_figures_are_left_out() -> None:
@@ -66,3 +67,9 @@ def test_notes_on_events_are_counted_by_source() -> None:
     text = shown(status(counts=Counts(notes=(note,))))
     assert "  1,234 × web-shop: name: resembles Order Completed" in text
     assert "Notes" not in shown(status())
+
+
+def test_what_a_large_table_holds_is_shown_as_an_upper_bound() -> None:
+    (exact, bound) = (TopicState(INPUTS[0], 9, 9, 0, 2_999, 0, 0, large) for large in (False, True))
+    assert "  2,999  " in shown(replace(status(), topics=[exact]))
+    assert "  ≤2,999  " in shown(replace(status(), topics=[bound]))

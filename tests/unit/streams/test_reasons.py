@@ -72,7 +72,7 @@ ONCE = {"log_orders": 1, "log_mean_gap_days": 60}
         ("log_revenue", STEADY | {"log_revenue": 9}, 90, "low revenue: 9, usually 90"),
         ("log_average_order", STEADY | {"log_average_order": 20}, 45, "small orders: 20 on average, usually 45"),
         ("log_web_30d", STEADY | {"log_web_30d": 2}, 9, "few web events this month: 2, usually 9"),
-        ("log_tickets_30d", STEADY | {"log_tickets_30d": 1}, 0, "many tickets this month: 1, usually none"),
+        ("log_tickets_30d", STEADY | {"log_tickets_30d": 1}, 0, "tickets this month: 1, usually none"),
         ("log_tickets_30d", STEADY, 1, "no tickets this month, usually 1"),
         ("satisfaction", STEADY | {"satisfaction": -1.5}, 0, "low satisfaction: 1.5 of 5"),
         ("satisfaction", STEADY | {"satisfaction": 2}, 0, "high satisfaction: 5 of 5"),
@@ -80,6 +80,9 @@ ONCE = {"log_orders": 1, "log_mean_gap_days": 60}
         ("refund_rate", STEADY | {"refund_rate": 0.5}, 0.05, "many refunds: 50 % of orders, usually 5 %"),
         ("refund_rate", STEADY, 0.05, "no refunds, usually 5 %"),
         ("conversion", STEADY | {"conversion": 0.1}, 0.5, "few orders per visit: 0.1, usually 0.5"),
+        ("conversion", STEADY | {"conversion": 0.1}, 4.6, "few orders per visit: 0.1"),
+        ("conversion", STEADY, 0.5, "no orders per visit, usually 0.5"),
+        ("conversion", STEADY | {"conversion": 5}, 4.6, "orders: 5, usually none"),
         ("log_carts", STEADY | {"log_carts": 12}, 2.4, "many products in carts: 12, usually 2.4"),
         ("log_carts", STEADY, 2.4, "no products in carts, usually 2.4"),
     ],
@@ -95,7 +98,7 @@ def test_a_reason_says_the_value_and_what_is_usual(
 def test_a_plus_raises_the_score_and_a_minus_lowers_it() -> None:
     weighed = explain({"log_orders": -0.4, "log_carts": 0.3}, {"log_orders": 2})
     assert reasons(weighed, {"log_orders": 5, "log_carts": 1}) == [
-        "- many orders: 5, usually 2; + many products in carts: 1, usually none"
+        "- many orders: 5, usually 2; + products in carts: 1, usually none"
     ]
 
 
@@ -107,6 +110,14 @@ def test_features_that_say_the_same_are_one_reason() -> None:
     assert text == "- no orders this month, usually 3; - low revenue: 0, usually 1"
 
 
+def test_orders_per_visit_of_people_without_visits_are_their_orders() -> None:
+    """Both effects are one reason, so it cannot be that many orders raise the score and lower it."""
+    weighed = explain({"log_orders": 0.6, "conversion": -0.4}, {"log_orders": 2, "conversion": 2})
+    without, twenty = reasons(weighed, STEADY | {"conversion": 5}, STEADY | {"conversion": 0.25})
+    assert without == "+ many orders: 5, usually 2"
+    assert set(twenty.split("; ")) == {"+ few orders per visit: 0.25", "+ many orders: 5, usually 2"}
+
+
 def test_people_without_orders_get_reasons_of_their_own_model() -> None:
     buyers = explain({"log_days_since_order": 1.0, "log_overdue": 1.0, "log_orders": 1.0}, {"log_days_since_order": 30})
     others = explain({"log_carts": 0.9, "log_web_7d": 0.5}, {"log_web_7d": 3})
@@ -115,8 +126,8 @@ def test_people_without_orders_get_reasons_of_their_own_model() -> None:
     buyer = STEADY | {"log_days_since_order": 38}
     one, two, three = reasons(buyers, viewer, buyer, carter, others=others)
     assert one == "- few web events this week: 1, usually 3"
-    assert two.startswith("+ many orders: 5")
-    assert three.startswith("+ many products in carts: 1, usually none")
+    assert two.startswith("+ orders: 5")
+    assert three.startswith("+ products in carts: 1, usually none")
     assert "order" not in one + three
 
 

@@ -216,9 +216,9 @@ def test_maps_have_entries_only_where_the_question_is_asked(rows_of: Callable[[S
 
 
 def test_reasons_stand_beside_the_probabilities_that_they_explain() -> None:
-    told = "+ many orders: 1, usually none"
+    reason = "+ orders: 1, usually none"
     assert by_customer(change_rows(asked_in_part()), "reasons") == {
-        "a": [("churn", told), ("buys", told)], "b": [("buys", told)], "c": [],
+        "a": [("churn", reason), ("buys", reason)], "b": [("buys", reason)], "c": [],
     }  # fmt: skip
 
 
