@@ -1,5 +1,6 @@
 """The composition: a local stack with topics, tables and recovery made ready, and the dataflow on top."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,25 @@ from sinks.clients import check_redis, clickhouse_client
 from sinks.migrations import migrate
 
 
+def whoever_listens(say: Callable[[str], None]) -> Callable[[str], None]:
+    """Return ``say`` for a terminal that may be closed or a pipe that may break: the stack goes on, and stops in order.
+
+    On a broken pipe Rich ends the program.
+    """
+
+    def said(what: str) -> None:
+        with contextlib.suppress(OSError, SystemExit):
+            say(what)
+
+    return said
+
+
 def full_stack(
     settings: Settings, on_event: Callable[[str], None] | None = None, *, with_collector: bool = False
 ) -> LocalStack:
     """Describe servers, workers, heartbeat and perhaps the collector of one data folder; nothing is started yet."""
-    keeper = RatesKeeper(settings, on_event or (lambda _: None))
+    on_event = whoever_listens(on_event or (lambda _: None))
+    keeper = RatesKeeper(settings, on_event)
 
     def prepare(endpoints: Endpoints) -> None:
         keeper.bring_into_force()

@@ -6,6 +6,7 @@ their epoch is through, so that lag in ordinary tools means work not done yet.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
@@ -35,8 +36,13 @@ CONSUME_SECONDS: Final = 0.002
 NOBODY_KNOWS: Final = 1 << 40
 IDLE: Final = timedelta(milliseconds=10)
 CONNECT_SECONDS: Final = 30.0
-AWAY: Final = (KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE)
-"""Errors of a client that reaches no broker."""
+AGAIN_SECONDS: Final = 0.5
+AWAY: Final = (
+    KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,
+    KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.NETWORK_EXCEPTION,
+)  # fmt: skip
+"""Errors of a client that reaches no broker, or one that has just started and does not lead its partitions yet."""
 TOPIC_OF: Final = {topic.name: topic for topic in INPUT_TOPICS}
 WAYS_ON: Final = (
     "Ways on: (1) connect to the Kafka that this data folder belongs to, or restore it from a backup; "
@@ -157,6 +163,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 if not warned:
                     log.warning("kafka: does not answer; trying until it does: %s", error.args[0].str())
                 warned = True
+                time.sleep(AGAIN_SECONDS)
 
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and seek to it."""

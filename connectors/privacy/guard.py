@@ -12,11 +12,14 @@ from pydantic import SecretStr
 from connectors.privacy.addresses import truncated
 from connectors.privacy.protection import Protector, protector
 from connectors.privacy.rules import IDS, IP_FIELDS, PrivacyRules
-from contracts.identity import is_placeholder
+from contracts.identity import EMAIL_ADDRESS, is_placeholder
+from contracts.wire import RejectedError
 
 Change = Callable[[object], object]
 """What a rule does with a value; None takes the field away."""
 _ID_FIELDS: Final = ("customer_id", "anonymous_id")
+_ADDRESSES: Final = re.compile(r"e[-_ ]?mail|^mail$", re.IGNORECASE)
+"""Names of fields that hold e-mail addresses. A rule for one of them holds for ids that are addresses, too."""
 _WRITE_KEY: Final = "writeKey"
 _WRITE_KEY_TEXT: Final = re.compile(r'"writeKey"\s*:\s*"[^"]*"?')
 _UNREADABLE: Final = re.compile("[\x00\ufffd\ud800-\udfff]")
@@ -40,15 +43,22 @@ class Guard:
 
     def __init__(self, rules: PrivacyRules, secret: SecretStr | None, source: str):
         changes = _changes(rules, protector(secret, source) if rules.needs_key else None)
+        last = sorted({path.rpartition(".")[2] for path in changes})
+        of_addresses = _of_addresses(changes, secret) if _names_addresses(rules) else {}
+        changes |= of_addresses
         self._of_events = _Walk(changes)
         # What comes in may hold at its top what an event has in its properties; a browser's message holds its key.
         originals = {path.removeprefix("properties."): change for path, change in changes.items()}
         self._of_originals = _Walk({**originals, _WRITE_KEY: _dropped})
-        last = sorted({path.rpartition(".")[2] for path in changes})
-        self._keys = re.compile(b'(?:%s)":' % b"|".join(re.escape(_encode(key)[1:-1]) for key in last))
-        words = "|".join(map(re.escape, last))
-        self._words = re.compile(rf"(?<![a-z0-9])(?:{words})(?![a-z0-9])|\\u", re.IGNORECASE)
+        keys = b'(?:%s)":' % b"|".join(re.escape(_encode(key)[1:-1]) for key in last)
+        words = rf"(?<![a-z0-9])(?:{'|'.join(map(re.escape, last))})(?![a-z0-9])|\\u"
+        if ids := "|".join(sorted({path.rpartition(".")[2] for path in of_addresses})):
+            keys += rb'|(?:%s)":"(?:[^"\\@]|\\.)*@' % ids.encode()
+            words += rf"|(?<![a-z0-9])(?:{ids})(?![a-z0-9]).*@"
+        self._keys = re.compile(keys)
+        self._words = re.compile(words, re.IGNORECASE | re.DOTALL)
         self._idle = not changes
+        self._drops_addresses = bool(of_addresses) and secret is None
 
     def concerns(self, body: bytes) -> bool:
         """Whether a rule may apply to an event, by its JSON without blanks: it holds a key that ends as a rule does."""
@@ -65,6 +75,8 @@ class Guard:
             change = self._of_events.change_of(field, "")
             if change is not None and (change is _dropped or _is_usable_id(event.get(field))):
                 kept[field] = change(event.get(field))
+        if self._drops_addresses and not any(kept.get(field) for field in _ID_FIELDS) and event.get("customer_id"):
+            raise RejectedError("customer_id", "is an e-mail address, which a rule drops; with CRM_PRIVACY_KEY it is hashed")
         return {field: value for field, value in kept.items() if value is not None}
 
     def _with_taken(self, properties: object, taken: Mapping[str, str]) -> object:
@@ -207,7 +219,7 @@ def _change_of_value(value: object, known: dict[object, Change]) -> Change | Non
     """Find the change of a plain value. A number may have become the text of an id."""
     if not known or isinstance(value, bool) or not isinstance(value, _SCALARS):
         return None
-    return known.get(value) or known.get(str(value))
+    return known.get(value) or known.get(str(value)) or known.get(_address(value))
 
 
 def _changes(rules: PrivacyRules, keys: Protector | None) -> dict[str, Change]:
@@ -234,6 +246,25 @@ def _of_ids(change: Change) -> Change:
     return lambda value: value if isinstance(value, str) and is_placeholder(value) else change(value)
 
 
+def _names_addresses(rules: PrivacyRules) -> bool:
+    return any(_ADDRESSES.search(path.rpartition(".")[2]) for path, _ in rules.named())
+
+
+def _of_addresses(changes: Mapping[str, Change], secret: SecretStr | None) -> dict[str, Change]:
+    """Make the rules for ids without one of their own: an address is hashed, without a key it is dropped."""
+    change = Protector(secret).hash if secret is not None else _dropped
+    return dict.fromkeys(IDS - changes.keys(), _if_address(change))
+
+
+def _if_address(change: Change) -> Change:
+    return lambda value: change(value) if isinstance(value, str) and EMAIL_ADDRESS.fullmatch(value) else value
+
+
+def _address(value: object) -> object:
+    """The one form of an e-mail address; other values as they are."""
+    return value.strip().lower() if isinstance(value, str) and EMAIL_ADDRESS.fullmatch(value) else value
+
+
 def _dropped(_: object) -> None:
     return None
 
@@ -248,3 +279,4 @@ def _collect(value: object, change: Change, found: dict[object, Change]) -> None
             _collect(item, change, found)
     elif not isinstance(value, bool) and isinstance(value, _SCALARS) and len(str(value)) >= _LEAST_TEXT:
         found.setdefault(value, change)
+        found.setdefault(_address(value), change)

@@ -1,5 +1,6 @@
 """``crmstream up``: the local stack and the dataflow, until Ctrl-C. The next start goes on where it was."""
 
+import contextlib
 import sys
 from collections.abc import Sequence
 from datetime import datetime
@@ -61,7 +62,8 @@ def run(
             pass
         else:
             stack.wait()
-    console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")
+    with contextlib.suppress(OSError):  # the terminal may be gone
+        console.print("Stopped. [dim]`crmstream up` goes on where it was.[/dim]")
 
 
 def _say(what: str) -> None:

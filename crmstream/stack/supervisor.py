@@ -256,13 +256,17 @@ class LocalStack:
     def restart_workers(self, reason: str) -> None:
         """Restart the dataflow's workers after their epoch; servers, heartbeat and collector stay.
 
-        Call it from the main thread. ``reason`` is a short clause for the user, such as "the exchange rates changed".
-        Without running workers it does nothing.
+        It returns at once; ``poll`` starts them when they have stopped. ``reason`` is a short clause for the user, such
+        as "the exchange rates changed". Without running workers it does nothing.
         """
         if self.worker_pids:
             self._on_event(f"restarting the dataflow: {reason}")
             self._groups[0].restart()
-            self._record()
+
+    @property
+    def restarting(self) -> bool:
+        """Whether workers of before still end."""
+        return bool(self._groups) and self._groups[0].restarting
 
     def stop_workers(self) -> None:
         """Stop the dataflow (workers finish their epoch); the servers stay."""

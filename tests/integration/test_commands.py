@@ -323,7 +323,7 @@ def test_the_page_about_files(crm: Crm, stack: Endpoints, tmp_path: Path) -> Non
     replayed, watched = (next(text for line, text in told.items() if word in line) for word in ("replay", "--once"))
     assert "1 of 6 rows was rejected; the others are in." in replayed
     assert (tmp_path / "rejected.csv").read_text().splitlines()[1].startswith("5,occurred_at,")
-    assert "orders.csv: 5 events published, 1 rejected (orders.csv.rejected.csv)" in watched
+    assert "orders.csv: 5 events published, 1 row rejected (orders.csv.rejected.csv)" in watched
     assert {path.name for path in (tmp_path / "exports" / "done").iterdir()} == {
         "orders.csv", "orders.csv.rejected.csv",
     }  # fmt: skip

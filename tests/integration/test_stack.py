@@ -302,7 +302,9 @@ def test_workers_are_restarted_on_demand_after_their_epoch(tmp_path: Path) -> No
         wait_until(started(tmp_path, 1))
         before = stack.worker_pids
         stack.restart_workers("the exchange rates changed")
-        wait_until(started(tmp_path, 2))
+        assert stack.restarting
+        wait_until(lambda: stack.poll() is None and started(tmp_path, 2)())
+        assert not stack.restarting
         assert set(before).isdisjoint(stack.worker_pids)
         assert (tmp_path / "stopped-0").exists()
         assert "restarting the dataflow: the exchange rates changed" in events

@@ -15,6 +15,7 @@ from connectors.kafka.topics import ensure_topics
 from connectors.kafka.transactions import TakenOverError, TransactionalPublisher
 from connectors.protocol import Record
 from connectors.sources.source import Source
+from contracts.rates import Rates
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, POSITIONS, SERVICE_EVENTS
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
@@ -71,7 +72,7 @@ def test_only_what_was_committed_is_read(written: str) -> None:
 
 
 def test_lanes_come_to_the_end_and_no_lag_is_left(written: str) -> None:
-    policy = DecodePolicy(24 * HOUR, PARTITIONS, PARTITIONS, "EUR", {})
+    policy = DecodePolicy(24 * HOUR, PARTITIONS, PARTITIONS, Rates("EUR"))
     config = SourceConfig(written, policy, LanePolicy(10**15, 10**15, 5_000), 100, lambda: False)
     customers: list[str] = []
     for partition in range(PARTITIONS):

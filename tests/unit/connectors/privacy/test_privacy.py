@@ -348,3 +348,47 @@ def test_nothing_protected_leaves_the_door(properties: object, original: object,
     for part in (part for one in (record, *others) for part in bytes_of(one)):
         assert MARK.encode() not in part
         assert b"\\u00a7" not in part
+
+
+@pytest.mark.parametrize("rule", [{"hash": ["email"]}, {"encrypt": ["traits.email"]}, {"drop": ["E-Mail"]}])
+@pytest.mark.parametrize("field", ["customer_id", "anonymous_id"])
+def test_a_rule_for_addresses_holds_for_an_id_that_is_one(rule: dict[str, list[str]], field: str) -> None:
+    ids = {"customer_id": None, field: " Ann@Shop.example"}
+    record = door(**rule).admit(draft({"n": 1}, **ids), {})
+    assert body(record)[field] == PROTECTOR.hash("ann@shop.example")
+    assert record.key == str(PROTECTOR.hash("ann@shop.example")).encode()
+
+
+def test_a_rule_for_addresses_leaves_other_ids() -> None:
+    record = door(hash=["email"]).admit(draft({"email": "ann@shop.example"}, customer_id="c-1"), {})
+    assert (body(record)["customer_id"], record.key) == ("c-1", b"c-1")
+
+
+def test_a_rule_for_addresses_holds_for_the_former_id() -> None:
+    record = door(hash=["email"]).admit(draft({"previous_id": "ann@shop.example"}, name="Alias"), {})
+    assert body(record)["properties"]["previous_id"] == PROTECTOR.hash("ann@shop.example")
+
+
+@pytest.mark.parametrize(
+    "original",
+    [
+        {"userId": "Ann@shop.example"},
+        {"billing": "Ann@Shop.example "},
+        {"raw": '{"customer_id": "ann@shop.example"}'},
+        '{"customer_id": "ann@shop.example"',
+    ],
+)
+def test_no_address_that_is_an_id_is_left_in_what_is_refused(original: object) -> None:
+    refused = draft({}, customer_id="ann@shop.example", occurred_at="1860-01-01T00:00:00Z")
+    record = door(hash=["email"]).admit(refused, original)
+    assert record.key == REFUSED_KEY
+    assert b"shop.example" not in (record.value or b"").lower()
+
+
+def test_an_address_that_is_dropped_without_a_key_is_no_id() -> None:
+    keyless = Door(Source(name="shop", privacy=PrivacyRules(drop=("email",))))
+    record = keyless.admit(draft({"n": 1}, customer_id="ann@shop.example"), {"email": "ann@shop.example"})
+    assert record.key == REFUSED_KEY
+    assert b"shop.example" not in (record.value or b"")
+    visitor = keyless.admit(draft({"n": 1}, customer_id="ann@shop.example", anonymous_id="v-1"), {})
+    assert (visitor.key, "customer_id" in body(visitor)) == (b"v-1", False)

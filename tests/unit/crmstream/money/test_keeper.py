@@ -2,6 +2,8 @@
 
 import json
 import os
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ class FakeStack:
     """Remembers what is asked of it, and what was in force then."""
 
     endpoints: Any = None
+    restarting = False
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -34,10 +37,21 @@ class Case:
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
         self.settings = Settings(data_dir=folder)
-        self.now, self.said, self.converted, self.down = 0.0, list[str](), 0, False
-        self.keeper = RatesKeeper(self.settings, self.said.append, lambda: self.now)
+        self.now, self.said, self.converted, self.down, self.hangs = 0.0, list[str](), 0, False, False
+        self.keeper = RatesKeeper(self.settings, self.said.append, lambda: self.now, self.begin)
         self.stack = FakeStack(self.settings)
         patch.setattr(keeper.RatesKeeper, "convert", lambda *_: self.convert())
+
+    def begin(self, job: Callable[[], None]) -> Future[None]:
+        """Do it at once, or, where ClickHouse hangs, leave it under way."""
+        done: Future[None] = Future()
+        if self.hangs:
+            return done
+        try:
+            done.set_result(job())
+        except StoreUnavailableError as error:
+            done.set_exception(error)
+        return done
 
     def convert(self) -> None:
         if self.down:
@@ -107,3 +121,39 @@ def test_a_decision_that_was_taken_back_by_hand_changes_nothing(case: Case) -> N
     assert len(case.stack.restarts) == 1
     assert "CRM_BASE_CURRENCY (was EUR)" in case.said[-1]
     assert rates_in_force(case.settings) == Rates("EUR")
+
+
+def test_nothing_is_converted_while_workers_of_before_still_end(case: Case) -> None:
+    case.stack.restarting = True
+    decide(case.settings.data_dir, "EUR", BY_FIRST_ORDER)
+    case.wait()
+    case.wait(AGAIN_SECONDS)
+    assert (case.converted, len(case.stack.restarts)) == (0, 1)
+    case.stack.restarting = False
+    case.wait()
+    assert case.converted == 1
+
+
+def test_a_clickhouse_that_hangs_delays_nothing_else(case: Case) -> None:
+    case.hangs = True
+    case.wait(AGAIN_SECONDS)
+    decide(case.settings.data_dir, "EUR", BY_FIRST_ORDER)
+    case.wait()
+    assert case.stack.restarts == [("the base currency is EUR (from the first order)", Rates("EUR"))]
+
+
+@pytest.mark.parametrize("step", ["prepare_recovery", "save_rates"])
+def test_a_full_disk_ends_nothing_and_the_files_are_followed_when_there_is_room(
+    step: str, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    decide(case.settings.data_dir, "EUR", BY_FIRST_ORDER)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeper, step, fail)
+        case.wait()
+        case.wait()
+    assert [line for line in case.said if "No space left on device" in line] == case.said[-1:]
+    case.wait()
+    assert case.stack.restarts == [("the base currency is EUR (from the first order)", Rates("EUR"))]

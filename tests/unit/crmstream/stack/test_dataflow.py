@@ -56,3 +56,35 @@ def test_what_is_not_vital_is_told_once_and_tried_again(tmp_path: Path, monkeypa
     assert len(told) == 1
     assert "the file is broken" in told[0]
     group.stop()
+
+
+ENDS_LATE = """
+import signal, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+print("up", flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_restart_waits_for_nobody_and_kills_who_does_not_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = ChildProcess("part", [sys.executable, "-c", ENDS_LATE], tmp_path)
+    group = ProcessGroup("group", [child], tmp_path, print)
+    group.start()
+    while "up" not in child.log_path.read_text():
+        assert child.alive
+    first = child.pid
+    group.restart({"CHANGED": "1"})
+    group.poll()
+    assert group.restarting
+    assert child.pid == first
+    monkeypatch.setattr("crmstream.stack.dataflow.STOP_SECONDS", 0.0)
+    group.restart()
+    group.poll()
+    assert child.wait(10)
+    group.poll()
+    assert not group.restarting
+    assert child.alive
+    assert child.pid != first
+    group.stop()
