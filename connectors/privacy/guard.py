@@ -76,7 +76,8 @@ class Guard:
             if change is not None and (change is _dropped or _is_usable_id(event.get(field))):
                 kept[field] = change(event.get(field))
         if self._drops_addresses and not any(kept.get(field) for field in _ID_FIELDS) and event.get("customer_id"):
-            raise RejectedError("customer_id", "is an e-mail address, which a rule drops; with CRM_PRIVACY_KEY it is hashed")
+            problem = "is an e-mail address, which a rule drops; with CRM_PRIVACY_KEY it is hashed"
+            raise RejectedError("customer_id", problem)
         return {field: value for field, value in kept.items() if value is not None}
 
     def _with_taken(self, properties: object, taken: Mapping[str, str]) -> object:
