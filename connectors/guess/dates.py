@@ -1,4 +1,4 @@
-"""The format of a column of times, decided over all of its values."""
+"""The format of a column of times, decided over all of its values but a few that fit nothing, such as 31.02.2026."""
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +13,8 @@ _DATES: Final = (
 _CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
 _ZONES: Final = ("", " %z", "%z", " %Z")
 _DISTINCT: Final = 5_000
+_LEAST_WITH_MISFIT: Final = 5
+"""Different values of which one may have no format."""
 _UNIX: Final = ((10, "unix", 1), (13, "unix_ms", 1_000))
 _EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -24,13 +26,43 @@ class TimeFormat(NamedTuple):
     other: str | None = None
     has_clock: bool = False
     has_zone: bool = False
+    misfits: int = 0
+    """How many of the different values do not have the format."""
 
 
 def time_format(texts: Sequence[str]) -> TimeFormat | None:
-    """Find the format that all texts have; None where there is none. ``texts`` are in the file's order, none empty."""
+    """Find the format that texts have; None where there is none. ``texts`` are in the file's order, none empty.
+
+    One different value in ten may not fit (one in any case, of five or more): its rows are rejected later.
+    """
     distinct = list(dict.fromkeys(texts))[:_DISTINCT]
     if not distinct:
         return None
+    if (found := _format_of_all(distinct)) is not None or len(distinct) < _LEAST_WITH_MISFIT:
+        return found
+    readers = [datetime.fromisoformat, *map(_reader, _patterns())]
+    most = max(1, len(distinct) // 10)
+    kept = min((_misfits(read, distinct, most) for read in readers), key=len)
+    if len(kept) > most:
+        return None
+    found = _format_of_all([text for text in distinct if text not in kept])
+    return None if found is None else found._replace(misfits=len(kept))
+
+
+def _misfits(read: Callable[[str], datetime], texts: Sequence[str], most: int) -> set[str]:
+    """The texts that a reader does not read; it gives up after one more than ``most``."""
+    found: set[str] = set()
+    for text in texts:
+        try:
+            read(text)
+        except ValueError:
+            found.add(text)
+            if len(found) > most:
+                break
+    return found
+
+
+def _format_of_all(distinct: Sequence[str]) -> TimeFormat | None:
     if _fits_all(datetime.fromisoformat, distinct) and not all(text.isdigit() and len(text) != 8 for text in distinct):
         return TimeFormat("iso", None, any(len(text) > 10 for text in distinct), _iso_zone(distinct[0]))
     if (unix := _unix(distinct)) is not None:

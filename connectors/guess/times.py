@@ -55,6 +55,9 @@ def _form(case: Case, column: str) -> TimeFormat:
     form = time_format(texts)
     if form is None:
         raise InputFileError(f"The dates in {column!r} have no format that is known, or several.{_hint(texts)}")
+    if form.misfits:
+        count = "1 value" if form.misfits == 1 else f"{form.misfits:,} values"
+        case.doubt(f"{count} in {column!r} cannot be read as {form.format}: those rows will be rejected.")
     if form.other is not None:
         case.doubt(
             f"The dates in {column!r} can be read as {form.format} or as {form.other}; the first is taken. "

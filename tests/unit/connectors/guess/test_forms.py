@@ -31,6 +31,15 @@ def test_times(texts: list[str], pattern: str) -> None:
     assert (found.format, found.other) == (pattern, None)
 
 
+@pytest.mark.parametrize("wrong", ["31.02.2026", "none", "2026-05-01"])
+def test_a_value_that_is_no_date_does_not_hide_the_format_of_the_others(wrong: str) -> None:
+    days = [f"{day:02d}.05.2026" for day in range(10, 15)]
+    found = time_format([*days, wrong])
+    assert found is not None
+    assert (found.format, found.misfits) == ("%d.%m.%Y", 1)
+    assert time_format([*days, wrong, "never"]) is None
+
+
 @pytest.mark.parametrize("texts", [[], ["17850", "13047"], ["yesterday"], ["2026-05-01", "01.05.2026"], ["1,5"]])
 def test_what_is_no_column_of_times(texts: list[str]) -> None:
     assert time_format(texts) is None

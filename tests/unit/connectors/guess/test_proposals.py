@@ -212,8 +212,8 @@ def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ("date,amount,name\n2026-05-01,3,Ann Lee\n", "tells customers apart .the names in 'name' do not"),
-        ("date,amount\n2026-05-01,3\n", "tells customers apart: it needs"),
+        ("date,amount,name\n2026-05-01,3,Ann Lee\n", "identifies customers .the names in 'name' do not"),
+        ("date,amount\n2026-05-01,3\n", "identifies customers: it needs"),
         ("customer_id,amount\n1,3\n", "no column with the date"),
         ("customer_id,date,amount\n1,2026-05-01,3\n2,01.05.2026,4\n", "several formats"),
         ("customer_id,date,page\n1,2026-05-01,x\n", "no column with an amount"),
