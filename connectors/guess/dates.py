@@ -14,7 +14,9 @@ _CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p
 _ZONES: Final = ("", " %z", "%z", " %Z")
 _DISTINCT: Final = 5_000
 _LEAST_WITH_MISFIT: Final = 5
-"""Different values of which one may have no format."""
+"""Values of which one may have no format."""
+_FIRST: Final = 10
+"""Values by which most formats are ruled out: to try them all on a long column of other texts takes seconds."""
 _UNIX: Final = ((10, "unix", 1), (13, "unix_ms", 1_000))
 _EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -33,17 +35,19 @@ class TimeFormat(NamedTuple):
 def time_format(texts: Sequence[str]) -> TimeFormat | None:
     """Find the format that texts have; None where there is none. ``texts`` are in the file's order, none empty.
 
-    One different value in ten may not fit (one in any case, of five or more): its rows are rejected later.
+    One different value in ten may not fit (one in any case, if there are five rows or more), but no more than a fifth
+    of the rows: these are rejected later.
     """
     distinct = list(dict.fromkeys(texts))[:_DISTINCT]
     if not distinct:
         return None
-    if (found := _format_of_all(distinct)) is not None or len(distinct) < _LEAST_WITH_MISFIT:
+    if (found := _format_of_all(distinct)) is not None or len(texts) < _LEAST_WITH_MISFIT:
         return found
-    readers = [datetime.fromisoformat, *map(_reader, _patterns())]
+    readers = [read for read in (datetime.fromisoformat, *map(_reader, _patterns()))
+               if len(_misfits(read, distinct[:_FIRST], 3)) <= min(3, len(distinct) - 1)]  # fmt: skip
     most = max(1, len(distinct) // 10)
-    kept = min((_misfits(read, distinct, most) for read in readers), key=len)
-    if len(kept) > most:
+    kept = min((_misfits(read, distinct, most) for read in readers), key=len, default=set(distinct))
+    if len(kept) > most or sum(text in kept for text in texts) * 5 > len(texts):
         return None
     found = _format_of_all([text for text in distinct if text not in kept])
     return None if found is None else found._replace(misfits=len(kept))
