@@ -1,8 +1,7 @@
 """The format of a column of times, decided over all of its values but a few that fit nothing, such as 31.02.2026."""
 
 import itertools
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
@@ -14,6 +13,10 @@ _DATES: Final = (
 _CLOCKS: Final = ("", " %H:%M", " %H:%M:%S", ", %H:%M", ", %H:%M:%S", " %I:%M %p", " %I:%M:%S %p", ", %I:%M:%S %p")
 _ZONES: Final = ("", " %z", "%z", " %Z")
 _DISTINCT: Final = 5_000
+_LEAST_WITH_MISFIT: Final = 5
+"""Values of which one may have no format."""
+_FIRST: Final = 10
+"""Values by which most formats are ruled out: to try them all on a long column of other texts takes seconds."""
 _UNIX: Final = ((10, "unix", 1), (13, "unix_ms", 1_000))
 _EARLIEST: Final = datetime(1990, 1, 1, tzinfo=UTC)
 
@@ -26,43 +29,41 @@ class TimeFormat(NamedTuple):
     has_clock: bool = False
     has_zone: bool = False
     misfits: int = 0
-    """How many values do not have the format."""
+    """How many of the different values do not have the format."""
 
 
 def time_format(texts: Sequence[str]) -> TimeFormat | None:
     """Find the format that texts have; None where there is none. ``texts`` are in the file's order, none empty.
 
-    One value in five may not fit: its rows are rejected later.
+    One different value in ten may not fit (one in any case, if there are five rows or more), but no more than a fifth
+    of the rows: these are rejected later.
     """
-    counts = Counter(texts)
-    distinct = list(counts)[:_DISTINCT]
+    distinct = list(dict.fromkeys(texts))[:_DISTINCT]
     if not distinct:
         return None
-    if (found := _format_of_all(distinct)) is not None:
+    if (found := _format_of_all(distinct)) is not None or len(texts) < _LEAST_WITH_MISFIT:
         return found
-    most = sum(counts[text] for text in distinct) // 5
-    readers = [datetime.fromisoformat, *map(_reader, _patterns())] if most else []
-    for read in readers:
-        kept, misfits = _fitting(read, distinct, counts, most)
-        if misfits <= most and (found := _format_of_all(kept)) is not None:
-            return found._replace(misfits=misfits)
-    return None
+    readers = [read for read in (datetime.fromisoformat, *map(_reader, _patterns()))
+               if len(_misfits(read, distinct[:_FIRST], 3)) <= min(3, len(distinct) - 1)]  # fmt: skip
+    most = max(1, len(distinct) // 10)
+    kept = min((_misfits(read, distinct, most) for read in readers), key=len, default=set(distinct))
+    if len(kept) > most or sum(text in kept for text in texts) * 5 > len(texts):
+        return None
+    found = _format_of_all([text for text in distinct if text not in kept])
+    return None if found is None else found._replace(misfits=len(kept))
 
 
-def _fitting(
-    read: Callable[[str], datetime], distinct: Sequence[str], counts: Mapping[str, int], most: int
-) -> tuple[list[str], int]:
-    """The values that a reader reads, and how many it does not; it gives up where those are more than ``most``."""
-    kept, misfits = [], 0
-    for text in distinct:
+def _misfits(read: Callable[[str], datetime], texts: Sequence[str], most: int) -> set[str]:
+    """The texts that a reader does not read; it gives up after one more than ``most``."""
+    found: set[str] = set()
+    for text in texts:
         try:
             read(text)
-            kept.append(text)
         except ValueError:
-            misfits += counts[text]
-            if misfits > most:
+            found.add(text)
+            if len(found) > most:
                 break
-    return kept, misfits
+    return found
 
 
 def _format_of_all(distinct: Sequence[str]) -> TimeFormat | None:

@@ -131,8 +131,9 @@ def retry_(  # noqa: PLR0913 - the options of a command
 
     Their bytes go to their topic as they came. Events keep their ids, so one
     that arrives twice counts once. Records that still break the contract stay
-    dead letters. What a source's door refused (a webhook, an SDK's message, a
-    row) is no event yet: send it again from its source.
+    dead letters. Webhooks, SDK messages and rows that were refused on their way
+    in are not events yet: send them again from their source; the section
+    "Rejected records" of docs/operations.md says how.
 
     [bold]Examples[/bold]
 

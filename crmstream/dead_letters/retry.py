@@ -19,7 +19,9 @@ from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
 from crmstream.dead_letters.letters import Letter, Place, remove_places
 
-AT_THE_DOOR: Final = "refused at a source's door: send it again from its source"
+AT_THE_DOOR: Final = (
+    "refused before it was an event: send it again from its source (docs/operations.md, Rejected records)"
+)
 EMPTY: Final = "has no body"
 TICK: Final = "is a tick: the next one takes its place"
 OTHER_TOPIC: Final = "its topic is none that the dataflow reads"
@@ -39,8 +41,8 @@ class Retried:
 def why_not(letter: Letter) -> str | None:
     """Why a dead letter cannot be published again; None if it can.
 
-    What a connector refused at its door is no event yet: its body is the message, row or webhook as the source's
-    privacy rules left it, which nothing but the source can make an event of.
+    What a connector refused at its door is not an event yet: the body is the message, row or webhook after the source's
+    privacy rules. The connector cannot read it again: values that are hashed or encrypted would be so twice.
     """
     if letter.key == REFUSED_KEY:
         return AT_THE_DOOR

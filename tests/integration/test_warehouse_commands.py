@@ -236,7 +236,7 @@ def test_retry_publishes_what_is_an_event_by_now_and_removes_it(crm: Crm, stack:
     assert answer.exit_code == 0, answer.output
     assert "3 records published again" in answer.stdout
     assert "1 still rejected: properties.total" in answer.stdout
-    assert "1 left out: refused at a source's door" in answer.stdout
+    assert "1 left out: refused before it was an event" in answer.stdout
     assert published(stack, before) == [(f"c-{n}".encode(), order(n)) for n in (1, 2, 3)]
     assert left(client) == [4, 5, 6, 7]
 

@@ -60,6 +60,14 @@ def test_day_and_month_are_told_apart_by_the_order_of_rows_and_doubted(texts: li
     assert found.other is not None
 
 
+def test_one_broken_date_of_few_does_not_hide_the_format() -> None:
+    days = ["2026-05-01", "2026-05-01", "2026-05-02", "yesterday", "2026-05-02", "2026-05-02"]
+    found = time_format(days)
+    assert found is not None
+    assert (found.format, found.misfits) == ("iso", 1)
+    assert time_format(["paid", "paid", "paid", "paid", "2026-05-01"]) is None, "states, and one stray date"
+
+
 def test_times_of_the_day() -> None:
     assert is_clock(["10:15", "23:59"]) == "%H:%M"
     assert is_clock(["2026-05-01"]) is None
