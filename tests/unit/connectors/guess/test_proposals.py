@@ -221,7 +221,7 @@ def test_a_known_export_that_is_written_otherwise(tmp_path: Path) -> None:
         ("Ann Lee;01.05.2026;Berlin\nBob Ray;02.05.2026;Rome\n", "no header line"),
         ("ann@example.com,Berlin\nbob@example.com,Rome\n", "no header line"),
         ("customer_id,date,amount\n", "no row"),
-        ("", "no header line"),
+        ("", "is empty"),
     ],
 )
 def test_files_without_what_is_needed_are_refused_politely(file: Any, text: str, problem: str) -> None:
