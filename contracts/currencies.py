@@ -33,6 +33,15 @@ CODES: Final = frozenset(f"{_ACTIVE} {_WITHDRAWN}".split())
 """The codes of ISO 4217 in force, and those withdrawn since 1999, which histories may hold."""
 
 
+SIGNS: Final = {"€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "₺": "TRY", "Kč": "CZK"}
+"""Signs that stand for one currency. "$" and "kr" stand for several."""
+
+
+def is_code(value: object) -> bool:
+    """Whether an event may carry a value as its currency."""
+    return isinstance(value, str) and PATTERN.fullmatch(value) is not None
+
+
 def check_code(code: str) -> str:
     """Return a code of ISO 4217 as it is. Raises ``ValueError`` that says what to write instead, if that is known."""
     if code in CODES:

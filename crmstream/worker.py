@@ -18,10 +18,14 @@ from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
 from contracts.settings import Settings, load_settings
-from crmstream import lean  # noqa: F401 - before River
+from crmstream import (
+    hanging,
+    lean,  # noqa: F401 - before River
+)
 from crmstream.stack.dataflow import STOP_SECONDS, WILL_NOT_START
 from crmstream.stopping import StopFlag
 from streams import edge
+from streams.in_force import rates_in_force
 from streams.journal import JOURNAL
 from streams.run import run_worker
 
@@ -50,6 +54,7 @@ def main() -> None:
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
     addresses = [address for address in os.environ.get("CRM_WORKER_ADDRESSES", "").split(";") if address]
+    hanging.watch(lambda: JOURNAL.beats)
     try:
         run_worker(settings, index, addresses, stop, timedelta(seconds=settings.epoch_seconds))
     except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
@@ -62,7 +67,7 @@ def _tell_start(settings: Settings, index: int) -> None:
     log.info(
         "crmstream %s, worker %d of %d: %d partitions, %d buckets, a sweep every %d h, base currency %s",
         version("crmstream"), index, settings.workers, settings.partitions, settings.buckets, settings.sweep_hours,
-        settings.base_currency,
+        rates_in_force(settings).base or "undecided",
     )  # fmt: skip
 
 

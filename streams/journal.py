@@ -34,6 +34,8 @@ class Journal:
         self._behind = self._caught_up = False
         self._boundary = self._boundaries = self._events = self._late = 0
         self._all_events = 0
+        self.beats = 0
+        """How often the flow asked for more; as long as it goes on, this grows."""
         self._troubles: dict[str, float] = {}
         self._refused: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at = self._refused_at = monotonic() - LINE_SECONDS
@@ -78,7 +80,8 @@ class Journal:
             self._say(logging.INFO, what)
 
     def beat(self) -> None:
-        """Say what is due. To be called often."""
+        """Say what is due. To be called often, by the flow itself."""
+        self.beats += 1
         now = self._monotonic()
         self._tell_boundaries(now)
         if self._refused and now - self._refused_at >= LINE_SECONDS:

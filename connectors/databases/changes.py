@@ -21,6 +21,7 @@ from connectors.rows.convert import RowConverter
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import Name
 from connectors.rows.values import BadValueError, NoValue, time_parser
+from contracts.identity import EMAIL_ADDRESS
 from contracts.wire import RejectedError
 
 Operation = Literal["insert", "update", "delete"]
@@ -176,8 +177,9 @@ class OutboxMapper:
         return {field: _found(change, column) for field, column in columns.items() if column is not None}
 
     def _event_id(self, found: str) -> str:
-        """A number is unique in its table only."""
-        return self._event_ids.id_of(self._table.full_name, [found], "") if found.isdecimal() else found
+        """A number is unique in its table only, and an address is nothing that an id may tell."""
+        is_own = not found.isdecimal() and EMAIL_ADDRESS.search(found) is None
+        return found if is_own else self._event_ids.id_of(self._table.full_name, [found], "")
 
 
 def _is_event(columns: Columns, mapping: Mapping) -> Predicate:

@@ -30,8 +30,8 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from connectors.rows.conditions import ColumnName
 from connectors.rows.mapping import Mapping
-from connectors.rows.parts import ColumnName
 from connectors.sources.source import SourceName
 from connectors.yaml_file import Part, YamlFile
 from connectors.yaml_keys import Place, problems

@@ -70,7 +70,7 @@ class _Parts(NamedTuple):
 
 def to_change(record: RawRecord, tables: Tables) -> Change | Unreadable | None:
     """Read one record; None if it is no change, or one of a table that is not read."""
-    if record.value is None:
+    if not record.value:
         return None
     try:
         return _read(record, record.value, tables)

@@ -3,6 +3,7 @@
 A total that is given always counts. What is computed is noted on the event.
 """
 
+import re
 from typing import Any, Final
 
 from connectors.door.values import as_number, is_absent
@@ -17,6 +18,7 @@ _QUANTITIES: Final = ("quantity", "qty")
 _BACK: Final = frozenset({ORDER_REFUNDED, ORDER_CANCELLED})
 _DIGITS: Final = 4
 _ADDED: Final = ("tax", "shipping")
+_NAMES_MONEY: Final = re.compile("total|amount|price|revenue|value", re.IGNORECASE)
 
 
 def products_of(properties: dict[str, Any]) -> list[Any] | None:
@@ -31,14 +33,15 @@ def complete_total(name: str, properties: dict[str, Any], notes: list[Note]) -> 
     """Compute the ``total`` of an order or a refund that has none, in place.
 
     It is subtotal + tax + shipping - discount, else the sum of price x quantity of the products, less the order's
-    discount. A refund of a whole order often names no money: it counts as a refund of 0.
+    discount. A refund of a whole order often names no money: it counts as a refund of 0. So does an order that names
+    products or itself, and no money anywhere; a field for money that is empty or cannot be read is not taken for 0.
     """
     if name not in (ORDER_COMPLETED, ORDER_REFUNDED) or not is_absent(properties.get("total")):
         return
     total, done = _from_subtotal(properties), "is the sum of subtotal, tax and shipping, less the discount"
     if total is None:
         total, done = _from_products(properties), "is the sum of the products"
-    if total is None and name == ORDER_REFUNDED and not is_absent(properties.get("order_id")):
+    if total is None and _counts_without_money(name, properties):
         total, done = 0.0, "is missing and counts as 0"
     if total is not None:
         properties["total"] = total
@@ -65,6 +68,18 @@ def count_items(name: str, properties: dict[str, Any], notes: list[Note]) -> Non
     products = None if name in _BACK else products_of(properties)
     if products is not None:
         properties["items"] = _bounded(sum(_pieces(product, notes) for product in products), "items", notes)
+
+
+def _counts_without_money(name: str, properties: dict[str, Any]) -> bool:
+    is_named = not is_absent(properties.get("order_id"))
+    if name == ORDER_REFUNDED:
+        return is_named
+    products = products_of(properties) or []
+    return (is_named or bool(products)) and not any(map(_names_money, (properties, *products)))
+
+
+def _names_money(fields: object) -> bool:
+    return not isinstance(fields, dict) or any(_NAMES_MONEY.search(str(field)) for field in fields)
 
 
 def _whole(value: object) -> int | None:

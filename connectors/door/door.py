@@ -87,6 +87,11 @@ class Door:
         """Whether only privacy rules may change an event: the source has no plan and no currency."""
         return self._plan is None and self.source.currency is None
 
+    def base_currency(self) -> str | None:
+        """Give the base currency, which money without any has; None while it is undecided."""
+        decision = self._money.decision
+        return None if decision is None else decision.currency
+
     def plain_event(self, kind: Kind, event: Draft) -> Record:
         """Do what :meth:`event` does for a whole event of a plain source, faster.
 

@@ -61,13 +61,15 @@ class MoneyGate:
     def admit(self, properties: object) -> None:
         """Take note of the money of a transaction that was let in: the first one decides the base currency."""
         currency = properties.get("currency") if isinstance(properties, dict) else None
-        if not isinstance(currency, str):
+        if not isinstance(currency, str) or not isinstance(properties, dict):
             return
         if self._decision is None and self._data_dir is not None and not self._failed and can_be_base(currency):
             try:
                 self._decision = decide(self._data_dir, currency, BY_FIRST_ORDER)
             except SettingsError as error:
                 self._fail(error)
+        if not properties.get("total"):
+            return  # nothing needs no rate
         if self._decision is None or currency not in {self._decision.currency, *self._rated}:
             self.waiting[currency] += 1
 

@@ -5,13 +5,13 @@ that means the same is converted. One that cannot be is set aside under ``origin
 can do without it, and stays as it came where the event can't, so that the refusal names it. Pure; moves no data.
 """
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from connectors.door.amounts import complete_total, count_items
 from connectors.door.spellings import spell
 from connectors.door.values import as_number, as_text, is_absent
+from contracts.currencies import NO_CURRENCY, SIGNS, is_code
 from contracts.events import EVENT_TYPES, MAX_AMOUNT, ORDER_REFUNDED, Kind
 from contracts.notes import Note
 
@@ -22,7 +22,8 @@ Convert = Callable[[object], object]
 LONGEST_LABEL: Final = 500
 LONGEST_URL: Final = 4_000
 LETTERS_NOTE: Final = Note("currency", "was not written in capital letters")
-_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+SIGN_NOTE: Final = Note("currency", "was a sign, and is kept as original_currency")
+NO_CODE_NOTE: Final = Note("currency", f"is no code, and is kept as original_currency: money waits as {NO_CURRENCY}")
 
 
 def fit(kind: Kind, name: str, properties: Properties, notes: list[Note]) -> dict[str, str]:
@@ -47,19 +48,31 @@ def _fit_transaction(name: str, properties: Properties, required: tuple[str, ...
     total = properties.get("total")
     if total.__class__ is not float or not 0 <= total <= MAX_AMOUNT:  # nearly all are right already
         if is_absent(total):
-            properties.pop("total", None)
             complete_total(name, properties, notes)
+            if is_absent(properties.get("total")):
+                properties.pop("total", None)
         _replace(properties, "total", _refund if name == ORDER_REFUNDED else _amount, required, notes)
     currency = properties.get("currency")
-    if not currency:
+    if not is_code(currency):
         properties.pop("currency", None)
-    elif currency.__class__ is not str or not _CURRENCY.fullmatch(currency):
-        _replace(properties, "currency", _currency, required, notes)
-        if properties.get("currency") not in (None, currency):
-            notes.append(LETTERS_NOTE)
+        if not is_absent(currency):
+            _fit_currency(currency, properties, notes)
     if properties.get("total") is None and properties.get("currency") is not None and "total" not in required:
-        set_aside(properties, "currency")  # the contract takes money whole or not at all
+        # the contract takes money whole or not at all
+        properties.setdefault("original_currency", properties.pop("currency"))
     count_items(name, properties, notes)
+
+
+def _fit_currency(given: object, properties: Properties, notes: list[Note]) -> None:
+    """Set the currency that is meant; none is refused, so where nobody can tell the money waits."""
+    text = given.strip() if isinstance(given, str) else ""
+    if is_code(text.upper()):
+        properties["currency"] = text.upper()
+        notes.append(LETTERS_NOTE)
+        return
+    properties["original_currency"] = given
+    properties["currency"] = SIGNS.get(text, NO_CURRENCY)
+    notes.append(SIGN_NOTE if text in SIGNS else NO_CODE_NOTE)
 
 
 def _replace(
@@ -125,11 +138,6 @@ def _refund(value: object) -> float | None:
     """What went back; many write it with a minus sign."""
     amount = as_number(value)
     return None if amount is None else _amount(abs(amount))
-
-
-def _currency(value: object) -> str | None:
-    code = value.strip().upper() if isinstance(value, str) else ""
-    return code if _CURRENCY.fullmatch(code) else None
 
 
 _FIELDS: Final[dict[Kind, tuple[tuple[str, Convert], ...]]] = {

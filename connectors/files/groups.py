@@ -6,7 +6,7 @@ does a line that cannot be read among them or next to them, for it may be one of
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -33,11 +33,16 @@ _decode: Final = msgspec.msgpack.Decoder().decode
 
 
 class RowGroup(NamedTuple):
-    """The rows of one event: their lines, their values by wanted column, and why they are none, if so."""
+    """The rows of one event: their lines, their values by wanted column, and why they are none, if so.
+
+    ``at_fault`` are the positions of the rows that have the problem; ``more`` counts the rows beyond :data:`MOST_ROWS`.
+    """
 
     lines: Sequence[int]
     rows: Sequence[Sequence[object]]
     problem: RejectedError | None
+    at_fault: Set[int]
+    more: int = 0
 
 
 class GroupSpool:
@@ -106,7 +111,10 @@ class GroupSpool:
     def _group(self, members: Sequence[tuple[int, Any]]) -> RowGroup:
         whole = [row for _, row in members if row is not None]
         lines = [row[0] for row in whole]
-        return RowGroup(lines, [row[1] for row in whole], self._problem(members, whole))
+        problem = self._problem(members, whole)
+        unreadable = {at for at, row in enumerate(whole) if row[2]}
+        at_fault = unreadable or set(range(len(whole))) if problem else set[int]()
+        return RowGroup(lines, [row[1] for row in whole], problem, at_fault, len(members) - len(whole))
 
     def _problem(self, members: Sequence[tuple[int, Any]], whole: Sequence[Any]) -> RejectedError | None:
         if len(whole) < len(members):

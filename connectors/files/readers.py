@@ -80,7 +80,8 @@ def open_table(path: Path, mapping: Mapping, wanted: Sequence[str]) -> Iterator[
 
 def _check_columns(path: Path, mapping: Mapping, columns: Sequence[str], wanted: Sequence[str]) -> None:
     if not columns:
-        raise InputFileError(f"{path.name} has no header line with the names of its columns.")
+        lack = "has no header line with the names of its columns" if path.stat().st_size else "is empty"
+        raise InputFileError(f"{path.name} {lack}.")
     missing = [column for column in wanted if column not in columns]
     if not missing:
         return

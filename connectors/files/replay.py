@@ -75,10 +75,10 @@ class Report:
     rejections: list[Rejection] = field(default_factory=list)
     problems: Counter[tuple[str, str]] = field(default_factory=Counter)
 
-    def reject(self, line: int, problem: RejectedError) -> None:
-        """Count a rejected row and, up to :data:`MAX_REJECTIONS`, list it."""
-        self.rejected += 1
-        self.problems[problem.field, problem.problem] += 1
+    def reject(self, line: int, problem: RejectedError, rows: int = 1) -> None:
+        """Count a rejected row, or several of one event, and list the first, up to :data:`MAX_REJECTIONS`."""
+        self.rejected += rows
+        self.problems[problem.field, problem.problem] += rows
         if len(self.rejections) < MAX_REJECTIONS:
             self.rejections.append(Rejection(line, problem.field, problem.problem))
 
@@ -91,6 +91,7 @@ def write_rejections(path: Path, rejections: Iterable[Rejection]) -> None:
         writer.writerows((one.line, one.field, one.problem) for one in rejections)
 
 
+_BESIDE: Final = RejectedError("row", "belongs to an event that is rejected because of another row")
 _Take = Callable[[int, list[Converted]], None]
 
 
@@ -198,20 +199,20 @@ class FileConnector:
         self.report.rejections.sort(key=lambda one: one.line)
 
     def _take_group(self, group: RowGroup, converter: RowConverter, take: _Take) -> None:
-        first = group.lines[0]
         try:
             if group.problem is not None:
                 raise group.problem
             found = converter.convert_group(group.rows)
         except RejectedError as problem:
-            self.report.reject(first, self._reason(problem, *group.rows))
-            beside = RejectedError("row", "belongs to an event that is rejected because of another row")
-            for line in group.lines[1:]:
-                self.report.reject(line, beside)
+            at_fault = group.at_fault or converter.at_fault(group.rows, problem) or {0}
+            why = self._reason(problem, *group.rows)
+            for at, line in enumerate(group.lines):
+                rows = 1 if at else 1 + group.more
+                self.report.reject(line, why if at in at_fault else _BESIDE, rows)
             return
         self.report.accepted += len(group.lines) * bool(found)
         self.report.skipped += len(group.lines) * (not found)
-        take(first, found)
+        take(group.lines[0], found)
 
     def _converter(self, columns: Sequence[str]) -> RowConverter:
         return RowConverter(self._mapping, columns, self._received_at or datetime.now(UTC), self._door)

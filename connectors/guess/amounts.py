@@ -10,9 +10,11 @@ from typing import Final, NamedTuple
 
 from price_parser import Price
 
+from contracts.currencies import SIGNS
+
 _CORE: Final = re.compile(r"\d(?:[\d.,'’ \u00a0\u2009\u202f]*\d)?")
 _SPACES: Final = "\u00a0\u2009\u202f"
-_CODES: Final = {"€": "EUR", "£": "GBP", "zł": "PLN", "Fr.": "CHF", "CHF": "CHF", "₹": "INR", "₺": "TRY", "Kč": "CZK"}
+_CODES: Final = {**SIGNS, "Fr.": "CHF", "CHF": "CHF"}
 _SEVERAL: Final = {"$": "USD", "kr": "SEK", "¥": "JPY"}
 """Symbols of several currencies, and the one that is proposed."""
 _ISO: Final = re.compile(r"\b([A-Z]{3})\b")

@@ -15,6 +15,7 @@ Roles = Mapping[str, str]
 """The column of each role that has one."""
 _MOSTLY: Final = 0.5
 _SHORTEST_END: Final = 5
+_CURRENCY: Final = "currency"
 _PERSON: Final = re.compile(r"[^\W\d_]{2,}\.?[ ,]+[^\d@]*[^\W\d_]{2,}")
 _CURRENCY_WORDS: Final = re.compile(r"\b(in|eur|euro|usd|gbp|chf|pln|sek|nok|dkk|czk)\b")
 _SAMPLED: Final = 2_000
@@ -36,7 +37,19 @@ def find_roles(sample: Sample, given: Roles) -> dict[str, str]:
             free = (column for column in sample.columns if column not in roles.values())
             if found := next((column for column in free if looks_right(sample.filled(column))), None):
                 roles[role] = found
+    if "order" not in roles and (number := _own_number(sample, roles)):
+        roles["order"] = number
     return roles
+
+
+def _own_number(sample: Sample, roles: Roles) -> str | None:
+    """Find the column ``id`` of rows that are orders: it differs in each of them."""
+    free = (column for column in sample.columns if column not in roles.values() and plain(column) == "id")
+    for column in free:
+        texts = sample.texts(column)
+        if all(texts) and len(set(texts)) == len(texts) > 1:
+            return column
+    return None
 
 
 def _check(sample: Sample, given: Roles) -> None:
@@ -71,8 +84,9 @@ def _is_name(column: str, name: str) -> bool:
 
 
 def _ends_like(column: str, name: str) -> bool:
-    """``shop order number`` is an order number; short names are too frequent for that."""
-    return len(name) >= _SHORTEST_END and " " in name and column.endswith(f" {name}")
+    """``shop order number`` is an order number; short names are too frequent for that, but for ``total currency``."""
+    is_long = len(name) >= _SHORTEST_END and (" " in name or name == _CURRENCY)
+    return is_long and column.endswith(f" {name}")
 
 
 def _are_times(texts: list[str]) -> bool:

@@ -23,6 +23,8 @@ _DIALECT_CHARACTERS: Final = 64 * 1024
 _DELIMITERS: Final = [",", ";", "\t", "|"]
 _BLANKS: Final = "whitespace"
 _MOST_COLUMNS: Final = 300
+_MOST_LISTS: Final = 5
+"""Lists of a JSON object that are named."""
 _BY_MARK: Final = ("utf-8", "utf-8-sig", "utf-16", "utf-32")
 """Encodings that a mapping need not name: the default, and those that a byte order mark decides."""
 
@@ -168,7 +170,9 @@ def _json(path: Path, form: str, encoding: str | None) -> Sample:
         documents = [item.document for item in items if item.document is not None]
     columns = tuple(dict.fromkeys(name for one in documents for name in _paths(one)))[:_MOST_COLUMNS]
     rows = [tuple(_at(one, name) for name in columns) for one in documents]
-    return _checked(Sample(path, reading, columns, rows))
+    lists = sorted({name for one in documents for name, value in one.items() if isinstance(value, list) and value})
+    doubts = [f"Lists in an object are not read: {', '.join(lists[:_MOST_LISTS])}."] if lists else []
+    return _checked(Sample(path, reading, columns, rows, doubts))
 
 
 def _paths(document: Document, before: str = "") -> Iterator[str]:

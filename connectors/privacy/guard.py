@@ -58,7 +58,7 @@ class Guard:
         self._keys = re.compile(keys)
         self._words = re.compile(words, re.IGNORECASE | re.DOTALL)
         self._idle = not changes
-        self._drops_addresses = bool(of_addresses) and secret is None
+        self._drops_addresses = "customer_id" in of_addresses and secret is None
 
     def concerns(self, body: bytes) -> bool:
         """Whether a rule may apply to an event, by its JSON without blanks: it holds a key that ends as a rule does."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
+from connectors.rows.conditions import Condition, fitting
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import Column, Name, Rule, Time
 from connectors.rows.values import BadValueError, Instant, NoValue, as_text, time_parser
@@ -132,10 +133,10 @@ class Columns:
             return self._named_by_column(spec.column, spec.values)
         return self._named_by_rules(spec.rules)
 
-    def holds(self, wanted: Lookup[str, Sequence[str]] | None) -> Predicate:
-        """Ask whether every column named holds one of the texts listed for it."""
-        tests = [(self._raw(column), frozenset(texts)) for column, texts in (wanted or {}).items()]
-        return lambda row: all(read(row) in texts for read, texts in tests)
+    def holds(self, wanted: Lookup[str, Condition] | None) -> Predicate:
+        """Ask whether every column named holds one of the texts, or words, listed for it."""
+        tests = [(self._raw(column), fitting(condition)) for column, condition in (wanted or {}).items()]
+        return lambda row: all(fits(read(row)) for read, fits in tests)
 
     def _raw(self, column: str) -> Callable[[Row], str]:
         """Read a column as text, null markers included, as conditions compare it."""

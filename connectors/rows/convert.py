@@ -6,7 +6,7 @@ the row is ever part of a problem, for rows are personal data.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from datetime import datetime
 from typing import Final
 
@@ -63,10 +63,32 @@ class RowConverter:
 
         Of each column the first value counts that is there in one of the rows. Raises :class:`RejectedError`.
         """
-        merged = [
-            next((value for value in values if not self._is_null(value)), None) for values in zip(*rows, strict=True)
-        ]
-        return self.convert([*merged, rows], b"")
+        return self.convert([*self._merged(rows), rows], b"")
+
+    def at_fault(self, rows: Sequence[Row], problem: RejectedError) -> Set[int]:
+        """Find the rows of a group that have this problem by themselves; empty where only all of them together do.
+
+        What is read of every row (items, sums) is looked at row by row; if that tells nothing, each row is one alone.
+        """
+        merged = self._merged(rows)
+        items = {at for at, row in enumerate(rows) if self._has([*merged, [row]], problem)}
+        if 0 < len(items) < len(rows):
+            return items
+        return {at for at, row in enumerate(rows) if self._has([*self._merged([row]), [row]], problem)}
+
+    def _has(self, row: Row, problem: RejectedError) -> bool:
+        for reader in self._readers:
+            try:
+                if reader.applies(row):
+                    reader.draft(row, b"", self._now)
+            except RejectedError as found:
+                return (found.field, found.problem) == (problem.field, problem.problem)
+        return False
+
+    def _merged(self, rows: Sequence[Row]) -> list[object]:
+        """Give of each column the first value that is there in one of the rows."""
+        columns = zip(*rows, strict=True)
+        return [next((value for value in values if not self._is_null(value)), None) for values in columns]
 
     def draft(self, row: Row) -> dict[str, object] | None:
         """Give the fields of the first event of a row but no ``event_id``, not yet judged by the contract.

@@ -15,7 +15,9 @@ from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId
 from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
 from connectors.rows.values import BadValueError, Instant, TooLargeError, UnreadableError
-from contracts.events import EVENT_TYPES, MAX_COUNT, Kind
+from contracts.currencies import is_code
+from contracts.events import EVENT_TYPES, MAX_COUNT, ORDER_COMPLETED, Kind
+from contracts.identity import EMAIL_ADDRESS
 from contracts.notes import Note
 from contracts.wire import RejectedError
 
@@ -75,7 +77,7 @@ class DraftReader:
         if not self._is_whole or "notes" in draft:
             return False
         properties = draft["properties"]
-        return not self._is_money or (isinstance(properties, dict) and str(properties.get("currency", "")).isupper())
+        return not self._is_money or (isinstance(properties, dict) and is_code(properties.get("currency")))
 
     def kind_of(self, draft: Draft) -> Kind:
         """The kind of a draft."""
@@ -106,6 +108,8 @@ class DraftReader:
         event["kind"] = kind = self._kinds[name]
         if kind == "transaction":
             bound_count(properties, notes)
+            if self._is_money and name == ORDER_COMPLETED:
+                properties.setdefault("total", None)  # so that the door does not take the order for one without money
         event["properties"] = properties
         if notes:
             event["notes"] = notes
@@ -180,7 +184,8 @@ class _KeyReader:
             values[column] = text
         if self._column is not None:
             found = values[self._column]
-            return self._digest([found]) if found.isdecimal() else found  # a number is unique in its shop only
+            # A number is unique in its shop only, and an address is nothing that an id may tell.
+            return self._digest([found]) if found.isdecimal() or EMAIL_ADDRESS.search(found) else found
         return self._digest([kind, *(values[column] for column in self._of)])
 
     def _digest(self, parts: Sequence[str]) -> str:

@@ -14,7 +14,8 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from connectors.rows.parts import ColumnName, Event, EventKeys, EventPart, Group, Properties, Texts, listed
+from connectors.rows.conditions import ColumnName, Conditions, listed
+from connectors.rows.parts import Event, EventKeys, EventPart, Group, Properties
 from connectors.yaml_file import TimeZone, YamlFile
 from connectors.yaml_keys import problems
 from contracts.errors import InputFileError
@@ -37,7 +38,7 @@ class Mapping(EventKeys):
     decimal: Literal[".", ","] = "."
     thousands: Literal["", ".", ",", "'", " "] = ""
     time_zone: TimeZone = "UTC"
-    only: Texts | None = None
+    only: Conditions | None = None
     source: Identifier
     group: Group | None = None
     events: tuple[EventPart, ...] = ()

@@ -5,26 +5,16 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from connectors.rows.conditions import ColumnName, Conditions, listed
 from connectors.rows.numbers import format_of
 from connectors.rows.values import UNIX_US, check_pattern
 from connectors.yaml_file import Part, ShortPart
 from contracts.currencies import CurrencyCode, check_code
 from contracts.events import Identifier, Kind
 
-ColumnName = Annotated[str, Field(min_length=1)]
-Texts = Annotated[dict[ColumnName, tuple[str, ...]], Field(min_length=1)]
 EVENT: Final = "event"
 """Stands for the event's name where an id is made of columns."""
 _NUMBERS: Final = frozenset({"number", "integer", "money"})
-
-
-def listed(value: object) -> object:
-    """Let one text stand for a list of one."""
-    if isinstance(value, str):
-        return [value]
-    if isinstance(value, dict):
-        return {key: [item] if isinstance(item, str) else item for key, item in value.items()}
-    return value
 
 
 class Column(ShortPart):
@@ -154,8 +144,8 @@ class Rule(ShortPart):
     """A name for the rows that fit. ``first`` keeps one number per distinct value in memory."""
 
     name: Identifier
-    when: Texts | None = None
-    unless: Texts | None = None
+    when: Conditions | None = None
+    unless: Conditions | None = None
     first: tuple[ColumnName, ...] = ()
 
     @field_validator("when", "unless", mode="before")
@@ -269,8 +259,8 @@ class EventKeys(ShortPart):
 class EventPart(EventKeys):
     """An event that a row may be, beside others; its keys override those at the top of the mapping."""
 
-    when: Texts | None = None
-    unless: Texts | None = None
+    when: Conditions | None = None
+    unless: Conditions | None = None
 
     @field_validator("when", "unless", mode="before")
     @classmethod
@@ -290,8 +280,8 @@ class Event(Part):
     received_at: Time | None
     properties: Properties
     traits: Properties
-    when: Texts | None = None
-    unless: Texts | None = None
+    when: Conditions | None = None
+    unless: Conditions | None = None
 
     def columns(self) -> Iterator[str]:
         """Every column that is read, some of them several times."""

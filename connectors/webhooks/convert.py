@@ -4,7 +4,7 @@ A body that is no event, or only in part, is never an exception: what is wrong c
 and hold no value. Pure; the time is handed in. Moves no data.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -43,8 +43,14 @@ class Conversion:
 class WebhookConverter:
     """Converts the webhooks of one source. ``currency`` is that of amounts that name none."""
 
-    def __init__(self, mapping: WebhookMapping, source: str, currency: str | None = None):
-        readers = Readers(mapping, currency)
+    def __init__(
+        self,
+        mapping: WebhookMapping,
+        source: str,
+        currency: str | None = None,
+        base: Callable[[], str | None] = lambda: None,
+    ):
+        readers = Readers(mapping, currency, base)
         self._mapping = mapping
         self._type = readers.value(mapping.type) if mapping.type else None
         self._rules = [RuleAtWork(rule, mapping, readers, source) for rule in mapping.rules]

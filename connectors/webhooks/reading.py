@@ -18,7 +18,6 @@ from contracts.identity import EMAIL_ADDRESS, identifier_of
 
 _EXACT_INTEGERS: Final = 2**53
 _LONGEST_TIME: Final = 64
-_CURRENCY: Final = "currency"
 
 
 class View(NamedTuple):
@@ -35,12 +34,16 @@ _Convert = Callable[[object, View], object]
 
 
 class Readers:
-    """Makes the readers of one mapping. ``currency`` is that of amounts that name none."""
+    """Makes the readers of one mapping.
 
-    def __init__(self, mapping: WebhookMapping, currency: str | None):
+    ``currency`` is that of amounts that name none. ``base`` gives what the door takes for it where nothing names one.
+    """
+
+    def __init__(self, mapping: WebhookMapping, currency: str | None, base: Callable[[], str | None]):
         self._time_zone = mapping.time_zone
         self._own_units = mapping.minor_units
         self._currency = currency
+        self._base = base
 
     def value(self, spec: Value) -> Read:
         """Read a value with its type."""
@@ -145,17 +148,16 @@ class Readers:
         return lambda one, _: one
 
     def _money(self, spec: Value) -> _Convert:
-        amount, currency = _number(spec), self._currency_of(spec)
-        return lambda one, view: major(amount(one, view), spec.units, currency(view) or "", self._own_units)
+        amount, currency, base = _number(spec), self._currency_of(spec), self._base
+        return lambda one, view: major(amount(one, view), spec.units, currency(view) or base() or "", self._own_units)
 
     def _currency_of(self, spec: Value) -> ReadText:
-        """Read a currency. Where nothing names one it is None for a total in whole units: the door has a default."""
+        """Read a currency. Where nothing names one it is None: the door has a default, or the money waits."""
         fixed = self._currency
-        may_lack = spec.units == "major" and spec.currency_property == _CURRENCY
         if spec.currency is None or is_currency_code(spec.currency):
-            return lambda _: _code(spec.currency or fixed, may_lack=may_lack)
+            return lambda _: _code(spec.currency or fixed)
         find = compile_path(spec.currency)
-        return lambda view: _code(_something(find(view.document)) or fixed, may_lack=may_lack)
+        return lambda view: _code(_something(find(view.document)) or fixed)
 
 
 @cache
@@ -227,15 +229,12 @@ def _whole(amount: Decimal) -> int:
     return int(amount)
 
 
-def _code(found: object, *, may_lack: bool) -> str | None:
+def _code(found: object) -> str | None:
+    """Give a code in capital letters, and what is none as it came: the door says what becomes of it."""
     if found is None:
-        if may_lack:
-            return None
-        raise BadValueError("is missing")
-    code = as_text(found).upper()
-    if not is_currency_code(code):
-        raise BadValueError("is no ISO 4217 code, like EUR")
-    return code
+        return None
+    text = as_text(found).strip()
+    return text.upper() if is_currency_code(text.upper()) else text
 
 
 def _comparable(value: object) -> str | None:

@@ -85,7 +85,7 @@ class Receiver:
         self.scheme = scheme_of(self.part, mapping.signature)
         self._environment = environment
         self._headers = mapping.headers()
-        self._converter = WebhookConverter(mapping, source.name, source.currency)
+        self._converter = WebhookConverter(mapping, source.name, source.currency, door.base_currency)
         self._door = door
         self._ping = re.compile(f"{mapping.ping.form}=[0-9]{{1,20}}".encode()) if mapping.ping else None
 

@@ -15,6 +15,7 @@ from connectors.webhooks.mapping import Group, Rule, WebhookMapping
 from connectors.webhooks.paths import compile_path
 from connectors.webhooks.reading import Read, Readers, ReadText, View
 from connectors.webhooks.spec import Value
+from contracts.events import ORDER_COMPLETED
 from contracts.notes import Note
 from contracts.wire import RejectedError
 
@@ -132,6 +133,7 @@ class _DraftReader:
         self._item_id = readers.identifier(rule.item_id) if rule.item_id else None
         self._numbered = rule.each is not None and rule.event_id is None
         self._properties = _Fields("properties", rule.properties, rule.properties_from, readers)
+        self._names_total = "total" in rule.properties
         self._traits = _Fields("properties.traits", rule.traits, rule.traits_from, readers)
 
     def read(self, view: View, digest: str, received_at: str, position: int | None, shared: str) -> Draft:
@@ -145,6 +147,8 @@ class _DraftReader:
         properties = self._properties.read(view)
         notes: list[Note] = []
         bound_count(properties, notes)
+        if self._names_total and draft["name"] == ORDER_COMPLETED:
+            properties.setdefault("total", None)  # so that the door does not take the order for one without money
         if traits := self._traits.read(view):
             properties["traits"] = traits
         draft["properties"] = properties

@@ -183,7 +183,7 @@ def _run(source: Source, connection: Connection, kafka: str, stop: StopEvent, *,
 
 def _summary(figures: Figures, told: str, *, once: bool) -> str:
     how = "Up to date" if once else "Stopped"
-    left = f", {figures.left_out:,} changes are no events" if figures.left_out else ""
+    left = f", the mapping leaves out {figures.left_out:,}" if figures.left_out else ""
     refused = f", [yellow]{figures.refused:,} refused (see dead_letters)[/]" if figures.refused else ""
     return f"{how}: {figures.events:,} events{refused}{left}. Position: [dim]{_position(figures.position, told)}[/]"
 

@@ -127,8 +127,9 @@ def _preview(file: Path, proposal: Proposal, door: Door) -> Report:
     for doubt in proposal.doubts:
         console.print(f"[yellow]?[/] {escape(doubt)}", highlight=False)
     for reason in reasons(connector.report)[:_WORST]:
+        verb = "is" if reason["rows"] == 1 else "are"
         console.print(
-            f"[yellow]?[/] {reason['rows']:,} of the first {connector.report.rows:,} rows are rejected: "
+            f"[yellow]?[/] {reason['rows']:,} of the first {connector.report.rows:,} rows {verb} rejected: "
             f"{escape(reason['field'])} {escape(reason['problem'])} (line {reason['first_line']:,}).",
             highlight=False,
         )
@@ -151,10 +152,10 @@ def _origins(mapping: Mapping) -> str:
 def _table(events: Sequence[dict[str, Any]]) -> Table:
     table = Table(title="The first events", expand=False)
     table.add_column("time", no_wrap=True)
-    table.add_column("customer", overflow="ellipsis", no_wrap=True, max_width=28)
+    table.add_column("customer", overflow="ellipsis", max_width=28)
     table.add_column("event", no_wrap=True)
     table.add_column("total", justify="right", no_wrap=True)
-    table.add_column("items", justify="right")
+    table.add_column("items", justify="right", no_wrap=True)
     for event in events:
         of = event["properties"]
         amount = f"{of['total']:,.2f} {of.get('currency', '')}".strip() if "total" in of else ""

@@ -50,8 +50,10 @@ from crmstream.stack.clickhouse_sql import (
     returns_rows,
     tokens,
 )
+from crmstream.stack.program_pages import forget
 
 CONCURRENT_QUERIES = 16
+ENGINE_LIBRARY = "_chdb."
 HEAD_BYTES = 262_144
 """As much of a request's body as may belong to the statement itself (ClickHouse's ``max_query_size``)."""
 KEEP_ALIVE_SECONDS = 3_600
@@ -232,6 +234,7 @@ def build_app(folder: Path) -> Starlette:
     @contextlib.asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine = Engine(folder)
+        forget(ENGINE_LIBRARY)
         front = Front(engine)
         app.router.routes[:] = [
             Route("/ping", front.ping),

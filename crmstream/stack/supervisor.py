@@ -220,7 +220,7 @@ class LocalStack:
 
     def _return_to_port(self) -> None:
         place = self._collector_port
-        if place is None or not place.own_port_is_free():
+        if place is None or self._disk.full or not place.own_port_is_free():
             return
         self._on_event(f"port {place.wanted} is free: the collector goes back to it")
         place.go_back()

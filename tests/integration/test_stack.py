@@ -337,7 +337,7 @@ def test_the_collector_goes_back_to_its_port_when_it_is_free(tmp_path: Path, mon
         wait_until(lambda: stack.poll() is None and stack.endpoints.collector_url != substitute)
         assert stack.endpoints.collector_url == f"http://127.0.0.1:{own_port}"
         assert resolve_endpoints(settings).collector_url == stack.endpoints.collector_url
-        wait_until(lambda: not is_free(own_port))
+        wait_until(lambda: stack.poll() is None and not is_free(own_port))
         assert any("the collector goes back to it" in event for event in events)
 
 

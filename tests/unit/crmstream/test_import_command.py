@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click import unstyle
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -127,3 +128,16 @@ def test_a_file_of_which_no_row_is_an_event_is_refused(folder: Path, published: 
     assert code == 1
     assert "None of the rows" in said
     assert published == []
+
+
+@pytest.mark.usefixtures("published", "terminal")
+@pytest.mark.parametrize("customer", ["ann@example.com", "somebody.with.a.long.name@a-long-domain.example", "7"])
+def test_the_preview_shows_its_last_column_whole_on_80_columns(folder: Path, customer: str) -> None:
+    rows = f"order,customer,date,amount,items\n1,{customer},2026-05-01,2450.00,3\n2,8,2026-05-02,1.00,2\n"
+    (folder / "orders.csv").write_text(rows, encoding="utf-8")
+    _, said = run(folder, answer="n\n")
+    lines = unstyle(said).splitlines()
+    head = next(line for line in lines if "customer" in line and "total" in line)
+    assert "items" in head
+    assert len(head) <= 80
+    assert sum(line.startswith("│") for line in lines) == 2

@@ -101,7 +101,9 @@ def test_tombstones_truncations_and_messages_are_no_changes() -> None:
     assert read({"op": "m", "source": SOURCE, "message": {}}) is None
 
 
-@pytest.mark.parametrize("value", [None, b"null", {"schema": None, "payload": None}, {"schema": {}, "payload": None}])
+@pytest.mark.parametrize(
+    "value", [None, b"", b"null", {"schema": None, "payload": None}, {"schema": {}, "payload": None}]
+)
 def test_a_tombstone_is_nothing_in_each_of_its_forms(value: Any) -> None:
     assert read(value, {"schema": None, "payload": {"id": 7}}) is None
 

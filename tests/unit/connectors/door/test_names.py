@@ -134,7 +134,7 @@ def test_a_near_miss_keeps_its_name_and_is_noted_and_counted(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "properties", "missing"),
     [
-        ("purchase", {"transaction_id": "1"}, "means Order Completed, which needs total"),
+        ("purchase", {"transaction_id": "1", "value": None}, "means Order Completed, which needs total"),
         ("view_item", {}, "means Product Viewed, which needs product_id"),
         ("ticket_solved", {}, "means Ticket Solved, which needs ticket_id"),
     ],

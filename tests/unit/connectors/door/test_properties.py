@@ -125,6 +125,12 @@ def test_a_total_is_computed_from_its_parts_and_noted(given: dict[str, Any], tot
         {},
         {"products": []},
         {"products": [{"price": 5}, {"quantity": 2}]},
+        {"order_id": "1", "products": [{"price": 5}, {"quantity": 2}]},
+        {"order_id": "1", "total": None},
+        {"order_id": "1", "total": ""},
+        {"order_id": "1", "orderAmount": 5},
+        {"order_id": "1", "revenue": {"amount": 5}},
+        {"order_id": " "},
         {"products": [{"price": -5}]},
         {"products": [{"price": 5, "quantity": -1}]},
         {"products": [{"price": 5, "quantity": "many"}]},
@@ -142,6 +148,33 @@ def test_a_total_is_computed_from_its_parts_and_noted(given: dict[str, Any], tot
 )
 def test_a_total_that_nobody_can_tell_is_refused(given: dict[str, Any]) -> None:
     assert refusal("Order Completed", given).field == "properties.total"
+
+
+@pytest.mark.parametrize(
+    "given", [{"order_id": "1"}, {"orderId": 1, "tax": 2}, {"products": [{"product_id": "p", "quantity": 2}]}]
+)
+def test_an_order_that_names_no_money_anywhere_counts_as_one_of_nothing(given: dict[str, Any]) -> None:
+    found = properties("Order Completed", given)
+    assert (found["total"], found["currency"]) == (0, "EUR")
+    assert "total: is missing and counts as 0" in found[NOTES]
+
+
+@pytest.mark.parametrize(
+    ("given", "code", "note"),
+    [
+        ("€", "EUR", "currency: was a sign"),
+        (" £ ", "GBP", "currency: was a sign"),
+        ("$", "XXX", "currency: is no code"),
+        ("euros", "XXX", "currency: is no code"),
+        (978, "XXX", "currency: is no code"),
+        ({"code": "EUR"}, "XXX", "currency: is no code"),
+    ],
+)
+def test_money_whose_currency_is_no_code_is_kept_and_the_event_counts(given: object, code: str, note: str) -> None:
+    found = properties("Order Completed", {"total": 5, "currency": given})
+    assert (found["total"], found["currency"], found["original_currency"]) == (5, code, given)
+    assert found[NOTES][0].startswith(note)
+    assert properties("Order Cancelled", {"order_id": "1", "currency": given})["original_currency"] == given
 
 
 def test_a_refund_without_money_counts_as_a_refund_of_nothing() -> None:

@@ -119,6 +119,7 @@ def test_zendesk() -> None:
         ("03-06T09:00", "CSAT Submitted", "17", 5),
         ("03-07T10:00", "Ticket Solved", "18", None),
         ("03-08T12:00", "CSAT Submitted", "18", 1),
+        ("03-09T09:15", "Ticket Opened", "19", None),  # and merged into another
     ]
 
 

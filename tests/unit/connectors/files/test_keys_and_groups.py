@@ -112,6 +112,12 @@ def test_an_id_of_the_file_is_taken_unless_it_is_a_number(write: Write) -> None:
     assert len(ids[1]) == 32
 
 
+@pytest.mark.parametrize("taken", ["ann@example.com", "order-7-ann@example.com", " Ann@Example.com "])
+def test_an_id_that_is_taken_tells_no_address(write: Write, taken: str) -> None:
+    ((event, *_),) = [read(write(HEADER + f"{taken},c,,,2026-05-01,1,\n"), {**ORDERS, "event_id": "order"})[1]]
+    assert "@" not in event["event_id"]
+
+
 def test_keys_of_rows_are_hashed_with_a_key_where_the_source_has_privacy_rules(write: Write) -> None:
     source = Source(name="shop", privacy=PrivacyRules(drop=("email",)))
     path = write(HEADER + "17,c,,,2026-05-01,10.00,open\n")
@@ -196,7 +202,22 @@ def test_an_order_is_whole_or_rejected(write: Write, bad: str, apart: str) -> No
     assert [event["properties"]["order_id"] for event in events] == ["2"] * bool(apart)
     report = connector.report
     assert (report.rejected, report.accepted, report.rows) == (2, bool(apart), 2 + bool(apart))
-    assert "another row" in report.rejections[-1].problem
+    (first, last) = sorted(report.rejections, key=lambda one: one.line)
+    assert "another row" in first.problem
+    assert "number" in last.problem
+
+
+@pytest.mark.parametrize("bad", [["0", "2"], ["1"], ["0", "1", "2"]])
+def test_the_rows_with_the_fault_are_named_not_the_first(write: Write, bad: list[str]) -> None:
+    rows = "".join(f"1;a;2026-05-01;p{at};{'x' if at in bad else '1'};10,00;\n" for at in "012")
+    report = lines(write(LINE_HEADER + rows))[0].report
+    assert [str(one.line - 2) for one in report.rejections if "another row" not in one.problem] == bad
+
+
+def test_what_all_rows_of_an_order_lack_is_said_of_each(write: Write) -> None:
+    report = lines(write(LINE_HEADER + FIRST.replace(";a;", ";;") + SECOND))[0].report
+    assert {(one.field, one.problem) for one in report.rejections} == {("customer_id", "is empty")}
+    assert report.rejected == 2
 
 
 @pytest.mark.parametrize(
@@ -218,7 +239,9 @@ def test_groups_are_bounded(write: Write, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(groups, "MOST_ROWS", 3)
     connector, events = lines(write(LINE_HEADER + FIRST + SECOND * 3 + OTHER))
     assert [event["properties"]["order_id"] for event in events] == ["2"]
-    assert connector.report.rejections[0].problem == "has more than 3 rows"
+    report = connector.report
+    assert report.rejections[0].problem == "has more than 3 rows"
+    assert report.rejected + report.accepted == report.rows
     monkeypatch.setattr(groups, "MOST_BROKEN", 2)
     with pytest.raises(InputFileError, match="belong to no group"):
         lines(write(LINE_HEADER + "x\n" * 3))
@@ -291,3 +314,24 @@ def test_constants_lists_and_fallbacks(write: Write) -> None:
     assert event["properties"] == {
         "channel": "web", "test": False, "ids": ["G"], "mark": "m-g", "total": 1249, "currency": "EUR",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("condition", "left"),
+    [
+        ({"lacks": ["spam"]}, ["1", "3"]),
+        ({"contains": "vip"}, ["1", "2"]),
+        ({"contains": ["vip", "late"], "lacks": "spam"}, ["1"]),
+        ({"lacks": "not"}, ["1", "2", "3"]),
+    ],
+)
+def test_conditions_on_the_words_of_a_column(write: Write, condition: dict[str, Any], left: list[str]) -> None:
+    path = write(HEADER + "1,c,,,2026-05-01,1,vip late\n2,c,,,2026-05-01,1,late;spam;vip\n3,c,,,2026-05-01,1,notspam\n")
+    _, events = read(path, {**ORDERS, "only": {"status": condition}})
+    assert [event["properties"]["order_id"] for event in events] == left
+
+
+@pytest.mark.parametrize(("condition", "told"), [({}, "give contains or lacks"), ({"lack": "x"}, "did you mean lacks")])
+def test_a_condition_that_asks_nothing_is_refused(condition: dict[str, Any], told: str) -> None:
+    with pytest.raises(InputFileError, match=told):
+        parse_mapping({**ORDERS, "only": {"status": condition}})

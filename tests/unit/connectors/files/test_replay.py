@@ -209,7 +209,8 @@ def test_gz_is_recognised_and_a_cut_one_refused(write: Callable[..., Path]) -> N
     ("content", "keys", "told"),
     [
         (HEADER, {"customer_id": "nobody"}, "has no column 'nobody'"),
-        ("", {}, "rows.csv has no header line"),
+        ("", {}, "rows.csv is empty"),
+        ("\n", {}, "rows.csv has no header line"),
         ("\x89PNG\r\n\x1a\n\0\0", {}, "it is no text"),
         (b"PAR1 or not", {"format": "parquet"}, "format is damaged"),
     ],

@@ -248,3 +248,26 @@ def test_a_column_that_somebody_names_is_taken(file: Any) -> None:
         proposal(path, roles={"total": "Werte"})
     roles = {"customer": "Karte Nr", "date": "Stichtag", "total": "Wert"}
     assert short(path, roles=roles) == {("Completed", "7", "2026-05-01", 3.0, "EUR", None)}
+
+
+@pytest.mark.parametrize("inside", ["total.currency", "currency", "price.currency"])
+def test_json_with_an_id_a_currency_and_lists(file: Any, inside: str) -> None:
+    orders = []
+    for number in (7, 8):
+        order: dict[str, Any] = {"id": number, "created_at": "2026-05-01T10:00:00Z", "customer": {"id": 3}}
+        order["total"] = {"amount": "12.50"}
+        outer, _, last = inside.rpartition(".")
+        (order.setdefault(outer, {}) if outer else order)[last] = "GBP"
+        orders.append({**order, "line_items": [{"sku": "a"}]})
+    path = file(json.dumps(orders), "orders.json")
+    found = proposal(path)
+    assert found.doubts == ["Lists in an object are not read: line_items."]
+    assert [(e["properties"]["order_id"], e["properties"]["currency"]) for e in events(path, found)] == [
+        ("7", "GBP"), ("8", "GBP"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("ids", [("1", "1"), ("", "2")])
+def test_an_id_that_does_not_tell_rows_apart_is_no_order(file: Any, ids: tuple[str, str]) -> None:
+    path = file("id,customer,date,total\n" + "".join(f"{one},c,2026-05-0{at + 1},5.00\n" for at, one in enumerate(ids)))
+    assert any("number of an order" in doubt for doubt in proposal(path).doubts)
