@@ -13,7 +13,7 @@ from typing import Any, Final
 from connectors.collector.clocks import is_trusted
 from connectors.collector.ids import LONGEST_ID, EventIds
 from connectors.collector.timing import Moment, moment_of
-from connectors.door.door import Draft
+from connectors.door.draft import Draft
 from connectors.door.properties import Properties, put
 from connectors.door.values import as_text
 from connectors.sources.source import Clock

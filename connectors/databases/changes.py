@@ -14,7 +14,8 @@ import msgspec
 
 from connectors.databases.connections import OLD, EventSpec, Outbox, TableSpec
 from connectors.databases.ids import EventIds
-from connectors.door.door import Door, Draft
+from connectors.door.door import Door
+from connectors.door.draft import Draft
 from connectors.protocol import Record
 from connectors.rows.columns import Columns, Predicate, Row
 from connectors.rows.convert import RowConverter

@@ -7,8 +7,7 @@ and the contract. What is refused goes through the privacy rules too. Pure but f
 """
 
 import json
-import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +15,7 @@ from pydantic import SecretStr
 
 from connectors import metrics
 from connectors.door.consent import mended
+from connectors.door.draft import Draft, check_numbers, identify, note, without_none
 from connectors.door.keys import keys_of
 from connectors.door.money import MoneyGate
 from connectors.door.plain import fits_together, microseconds, read_plain
@@ -28,8 +28,7 @@ from connectors.privacy.protection import Protector
 from connectors.protocol import Record
 from connectors.sources.source import Source
 from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
-from contracts.identity import identifier_of
-from contracts.notes import NOTES, Note, texts_of
+from contracts.notes import NOTES, Note
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
 from contracts.wire import Envelope, RejectedError, judge
@@ -39,7 +38,6 @@ LARGEST_REFUSED: Final = 500_000
 TREATED: Final = frozenset({"context", NOTES, VIOLATIONS})
 """Properties that the door looks at."""
 PLAN_STAGE: Final = "plan"
-_ID_FIELDS: Final = ("customer_id", "anonymous_id")
 _UNPLANNED: Final = "unplanned"
 _LONGEST_TEXT: Final = 300
 """Characters of a field or a problem: names of properties come from outside."""
@@ -47,11 +45,6 @@ _UNWRITABLE: Final = {"withheld": "it cannot be written as JSON"}
 _NOTHING: Final[dict[str, Any]] = {}
 _encode: Final = msgspec.json.Encoder(decimal_format="number").encode
 _CANNOT_WRITE: Final = (ValueError, OverflowError, TypeError, RecursionError, msgspec.MsgspecError)
-
-Draft = dict[str, object]
-"""An event before it is one: the envelope's fields but ``source``, ``schema_version`` and, where the name tells it,
-``kind``. Times are aware datetimes or ISO 8601 texts with a zone; ``properties`` is a dict of JSON values.
-``notes`` (a list of :class:`contracts.notes.Note`) go into the property ``crm_notes``."""
 
 
 class UnplannedError(RejectedError):
@@ -153,19 +146,19 @@ class Door:
         return record
 
     def _event(self, draft: Draft) -> Record:
-        event = dict(draft) if None not in draft.values() else _given(draft)
-        given = event.pop("notes", ())
-        notes: list[Note] = [*given] if isinstance(given, list) else []
-        _identify(event)
+        event = dict(draft) if None not in draft.values() else without_none(draft)
+        drafted = event.pop("notes", ())
+        notes: list[Note] = [*drafted] if isinstance(drafted, list) else []
+        identify(event)
         kind, taken = self._known(event, notes)
         event["kind"] = kind
         event["source"] = self.source.name
         if kind == "transaction":
             self._complete(event, notes)
-        _note(event, notes)
+        note(event, notes)
         body = _encode(event)
         if b"null" in body:
-            _check_numbers(event)
+            check_numbers(event)
         changed = self._guard.event(event, taken) if self._guard.concerns(body) else event
         changed = self._flagged(changed, MAX_EVENT_BYTES - len(body))
         record = _record(kind, body if changed is event else _encode(changed))
@@ -271,61 +264,6 @@ def _record(kind: Kind, body: bytes) -> Record:
 def _placed(kind: Kind, event: Envelope | Event, body: bytes) -> Record:
     key = (event.customer_id or event.anonymous_id or "").encode()
     return Record(TOPIC_OF_KIND[kind].name, key, body, microseconds(event.occurred_at))
-
-
-def _identify(event: Draft) -> None:
-    """Write ids in their one form, and leave out a placeholder where another id is there.
-
-    A placeholder that stands alone stays, so that the contract names it.
-    """
-    absent = []
-    for field in _ID_FIELDS:
-        if field in event:
-            try:
-                identifier = identifier_of(event[field])
-            except ValueError as problem:
-                raise RejectedError(field, str(problem)) from None
-            if identifier is None:
-                absent.append(field)
-            else:
-                event[field] = identifier
-    if len(absent) == 1 and any(field in event for field in _ID_FIELDS if field not in absent):
-        del event[absent[0]]
-
-
-def _given(draft: Draft) -> Draft:
-    """Leave out the fields that have no value."""
-    return {field: value for field, value in draft.items() if value is not None}
-
-
-def _note(event: Draft, notes: object) -> None:
-    """Write the notes of connectors into the event; what a sender put in their place goes."""
-    properties = event.get("properties", _NOTHING)
-    if not isinstance(properties, dict):
-        return  # the contract names it
-    kept = {name: value for name, value in properties.items() if name != NOTES} if NOTES in properties else properties
-    if isinstance(notes, list) and notes:
-        kept = {**kept, NOTES: texts_of(notes)}
-    if kept is not properties:
-        event["properties"] = kept
-
-
-def _check_numbers(event: Draft) -> None:
-    """Refuse what JSON has no number for, and would become null."""
-    for field, value in event.items():
-        for path in _no_numbers(value, field):
-            raise RejectedError(path, "is not a finite number")
-
-
-def _no_numbers(node: object, path: str) -> Iterator[str]:
-    if isinstance(node, float) and not math.isfinite(node):
-        yield path
-    elif isinstance(node, dict):
-        for name, value in node.items():
-            yield from _no_numbers(value, f"{path}.{name}")
-    elif isinstance(node, list | tuple):
-        for item in node:
-            yield from _no_numbers(item, path)
 
 
 def _refusal(violations: list[Violation]) -> UnplannedError:

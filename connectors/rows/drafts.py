@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 from xxhash import xxh3_128_hexdigest
 
-from connectors.door.door import TREATED, Draft
+from connectors.door.door import TREATED
+from connectors.door.draft import Draft
 from connectors.rows.columns import Columns, Reader, Row
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId

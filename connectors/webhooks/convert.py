@@ -12,7 +12,7 @@ from typing import Final
 
 from xxhash import xxh3_128_hexdigest
 
-from connectors.door.door import Draft
+from connectors.door.draft import Draft
 from connectors.rows.values import as_text, instant
 from connectors.webhooks.mapping import WebhookMapping
 from connectors.webhooks.reading import Readers, View

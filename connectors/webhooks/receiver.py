@@ -15,7 +15,8 @@ from typing import Any, Final
 import msgspec
 
 from connectors.byte_marks import as_utf8
-from connectors.door.door import Door, Draft
+from connectors.door.door import Door
+from connectors.door.draft import Draft
 from connectors.protocol import Record
 from connectors.sources.signatures import verify
 from connectors.sources.webhook import WebhookPart, scheme_of

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from hashlib import sha256
 from typing import Final, TypeVar
 
-from connectors.door.door import Draft
+from connectors.door.draft import Draft
 from connectors.rows.drafts import bound_count
 from connectors.rows.values import BadValueError, as_text
 from connectors.webhooks.mapping import Group, Rule, WebhookMapping
