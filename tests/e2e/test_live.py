@@ -161,7 +161,7 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
         assert redis.hget("crm:score:{ann}", "opportunity")
     known = "SELECT count() FROM customers FINAL WHERE customer_id = 'ann'"
     with clickhouse_client(flow.endpoints.clickhouse_url, flow.settings.clickhouse_database) as client:
-        wait_until(lambda: client.query(known).result_rows[0][0] == 1, "the warehouse knows the customer, an epoch after Redis")
+        wait_until(lambda: client.query(known).result_rows[0][0] == 1, "the warehouse knows what Redis knows")
     told = flow.run("identity", "show", "ann")
     assert "ann is a customer" in told
 
