@@ -14,6 +14,8 @@ from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS, Topic
 
 TIMEOUT_SECONDS: Final = 15.0
+LEADERS_SECONDS: Final = 45.0
+"""A broker that has just started on a busy machine may need so long until it leads new partitions."""
 _DAY_MS: Final = 86_400_000
 _COMPACTED: Final = {
     "cleanup.policy": "compact",
@@ -88,7 +90,7 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
 
 def _await_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
     """Wait until new partitions can be used: for a moment their brokers do not know that they lead them."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
+    deadline = time.monotonic() + LEADERS_SECONDS
     while True:
         wanted = {place: OffsetSpec.latest() for place in places}
         try:
