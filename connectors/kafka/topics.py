@@ -35,11 +35,12 @@ def ensure_topics(bootstrap_servers: str, partitions: int) -> None:
     Raises :class:`LogMismatchError` where a topic exists with another partition count or trusts producers' dates, and
     :class:`StoreUnavailableError` where no broker answers or a topic can't be created.
     """
-    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    admin = _client(bootstrap_servers)
     try:
         before = admin.list_topics(timeout=TIMEOUT_SECONDS)
         missing = [topic for topic in ALL_TOPICS if topic.name not in before.topics]
         _create(admin, missing, partitions, brokers=len(before.brokers))
+        _await_leaders(bootstrap_servers, _places(missing, partitions))
         _check(admin.list_topics(timeout=TIMEOUT_SECONDS) if missing else before, partitions)
         _check_dates(admin, [topic for topic in INPUT_TOPICS if topic not in missing])
     except (KafkaException, TimeoutError) as error:
@@ -84,14 +85,20 @@ def _create(admin: AdminClient, topics: list[Topic], partitions: int, brokers: i
         except KafkaException as error:
             if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
-    counts = [(topic.name, topic.partition_count(partitions)) for topic in topics]
-    _await_leaders(admin, [TopicPartition(name, part) for name, count in counts for part in range(count)])
 
 
-def _await_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
-    """Wait until new partitions can be used: for a moment their brokers do not know that they lead them."""
+def _places(topics: list[Topic], partitions: int) -> list[TopicPartition]:
+    return [TopicPartition(topic.name, part) for topic in topics for part in range(topic.partition_count(partitions))]
+
+
+def _await_leaders(bootstrap_servers: str, places: list[TopicPartition]) -> None:
+    """Wait until new partitions can be used: for a moment their brokers do not know that they lead them.
+
+    Each try has a client of its own: one that has seen a partition without a leader may keep that answer.
+    """
     deadline = time.monotonic() + LEADERS_SECONDS
-    while True:
+    while places:
+        admin = _client(bootstrap_servers)
         wanted = {place: OffsetSpec.latest() for place in places}
         try:
             for future in admin.list_offsets(wanted, request_timeout=TIMEOUT_SECONDS).values():
@@ -99,9 +106,13 @@ def _await_leaders(admin: AdminClient, places: list[TopicPartition]) -> None:
         except KafkaException:
             if time.monotonic() > deadline:
                 raise
-            time.sleep(0.1)
+            time.sleep(0.2)
         else:
             return
+
+
+def _client(bootstrap_servers: str) -> AdminClient:
+    return AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
 
 
 def _check_dates(admin: AdminClient, topics: list[Topic]) -> None:
