@@ -12,7 +12,7 @@ from pydantic import AfterValidator
 
 NO_CURRENCY: Final = "XXX"
 """The code of ISO 4217 for "no currency": money of events that name none, where no default is known either."""
-PATTERN: Final = re.compile(r"[A-Z]{3}")
+_PATTERN: Final = re.compile(r"[A-Z]{3}")
 MOST_RATE: Final = 1_000_000
 """The largest worth of one unit of a currency in the base currency."""
 
@@ -39,7 +39,7 @@ SIGNS: Final = {"€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "₺": "T
 
 def is_code(value: object) -> bool:
     """Whether an event may carry a value as its currency."""
-    return isinstance(value, str) and PATTERN.fullmatch(value) is not None
+    return isinstance(value, str) and _PATTERN.fullmatch(value) is not None
 
 
 def check_code(code: str) -> str:

@@ -8,14 +8,13 @@ does a line that cannot be read among them or next to them, for it may be one of
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence, Set
 from itertools import groupby
-from types import TracebackType
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
 from connectors.files.readers import RawRow
-from connectors.files.spool import RUN_RECORDS, Spool
+from connectors.files.spool import RUN_RECORDS, Spooled
 from connectors.rows.columns import Columns
 from connectors.rows.mapping import Mapping
 from connectors.rows.values import BadValueError
@@ -45,7 +44,7 @@ class RowGroup(NamedTuple):
     more: int = 0
 
 
-class GroupSpool:
+class GroupSpool(Spooled):
     """Takes the rows of a file and gives them back by group. Use it as a context manager."""
 
     def __init__(self, mapping: Mapping, columns: Sequence[str], run_records: int = RUN_RECORDS):
@@ -53,17 +52,9 @@ class GroupSpool:
         self.wanted = mapping.all_columns()
         self._at = [names.at(column) for column in self.wanted]
         self._keys = [(column, names.text(column)) for column in (mapping.group.by if mapping.group else ())]
-        self._spool = Spool(run_records)
+        super().__init__(run_records)
         self._count = 0
         self._broken: list[int] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._spool.__exit__(kind, error, trace)
 
     def add(self, row: RawRow) -> None:
         """Take a row. Raises :class:`RejectedError` for one that belongs to no group."""

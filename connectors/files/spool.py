@@ -76,3 +76,21 @@ def _read(run: IO[bytes]) -> Iterator[Entry]:
     while head := run.read(_HEAD.size):
         at, line, topic, key_size, body_size = _HEAD.unpack(head)
         yield at, line, topic, run.read(key_size), run.read(body_size)
+
+
+class Spooled:
+    """Whatever keeps its records in a spool of its own, at most ``run_records`` of them in memory.
+
+    Use it as a context manager.
+    """
+
+    def __init__(self, run_records: int = RUN_RECORDS):
+        self._spool = Spool(run_records)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._spool.__exit__(kind, error, trace)

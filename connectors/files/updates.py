@@ -5,32 +5,23 @@ In bounded memory: the records are sorted by their ids, on disk if there are man
 
 import struct
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Final, Self
+from typing import Final
 
 from xxhash import xxh3_64_intdigest
 
-from connectors.files.spool import KEYED, RUN_RECORDS, TOPIC_NUMBERS, Entry, Spool
+from connectors.files.spool import KEYED, RUN_RECORDS, TOPIC_NUMBERS, Entry, Spooled
 from connectors.protocol import Record
 
 _HEAD: Final = struct.Struct("<qH")
 _SIGNED: Final = 1 << 63
 
 
-class Updates:
+class Updates(Spooled):
     """Takes records with their lines and gives back the last of each event. Use it as a context manager."""
 
     def __init__(self, run_records: int = RUN_RECORDS):
-        self._spool = Spool(run_records)
+        super().__init__(run_records)
         self.replaced = 0
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._spool.__exit__(kind, error, trace)
 
     def add(self, line: int, event_id: str, record: Record) -> None:
         """Take the record of an event whose id is made of the row's key."""

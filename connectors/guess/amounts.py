@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from price_parser import Price
 
-from contracts.currencies import SIGNS
+from contracts.currencies import SIGNS, is_code
 
 _CORE: Final = re.compile(r"\d(?:[\d.,'’ \u00a0\u2009\u202f]*\d)?")
 _SPACES: Final = "\u00a0\u2009\u202f"
@@ -114,7 +114,7 @@ def currency_of(symbol: str, texts: Sequence[str]) -> tuple[str | None, bool]:
     """Return the currency that stands beside numbers, and whether that is certain."""
     if not symbol:
         return None, True
-    if code := _CODES.get(symbol) or (symbol if re.fullmatch("[A-Z]{3}", symbol) else None):
+    if code := _CODES.get(symbol) or (symbol if is_code(symbol) else None):
         return code, True
     found = Price.fromstring(texts[0]).currency or ""
     return _CODES.get(found) or _SEVERAL.get(found) or _SEVERAL.get(symbol), False

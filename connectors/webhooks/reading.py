@@ -13,7 +13,8 @@ from connectors.rows.values import BadValueError, as_text, boolean, time_parser
 from connectors.webhooks.amounts import major, number
 from connectors.webhooks.mapping import Texts, WebhookMapping
 from connectors.webhooks.paths import compile_path
-from connectors.webhooks.spec import Scalar, Value, is_currency_code
+from connectors.webhooks.spec import Scalar, Value
+from contracts.currencies import is_code
 from contracts.identity import EMAIL_ADDRESS, identifier_of
 
 _EXACT_INTEGERS: Final = 2**53
@@ -154,7 +155,7 @@ class Readers:
     def _currency_of(self, spec: Value) -> ReadText:
         """Read a currency. Where nothing names one it is None: the door has a default, or the money waits."""
         fixed = self._currency
-        if spec.currency is None or is_currency_code(spec.currency):
+        if spec.currency is None or is_code(spec.currency):
             return lambda _: _code(spec.currency or fixed)
         find = compile_path(spec.currency)
         return lambda view: _code(_something(find(view.document)) or fixed)
@@ -234,7 +235,7 @@ def _code(found: object) -> str | None:
     if found is None:
         return None
     text = as_text(found).strip()
-    return text.upper() if is_currency_code(text.upper()) else text
+    return text.upper() if is_code(text.upper()) else text
 
 
 def _comparable(value: object) -> str | None:

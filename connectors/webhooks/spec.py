@@ -1,6 +1,5 @@
 """What a mapping of webhooks says of one value: where it stands, its type, and how it is written. Moves no data."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal, Self
 
@@ -10,7 +9,7 @@ from connectors.rows.values import check_pattern
 from connectors.sources.signatures import HeaderName
 from connectors.webhooks.paths import PathText
 from connectors.yaml_file import ShortPart
-from contracts.currencies import check_code
+from contracts.currencies import check_code, is_code
 
 Scalar = Annotated[str | int | float | bool, Field(union_mode="smart")]
 FieldName = Annotated[str, Field(min_length=1, max_length=100)]
@@ -54,7 +53,7 @@ class Value(ShortPart):
     def _code_or_path(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        if is_currency_code(value):
+        if is_code(value):  # any other text is a path
             return check_code(value)
         Value(path=value)
         return value
@@ -64,8 +63,3 @@ class Value(ShortPart):
         yield self
         for one in self.first_of:
             yield from one.parts()
-
-
-def is_currency_code(text: str) -> bool:
-    """Whether a text is an ISO 4217 code; in a mapping any other text is a path."""
-    return re.fullmatch("[A-Z]{3}", text) is not None
