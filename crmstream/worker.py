@@ -24,7 +24,7 @@ from crmstream import (
 )
 from crmstream.stack.dataflow import STOP_SECONDS, WILL_NOT_START
 from crmstream.stopping import StopFlag
-from streams import edge
+from streams import error_boundary as edge
 from streams.in_force import rates_in_force
 from streams.journal import JOURNAL
 from streams.run import run_worker

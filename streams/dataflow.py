@@ -33,15 +33,15 @@ from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
-from streams import outflows
-from streams.bucket import BucketPolicy, ProfileBlock
-from streams.doubts import DecodePolicy
-from streams.features import FEATURES
-from streams.identity import IdentityPolicy
-from streams.lane import LanePolicy
-from streams.outlets import Outlet
-from streams.people import GatherStep, ResolveStep, VisitorStep, news_of, split_visits
-from streams.source import LaneSource, SourceConfig
+from streams.publish import routing as outflows
+from streams.profiles.bucket import BucketPolicy, ProfileBlock
+from streams.read.validation import DecodePolicy
+from streams.profiles.features import FEATURES
+from streams.identity.resolver import IdentityPolicy
+from streams.read.lane import LanePolicy
+from streams.publish.bytewax_sinks import Outlet
+from streams.identity.people import GatherStep, ResolveStep, VisitorStep, news_of, split_visits
+from streams.read.source import LaneSource, SourceConfig
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
 
 HOUR = 3_600_000_000

@@ -12,9 +12,9 @@ from bytewax.operators import StatefulBatchLogic
 
 from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, Released, SweepBlock
 from contracts.metrics import CUSTOMERS, DUPLICATES, EXAMPLES, LATE, SCORES, SWEEPS, TOO_LATE
-from streams.bucket import BucketPolicy, BucketState, Tally
-from streams.customers import CustomersState, Input, Output, advance, convert_waiting, new_bucket
-from streams.edge import at_edge
+from streams.profiles.bucket import BucketPolicy, BucketState, Tally
+from streams.profiles.customers import CustomersState, Input, Output, advance, convert_waiting, new_bucket
+from streams.error_boundary import at_edge
 from streams.journal import JOURNAL
 
 RETAIN: Final = False

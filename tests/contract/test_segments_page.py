@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams import segments
-from streams.features import PRIOR_GAP_DAYS
-from streams.profiles import DAY, blank_rows
-from streams.reasons import MOST_CHARACTERS
-from streams.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
+from streams.profiles import segments
+from streams.profiles.features import PRIOR_GAP_DAYS
+from streams.profiles.table import DAY, blank_rows
+from streams.publish.reasons import MOST_CHARACTERS
+from streams.profiles.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
 
 PAGE = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
 NOW = 3_000 * DAY

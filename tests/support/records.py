@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from contracts.rates import Rates, constant_steps
-from streams.doubts import DecodePolicy
+from streams.read.validation import DecodePolicy
 
 DAY = 86_400_000_000
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

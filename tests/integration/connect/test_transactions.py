@@ -20,9 +20,9 @@ from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, POSITIONS, SERVICE_EV
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.observe.status import topic_states
-from streams.doubts import DecodePolicy
-from streams.lane import LanePolicy
-from streams.source import LaneReader, SourceConfig
+from streams.read.validation import DecodePolicy
+from streams.read.lane import LanePolicy
+from streams.read.source import LaneReader, SourceConfig
 
 pytestmark = pytest.mark.stack
 HOUR = 3_600_000_000

@@ -12,9 +12,9 @@ from contracts.outcomes import CHURN, OPPORTUNITY, Outcome
 from online_models.trainer import TrainerPolicy, TrainerState, new_trainer, offer
 from online_models.without_orders import CONVERSION, PRIOR_EXAMPLES
 from streams import codes
-from streams.features import FEATURES, compute_features
-from streams.profiles import ProfileTable, apply_events
-from streams.reasons import reasons_of
+from streams.profiles.features import FEATURES, compute_features
+from streams.profiles.table import ProfileTable, apply_events
+from streams.publish.reasons import reasons_of
 
 POLICY = TrainerPolicy((CHURN, OPPORTUNITY), buckets=1, interval_hours=24)
 NOW = 400 * DAY

@@ -1,0 +1,1 @@
+"""Customer profiles: tables of columns, updated and swept in bulk."""

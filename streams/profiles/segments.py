@@ -1,0 +1,62 @@
+"""Lifecycle and RFM segment of customers, as small integers with names.
+
+The lifecycle compares the days since the last order with the customer's own rhythm; the segment is the usual grid of
+recency against frequency. Both are fixed rules over a profile's columns, so they are the same for live and replayed
+customers and need no second pass over the population.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.profiles.features import days_since_order, mean_gap_days
+from streams.profiles.table import DAY
+
+LIFECYCLES: Final = ("prospect", "new", "active", "at_risk", "lapsed")
+SEGMENTS: Final = (
+    "prospects", "newcomers", "promising", "loyal", "champions", "needs_attention", "cannot_lose", "hibernating",
+)  # fmt: skip
+
+PROSPECT, NEW, ACTIVE, AT_RISK, LAPSED = range(len(LIFECYCLES))
+NEW_DAYS: Final = 30.0
+"""A first order makes a customer new for this long."""
+LATE_FACTOR: Final = 2.0
+"""At risk: silent for this many times the customer's own gap, and at least 30 days."""
+LAPSED_FACTOR: Final = 4.0
+"""Lapsed: silent for this many times the customer's own gap, and at least 90 days."""
+FREQUENT_ORDERS: Final = 4
+"""Orders that make a customer a frequent one."""
+REPEAT_ORDERS: Final = 2
+
+
+def lifecycle_of(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> NDArray[np.int8]:
+    """Position in :data:`LIFECYCLES` of each customer as of ``now`` (microseconds)."""
+    since, gap, orders = days_since_order(rows, now), mean_gap_days(rows), rows["orders"]
+    tenure = np.maximum(now - rows["first_order"], 0) / DAY
+    stage = np.full(len(rows), ACTIVE, np.int8)
+    stage[since > np.maximum(30.0, LATE_FACTOR * gap)] = AT_RISK
+    stage[since > np.maximum(90.0, LAPSED_FACTOR * gap)] = LAPSED
+    stage[(orders == 1) & (tenure <= NEW_DAYS)] = NEW
+    stage[orders == 0] = PROSPECT
+    return stage
+
+
+def segment_of(rows: NDArray[np.void], lifecycle: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Position in :data:`SEGMENTS` of each customer: lifecycle (recency) against number of orders (frequency)."""
+    orders = rows["orders"]
+    frequent, repeat = orders >= FREQUENT_ORDERS, orders >= REPEAT_ORDERS
+    name = np.select(
+        [
+            lifecycle == PROSPECT,
+            lifecycle == NEW,
+            (lifecycle == ACTIVE) & frequent,
+            (lifecycle == ACTIVE) & repeat,
+            lifecycle == ACTIVE,
+            frequent & (lifecycle != ACTIVE),
+            lifecycle == AT_RISK,
+        ],
+        [0, 1, 4, 3, 2, 6, 5],
+        default=7,
+    )
+    return name.astype(np.int8)

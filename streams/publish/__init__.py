@@ -1,0 +1,1 @@
+"""From scored blocks to rows of ClickHouse and hashes of Redis."""

@@ -1,0 +1,81 @@
+"""Bytewax's side of the sinks: partitions that hand blocks to writers and make them durable with each snapshot.
+
+Delivery: everything handed over is durable in its store when the epoch's snapshot returns, so what a crash makes the
+dataflow do again was at most written early; the stores keep one of each.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Protocol
+
+from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+
+from streams.error_boundary import at_edge
+
+
+class Writer(Protocol):
+    """What is needed of a writer of :mod:`sinks`."""
+
+    def write(self, batch: Sequence[Any]) -> None: ...  # noqa: D102 - see sinks.protocol
+    def flush(self) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class Outlet(FixedPartitionedSink[Any, None]):
+    """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
+
+    The number belongs to the saved state, so it must not follow the number of workers. The partitions that come to
+    be in one process share one writer there.
+    """
+
+    def __init__(self, parts: int, connect: Callable[[], Writer]):
+        self._parts: Final = parts
+        self._connect: Final = connect
+        self._writer: Writer | None = None
+        self._open = 0
+
+    def list_parts(self) -> list[str]:
+        """Every worker can write every part: the stores are reached over the network."""
+        return [f"{part:04d}" for part in range(self._parts)]
+
+    def part_fn(self, item_key: str) -> int:
+        """Spread keys evenly, the same in every process."""
+        return int(item_key)
+
+    @at_edge
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
+        """Connect; there is nothing to resume, for the stores know what they have."""
+        if self._writer is None:
+            self._writer = self._connect()
+        self._open += 1
+        return WriterPart(self._writer, self._release)
+
+    def _release(self) -> None:
+        """Disconnect when the last part in this process has closed."""
+        self._open -= 1
+        if not self._open and self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+class WriterPart(StatefulSinkPartition[Any, None]):
+    """Hands everything to the writer of its process."""
+
+    def __init__(self, writer: Writer, release: Callable[[], None]):
+        self._writer = writer
+        self._release = release
+
+    @at_edge
+    def write_batch(self, values: list[Any]) -> None:
+        """Hand blocks over."""
+        self._writer.write(values)
+
+    @at_edge
+    def snapshot(self) -> None:
+        """Make everything durable that any part of this process was given."""
+        self._writer.flush()
+
+    @at_edge
+    def close(self) -> None:
+        """Flush, and disconnect if this was the last part."""
+        self._writer.flush()
+        self._release()

@@ -1,0 +1,1 @@
+"""From the log to columns: consumers, clocks, decoding, validation."""

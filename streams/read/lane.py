@@ -1,0 +1,111 @@
+"""The position of one lane: partition *p* of every input topic, read together.
+
+All events of a customer, whatever their topic, are in one lane, so that the lane's clock (the slowest of its topics')
+is all that the customer's bucket needs to know about time. The rules of who may be read next are here, free of Kafka.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from streams.read.clock import TopicClock, lane_clock, lane_start
+
+DAY: Final = 86_400_000_000
+SMALLEST_BATCH: Final = 50
+FIRST_BATCH: Final = 500
+MOST_BOUNDARIES: Final = 32
+"""Sweep boundaries that one batch may cross: a jump of the clock over years is told bit by bit, so that the dataflow
+takes snapshots and answers in between."""
+
+
+@dataclass(frozen=True)
+class LanePolicy:
+    """Bounds of reading: event time in microseconds, sizes in records."""
+
+    step: int
+    epoch_allowance: int
+    max_batch: int
+
+
+@dataclass
+class TopicPosition:
+    """Where reading stands in one topic-partition. ``end`` is the log's end when it was last reached."""
+
+    offset: int = 0
+    clock: TopicClock = field(default_factory=TopicClock)
+    end: int | None = None
+    batch: int = FIRST_BATCH
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything has been read, as far as is known."""
+        return self.end == self.offset
+
+    def resize(self, moved: int, read: int, policy: LanePolicy) -> None:
+        """Read more at a time while batches are short in event time, less when one spans more than a step."""
+        if moved > policy.step:
+            smallest = min(SMALLEST_BATCH, policy.max_batch)
+            self.batch = max(smallest, int(self.batch * max(0.25, policy.step / moved)))
+        elif read >= self.batch and 2 * moved < policy.step:
+            self.batch = min(policy.max_batch, self.batch * 2)
+
+
+@dataclass
+class LaneState:
+    """The positions of a lane, by topic name, and the log that they belong to.
+
+    ``told`` is the clock that the buckets have been told: behind the lane's after a jump.
+    """
+
+    cluster_id: str
+    topics: dict[str, TopicPosition]
+    epoch_started_at: int | None = None
+    told: int | None = None
+
+    def new_epoch(self) -> None:
+        """Start counting the epoch's allowance of event time anew."""
+        self.epoch_started_at = self.clock
+
+    def readable(self, policy: LanePolicy) -> list[str]:
+        """The topics that may be read now, the one furthest behind first.
+
+        A topic waits while it is a step ahead of one that has more to read (no need to hold its future in memory),
+        and while the lane has used up its epoch's allowance (so that no lane runs far ahead of the others).
+        """
+        behind = [self._now(position) for position in self.topics.values() if not position.at_end]
+        limit = min(behind, default=2**62) + policy.step
+        if self.epoch_started_at is not None:
+            limit = min(limit, self.epoch_started_at + policy.epoch_allowance)
+        ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
+        return [name for _, name in sorted(ready)]
+
+    def tell(self, interval: int) -> int | None:
+        """Move the clock that the buckets are told, by at most :data:`MOST_BOUNDARIES`; None before it starts."""
+        clock, start = self.clock, self.start(interval)
+        if clock is None or start is None:
+            return None
+        since = start * interval if self.told is None else self.told
+        self.told = min(clock, since + MOST_BOUNDARIES * interval)
+        return self.told
+
+    @property
+    def owes_clock(self) -> bool:
+        """Whether the buckets have not yet been told the whole of a jump."""
+        return self.told != self.clock
+
+    @property
+    def clock(self) -> int | None:
+        """The event clock of the lane; None before it starts."""
+        return lane_clock([position.clock for position in self.topics.values()])
+
+    def start(self, interval: int) -> int | None:
+        """The first slot of the lane; None before it starts."""
+        return lane_start([position.clock for position in self.topics.values()], interval)
+
+    @property
+    def at_end(self) -> bool:
+        """Whether everything that the log holds has been read."""
+        return all(position.at_end for position in self.topics.values())
+
+    @staticmethod
+    def _now(position: TopicPosition) -> int:
+        return -(2**62) if position.clock.now is None else position.clock.now
