@@ -1,119 +1,304 @@
 """The blocks of columns that pass between the steps of the dataflow.
 
-Never one object per event or customer: a block is a few numpy arrays of equal length and one list of ids. Blocks are
-immutable by convention; steps on other processes receive them pickled.
+A block is a few numpy arrays of equal length, never one object per event or customer. Blocks are immutable by
+convention: a step copies what it changes. Steps on other processes receive them pickled.
 
-Time is cut into *slots* of one sweep interval; slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
+Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
+
+A *profile id* names a profile: a customer id as it is, ``anonymous:<id>`` of a device, ``email:<hash>`` of an address
+(:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every step.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.crossings import Absorbed, Links, no_links
 from contracts.outputs import DeadLetter, TableRows
 
-EVENT_DTYPE = np.dtype([
-    ("id_hash", "u8"),  # 64-bit hash of event_id
+EVENT_DTYPE: Final = np.dtype([
+    ("id_hash", "u8"),  # 64-bit hash of kind, owner and event id
     ("occurred", "i8"),  # microseconds since the Unix epoch
-    ("slot", "i8"),  # the slot in which the event counts: its own, or a later one when it came late
     ("entered", "i8"),  # when the record entered Kafka, milliseconds since the Unix epoch
     ("amount", "i8"),  # money in 1/10,000 of the base currency, or of the currency in which it waits
-    ("currency", "i2"),  # the number of the currency whose rate is missing (contracts.currencies), else 0
+    ("slot", "i4"),  # the slot in which the event counts: its own, or a later one when it came late
     ("items", "i4"),
     ("score", "i4"),  # satisfaction in 1/10,000
+    ("currency", "i2"),  # the number of the currency whose rate is missing (contracts.currencies), else 0
     ("code", "i1"),  # what happened: streams.codes
     ("late", "?"),
+    ("session", "?"),  # this web event starts a session; set by the devices step
 ])  # fmt: skip
-"""One event as the profiles need it: 56 bytes."""
+"""One event as profiles need it: 49 bytes."""
+
+UNCONVERTED_DTYPE: Final = np.dtype([
+    ("row", "i4"),  # the position of the profile among those that the entry comes with
+    ("currency", "i2"),  # its number: contracts.currencies
+    ("refund", "?"),
+    ("occurred", "i8"),  # microseconds since the Unix epoch
+    ("amount", "i8"),  # in 1/10,000 of the currency
+])  # fmt: skip
+"""One amount of money that waits for an exchange rate: 23 bytes."""
 
 EventArray = NDArray[np.void]
+"""Rows of :data:`EVENT_DTYPE`."""
+RowArray = NDArray[np.void]
+"""Profile rows: :data:`streams.profiles.rows.ROW_DTYPE`."""
+Entries = NDArray[np.void]
+"""Rows of :data:`UNCONVERTED_DTYPE`."""
+Texts = NDArray[np.object_]
+"""Ids or other texts, one ``str`` per element."""
+
+
+def no_events() -> EventArray:
+    """Return an array of no events."""
+    return np.empty(0, EVENT_DTYPE)
+
+
+def no_texts() -> Texts:
+    """Return an array of no texts."""
+    return np.empty(0, object)
+
+
+def no_entries() -> Entries:
+    """Return an array of no waiting amounts."""
+    return np.empty(0, UNCONVERTED_DTYPE)
+
+
+class Progress(NamedTuple):
+    """How far one sender is. ``source`` is the sender: a lane's partition, or the bucket of the step before.
+
+    ``slot`` is the slot of its event clock, ``start`` its first slot; both are None until the clock is known. ``fresh``
+    says that the end of the log is near, so scores follow events at once. ``guarded`` says that the part of the log is
+    read that an earlier run may have published already: until it is through, Redis keeps the newer of two versions.
+    """
+
+    source: int
+    slot: int | None
+    start: int | None
+    fresh: bool
+    guarded: bool
+
+
+class Link(NamedTuple):
+    """One statement about identity, in the order of its log. ``occurred`` in microseconds, ``entered`` in milliseconds.
+
+    ``identity`` is a device's or an address's profile id. ``person`` is a customer id, or, for a device whose visitor
+    typed an address, that address's profile id, or :data:`NOBODY` to undo the link.
+    """
+
+    slot: int
+    occurred: int
+    entered: int
+    identity: str
+    person: str
+
+
+NOBODY: Final = ""
+"""The person of a link that undoes an earlier one."""
 
 
 @dataclass(frozen=True)
-class Visits:
-    """Events of whom only an anonymous id is known, with their profile ids and the buckets of these."""
+class PeopleEvents:
+    """Events as columns of equal length, in the order of their log.
 
-    events: EventArray = field(default_factory=lambda: np.empty(0, EVENT_DTYPE))
-    visitors: NDArray[np.object_] = field(default_factory=lambda: np.empty(0, object))
-    buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    ``customers`` are customer ids and ``devices`` anonymous ids, '' where the event has none; each event has one at
+    least. An event that is not tied to its device (an order of a known customer) has no device here. ``home`` is the
+    bucket of the devices step that handles the event: that of its device, else of its customer. ``customer_buckets``
+    is the customer's bucket, -1 without a customer.
+    """
+
+    events: EventArray = field(default_factory=no_events)
+    customers: Texts = field(default_factory=no_texts)
+    devices: Texts = field(default_factory=no_texts)
+    home: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    customer_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return len(self.events)
 
 
 @dataclass(frozen=True)
 class LaneBatch:
-    """What was read from one partition of the input topics in one go.
+    """One read of one lane: partition ``progress.source`` of every input topic.
 
-    ``start`` is the first slot of the partition and ``clock`` its event clock (microseconds); both are None until
-    every topic has had a record. ``fresh`` says that the log's end is near, so scores should follow events at once.
-    ``events`` are those of customers, ``visits`` those of visitors. ``turned`` says that the clock is in another slot
-    than at the batch before.
+    ``turned`` says that devices must hear of it though it may hold no events: the slot, ``fresh`` or ``guarded``
+    changed since the batch before. ``known_customers`` are customer ids of device events, with ``known_buckets``, that
+    the reader has not reported lately: the devices step refuses to give such an id away as a device.
     """
 
-    partition: int
-    events: EventArray
-    customers: NDArray[np.object_]
-    buckets: NDArray[np.int64]
-    start: int | None
-    clock: int | None
-    fresh: bool
+    progress: Progress
+    people: PeopleEvents = field(default_factory=PeopleEvents)
+    links: tuple[Link, ...] = ()
+    link_buckets: tuple[int, ...] = ()
+    """For each link the bucket of the devices step that handles it: a device's own, else the record's home."""
+    known_customers: Texts = field(default_factory=no_texts)
+    known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     facts: tuple[TableRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
-    visits: Visits = field(default_factory=Visits)
-    links: Links = field(default_factory=no_links)
     turned: bool = True
 
 
 @dataclass(frozen=True)
-class BucketBatch:
-    """The part of a :class:`LaneBatch` that concerns one bucket; without events it still carries the clock.
+class DeviceBatch:
+    """The part of a lane's batch for one bucket of the devices step.
 
-    ``customers`` are profile ids: of visitors in a bucket of visitors.
+    ``progress`` is None where the batch comes from another lane than the bucket's own: it moves no clock.
     """
 
     bucket: int
-    events: EventArray
-    customers: NDArray[np.object_]
-    clock: int | None
-    fresh: bool
+    progress: Progress | None
+    people: PeopleEvents = field(default_factory=PeopleEvents)
+    links: tuple[Link, ...] = ()
+    known_customers: Texts = field(default_factory=no_texts)
 
 
 @dataclass(frozen=True)
-class CustomerBlock:
-    """Customers of one bucket with their features as of a moment: the input of scoring.
+class MovedRows:
+    """Profile rows that change hands: the history of ``sources[i]`` is added to ``owners[i]`` from ``slots[i]`` on.
 
-    ``boundary`` is the newest one that the bucket has swept. A *sweep* is as of that boundary; otherwise the block is
-    *live*: customers whom events have just moved, as of ``as_of`` (microseconds, one per customer). A sweep comes
-    twice: ``recorded``, for models and the record, and again, or in part, when it is published for look-ups.
-    ``features`` has shape (customers, len(FEATURES)), float32. ``versions`` grow with every change of a customer.
-    ``farewell`` marks customers whom the next sweep will leave out as dormant, unless they are seen again. ``visitors``
-    says that the block holds visitors, who are scored and ranked apart; no block holds both.
+    ``slots`` is the slot of the link. ``entered`` (milliseconds) is when the link entered Kafka.
+    """
+
+    slots: NDArray[np.int64]
+    sources: Texts
+    owners: Texts
+    rows: RowArray
+    entered: NDArray[np.int64]
+    unconverted: Entries = field(default_factory=no_entries)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """Events and rows for profiles of one bucket; ``owners[i]`` is the profile id for which ``events[i]`` counts."""
+
+    events: EventArray = field(default_factory=no_events)
+    owners: Texts = field(default_factory=no_texts)
+    moved: MovedRows | None = None
+
+    def __len__(self) -> int:
+        return len(self.events) + (0 if self.moved is None else len(self.moved))
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """From one bucket of devices to one bucket of addresses, which passes ``customers`` on to its own number."""
+
+    bucket: int
+    progress: Progress
+    customers: Parcel = field(default_factory=Parcel)
+    addresses: Parcel = field(default_factory=Parcel)
+    claims: tuple[Link, ...] = ()
+    """Links of addresses to customers."""
+
+
+@dataclass(frozen=True)
+class CustomerBatch:
+    """From one bucket of addresses to one bucket of customers."""
+
+    bucket: int
+    progress: Progress
+    parcel: Parcel = field(default_factory=Parcel)
+
+
+@dataclass(frozen=True)
+class PeopleBlock:
+    """People of one bucket with their features as of moments: the input of scoring.
+
+    ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
+    just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
+    (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
+    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n, len(FEATURES)) float32.
+    ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0 without one. ``leaving``
+    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it (a sweep of a catch-up is
+    only recorded). ``rows`` are the profile rows of live and restated people. ``table`` is where the people are kept:
+    devices and addresses hold visitors, who are scored and ranked apart.
     """
 
     bucket: int
-    boundary: int
-    sweep: bool
-    ids: NDArray[np.object_]
+    kind: Literal["sweep", "live", "restated"]
+    table: Literal["customers", "devices", "addresses"]
+    ids: Texts
     versions: NDArray[np.int64]
     as_of: NDArray[np.int64]
+    boundaries: NDArray[np.int32]
     features: NDArray[np.float32]
     buyers: NDArray[np.bool_]
     lifecycle: NDArray[np.int8]
     segment: NDArray[np.int8]
-    farewell: NDArray[np.bool_]
-    recorded: bool = False
-    visitors: bool = False
-    oldest_record_at: float | None = None
+    leaving: NDArray[np.bool_]
+    positions: NDArray[np.int32]
+    entered: NDArray[np.int64]
+    publish: bool
+    guarded: bool
+    rows: RowArray | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def visitors(self) -> bool:
+        """Whether these people are visitors."""
+        return self.table != "customers"
+
+
+@dataclass(frozen=True)
+class ProfileBlock:
+    """Copies of profile rows that changed, for the table ``customers``.
+
+    ``versions`` is ``row slot << 32 | events``. Live people come in their :class:`PeopleBlock` as well: they are
+    written once, from there.
+    """
+
+    bucket: int
+    ids: Texts
+    versions: NDArray[np.int64]
+    rows: RowArray
+
+
+@dataclass(frozen=True)
+class Departures:
+    """Visitors who are visitors no more: ``persons[i]`` has taken over ``ids[i]``, or, where '', it is forgotten.
+
+    ``versions`` are above all that the visitors' own profiles had.
+    """
+
+    bucket: int
+    ids: Texts
+    persons: Texts
+    versions: NDArray[np.int64]
+    guarded: bool
+
+
+class Verdict(NamedTuple):
+    """One decision about a link, for the record. ``outcome`` is ``linked``, ``unlinked`` or why it was refused."""
+
+    identity: str
+    person: str
+    outcome: str
+    occurred: int
+    """Microseconds since the Unix epoch."""
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Decisions of one bucket, in their order."""
+
+    bucket: int
+    verdicts: Sequence[Verdict]
 
 
 @dataclass(frozen=True)
 class VisitorSample:
     """A sample of one bucket's visitors at a boundary, against which visitors are ranked. ``count`` are all of them.
 
-    Visitors are not swept for the record, so this is what the ranking knows of them. ``features`` has shape (sample,
-    len(FEATURES)), float32. An empty sample says that the bucket has reached the boundary and has nobody.
+    ``features`` has shape (sample, len(FEATURES)), float32. An empty sample says that the bucket has nobody.
     """
 
     bucket: int
@@ -124,20 +309,20 @@ class VisitorSample:
 
 
 @dataclass(frozen=True)
-class SweepBlock:
-    """A sweep with what labelling needs besides: table positions and lifetime counters.
+class SweptPeople:
+    """What labelling needs of one boundary's sweep: n customers, ``positions`` ascending.
 
-    ``rows[i]`` is the position of customer i in its bucket's table; positions never change. ``counters[name]`` holds
-    a lifetime counter of *all* customers of the bucket, also of dormant ones that are not in the sweep.
-    ``trainable[i]`` tells whether customer i takes part in training at this boundary. ``absorbed`` are those who took a
-    visitor over since the sweep before.
+    ``last[name]`` is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
+    ``trainable`` marks those of whom a training snapshot is taken.
     """
 
-    customers: CustomerBlock
-    rows: NDArray[np.int32]
-    counters: Mapping[str, NDArray[np.int32]]
+    bucket: int
+    boundary: int
+    positions: NDArray[np.int32]
+    features: NDArray[np.float32]
+    buyers: NDArray[np.bool_]
     trainable: NDArray[np.bool_]
-    absorbed: Absorbed | None = None
+    last: Mapping[str, NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -150,57 +335,55 @@ class Examples:
 
 
 @dataclass(frozen=True)
-class Released:
-    """The examples that one bucket's boundary released, by outcome."""
+class Population:
+    """A sample of the customers of one bucket at a boundary, by hash of the id, for percentiles."""
 
-    bucket: int
-    boundary: int
-    examples: Mapping[str, Examples]
+    features: NDArray[np.float32]
+    buyers: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Explainer:
-    """Why a linear model gives the scores that it gives: the mean, deviation and weight of each feature.
+class Released:
+    """What one bucket delivers to the models: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
 
-    Explanations are made only where somebody reads them, so blocks carry this instead of them.
+    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is.
     """
 
-    mean: NDArray[np.float64]
-    deviation: NDArray[np.float64]
-    weight: NDArray[np.float64]
-
-    def effects(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """By how much each feature moves each row's log-odds from the average person's, shape (n, features).
-
-        In single precision, which explanations need no more than and which is twice as fast.
-        """
-        slopes = (self.weight / self.deviation).astype(np.float32)
-        effects: NDArray[np.float32] = (features - self.mean.astype(np.float32)) * slopes
-        return effects
+    bucket: int
+    boundaries: Sequence[int]
+    examples: Sequence[Mapping[str, Examples]]
+    populations: Sequence[Population]
 
 
 @dataclass(frozen=True)
 class OutcomeScores:
-    """The scores of one outcome for the customers of a block; NaN where the question is not asked of the customer.
+    """The scores of one outcome for the people of a block; NaN where the question is not asked of the person.
 
-    ``probability`` lies in [0, 1]; ``percentile`` is the share of the people with a lower one, in per cent, among those
-    of the same kind (customers or visitors) who are asked the same question. ``explainer`` explains the scores of
-    people with orders, ``without_orders`` those of the others; it is None where only buyers are asked.
+    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one, in
+    per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons`` (n, 3)
+    are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual`` (m, features)
+    are usual values and ``usual_of`` (n,) says which of them a row is compared with.
     """
 
     probability: NDArray[np.float64]
     percentile: NDArray[np.float32]
-    explainer: Explainer
-    without_orders: Explainer | None = None
+    reasons: NDArray[np.int64]
+    usual: NDArray[np.float64]
+    usual_of: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class ScoredBlock:
-    """Customers and their scores by outcome, all from the models of one boundary."""
+    """People and their scores by outcome. ``model_of[i]`` says which of ``model_versions`` scored row i.
 
-    customers: CustomerBlock
+    ``notable`` marks the rows of a published sweep that readers should see: others moved too little to be written.
+    """
+
+    people: PeopleBlock
     scores: Mapping[str, OutcomeScores]
-    model_version: str
+    model_versions: Sequence[str]
+    model_of: NDArray[np.int32]
+    notable: NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -216,23 +399,3 @@ class ModelReport:
     quality: Mapping[str, float]
     weights: Mapping[str, float] = field(default_factory=dict)
     digest: str = ""
-
-
-def select(customers: CustomerBlock, keep: NDArray[np.bool_]) -> CustomerBlock:
-    """Only some customers of a block."""
-    return CustomerBlock(
-        bucket=customers.bucket,
-        boundary=customers.boundary,
-        sweep=customers.sweep,
-        ids=customers.ids[keep],
-        versions=customers.versions[keep],
-        as_of=customers.as_of[keep],
-        features=customers.features[keep],
-        buyers=customers.buyers[keep],
-        lifecycle=customers.lifecycle[keep],
-        segment=customers.segment[keep],
-        farewell=customers.farewell[keep],
-        recorded=customers.recorded,
-        visitors=customers.visitors,
-        oldest_record_at=customers.oldest_record_at,
-    )

@@ -103,3 +103,14 @@ def is_second_key(email: str) -> bool:
 def email_key(email: str) -> str:
     """The name under which an e-mail address is a second key: a hash of it, in lower case and trimmed."""
     return EMAIL + blake2b(email.strip().lower().encode(errors="replace"), digest_size=16).hexdigest()
+
+
+def placing_id(kind: str, customer_id: str | None, anonymous_id: str | None, previous_id: str | None = None) -> str:
+    """The id by which a record is keyed, so that murmur2 of it places the record.
+
+    Web and identity events stand with their device (an alias: with the id that it gives away), so that everything that
+    concerns a device is in one partition, in order. Transactions and service events stand with their customer.
+    """
+    if kind in ("web", "identity"):
+        return previous_id or anonymous_id or customer_id or ""
+    return customer_id or anonymous_id or ""

@@ -1,0 +1,79 @@
+"""The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or the newest few times.
+
+So a batch may be cut anywhere, lanes may interleave in any way, and a device's row may be added to a customer's at any
+moment: the result is the same. Money is in 1/10,000 of the base currency; decayed counters are in fixed point
+(:data:`ONE`), since sums of floats depend on their order. Times are microseconds since the Unix epoch.
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import RowArray
+
+NEVER: Final = -(2**62)
+"""A last time that has not happened yet."""
+NOT_YET: Final = 2**62
+"""A first time that has not happened yet."""
+ONE: Final = 1 << 20
+"""One event in the fixed point of decayed counters."""
+RECENT: Final = 4
+"""Newest order times that a row keeps, for the spread of the gaps between orders."""
+
+FIRST_TIMES: Final = ("first_seen", "first_order")
+LAST_TIMES: Final = (
+    "last_seen", "last_order", "last_web", "last_session", "last_view", "last_cart", "last_checkout", "last_refund",
+    "last_ticket",
+)  # fmt: skip
+SUMS: Final = ("revenue", "refunded", "satisfaction_sum")
+DECAYED: Final = {
+    "orders_7d": 7, "orders_30d": 30, "orders_90d": 90,
+    "web_7d": 7, "web_30d": 30, "web_90d": 90,
+    "tickets_30d": 30, "revenue_90d": 90,
+}  # fmt: skip
+"""Decayed counters and their time constants in days: ``sum(exp(-(b - t) / tau))``, as of the end ``b`` of ``slot``."""
+COUNTS: Final = (
+    "events", "orders", "items", "refunds", "cancelled", "web_events", "sessions", "product_views", "carts",
+    "cart_views", "checkouts", "service_events", "tickets", "tickets_solved", "satisfaction_count",
+)  # fmt: skip
+
+ROW_DTYPE: Final = np.dtype(
+    [("key", "u8")]
+    + [(name, "i8") for name in (*FIRST_TIMES, *LAST_TIMES)]
+    + [("recent_orders", "i8", (RECENT,))]
+    + [(name, "i8") for name in (*SUMS, *DECAYED)]
+    + [(name, "i4") for name in COUNTS]
+    + [("slot", "i4")],
+    align=True,
+)
+"""One profile. ``key`` is xxh3_64 of the profile id, in whose order rows leave a table; ``slot`` is the newest slot in
+which something changed: decayed counters are as of its end. ``recent_orders`` are the newest order times, newest first,
+:data:`NEVER` where there are fewer."""
+
+LAST_OF_COUNTER: Final = {
+    "orders": "last_order", "refunds": "last_refund", "sessions": "last_session", "carts": "last_cart",
+    "checkouts": "last_checkout", "tickets": "last_ticket", "product_views": "last_view",
+}  # fmt: skip
+"""The column that holds the time of the newest event behind each counter of :data:`contracts.outcomes.Counter`."""
+
+
+def blank_rows(count: int) -> RowArray:
+    """Return rows of nobody, to whom nothing has happened. Their ``slot`` is -1."""
+    rows: RowArray = np.zeros(count, ROW_DTYPE)
+    for name in (*LAST_TIMES, "recent_orders"):
+        rows[name] = NEVER
+    for name in FIRST_TIMES:
+        rows[name] = NOT_YET
+    rows["slot"] = -1
+    return rows
+
+
+VERSION_SHIFT: Final = 32
+"""A version is ``slot << 32 | events of the person``: it grows with every event and every sweep."""
+
+
+def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:  # type: ignore[type-arg]
+    """Return the versions of profiles in a slot (one, or one per row)."""
+    version: NDArray[np.int64] = (np.asarray(slot, np.int64) << VERSION_SHIFT) + rows["events"].astype(np.int64)
+    return version
