@@ -12,7 +12,7 @@ Delivery: state is exactly-once by Bytewax's recovery; outputs are written at le
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -34,9 +34,10 @@ from contracts.identity import home_of
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
-from online_models.labels import window_slots
-from online_models.scoring import BoundaryModels, Score, ScorePolicy
-from online_models.trainer import Learn, LearnPolicy
+from online_models.labels import LabelState, label, window_slots
+from online_models.policy import ModelsPolicy
+from online_models.scoring import Score
+from online_models.trainer import Learn
 from sinks.clickhouse import ClickHouseWriter
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
@@ -45,6 +46,8 @@ from streams.identity.devices import Devices
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.customers import Customers, CustomersPolicy
 from streams.profiles.features import FEATURES
+from streams.profiles.labelling import Labeller
+from streams.profiles.sweeps import SweepPolicy
 from streams.publish import routing
 from streams.publish.bytewax_sinks import Outlet
 from streams.publish.reasons import explain
@@ -87,18 +90,124 @@ def build_dataflow(
     flow = Dataflow("crm")
     config = replace(source_config(settings, stores, stopping, rates), on_money=on_money)
     lanes = op.input("read-events", flow, LaneSource(config))
-    identity = identity_policy(settings, rates)
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
+    identity = identity_policy(settings, rates)
     devices = _machine("keep-devices", batches, partial(Devices, policy=identity))
-    forwarded = _only("to-addresses", devices, Forwarded)
-    addresses = _machine("keep-addresses", forwarded, partial(Addresses, policy=identity))
-    parcels = _only("to-customers", addresses, CustomerBatch)
-    customers = _machine("keep-customers", parcels, partial(
-        Customers, policy=customers_policy(settings, rates), labeller=_Labeller(settings)))  # fmt: skip
-    people = op.merge("all-people", devices, addresses, customers)
-    learned = _machine("learn", op.merge("to-learn", *(
-        _keyed(f"{name}-to-learn", devices_or_customers, kind) for name, devices_or_customers, kind in (
-            ("samples", devices, VisitorSample), ("examples", customers, Released)))), partial(
-                Learn, policy=learn_policy(settings)))  # fmt: skip
+    addresses = _machine("keep-addresses", _of("forwarded", devices, Forwarded), partial(Addresses, policy=identity))
+    customers = _machine("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
+        Customers, policy=customers_policy(settings, rates), labeller=labeller(settings)))  # fmt: skip
+    people = op.merge("people", devices, addresses, customers)
+    deliveries = op.merge(
+        "deliveries",
+        _of("visitor-samples", devices, VisitorSample, MODELS), _of("examples", customers, Released, MODELS),
+    )  # fmt: skip
+    learned = _machine("learn", deliveries, partial(Learn, policy=models_policy(settings)))
+    to_score = op.merge("to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))
+    scored = _machine("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
+    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base)
     return flow
+
+
+def _machine(
+    name: str, up: KeyedStream[In], restore: Callable[[bytes | None], Machine[In, Out]]
+) -> KeyedStream[Out]:
+    """Run a state machine for each key."""
+    return op.stateful_batch(name, up, partial(Step, restore=restore))
+
+
+def _of(name: str, up: KeyedStream[Any], kind: type[T], key: str | None = None) -> KeyedStream[T]:
+    """The items of one type, keyed by their bucket or by ``key``."""
+
+    def pick(item: tuple[str, Any]) -> list[tuple[str, T]]:
+        block = item[1]
+        return [(key or str(block.bucket), block)] if isinstance(block, kind) else []
+
+    return op.flat_map(name, up, pick)
+
+
+@dataclass(frozen=True)
+class _Outputs:
+    """What is written: read batches; changed profiles and identities; reports of models; scores."""
+
+    lanes: Stream[LaneBatch]
+    people: KeyedStream[Any]
+    learned: KeyedStream[Any]
+    scored: KeyedStream[ScoredBlock]
+
+
+def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | None) -> None:
+    raise NotImplementedError
+
+
+def rates_of(settings: Settings) -> Rates:
+    """The base currency and the constant exchange rates of the settings."""
+    return Rates(settings.base_currency, constant_steps(settings.exchange_rates))
+
+
+def source_config(
+    settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None
+) -> SourceConfig:
+    """What reading must know of the settings, and the exchange rates in force (None: those of the settings)."""
+    interval = settings.sweep_hours * HOUR
+    return SourceConfig(
+        bootstrap_servers=stores.kafka,
+        decoding=DecodePolicy(
+            interval, settings.partitions, settings.buckets, rates_of(settings) if rates is None else rates),
+        reading=LanePolicy(
+            int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
+        live_backlog_events=settings.live_backlog_events,
+        stopping=stopping,
+    )  # fmt: skip
+
+
+def identity_policy(settings: Settings, rates: Rates | None = None) -> IdentityPolicy:
+    """What devices and addresses must know of the settings, and the exchange rates in force."""
+    return IdentityPolicy(
+        interval=settings.sweep_hours * HOUR,
+        buckets=settings.buckets,
+        partitions=settings.partitions,
+        bucket_of=partial(bucket_of, buckets=settings.buckets),
+        most_merges=settings.most_merges,
+        known_ids=_known_ids(settings),
+        visitors_forgotten_after=settings.visitor_days * DAY,
+        rates=rates_of(settings) if rates is None else rates,
+    )
+
+
+def customers_policy(settings: Settings, rates: Rates | None = None) -> CustomersPolicy:
+    """What customers' buckets must know of the settings, and the exchange rates in force."""
+    interval = settings.sweep_hours * HOUR
+    longest = max(window_slots(outcome, settings.sweep_hours) for outcome in settings.outcomes)
+    return CustomersPolicy(
+        sweeps=SweepPolicy(
+            interval=interval,
+            dormant_after=settings.dormant_days * DAY,
+            training_stride=max(1, settings.training_stride_days * 24 // settings.sweep_hours),
+            longest_window=longest * interval,
+            counters=tuple(sorted({outcome.counter for outcome in settings.outcomes})),
+        ),
+        senders=settings.buckets,
+        known_capacity=_known_ids(settings),
+        rates=rates_of(settings) if rates is None else rates,
+    )
+
+
+def models_policy(settings: Settings) -> ModelsPolicy:
+    """What the models must know of the settings."""
+    return ModelsPolicy(settings.outcomes, FEATURES, settings.buckets, settings.sweep_hours)
+
+
+def labeller(settings: Settings) -> Labeller:
+    """How customers' buckets label their training snapshots."""
+    return Labeller(LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours))
+
+
+def bucket_of(profile_id: str, buckets: int) -> int:
+    """The bucket of a profile, the same in every step."""
+    return int(murmur2(home_of(profile_id).encode(), buckets))
+
+
+def _known_ids(settings: Settings) -> int:
+    """Event ids that each bucket remembers to recognise duplicates."""
+    return max(1, settings.duplicate_window_events // settings.buckets)
