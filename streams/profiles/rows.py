@@ -73,7 +73,7 @@ VERSION_SHIFT: Final = 32
 """A version is ``slot << 32 | events of the person``: it grows with every event and every sweep."""
 
 
-def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:  # type: ignore[type-arg]
+def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:
     """Return the versions of profiles in a slot (one, or one per row)."""
     version: NDArray[np.int64] = (np.asarray(slot, np.int64) << VERSION_SHIFT) + rows["events"].astype(np.int64)
     return version
