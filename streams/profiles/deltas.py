@@ -168,7 +168,7 @@ def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> Non
 
 
 def add_rows(into: RowArray, added: RowArray, interval: int) -> None:
-    """Add rows to others of the same number: row i of ``added`` to row i of ``into``, as of the later of their slots."""
+    """Add row i of ``added`` to row i of ``into``, as of the later of their slots. ``into`` is an array of its own."""
     slots = np.maximum(into["slot"], added["slot"])
     if (added["slot"] != slots).any():
         added = added.copy()

@@ -1,4 +1,4 @@
-"""The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or the newest few times.
+"""The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or a few newest times.
 
 So a batch may be cut anywhere, lanes may interleave in any way, and a device's row may be added to a customer's at any
 moment: the result is the same. Money is in 1/10,000 of the base currency; decayed counters are in fixed point

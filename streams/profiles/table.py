@@ -38,9 +38,9 @@ class _Index(dict[str, int]):
 class ProfileTable:
     """The profiles of one bucket. A profile keeps its position until it is released; then another one may get it.
 
-    ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that moved since
-    they were last given out; ``entered`` is when the oldest record behind such a change entered Kafka (milliseconds), 0
-    where there is none. ``unconverted`` holds the amounts that wait for an exchange rate.
+    ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that moved
+    since they were last given out; ``entered`` is when the oldest record behind such a change entered Kafka
+    (milliseconds), 0 where there is none. ``unconverted`` holds the amounts that wait for an exchange rate.
     """
 
     def __init__(self) -> None:
