@@ -17,6 +17,7 @@ from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.money import convert_events, settle
+from streams.profiles.raw import compress, take
 from streams.profiles.rows import blank_rows
 from streams.profiles.table import ProfileTable
 from streams.profiles.unconverted import join_entries
@@ -85,7 +86,7 @@ class Arrivals:
         to.table.touch(at, entered)
         for current in np.unique(slots).tolist():
             mine = np.flatnonzero(slots == current)
-            yield Step(current, at[mine], rows[mine], distinct=False)
+            yield Step(current, at[mine], take(rows, mine), distinct=False)
 
     def _events(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
         columns = self.events.due(target)
@@ -96,7 +97,7 @@ class Arrivals:
         for some in _portions(slots, to.known):
             first = int(slots[some[0]])
             yield Step(first, _NOWHERE, _NO_ROWS, distinct=True)  # ids are forgotten at the boundaries before it
-            yield from _steps(events[some], owners[some], first, to)
+            yield from _steps(take(events, some), owners[some], first, to)
 
 
 def _portions(slots: NDArray[np.int64], known: KnownIds) -> Sequence[NDArray[np.int64]]:
@@ -114,7 +115,7 @@ def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Ite
     """Yield what new events add, slot by slot."""
     new = _new(events, to.known)
     if not new.all():
-        events, owners = events[new], owners[new]
+        events, owners = compress(events, new), owners[new]
     if not len(events):
         return
     at = to.table.locate(owners)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
 from streams.profiles.features import compute_features
+from streams.profiles.raw import take
 from streams.profiles.rows import versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
 from streams.profiles.table import ProfileTable
@@ -49,14 +50,14 @@ class Maker:
         self, table: ProfileTable, at: NDArray[np.int64], slot: int, kind: Literal["live", "restated"]
     ) -> PeopleBlock:
         """Return people as of the current slot with their rows, without the time of a record behind them."""
-        rows = table.rows.take(at)
+        rows = take(table.rows, at)
         now = np.maximum(rows["last_seen"], slot * self.interval)
         block = self._block(table, kind, Chosen(at, rows, np.full(len(at), slot, np.int32), now))
         return replace(block, rows=rows, publish=True)
 
     def profiles(self, table: ProfileTable, at: NDArray[np.int64]) -> ProfileBlock:
         """Return copies of rows."""
-        rows = table.rows.take(at)
+        rows = take(table.rows, at)
         return ProfileBlock(self.bucket, table.names.take(at), versions_of(rows["slot"], rows), rows)
 
     def _block(

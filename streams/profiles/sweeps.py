@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from contracts.blocks import Examples, PeopleBlock, Population, Released, RowArray, SweptPeople
 from contracts.metrics import SWEEPS
 from streams.profiles.people_blocks import Maker, some_of
-from streams.profiles.rows import LAST_OF_COUNTER, ROW_DTYPE, blank_rows
+from streams.profiles.raw import compress, join, take
+from streams.profiles.rows import LAST_OF_COUNTER, blank_rows
 from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
 """About so many rows go through features at once: they stay in the processor's cache."""
 MOST_POPULATION: Final = 2_000
 """The most people of a bucket and boundary against whom others are ranked: those with the smallest keys."""
-_RAW: Final = np.dtype(f"V{ROW_DTYPE.itemsize}")
 Output = Released | PeopleBlock
 Label = Callable[[SweptPeople], Mapping[str, Examples]]
 
@@ -68,7 +68,7 @@ class Sweeps:
         """Copy the customers to sweep at a boundary; return how many there are."""
         at = self._swept_at(boundary)
         if len(at):
-            self._put(Copy(boundary, at, self.table.rows.take(at)))
+            self._put(Copy(boundary, at, take(self.table.rows, at)))
         return len(at)
 
     def put_nobody(self, boundary: int) -> None:
@@ -105,7 +105,7 @@ class Sweeps:
         if not copies:
             return
         SWEEPS.inc(len(copies))
-        rows = _stack_rows([copy.rows for copy in copies])
+        rows = join([copy.rows for copy in copies])
         at = np.concatenate([copy.at for copy in copies])
         crossed = np.array([copy.boundary for copy in copies], np.int32)
         boundaries = np.repeat(crossed, [len(copy.at) for copy in copies])
@@ -150,12 +150,7 @@ def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]
     if block.publish or not block.leaving.any():
         return [block]
     leaving = block.leaving
-    leavers = replace(some_of(block, leaving), publish=True, rows=rows[leaving])
+    leavers = replace(some_of(block, leaving), publish=True, rows=compress(rows, leaving))
     return [leavers] if leaving.all() else [some_of(block, ~leaving), leavers]
-
-
-def _stack_rows(parts: Sequence[RowArray]) -> RowArray:
-    """Join arrays of rows as plain bytes: numpy compares the types of structured arrays field by field."""
-    return parts[0] if len(parts) == 1 else np.concatenate([part.view(_RAW) for part in parts]).view(ROW_DTYPE)
 
 
