@@ -312,7 +312,8 @@ class VisitorSample:
 class SweptPeople:
     """What labelling needs of one boundary's sweep: n customers, ``positions`` ascending.
 
-    ``last[name]`` is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
+    ``last[name]`` (n,) is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
+    Customers who are missing are dormant: nothing happened to them within any outcome's window.
     ``trainable`` marks those of whom a training snapshot is taken.
     """
 
@@ -346,13 +347,61 @@ class Population:
 class Released:
     """What one bucket delivers to the models: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
 
-    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is.
+    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is. A
+    population is empty if and only if the bucket sweeps nobody at that boundary.
     """
 
     bucket: int
     boundaries: Sequence[int]
     examples: Sequence[Mapping[str, Examples]]
     populations: Sequence[Population]
+
+
+class LinearModels(NamedTuple):
+    """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
+
+    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the change
+    of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without, NaN
+    where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal parts.
+    """
+
+    means: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+
+
+class BoundaryModel(NamedTuple):
+    """The models of all outcomes as of one boundary, by outcome."""
+
+    boundary: int
+    version: str
+    outcomes: Mapping[str, LinearModels]
+
+
+class Ranking(NamedTuple):
+    """How scores of visitors are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
+
+    values: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BoundaryModels:
+    """From the learn step to one bucket of the score step: the models that it needs, several boundaries at once.
+
+    ``models`` ascend: those of boundaries at which the bucket sweeps customers. ``newest`` scores live people from now
+    on; ``rankings`` rank visitors by outcome.
+    """
+
+    bucket: int
+    models: Sequence[BoundaryModel]
+    newest: BoundaryModel
+    rankings: Mapping[str, Ranking]
+
+
+REASON_CODE: Final = 63
+"""The bits of a reason's key that say which feature speaks and in which direction."""
 
 
 @dataclass(frozen=True)
