@@ -214,7 +214,8 @@ class PeopleBlock:
     ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
     just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
     (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
-    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n, len(FEATURES)) float32.
+    people in their table; a visitor's may be used again after the visitor has left. ``features`` is
+    (n, len(FEATURES)) float32.
     ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0 without one. ``leaving``
     marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it (a sweep of a catch-up is
     only recorded). ``rows`` are the profile rows of live and restated people. ``table`` is where the people are kept:
@@ -312,8 +313,8 @@ class VisitorSample:
 class SweptPeople:
     """What labelling needs of one boundary's sweep: n customers, ``positions`` ascending.
 
-    ``last[name]`` (n,) is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
-    Customers who are missing are dormant: nothing happened to them within any outcome's window.
+    ``last[name]`` (n,) is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in
+    microseconds. Customers who are missing are dormant: nothing happened to them within any outcome's window.
     ``trainable`` marks those of whom a training snapshot is taken.
     """
 
@@ -360,9 +361,10 @@ class Released:
 class LinearModels(NamedTuple):
     """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
 
-    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the change
-    of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without, NaN
-    where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal parts.
+    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the
+    change of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without,
+    NaN where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal
+    parts.
     """
 
     means: NDArray[np.float64]
@@ -380,7 +382,7 @@ class BoundaryModel(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """How scores of visitors are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
+    """How visitors' scores are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
 
     values: NDArray[np.float64]
     below: NDArray[np.float64]
@@ -408,10 +410,10 @@ REASON_CODE: Final = 63
 class OutcomeScores:
     """The scores of one outcome for the people of a block; NaN where the question is not asked of the person.
 
-    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one, in
-    per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons`` (n, 3)
-    are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual`` (m, features)
-    are usual values and ``usual_of`` (n,) says which of them a row is compared with.
+    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one,
+    in per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons``
+    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual``
+    (m, features) are usual values and ``usual_of`` (n,) says which of them a row is compared with.
     """
 
     probability: NDArray[np.float64]

@@ -3,7 +3,8 @@
 At a boundary some customers are snapshotted. When a snapshot of an outcome is ``within_days`` old, its label is read
 off the time of the customer's newest event: is it at or after the snapshot's boundary? Positives and negatives of one
 snapshot are released together, since early positives would bias the base rate (Ktena et al. 2019, "Addressing delayed
-feedback for continuous training"). A snapshot is released once per outcome, so duplicates and late events never train twice.
+feedback for continuous training"). A snapshot is released once per outcome, so duplicates and late events never train
+twice.
 
 Last times need no correction when a visitor's history is added to a customer: older events move no last time.
 """

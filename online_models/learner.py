@@ -137,7 +137,7 @@ class Learner:
         self._regression.learn_array(self.names, scaled, labels)
 
     def _parts(self) -> tuple[Floats, Floats, Floats]:
-        """Return mean, deviation and weight of each feature; deviation 1 and weight 0 if it has been constant so far."""
+        """Return mean, deviation and weight of each feature; 1 and 0 for the deviation and weight of a constant one."""
         mean, variance = self._scaler.moments(self.names)
         weights, varied = self._regression.weights, variance > 0
         weight = np.array([weights.get(name, 0.0) for name in self.names])

@@ -1,12 +1,13 @@
 """Linear functions of features, and the probabilities that follow from their log-odds."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-DIGITS = 6
+DIGITS: Final = 6
 """Digits of a probability, as readers see it."""
 
 

@@ -34,8 +34,10 @@ NOBODY_RANKED: Final = Ranking(np.empty(0), np.zeros(1))
 
 @dataclass
 class OutcomeModel:
-    """One outcome's learners and their quality. ``others`` is the model of people without orders; None where only
-    buyers are asked."""
+    """One outcome's learners and their quality.
+
+    ``others`` is the model of people without orders; None where only buyers are asked.
+    """
 
     buyers: Learner
     others: WithoutOrders | None
@@ -63,7 +65,7 @@ class OutcomeModel:
         return self._lines
 
     def weights(self) -> dict[str, float]:
-        """Return the weights on standardised features and the intercept; those of people without orders with a prefix."""
+        """Return the weights on standardised features and the intercept; a prefix marks people without orders."""
         if self.others is None:
             return self.buyers.weights()
         others = {PREFIX + name: value for name, value in self.others.learner.weights().items()}

@@ -102,7 +102,7 @@ def calibration_error(ordered: Codes) -> float:
 
 
 def _quantiles(ascending: Codes) -> NDArray[np.float64]:
-    """Return the values that cut ascending ones into bins, between two neighbours in proportion, as ``np.quantile`` does."""
+    """Return the values that cut ascending ones into bins of equal mass, interpolated as ``np.quantile`` does."""
     at = _CUTS * (len(ascending) - 1)
     below = at.astype(np.int64)
     above = np.minimum(below + 1, len(ascending) - 1)
