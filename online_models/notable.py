@@ -27,7 +27,8 @@ T = TypeVar("T", bound=np.generic)
 class Seen:
     """What readers saw last of the people of one table; ``versions`` is :data:`NEVER` where they saw nothing.
 
-    ``keys`` are the profiles' keys: the position of a visitor who left may be another's now. ``probabilities`` and ``reasons`` are by outcome.
+    ``keys`` are the profiles' keys: the position of a visitor who left may be another's now. ``probabilities`` and
+    ``reasons`` are by outcome.
     """
 
     versions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))

@@ -185,7 +185,7 @@ def _percentiles(
     """
     below = np.full(len(chances), 50.0)
     bounds = starts.tolist()
-    for model, start, stop in zip(models, bounds, bounds[1:], strict=True):
+    for model, start, stop in zip(models, bounds[:-1], bounds[1:], strict=True):
         if len(model.quantiles):
             places = np.searchsorted(model.quantiles, chances[start:stop])
             np.multiply(places, 100.0 / len(model.quantiles), out=below[start:stop])
