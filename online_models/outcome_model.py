@@ -4,7 +4,7 @@ People with orders and people without have learners of their own. Scores are ran
 (customers or visitors) who are asked the same question.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -110,12 +110,9 @@ def forecast(
     )
 
 
-def quantiles_of(model: LinearModels, populations: Iterable[Population]) -> NDArray[np.float64]:
+def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.float64]:
     """Return how customers' scores are distributed: at most :data:`QUANTILES` ascending values of those asked."""
-    scores = [forecast(model, one.features, one.buyers) for one in populations if len(one.features)]
-    if not scores:
-        return np.empty(0)
-    ascending = np.sort(np.concatenate(scores))
+    ascending = np.sort(forecast(model, population.features, population.buyers))
     asked = len(ascending) - int(np.isnan(ascending).sum())
     if asked <= QUANTILES:
         return ascending[:asked]
@@ -133,6 +130,14 @@ def ranking_of(model: LinearModels, samples: Sequence[VisitorSample]) -> Ranking
     order = known[np.argsort(scores[known], kind="stable")]
     below = np.cumsum(np.concatenate([np.zeros(1), weights[order]]))
     return Ranking(scores[order], below / (below[-1] or 1.0))
+
+
+def join_populations(parts: Sequence[Population]) -> Population:
+    """Return the samples of several buckets as one."""
+    some = [part for part in parts if len(part.buyers)]
+    if len(some) < 2:
+        return some[0] if some else parts[0]
+    return Population(np.concatenate([part.features for part in some]), np.concatenate([part.buyers for part in some]))
 
 
 def join_examples(parts: Sequence[Examples], width: int) -> Examples:

@@ -75,20 +75,29 @@ def measure(ordered: Codes) -> dict[str, float]:
 def area_under_curve(ordered: Codes) -> float:
     """Return the chance that a positive ranks above a negative (Mann-Whitney); NaN if there are none of one kind.
 
-    Of equal forecasts the negatives come first, so the negatives up to a positive's place are those that it beats and
-    those with which it ties; the negatives before the first of its equals are those that it beats.
+    Of equal forecasts the negatives come first, so the negatives before a positive are those that it beats and those
+    with which it ties; a tie counts half.
     """
     labels, millionths = ordered & 1, ordered >> 1
     positives = np.flatnonzero(labels)
     negatives = len(ordered) - len(positives)
     if not len(positives) or not negatives:
         return float("nan")
-    up_to = np.arange(1, len(ordered) + 1) - np.cumsum(labels)
-    firsts = np.zeros(len(ordered), np.int64)
-    np.multiply(np.arange(1, len(ordered)), millionths[1:] != millionths[:-1], out=firsts[1:])
-    firsts = np.maximum.accumulate(firsts)[positives]
-    beaten = np.where(firsts > 0, up_to[firsts - 1], 0)
-    return int((up_to[positives] + beaten).sum()) / (2 * len(positives) * negatives)
+    not_above = int(positives.sum()) - len(positives) * (len(positives) - 1) // 2
+    return (2 * not_above - _ties(labels, millionths)) / (2 * len(positives) * negatives)
+
+
+def _ties(labels: Codes, millionths: Codes) -> int:
+    """Return the number of pairs of a positive and a negative with equal forecasts."""
+    tied = np.flatnonzero(millionths[1:] == millionths[:-1])
+    if not len(tied):
+        return 0
+    gaps = np.flatnonzero(tied[1:] - tied[:-1] > 1)
+    starts = tied[np.concatenate((np.zeros(1, np.int64), gaps + 1))]
+    stops = tied[np.concatenate((gaps, np.array([len(tied) - 1])))] + 2
+    before = np.concatenate((np.zeros(1, np.int64), np.cumsum(labels)))
+    positives = before[stops] - before[starts]
+    return int((positives * (stops - starts - positives)).sum())
 
 
 def calibration_error(ordered: Codes) -> float:

@@ -20,7 +20,14 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
-from online_models.outcome_model import OutcomeModel, join_examples, new_model, quantiles_of, ranking_of
+from online_models.outcome_model import (
+    OutcomeModel,
+    join_examples,
+    join_populations,
+    new_model,
+    quantiles_of,
+    ranking_of,
+)
 from online_models.policy import ModelsPolicy
 
 Input = Released | VisitorSample
@@ -118,11 +125,11 @@ class Learn:
 
     def _model(self, boundary: int, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
         """Return the models as they are now, with the distribution of the boundary's customers."""
-        populations = [deliveries[bucket].population for bucket in sorted(deliveries)]
+        population = join_populations([deliveries[bucket].population for bucket in sorted(deliveries)])
         outcomes = {}
         for outcome in self._policy.outcomes:
             lines = self.state.models[outcome.name].lines()
-            outcomes[outcome.name] = lines._replace(quantiles=quantiles_of(lines, populations))
+            outcomes[outcome.name] = lines._replace(quantiles=quantiles_of(lines, population))
         return BoundaryModel(boundary, self._policy.model_version(boundary), outcomes)
 
     def _broadcast(self, swept: Sequence[tuple[BoundaryModel, frozenset[int]]]) -> list[BoundaryModels]:
