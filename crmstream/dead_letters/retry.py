@@ -13,7 +13,7 @@ from clickhouse_connect.driver.client import Client
 
 from connectors.kafka.publisher import Publisher
 from connectors.protocol import Record
-from contracts.events import TICK_KEY, Kind
+from contracts.events import TICK_KEY, Kind, key_of
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
@@ -56,7 +56,7 @@ def why_not(letter: Letter) -> str | None:
 def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, Record]]:
     """Yield the records that the contract accepts by now; count the others.
 
-    The key is the person's id, as publishers make it: a wrong key may have been the cause.
+    The key is made anew, as publishers make it: a wrong key may have been the cause.
     """
     for letter in letters:
         if reason := why_not(letter):
@@ -67,8 +67,8 @@ def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, R
         except RejectedError as error:
             found.rejected[f"{error.field}: {error.problem}"] += 1
         else:
-            person = event.customer_id or event.anonymous_id or ""
-            yield letter.place, Record(letter.place.topic, person.encode(), letter.body, None)
+            key = key_of(event, event.properties).encode()
+            yield letter.place, Record(letter.place.topic, key, letter.body, None)
 
 
 def preview(letters: Iterable[Letter]) -> Retried:
