@@ -34,7 +34,7 @@ from sinks.redis_pipe import Pipe, redis_is_out
 from sinks.resp import commands_of, script_arguments
 from sinks.retries import Retrying, first_line
 
-FEW_HASHES: Final = 100
+FEW_HASHES: Final = 256
 """Below so many hashes text made by Python is cheaper than commands made by Arrow."""
 MOST_HASHES: Final = 4_096
 """Hashes in one pipeline."""

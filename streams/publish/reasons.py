@@ -9,7 +9,7 @@ it is the person's own rhythm. Counts of a week, month or quarter are decayed co
 where somebody reads them.
 """
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,6 +54,7 @@ _ADDED: Final = np.array([
 _DIGITS: Final = 2
 """Digits that a large value keeps, so that people share phrases."""
 _FEATURE_BITS, _RHYTHM_BITS = 5, 13
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 _LARGEST: Final = 1 << 40
 
 
@@ -95,9 +96,14 @@ def parts_of(key: int) -> Key:
     return Key(feature, value, rhythm, bool(key & 1))
 
 
+def features_of(keys: Numbers) -> Numbers:
+    """The numbers of the features that keys, or one key, are about."""
+    return (keys >> 1) & ((1 << _FEATURE_BITS) - 1)
+
+
 def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
     """The features of keys, counted from 1, negative where they lower the score; 0 where there is no reason."""
-    numbers = ((keys >> 1) & ((1 << _FEATURE_BITS) - 1)) + 1
+    numbers = features_of(keys) + 1
     signed: NDArray[np.int8] = np.where(keys < 0, 0, np.where(keys & 1, numbers, -numbers)).astype(np.int8)
     return signed
 
@@ -113,9 +119,9 @@ def _strongest(
     for place in range(SHOWN):
         firsts[:, place] = strongest = strengths.argmax(axis=1)
         strengths[every, strongest] = -1.0
-    rows, firsts = np.repeat(every, SHOWN), firsts.ravel()
-    sizes = groups[rows, firsts]
-    keys = _keys(features, rows, _spokesmen(effects, rows, firsts, sizes), sizes)
+    rows, flat = np.repeat(every, SHOWN), firsts.ravel()
+    sizes = groups[rows, flat]
+    keys = _keys(features, rows, _spokesmen(effects, rows, flat, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import PHRASES, Observed
-from streams.publish.reasons import SHOWN, parts_of, signed_features
+from streams.publish.reasons import SHOWN, features_of, parts_of, signed_features
 
 MOST_CHARACTERS: Final = 119
 FEW: Final = 100
@@ -70,15 +70,11 @@ def _line(keys: Sequence[int], usual: Sequence[float]) -> str:
     for key in keys:
         if key < 0:
             break
-        phrase = _phrase(key, usual[_feature(key)])
+        phrase = _phrase(key, usual[features_of(key)])
         longer = f"{line}{_BETWEEN}{phrase}" if line else phrase
         if len(longer) <= MOST_CHARACTERS:
             line = longer
     return line
-
-
-def _feature(key: int) -> int:
-    return parts_of(key).feature
 
 
 def _vocabulary(
@@ -88,12 +84,11 @@ def _vocabulary(
     encoded = pa.array(keys.ravel()).dictionary_encode()
     pairs = encoded.indices.to_numpy().astype(np.int64) * len(usual) + np.repeat(usual_of, SHOWN)
     paired = pa.array(pairs).dictionary_encode()
-    different, values = encoded.dictionary.to_pylist(), plain_values(usual).tolist()
-    phrases = [""]
-    for pair in paired.dictionary.to_pylist():
-        at, of = divmod(pair, len(usual))
-        key = different[at]
-        phrases.append("" if key < 0 else _phrase(key, values[of][_feature(key)]))
+    different, of = np.divmod(paired.dictionary.to_numpy(), len(usual))
+    said = encoded.dictionary.to_numpy()[different]
+    values = plain_values(usual)[of, features_of(np.maximum(said, 0))]
+    phrases = ["" if key < 0 else _phrase(key, each) for key, each in zip(said.tolist(), values.tolist(), strict=True)]
+    phrases.insert(0, "")
     codes = paired.indices.to_numpy().astype(np.int64).reshape(-1, SHOWN) + 1
     codes[keys < 0] = 0
     return codes, phrases
