@@ -1,0 +1,63 @@
+"""Which of several writes of one hash is the newest: the others need not be sent."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.outputs import HashBlock
+
+REMEMBERED: Final = 50_000
+"""Ids of one kind of hash whose newest writes are remembered, at least."""
+_ARRIVAL_BITS: Final = 40
+
+
+class Newest:
+    """The newest write of each id, by version and then by arrival, of the ids that were written lately.
+
+    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while the
+    newer one is remembered. The oldest ids are forgotten, in two generations.
+    """
+
+    def __init__(self, remembered: int = REMEMBERED):
+        self._remembered = remembered
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+        self._arrivals = 0
+
+    def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
+        """Return blocks with the rows that no other and no earlier row supersedes. All are of one kind of hash."""
+        stamped = [(block, self._stamps(block)) for block in blocks]
+        for block, stamps in stamped:
+            self._note(block, stamps)
+        kept = [self._kept(block, stamps) for block, stamps in stamped]
+        if len(self._young) > self._remembered:
+            self._old, self._young = self._young, {}
+        return [block for block in kept if len(block.ids)]
+
+    def _stamps(self, block: HashBlock) -> list[int]:
+        """A number per row that is larger for a newer version, and of equal versions for the later block."""
+        self._arrivals += 1
+        arrival = self._arrivals
+        return [version << _ARRIVAL_BITS | arrival for version in block.versions.tolist()]
+
+    def _note(self, block: HashBlock, stamps: list[int]) -> None:
+        young, old = self._young, self._old
+        if not block.remembered:
+            return
+        for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
+            known = young.get(customer)
+            if known is None:
+                known = old.get(customer, -1)
+            young[customer] = stamp if stamp > known else known
+
+    def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
+        young, old = self._young, self._old
+        newest = [
+            young.get(customer) or old.get(customer, -1) for customer in block.ids.tolist()
+        ]  # of rows that are not remembered too
+        kept: NDArray[np.int64] = np.array(
+            [row for row, (stamp, known) in enumerate(zip(stamps, newest, strict=True)) if stamp >= known], np.int64
+        )
+        return block if len(kept) == len(stamps) else block.take(kept)
