@@ -213,9 +213,10 @@ def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
     crm("migrate")
     client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
     client.command(
-        "INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 1), ('t', 0, 2)"
+        "INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES ('t', 0, 1, 'a'), ('t', 0, 2, 'b')"
     )
-    client.command("INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 2)")
+    for offset in (2, 3):  # the same after a crash, and the same record again
+        client.command(f"INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES ('t', 0, {offset}, 'b')")
     assert json.loads(crm("status", "--json").stdout)["dead_letters"] == 2
 
 
