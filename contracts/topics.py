@@ -1,8 +1,9 @@
 """The Kafka topics: their names, owners, retention and keys.
 
-Records are keyed by customer id (else anonymous id) and placed with murmur2, as Java's default partitioner does. The
-partition count is the same for all input topics, so that partition *p* of every topic holds the same customers; it is
-fixed when the topics are created.
+Records are keyed by :func:`contracts.identity.placing_id` and placed with murmur2, as Java's default partitioner does:
+web and identity events by anonymous id (an alias by its previous id), else by customer id; transactions and service
+events by customer id, else by anonymous id. The partition count is the same for all input topics, so that partition *p*
+of every topic holds the same devices and customers; it is fixed when the topics are created.
 """
 
 from dataclasses import dataclass

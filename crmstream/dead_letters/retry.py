@@ -9,14 +9,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
 from connectors.kafka.publisher import Publisher
 from connectors.protocol import Record
-from contracts.events import TICK_KEY, Event, Kind
-from contracts.identity import placing_id
+from contracts.events import TICK_KEY, Kind, key_of
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
@@ -70,12 +69,8 @@ def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, R
         except RejectedError as error:
             found.rejected[f"{error.field}: {error.problem}"] += 1
         else:
-            yield letter.place, Record(letter.place.topic, _key(event), letter.body, None)
-
-
-def _key(event: Event) -> bytes:
-    previous: Any = getattr(event.properties, "previous_id", None)
-    return placing_id(event.kind, event.customer_id, event.anonymous_id, previous).encode()
+            key = key_of(event, event.properties).encode()
+            yield letter.place, Record(letter.place.topic, key, letter.body, None)
 
 
 def preview(letters: Iterable[Letter]) -> Retried:
