@@ -1,7 +1,7 @@
 """Brings the ClickHouse database to the shape that the writers expect.
 
-Delivery: running this twice, twice at once, or again after it died changes nothing more. Statements say IF NOT EXISTS, or
-work on a copy that no other run has, and a migration is recorded after its last statement. Stop writers of an older
+Delivery: running this twice, twice at once, or again after it died changes nothing more. Statements say IF NOT EXISTS,
+or work on a copy that no other run has, and a migration is recorded after its last statement. Stop writers of an older
 version first: rows that they insert while a table is copied are lost.
 """
 
@@ -22,8 +22,8 @@ RUN: Final = "{run}"
 def migrate(client: Client, database: str) -> list[str]:
     """Apply missing migrations in order and return their names. Leaves ``client`` in ``database``.
 
-    Raises StoreRefusedError, before it applies anything, if the text of an applied migration has changed since, or if the
-    database was migrated by a newer version of crmstream.
+    Raises StoreRefusedError, before it applies anything, if the text of an applied migration has changed since, or if
+    the database was migrated by a newer version of crmstream.
     """
     client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(database)}", use_database=False)
     client.database = database
@@ -41,8 +41,8 @@ def migrate(client: Client, database: str) -> list[str]:
 def _apply(client: Client, name: str, script: str) -> None:
     """Run one migration, then record it. If it dies in between, it runs again from its start.
 
-    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may be at
-    work by then, and an exchange would put an older copy in the place of their table.
+    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may be
+    at work by then, and an exchange would put an older copy in the place of their table.
     """
     run = token_hex(4)
     for statement in statements(script):

@@ -278,4 +278,3 @@ def _letter_document(letter: Letter) -> dict[str, object]:
     fields = {name: value for name, value in vars(letter).items() if not isinstance(value, bytes | Place)}
     texts = {name: getattr(letter, name).decode(errors="backslashreplace") for name in ("key", "body")}
     return {"position": str(letter.place), **fields, **texts, "retry": retry.why_not(letter) or "yes"}
-

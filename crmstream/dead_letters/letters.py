@@ -1,7 +1,7 @@
 """Dead letters in the warehouse: a filter, groups of them, single ones, their removal.
 
-The warehouse has one dead letter per content (topic, stage, source, reason, key and body): of records that are the same,
-the first in the log. The topic ``crm-dead-letters`` has each of them, for its 90 days.
+The warehouse has one dead letter per content (topic, stage, source, reason, key and body), that of the first such record
+in the log. The topic ``crm-dead-letters`` has each record, for its 90 days.
 
 Delivery: removing twice removes nothing more.
 """
@@ -23,8 +23,9 @@ _BYTES: Final = {"key": "bytes", "body": "bytes"}
 
 
 class Place(NamedTuple):
-    """The position of a rejected record in the log, of several that are the same the first. As text:
-    ``crm-web-events/2/1234``.
+    """The position of a rejected record in the log; of equal records that of the first.
+
+    As text: ``crm-web-events/2/1234``.
     """
 
     topic: str

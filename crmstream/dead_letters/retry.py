@@ -1,8 +1,8 @@
 """Publishes rejected records again, with their original bytes and the key that places them.
 
 Delivery: at least once. Records keep their event ids, so an event that arrives twice counts once. A dead letter is
-removed from the warehouse, with the copies of its record, after Kafka has acknowledged the record. If the dataflow rejects
-the record again, it is a dead letter again, with its new position. Copies in the log are published once.
+removed from the warehouse, with the copies of its record, after Kafka has acknowledged the record. If the dataflow
+rejects the record again, it is a dead letter again, with its new position. Copies in the log are published once.
 """
 
 from collections import Counter

@@ -16,7 +16,7 @@ def test_migrations_are_numbered_without_gaps_and_in_order() -> None:
 
 
 REPEATABLE = (
-    r"((CREATE (TABLE|VIEW)|ALTER TABLE \w+ (ADD|DROP|MODIFY|COMMENT) COLUMN) IF (NOT )?EXISTS|CREATE OR REPLACE VIEW) \w+"
+    r"((CREATE (TABLE|VIEW)|ALTER TABLE \w+ (ADD|DROP|MODIFY) COLUMN) IF (NOT )?EXISTS|CREATE OR REPLACE VIEW) \w+"
 )
 EXCHANGED = (
     r"CREATE TABLE (?P<new>\w+_new_\{run\})\s", r"INSERT INTO (?P<new>\w+_new_\{run\}) SELECT .*? FROM (?P<old>\w+)",
@@ -32,8 +32,9 @@ def test_every_statement_may_be_repeated() -> None:
             parts = exchanging[start : start + len(EXCHANGED)]
             found = [re.match(pattern, part) for pattern, part in zip(EXCHANGED, parts, strict=True)]
             assert all(found), parts
-            names = {name: {match[name] for match in found if match and name in match.groupdict()} for name in ("new", "old")}
-            assert names["new"] == {f"{next(iter(names['old']))}_new_{{run}}"}
+            named = [match.groupdict() for match in found if match]
+            (old,) = {each["old"] for each in named if "old" in each}
+            assert {each["new"] for each in named} == {f"{old}_new_{{run}}"}
 
 
 def test_every_table_of_the_contract_is_made_and_replaces_rows() -> None:
