@@ -1,7 +1,7 @@
 """Dead letters in the warehouse: a filter, groups of them, single ones, their removal.
 
-The warehouse has one dead letter per content (topic, stage, source, reason, key and body), that of the first such record
-in the log. The topic ``crm-dead-letters`` has each record, for its 90 days.
+The warehouse has one dead letter per content (topic, stage, source, reason, key and body), that of the first such
+record in the log. The topic ``crm-dead-letters`` has each record, for its 90 days.
 
 Delivery: removing twice removes nothing more.
 """

@@ -244,8 +244,7 @@ def test_retry_publishes_what_is_an_event_by_now_and_removes_it(crm: Crm, stack:
 
 @pytest.fixture
 def republished(letters: list[DeadLetter], client: Client) -> None:
-    """The same records a second time, later in the log, in parts that are not merged."""
-    client.command("SYSTEM STOP MERGES dead_letters")
+    """The same records a second time, later in the log."""
     again = [replace(each, offset=each.offset + 100, timestamp_ms=each.timestamp_ms + 1_000) for each in letters]
     client.insert_arrow("dead_letters", dead_letters_table(again))
 
