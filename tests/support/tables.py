@@ -8,10 +8,10 @@ from contracts.settings import Settings
 from sinks.clients import clickhouse_client, redis_client
 
 KEYS = {
-    "web_events": "customer_id, event_id",
-    "transactions": "customer_id, event_id",
-    "service_events": "customer_id, event_id",
-    "identity_events": "customer_id, event_id",
+    "web_events": "customer_id, visitor, event_id",
+    "transactions": "customer_id, visitor, event_id",
+    "service_events": "customer_id, visitor, event_id",
+    "identity_events": "customer_id, visitor, event_id",
     "dead_letters": "topic, log_partition, log_offset",
     "customers": "customer_id",
     "identity_links": "identity, person",
