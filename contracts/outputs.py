@@ -10,7 +10,7 @@ one rendering of many rows is cheaper than many of few. Sinks know the protocols
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
@@ -71,8 +71,8 @@ class HashWrites:
 
     ``columns[name][i]`` is the field ``name`` of ``ids[i]``; None: it has none. ``clear[i]`` says that fields of None
     are removed, in case an earlier write set them. ``ranks[outcome][i]`` is the score of id i in the sorted set
-    ``crm:top:<outcome>``; NaN takes the id out. ``expires[i]`` is how many seconds the hash lives without another write;
-    0: for ever; -1: the hash is removed.
+    ``crm:top:<outcome>``; NaN takes the id out. ``expires[i]`` is how many seconds the hash lives without another
+    write; 0: for ever; -1: the hash is removed.
     """
 
     prefix: str
@@ -84,12 +84,16 @@ class HashWrites:
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
+Order = Literal["newest", "swept", "forget"]
+
+
 class HashBlock(Protocol):
     """Rows for hashes of one kind, not yet text. ``ids`` differ from each other.
 
     ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
-    ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``remembered``:
-    the writer drops rows of other blocks that come later and are older.
+    ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
+    how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
+    older; rows of a ``swept`` block are dropped so too, but drop none; after a ``forget`` block any version is taken.
     """
 
     @property
@@ -105,7 +109,7 @@ class HashBlock(Protocol):
     @property
     def oldest(self) -> int: ...  # noqa: D102
     @property
-    def remembered(self) -> bool: ...  # noqa: D102
+    def order(self) -> "Order": ...  # noqa: D102
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from contracts.outputs import HashBlock
 
@@ -16,8 +15,9 @@ _ARRIVAL_BITS: Final = 40
 class Newest:
     """The newest write of each id, by version and then by arrival, of the ids that were written lately.
 
-    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while the
-    newer one is remembered. The oldest ids are forgotten, in two generations.
+    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while
+    the newer one is remembered. The oldest ids are forgotten, in two generations. The rows that are kept must be
+    written in their order.
     """
 
     def __init__(self, remembered: int = REMEMBERED):
@@ -44,20 +44,21 @@ class Newest:
 
     def _note(self, block: HashBlock, stamps: list[int]) -> None:
         young, old = self._young, self._old
-        if not block.remembered:
+        if block.order == "forget":
+            for customer in block.ids.tolist():
+                young.pop(customer, None)
+                old.pop(customer, None)
+        if block.order != "newest":
             return
         for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
-            known = young.get(customer)
-            if known is None:
-                known = old.get(customer, -1)
+            known = young.get(customer) or old.get(customer, 0)
             young[customer] = stamp if stamp > known else known
 
     def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
+        """The rows that are as new as what is known of their ids."""
+        if block.order == "forget":
+            return block
         young, old = self._young, self._old
-        newest = [
-            young.get(customer) or old.get(customer, -1) for customer in block.ids.tolist()
-        ]  # of rows that are not remembered too
-        kept: NDArray[np.int64] = np.array(
-            [row for row, (stamp, known) in enumerate(zip(stamps, newest, strict=True)) if stamp >= known], np.int64
-        )
-        return block if len(kept) == len(stamps) else block.take(kept)
+        known = [young.get(customer) or old.get(customer, 0) for customer in block.ids.tolist()]
+        kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
+        return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))

@@ -1,14 +1,14 @@
 """Writes customers' hashes and ranks to Redis, in a thread of its own.
 
-Delivery: what was handed over before a :meth:`RedisWriter.flush` has been answered by Redis when it returns. How durable
-that is, the server's ``appendfsync`` says: with ``always`` it is on disk; with ``everysec`` it survives the death of the
-server, while a power cut may take the last second, which the next sweep writes again. While Redis is down, blocks wait
-here up to a bound, and beyond it the caller waits.
+Delivery: when :meth:`RedisWriter.flush` returns, Redis has answered for everything handed over before. How durable that
+is depends on the server's ``appendfsync``: with ``always`` it is on disk; with ``everysec`` it survives the death of
+the server, while a power cut may take the last second. While Redis is down, blocks wait here up to a bound; beyond it
+the caller waits.
 
-Of several writes of one hash that wait here, only the newest version is sent; live people come before others. All fields
-of a hash are set by one command, so nobody reads half of it; its ranks follow in the same pipeline. After a failure
-everything unanswered is sent again. Guarded blocks change a hash only if the version stored is not newer: so the part of
-the log that is read again after a resume moves no customer back.
+Of several writes of one hash that wait here, only the newest version is sent; live people come before others. One
+command sets all fields of a hash, so nobody reads half of it; its ranks follow in the same pipeline. After a failure
+everything unanswered is sent again. Guarded blocks change a hash only if the version stored is not newer: so reading a
+part of the log again after a resume moves no customer back.
 
 A pipeline carries many customers, so their keys lie in several slots: this needs one Redis server (with replicas, if
 wanted), not a Redis Cluster.
@@ -227,13 +227,11 @@ class RedisWriter:
 
 
 def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
-    """Blocks that can be rendered together. No id is in two of them."""
+    """Neighbours that can be rendered together: the order of two writes of one id is kept."""
     groups: list[list[HashBlock]] = []
     for block in blocks:
-        for group in groups:
-            if block.guarded == group[0].guarded and group[0].fits(block):
-                group.append(block)
-                break
+        if groups and block.guarded == groups[-1][0].guarded and groups[-1][0].fits(block):
+            groups[-1].append(block)
         else:
             groups.append([block])
     return groups

@@ -102,7 +102,7 @@ class Pipe:
         while answers:
             answer = reader.gets()
             if answer is False:
-                received = connection._sock.recv(_RECEIVED_BYTES)  # noqa: SLF001 - the client reads one answer at a time
+                received = connection._sock.recv(_RECEIVED_BYTES)
                 if not received:
                     raise redis.ConnectionError("Connection closed by server")
                 reader.feed(received)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contracts.blocks import Departures, ScoredBlock
 from contracts.outputs import HashBlock
 from streams.publish.profile_hashes import departed_hashes, profile_hashes
-from streams.publish.score_hashes import score_hashes
+from streams.publish.score_hashes import score_hashes, shown
 
 
 def hash_blocks(
@@ -13,12 +13,15 @@ def hash_blocks(
 ) -> list[HashBlock]:
     """The hashes that a block writes.
 
-    Live and restated people: scores and profile. A published sweep: the scores that moved noticeably. Visitors' hashes
-    expire after so many seconds. ``currency`` is the base currency (None: undecided).
+    Live and restated people: scores and profile. A published sweep: scores only. Visitors' hashes expire after so many
+    seconds. ``currency`` is the base currency (None: undecided).
     """
     if isinstance(item, Departures):
         return list(departed_hashes(item, outcomes, expires_seconds)) if len(item.ids) else []
-    scores = score_hashes(item, expires_seconds)
-    if item.people.kind == "sweep":
-        return [scores] if len(scores.ids) else []
-    return [scores, profile_hashes(item.people, currency, expires_seconds)] if len(scores.ids) else []
+    blocks: list[HashBlock] = [score_hashes(item, expires_seconds)]
+    if item.people.kind != "sweep":
+        blocks.append(profile_hashes(item.people, currency, expires_seconds))
+    rows = shown(item)
+    if rows is not None:
+        blocks = [block.take(rows) for block in blocks]
+    return blocks if len(blocks[0].ids) else []

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, RowArray, Texts
-from contracts.outputs import Commands, HashBlock, HashWrites
+from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
 from streams.publish import resp
 from streams.publish.clearing import clearing, expiring, time_texts
@@ -20,8 +20,6 @@ COUNTS: Final = (
     "events", "orders", "items", "refunds", "web_events", "sessions", "product_views", "carts", "checkouts", "tickets",
 )  # fmt: skip
 MONEY: Final = ("revenue", "refunded")
-_NEW: Final = 8
-"""A visitor with so few events may have been somebody's before: then ``merged_into`` is still there."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +36,7 @@ class ProfileHashes:
     live: bool
     guarded: bool
     oldest: int = 0
-    remembered: bool = True
+    order: Order = "newest"
     prefix: ClassVar[str] = PROFILE_PREFIX
 
     def take(self, at: NDArray[np.int64]) -> Self:
@@ -65,7 +63,7 @@ class ProfileHashes:
         if self.visitors.any():
             columns[MERGED_FIELD] = [None] * len(rows)
         expires = np.where(self.visitors, self.expires_seconds, 0).tolist()
-        cleared = self._cleared().tolist()
+        cleared = self.clear.tolist()
         return HashWrites(PROFILE_PREFIX, self.ids.tolist(), self.versions, columns, cleared, expires)
 
     def commands(self) -> Commands:
@@ -85,15 +83,10 @@ class ProfileHashes:
         fields += [resp.count_field(name, rows[name]) for name in COUNTS]
         fields += [resp.money_field(name, rows[name]) for name in MONEY]
         heads = pa.array([resp.head(2 + 2 * count, "HSET") for count in range(int(words.max(initial=0)) + 1)])
-        cleared, removals = clearing(key, absent, self._cleared())
+        cleared, removals = clearing(key, absent, self.clear)
         expired, expiries = expiring(key, self.visitors, self.expires_seconds)
         whole = resp.join(heads.take(pa.array(words)), key, *fields, *cleared, *expired)
         return Commands([resp.bytes_of(whole)], len(key) + removals + expiries)
-
-    def _cleared(self) -> NDArray[np.bool_]:
-        """Rows of which absent fields are removed."""
-        cleared: NDArray[np.bool_] = self.clear | (self.visitors & (self.rows["events"] <= _NEW))
-        return cleared
 
 
 _ARRAYS: Final = ("ids", "versions", "rows", "visitors", "clear")
@@ -124,7 +117,7 @@ class DepartedHashes:
     guarded: bool
     live: bool = True
     oldest: int = 0
-    remembered: bool = True
+    order: Order = "newest"
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""
@@ -132,12 +125,15 @@ class DepartedHashes:
 
     def fits(self, other: HashBlock) -> bool:
         """Whether the other are hashes of the same kind."""
-        return isinstance(other, DepartedHashes) and (self.prefix, self.fields) == (other.prefix, other.fields)
+        return isinstance(other, DepartedHashes) and (self.prefix, self.fields, self.order) == (
+            other.prefix, other.fields, other.order)  # fmt: skip
 
     def join(self, others: Sequence[Self]) -> Self:
         """The rows of all."""
         every = (self, *others)
-        arrays = {name: np.concatenate([getattr(each, name) for each in every]) for name in ("ids", "persons", "versions")}
+        arrays = {
+            name: np.concatenate([getattr(each, name) for each in every]) for name in ("ids", "persons", "versions")
+        }
         return replace(self, **arrays) if others else self
 
     def texts(self) -> HashWrites:
@@ -171,8 +167,16 @@ def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_sec
         SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),
         PROFILE_PREFIX: (*TIMES, *COUNTS, *MONEY, "currency"),
     }
+    merged = departures.persons != ""
     return [
-        DepartedHashes(prefix, names, departures.ids, departures.persons, departures.versions, expires_seconds,
-                       departures.guarded)
+        DepartedHashes(prefix, names, departures.ids[rows], departures.persons[rows], departures.versions[rows],
+                       expires_seconds, departures.guarded, order=order)
         for prefix, names in fields.items()
+        for rows, order in _by_order(merged)
     ]  # fmt: skip
+
+
+def _by_order(merged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], Order]]:
+    """Visitors who are merged, and those who are removed: the ids of the latter may begin anew."""
+    parts: list[tuple[NDArray[np.bool_], Order]] = [(merged, "newest"), (~merged, "forget")]
+    return [(rows, order) for rows, order in parts if rows.any()]

@@ -62,7 +62,7 @@ def coded_field(name: str, codes: NDArray[Any], texts: tuple[str, ...]) -> pa.St
 
 def count_field(name: str, counts: NDArray[Any]) -> pa.StringArray:
     """A field of whole numbers."""
-    if len(counts) and 0 <= counts.min() and counts.max() < _SMALL:
+    if len(counts) and counts.min() >= 0 and counts.max() < _SMALL:
         return _counts(name).take(pa.array(np.ascontiguousarray(counts)))
     return text_field(name, pa.array(np.ascontiguousarray(counts)).cast(pa.string()))
 

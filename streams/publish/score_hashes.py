@@ -9,17 +9,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import OutcomeScores, ScoredBlock, Texts
-from contracts.outputs import Commands, HashBlock, HashWrites
+from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
 from streams.publish import resp
 from streams.publish.clearing import clearing, expiring, time_texts
 from streams.publish.wording import reason_lines, reason_texts
-
-_EVENTS: Final = (1 << 32) - 1
-"""The part of a version that counts events."""
-_NEW: Final = 8
-"""A visitor with so few events may have been somebody's before: then ``merged_into`` is still there."""
 
 
 class Answers(NamedTuple):
@@ -85,7 +80,7 @@ class ScoreHashes:
     live: bool
     guarded: bool
     oldest: int
-    remembered: bool
+    order: Order
     prefix: ClassVar[str] = SCORE_PREFIX
 
     def take(self, at: NDArray[np.int64]) -> Self:
@@ -152,9 +147,7 @@ class ScoreHashes:
                 pieces, answers = [*pieces, *more], answers + count
         return Commands(pieces, answers)
 
-    def _fields(
-        self, key: pa.StringArray
-    ) -> tuple[list[resp.Part], NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
+    def _fields(self, key: pa.StringArray) -> tuple[list[resp.Part], NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
         """The fields of the hashes, how many each hash has, and which hashes are without a field."""
         fields: list[resp.Part] = [
             resp.count_field(VERSION_FIELD, self.versions),
@@ -179,7 +172,7 @@ class ScoreHashes:
 
     def _cleared(self) -> NDArray[np.bool_]:
         """Rows of which absent fields are removed."""
-        cleared = self.clear | (self.visitors & ((self.versions & _EVENTS) <= _NEW))
+        cleared = self.clear.copy()
         for answers in self.answers:
             cleared |= np.isnan(answers.percentile) & ~np.isnan(answers.probability)
         return cleared
@@ -197,23 +190,31 @@ class ScoreHashes:
 _ARRAYS: Final = ("ids", "versions", "as_of", "models", "segment", "lifecycle", "gone", "visitors", "clear")
 
 
-def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
-    """The scores of a block: all of live and restated people, of a sweep those that moved noticeably."""
+def shown(block: ScoredBlock) -> NDArray[np.int64] | None:
+    """The rows of a block that readers should see; None: all.
+
+    Live people, and customers who are restated after a catch-up, are written as they are. Of sweeps and of visitors who
+    are restated at a boundary, those are written who moved noticeably.
+    """
     people = block.people
-    moved = people.kind != "sweep" or bool(block.notable.all())
-    rows = np.arange(len(people)) if moved else np.flatnonzero(block.notable)
-    models = np.array(block.model_versions, object)[block.model_of] if len(people) else people.ids
+    every = people.kind == "live" or (people.kind == "restated" and not people.visitors) or block.notable.all()
+    return None if every else np.flatnonzero(block.notable)
+
+
+def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
+    """The scores of all people of a block."""
+    people = block.people
     entered = people.entered[people.entered > 0]
-    whole = ScoreHashes(
-        ids=people.ids, versions=people.versions, as_of=people.as_of, models=models, segment=people.segment,
-        lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
+    return ScoreHashes(
+        ids=people.ids, versions=people.versions, as_of=people.as_of,
+        models=np.array(block.model_versions, object)[block.model_of] if len(people) else people.ids,
+        segment=people.segment, lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
         visitors=np.full(len(people), people.visitors), clear=np.full(len(people), people.kind == "restated"),
         outcomes=tuple(block.scores), answers=tuple(map(answers_of, block.scores.values())),
         expires_seconds=expires_seconds, live=people.kind == "live", guarded=people.guarded,
         oldest=int(entered.min()) if people.kind == "live" and len(entered) else 0,
-        remembered=people.kind != "sweep",
+        order="swept" if people.kind == "sweep" else "newest",
     )  # fmt: skip
-    return whole if moved else whole.take(rows)
 
 
 def _digits(value: float, digits: int) -> str | None:
