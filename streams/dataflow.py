@@ -20,6 +20,7 @@ from bytewax.operators import KeyedStream
 from confluent_kafka import murmur2
 
 from contracts.blocks import (
+    BoundaryModels,
     CustomerBatch,
     DeviceBatch,
     Forwarded,
