@@ -7,6 +7,7 @@ visitors are scored at once by the newest models that are there.
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -79,7 +80,7 @@ class Score:
                 self._learn(item)
         scored = []
         for item in items:
-            if isinstance(item, PeopleBlock):
+            if isinstance(item, PeopleBlock) and len(item):
                 if item.kind == "sweep":
                     self.state.waiting.append(item)
                 else:
@@ -103,7 +104,7 @@ class Score:
         """Take the sweeps whose models are all there, in their order."""
         state = self.state
         newest = state.newest.boundary
-        ready = [people for people in state.waiting if _through(people) <= newest]
+        ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
         state.waiting = state.waiting[len(ready) :]
         return ready
 
@@ -146,7 +147,7 @@ def _thawed(saved: bytes) -> ScoreState:
 
 def _through(people: PeopleBlock) -> int:
     """Return the last boundary of a sweep."""
-    return int(people.boundaries[-1]) if len(people) else BEFORE_ANY
+    return int(people.boundaries[-1])
 
 
 def _one(people: PeopleBlock, model: BoundaryModel) -> Chosen:
@@ -161,7 +162,7 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
     turns = np.flatnonzero(boundaries[1:] != boundaries[:-1]) + 1
     starts = np.concatenate((np.zeros(1, np.int64), turns, np.array([len(people)])))
     of = np.repeat(np.arange(len(turns) + 1, dtype=np.int32), np.diff(starts))
-    found = [models.get(boundary) for boundary in boundaries[starts[:-1]].tolist()] if len(people) else []
+    found = [models.get(boundary) for boundary in boundaries[starts[:-1]].tolist()]
     present = [model for model in found if model is not None]
     if len(present) < len(found):
         raise RuntimeError("a sweep has customers at a boundary for which no population was delivered")
