@@ -2,6 +2,7 @@
 
 import pickle
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,8 @@ def test_small_moves_add_up_to_one_that_is_seen(readers: Readers) -> None:
 def test_another_lifecycle_or_segment_is_notable(readers: Readers, column: str) -> None:
     first = block("sweep", 7, 2)
     readers.see(first, scores_of(0.5, 0.5))
-    later = replace(block("sweep", 8, 2), **{column: np.array([0, 3], np.int8)})
+    changed: dict[str, Any] = {column: np.array([0, 3], np.int8)}
+    later = replace(block("sweep", 8, 2), **changed)
     assert readers.see(later, scores_of(0.5, 0.5)) == [False, True]
 
 
