@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 from xxhash import xxh3_64_hexdigest
 
-from online_models.linear import Linear, probabilities
+from online_models.linear import Linear
 
 MINI_BATCH: Final = 512
 """Examples per gradient step: one step of the mean gradient."""
@@ -108,8 +108,7 @@ class Learner:
 
         This is what the ``predict_proba_many`` of River's pipeline gives, computed from one linear function.
         """
-        line = self.line()
-        return probabilities(features, line.slope, line.offset)
+        return self.line().predict(features)
 
     def line(self) -> Linear:
         """Return the log-odds as a function of features as they are, not standardised.

@@ -24,7 +24,7 @@ from contracts.blocks import (
 )
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
-from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS
+from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
 from online_models.policy import FAMILY, ModelsPolicy
 from online_models.trainer import untrained
 
@@ -127,7 +127,7 @@ class Score:
         kinds = [BUYERS, VISITORS if people.visitors else OTHERS]
         offsets = np.stack([model.offsets for model in models])[:, kinds].ravel()
         lines = chosen.lines
-        chances = probabilities(people.features, slopes[lines], offsets[lines])
+        chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
             places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
         else:
@@ -153,7 +153,7 @@ def _through(people: PeopleBlock) -> int:
 def _one(people: PeopleBlock, model: BoundaryModel) -> Chosen:
     """One model for all rows."""
     count = len(people)
-    return Chosen([model], np.zeros(count, np.int32), np.array([0, count]), (~people.buyers).astype(np.int32))
+    return Chosen([model], np.zeros(count, np.int32), np.array([0, count]), lines_of(people.buyers))
 
 
 def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Chosen:
@@ -166,7 +166,7 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
     present = [model for model in found if model is not None]
     if len(present) < len(found):
         raise RuntimeError("a sweep has customers at a boundary for which no population was delivered")
-    return Chosen(present, of, starts, KINDS * of + ~people.buyers)
+    return Chosen(present, of, starts, KINDS * of + lines_of(people.buyers))
 
 
 def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:
