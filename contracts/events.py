@@ -10,11 +10,11 @@ Delivery: an event is known by ``event_id``. The same id twice is one event.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.identity import is_no_customer
+from contracts.identity import is_no_customer, placing_id
 
 Kind = Literal["web", "transaction", "service", "identity"]
 KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
@@ -95,6 +95,9 @@ ORDER_COMPLETED: Final = "Order Completed"
 ORDER_REFUNDED: Final = "Order Refunded"
 ORDER_CANCELLED: Final = "Order Cancelled"
 CSAT_SUBMITTED: Final = "CSAT Submitted"
+IDENTIFY: Final = "Identify"
+ALIAS: Final = "Alias"
+UNLINK: Final = "Unlink"
 
 EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Page Viewed": ("web", ()),
@@ -114,8 +117,9 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Live Chat Conversation Ended": ("service", ("conversation_id",)),
     "Live Chat Message Sent": ("service", ("conversation_id",)),
     "Live Chat Message Received": ("service", ("conversation_id",)),
-    "Identify": ("identity", ()),
-    "Alias": ("identity", ("previous_id",)),
+    IDENTIFY: ("identity", ()),
+    ALIAS: ("identity", ("previous_id",)),
+    UNLINK: ("identity", ()),
 }
 """Every name with a meaning of its own: its kind, and the properties it cannot be without."""
 
@@ -183,10 +187,29 @@ class ServiceEvent(Event):
 
 
 class IdentityEvent(Event):
-    """Who somebody is: traits, or two ids that are one person."""
+    """Who somebody is: traits, two ids that are one person, or that are one no more."""
 
     kind: Literal["identity"] = "identity"
     properties: IdentityProperties = Field(default_factory=IdentityProperties)
+
+
+class _Envelope(Protocol):
+    """The fields of an event that place its record."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def customer_id(self) -> str | None: ...
+    @property
+    def anonymous_id(self) -> str | None: ...
+
+
+def key_of(event: _Envelope, properties: object) -> str:
+    """Return the key of an event's record (:func:`contracts.identity.placing_id`), for any reader's structs."""
+    previous = getattr(properties, "previous_id", None) if event.name == ALIAS else None
+    return placing_id(event.kind, event.customer_id, event.anonymous_id, previous)
 
 
 EVENT_MODELS: Final[Mapping[Kind, type[Event]]] = {

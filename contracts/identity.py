@@ -106,11 +106,14 @@ def email_key(email: str) -> str:
 
 
 def placing_id(kind: str, customer_id: str | None, anonymous_id: str | None, previous_id: str | None = None) -> str:
-    """The id by which a record is keyed, so that murmur2 of it places the record.
+    """Return the id by which a record is keyed; murmur2 of it gives the partition.
 
-    Web and identity events stand with their device (an alias: with the id that it gives away), so that everything that
-    concerns a device is in one partition, in order. Transactions and service events stand with their customer.
+    Web and identity events stand with their device, so that all records of a device are in one partition, in order. An
+    alias (the only event for which ``previous_id`` is passed) stands with the id that it gives to the customer.
+    Transactions and service events stand with their customer.
     """
-    if kind in ("web", "identity"):
-        return previous_id or anonymous_id or customer_id or ""
-    return customer_id or anonymous_id or ""
+    if kind not in ("web", "identity"):
+        return customer_id or anonymous_id or ""
+    if customer_id and previous_id and not is_no_customer(previous_id):
+        return previous_id
+    return anonymous_id or customer_id or ""

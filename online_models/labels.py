@@ -26,9 +26,9 @@ HOUR: Final = 3_600_000_000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """n customers at a boundary: ``positions`` (n,) ascending, ``features`` (n, features), and who had ordered (n,)."""
+    """n customers at a boundary: ``keys`` (n,) ascending, ``features`` (n, features), and who had ordered (n,)."""
 
-    positions: NDArray[np.int32]
+    keys: NDArray[np.uint64]
     features: NDArray[np.float32]
     buyers: NDArray[np.bool_]
 
@@ -83,7 +83,7 @@ def _forget(state: LabelState, last: int) -> None:
 
 def _snapshot(swept: SweptPeople) -> Snapshot:
     chosen = swept.trainable
-    return Snapshot(swept.positions[chosen], swept.features[chosen], swept.buyers[chosen])
+    return Snapshot(swept.keys[chosen], swept.features[chosen], swept.buyers[chosen])
 
 
 def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at: int) -> Examples:
@@ -97,9 +97,9 @@ def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at
 
 def _happened(snapshot: Snapshot, swept: SweptPeople, counter: str, since: int) -> NDArray[np.bool_]:
     """Return to whom of a snapshot something happened at or after ``since``. To dormant customers nothing did."""
-    if not len(swept.positions):
-        return np.zeros(len(snapshot.positions), np.bool_)
-    at = np.minimum(np.searchsorted(swept.positions, snapshot.positions), len(swept.positions) - 1)
-    present = swept.positions[at] == snapshot.positions
+    if not len(swept.keys):
+        return np.zeros(len(snapshot.keys), np.bool_)
+    at = np.minimum(np.searchsorted(swept.keys, snapshot.keys), len(swept.keys) - 1)
+    present = swept.keys[at] == snapshot.keys
     happened: NDArray[np.bool_] = present & (swept.last[counter][at] >= since)
     return happened

@@ -38,6 +38,8 @@ class Happening:
     entered: int = 0
     currency: int = 0
     """The number of the currency in which ``amount`` waits for a rate; 0: it is in the base currency."""
+    session: bool = False
+    """A web event that starts a session."""
 
 
 def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArray[np.object_], EventArray]:
@@ -46,7 +48,7 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
     for row, each in zip(events, happenings, strict=True):
         row["id_hash"] = each.id if each.id is not None else next(_OWN_IDS)
         row["slot"] = each.slot if each.slot is not None else each.occurred // interval
-        for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency"):
+        for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency", "session"):
             row[name] = getattr(each, name)
     return np.array([each.customer for each in happenings], object), events
 

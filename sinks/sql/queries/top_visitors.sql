@@ -1,5 +1,5 @@
--- The visitors with the highest score of an outcome, each as of the last event, among those seen lately who have not
--- been identified; for `crmstream top --visitors`.
+-- The visitors with the highest score of an outcome, each as of the last event, among those seen lately who are not
+-- identified; for `crmstream top --visitors`. A visitor is a device, or an e-mail address without a customer.
 SELECT
     customer_id,
     argMax(probability[{outcome:String}], version) AS chance,
@@ -9,7 +9,7 @@ SELECT
     argMax(lifecycle, version) AS newest_lifecycle,
     argMax(as_of, version) AS newest_as_of
 FROM score_changes
-WHERE startsWith(customer_id, 'anonymous:')
+WHERE (startsWith(customer_id, 'anonymous:') OR startsWith(customer_id, 'email:'))
     AND as_of >= (SELECT max(as_of) FROM score_changes) - toIntervalDay({days:UInt32})
     AND customer_id NOT IN (SELECT customer_id FROM customers FINAL WHERE merged_into != '')
 GROUP BY customer_id
