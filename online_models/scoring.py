@@ -109,10 +109,13 @@ class Score:
         return ready
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
-        """Score a sweep by the models of its boundaries, and forget the models of boundaries that are through."""
+        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+
+        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        """
         chosen = _by_boundary(people, self.state.models)
-        through = _through(people)
-        self.state.models = {k: model for k, model in self.state.models.items() if k >= through}
+        first = int(people.boundaries[0])
+        self.state.models = {k: model for k, model in self.state.models.items() if k >= first}
         return self._score(people, chosen)
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:

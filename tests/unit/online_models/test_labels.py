@@ -19,7 +19,7 @@ OUTCOMES = (BUYS, STAYS_AWAY)
 DAY = 24 * HOUR
 NEVER = -(2**62)
 Labels = dict[tuple[int, int], bool]
-"""By the boundary of the snapshot and the position of the customer."""
+"""By the boundary of the snapshot and the key of the customer."""
 Released = Mapping[str, Examples]
 
 
@@ -32,16 +32,16 @@ def sweep(
     ordered: Sequence[float | None],
     *,
     train: Sequence[int] = (),
-    positions: Sequence[int] | None = None,
+    keys: Sequence[int] | None = None,
     called: Sequence[float | None] | None = None,
 ) -> SweptPeople:
-    """A sweep by the day of the last order; ``train`` are positions. Features hold boundary and position."""
-    at = np.arange(len(ordered), dtype=np.int32) if positions is None else np.array(positions, np.int32)
+    """A sweep by the day of the last order; ``train`` are keys. Features hold boundary and key."""
+    at = np.arange(len(ordered), dtype=np.uint64) if keys is None else np.array(keys, np.uint64)
     last = {"orders": times(ordered), "tickets": times(called or [None] * len(ordered))}
     return SweptPeople(
         bucket=5,
         boundary=boundary,
-        positions=at,
+        keys=at,
         features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32),
         buyers=last["orders"] > NEVER,
         trainable=np.isin(at, train),
@@ -57,7 +57,7 @@ def feed(*sweeps: SweptPeople, outcomes: Sequence[Outcome] = OUTCOMES, interval_
 def labels_of(released: Released, outcome: Outcome) -> Labels:
     examples = released[outcome.name]
     pairs = zip(examples.features.astype(int).tolist(), examples.labels.tolist(), strict=True)
-    return {(boundary, position): happened for (boundary, position), happened in pairs}
+    return {(boundary, key): happened for (boundary, key), happened in pairs}
 
 
 def test_a_snapshot_is_released_once_and_exactly_when_its_window_has_closed() -> None:
@@ -111,17 +111,17 @@ def test_only_trainable_customers_are_snapshotted() -> None:
     assert labels_of(last, BUYS) == {(0, 1): False}
 
 
-def test_customers_are_known_by_their_position_whoever_else_is_swept() -> None:
-    """Position 0 is dormant at the end, 3 and 4 are new: what is missing has done nothing."""
+def test_customers_are_known_by_their_key_whoever_else_is_swept() -> None:
+    """Customer 0 is dormant at the end, 3 and 4 are new: what is missing has done nothing."""
     first = sweep(0, [-1, -1, -1], train=[0, 2])
-    *_, last = feed(first, sweep(1, [-1, -1, -1]), sweep(2, [0.5, 1, 1], positions=[2, 3, 4]))
+    *_, last = feed(first, sweep(1, [-1, -1, -1]), sweep(2, [0.5, 1, 1], keys=[2, 3, 4]))
     assert labels_of(last, BUYS) == {(0, 0): False, (0, 2): True}
 
 
-@pytest.mark.parametrize("positions", [[], [7], [0]])
-def test_a_snapshot_is_released_also_when_none_of_its_customers_is_swept(positions: list[int]) -> None:
-    ordered = [1.0] * len(positions)
-    *_, last = feed(sweep(0, [-1, -1, -1], train=[1, 2]), sweep(2, ordered, positions=positions))
+@pytest.mark.parametrize("keys", [[], [7], [0]])
+def test_a_snapshot_is_released_also_when_none_of_its_customers_is_swept(keys: list[int]) -> None:
+    ordered = [1.0] * len(keys)
+    *_, last = feed(sweep(0, [-1, -1, -1], train=[1, 2]), sweep(2, ordered, keys=keys))
     assert labels_of(last, BUYS) == {(0, 1): False, (0, 2): False}
 
 
@@ -200,7 +200,7 @@ def test_releases_agree_with_the_whole_history_also_after_pickling(
     for boundary, each in enumerate(ordered):
         before = history[-1] if history else [None] * 3
         history.append([boundary - 0.5 if bought else old for bought, old in zip(each, before, strict=True)])
-    chosen = [sorted(positions) for positions in train]
+    chosen = [sorted(keys) for keys in train]
     state = LabelState()
     for boundary, last in enumerate(history):
         if boundary == saved:

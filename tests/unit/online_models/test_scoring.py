@@ -97,6 +97,15 @@ def test_models_wait_for_their_sweep(score: Score) -> None:
     assert found.model_versions == ["logistic-2@1970-01-02T00"]
 
 
+def test_customers_who_leave_come_in_a_block_of_their_own_after_the_others(score: Score) -> None:
+    """Their boundaries are among those of the block before."""
+    messages = models(1, 2, 3)
+    whole = score.take([*messages, sweep(0, [1, 2, 3])])
+    (left,) = score.take([chosen(sweep(0, [1, 2, 3]), [1, 5])])
+    assert left.people.boundaries.tolist() == [1, 2]
+    assert rows([left]).items() <= rows(whole).items()
+
+
 def test_models_are_forgotten_after_their_sweep(score: Score) -> None:
     for message in models(*range(6)):
         score.take([message, sweep(0, [message.newest.boundary])])
