@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
-from streams.profiles.features import compute_features
+from streams.profiles.features import compute_features, rhythm_of
 from streams.profiles.raw import take
 from streams.profiles.rows import versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
@@ -65,7 +65,8 @@ class Maker:
     ) -> PeopleBlock:
         at, rows, now = chosen.at, chosen.rows, chosen.now
         slots = chosen.boundaries.astype(np.int64)
-        lifecycle = lifecycle_of(rows, now)
+        rhythm = rhythm_of(rows)
+        lifecycle = lifecycle_of(rows, now, rhythm)
         return PeopleBlock(
             bucket=self.bucket,
             kind=kind,
@@ -74,7 +75,7 @@ class Maker:
             versions=versions_of(slots, rows),
             as_of=now,
             boundaries=chosen.boundaries,
-            features=compute_features(rows, now, self.interval),
+            features=compute_features(rows, now, self.interval, rhythm),
             buyers=rows["orders"] > 0,
             lifecycle=lifecycle,
             segment=segment_of(rows, lifecycle),

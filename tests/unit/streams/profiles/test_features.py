@@ -8,8 +8,8 @@ from support.columns import DAY, HOUR, Happening, columns, happenings
 
 from streams import codes
 from streams.profiles.features import FEATURES, PRIOR_GAP_DAYS, compute_features, days_since_order, mean_gap_days
-from streams.profiles.table import ProfileTable, apply_events, fade
 from streams.profiles.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
+from streams.profiles.table import ProfileTable, apply_events, fade
 
 DAYS = 30
 END = DAYS * DAY

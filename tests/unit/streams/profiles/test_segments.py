@@ -7,8 +7,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from streams.profiles.features import mean_gap_days
+from streams.profiles.segments import (
+    ACTIVE,
+    AT_RISK,
+    LAPSED,
+    LIFECYCLES,
+    NEW,
+    PROSPECT,
+    SEGMENTS,
+    lifecycle_of,
+    segment_of,
+)
 from streams.profiles.table import DAY, NEVER, NOT_YET, ROW_DTYPE
-from streams.profiles.segments import ACTIVE, AT_RISK, LAPSED, LIFECYCLES, NEW, PROSPECT, SEGMENTS, lifecycle_of, segment_of
 
 MONTHLY = tuple(range(0, 301, 30))
 """Eleven orders in 300 days: the gap shrinks to 360 / 11, or 32.7 days."""
