@@ -9,14 +9,14 @@ So both models learn from arrays here (``learn_array``): the same formulas on th
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 from xxhash import xxh3_64_hexdigest
 
-from online_models.linear import Linear, probabilities
+from online_models.linear import Linear
 
 MINI_BATCH: Final = 512
 """Examples per gradient step: one step of the mean gradient."""
@@ -66,6 +66,13 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
             self._exit_learn_mode(saved)
 
 
+class Made(NamedTuple):
+    """What predictions and reports use of a learner's state."""
+
+    line: Linear
+    digest: str
+
+
 class Learner:
     """A logistic regression on standardised features.
 
@@ -83,7 +90,7 @@ class Learner:
         self.positives = 0
         self._scaler = Scaler()
         self._regression = Regression(optimizer=optim.SGD(LEARNING_RATE), intercept_lr=LEARNING_RATE)
-        self._line: Linear | None = None
+        self._made: Made | None = None
 
     def learn(self, features: NDArray[np.float32], labels: NDArray[np.bool_]) -> None:
         """Take gradient steps over the examples in their order; features (n, f), labels (n,)."""
@@ -94,30 +101,25 @@ class Learner:
             self._step(np.ascontiguousarray(features[chunk], np.float64), labels[chunk])
         self.learned += len(labels)
         self.positives += int(labels.sum())
-        self._line = None
+        self._made = None
 
     def predict(self, features: NDArray[np.float32]) -> Floats:
         """Return the probability of the outcome for each row, rounded to six digits; .5 before any learning.
 
         This is what the ``predict_proba_many`` of River's pipeline gives, computed from one linear function.
         """
-        line = self.line()
-        return probabilities(features, line.slope, line.offset)
+        return self.line().predict(features)
 
     def line(self) -> Linear:
         """Return the log-odds as a function of features as they are, not standardised.
 
         A feature that has been constant so far has a slope of zero.
         """
-        if self._line is None:
-            mean, deviation, weight = self._parts()
-            self._line = Linear(mean, weight / deviation, self.intercept)
-        return self._line
+        return self._make().line
 
     def weights(self) -> dict[str, float]:
         """Return the weights on standardised features, and the intercept."""
-        known = self._regression.weights
-        return {name: float(known.get(name, 0.0)) for name in self.names} | {"intercept": self.intercept}
+        return dict(zip(self.names, self._weights(), strict=True)) | {"intercept": self.intercept}
 
     @property
     def intercept(self) -> float:
@@ -126,8 +128,7 @@ class Learner:
 
     def digest(self) -> str:
         """Return a fingerprint of everything that a prediction depends on, to the last bit."""
-        rest = np.array([self.intercept, self.learned])
-        return xxh3_64_hexdigest(np.concatenate((*self._parts(), rest)).tobytes())
+        return self._make().digest
 
     def _step(self, features: Floats, labels: NDArray[np.bool_]) -> None:
         self._scaler.learn_array(self.names, features)
@@ -136,9 +137,18 @@ class Learner:
         np.divide(scaled, np.sqrt(variance), where=variance > 0, out=scaled)
         self._regression.learn_array(self.names, scaled, labels)
 
-    def _parts(self) -> tuple[Floats, Floats, Floats]:
-        """Return mean, deviation and weight of each feature; 1 and 0 for the deviation and weight of a constant one."""
-        mean, variance = self._scaler.moments(self.names)
-        weights, varied = self._regression.weights, variance > 0
-        weight = np.array([weights.get(name, 0.0) for name in self.names])
-        return mean, np.where(varied, np.sqrt(variance), 1.0), np.where(varied, weight, 0.0)
+    def _weights(self) -> list[float]:
+        known = self._regression.weights
+        return [float(known.get(name, 0.0)) for name in self.names]
+
+    def _make(self) -> Made:
+        """Make what follows from the state, once after each learning. A constant feature has deviation 1, weight 0."""
+        if self._made is None:
+            mean, variance = self._scaler.moments(self.names)
+            varied = variance > 0
+            deviation = np.where(varied, np.sqrt(variance), 1.0)
+            weight = np.where(varied, self._weights(), 0.0)
+            rest = np.array([self.intercept, self.learned])
+            digest = xxh3_64_hexdigest(np.concatenate((mean, deviation, weight, rest)).tobytes())
+            self._made = Made(Linear(mean, weight / deviation, self.intercept), digest)
+        return self._made

@@ -102,12 +102,14 @@ def forecast(
     model: LinearModels, features: NDArray[np.float32], buyers: NDArray[np.bool_], *, visitors: bool = False
 ) -> NDArray[np.float64]:
     """Return the probability for each row, NaN where the question is not asked of the person."""
-    if buyers.all():
-        return probabilities(features, model.slopes[BUYERS], model.offsets[BUYERS])
-    offset = model.offsets[VISITORS if visitors else OTHERS]
-    return probabilities(
-        features, model.slopes[np.where(buyers, BUYERS, OTHERS)], np.where(buyers, model.offsets[BUYERS], offset)
-    )
+    offsets = model.offsets[[BUYERS, VISITORS if visitors else OTHERS]]
+    return probabilities(features, model.slopes, offsets, lines_of(buyers))
+
+
+def lines_of(buyers: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the line of each person in the arrays of a model: :data:`BUYERS` or :data:`OTHERS`."""
+    lines: NDArray[np.int32] = (~buyers).astype(np.int32)
+    return lines
 
 
 def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.float64]:

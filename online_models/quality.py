@@ -79,12 +79,12 @@ def area_under_curve(ordered: Codes) -> float:
     with which it ties; a tie counts half.
     """
     labels, millionths = ordered & 1, ordered >> 1
-    positives = np.flatnonzero(labels)
-    negatives = len(ordered) - len(positives)
-    if not len(positives) or not negatives:
+    positives = int(labels.sum())
+    negatives = len(ordered) - positives
+    if not positives or not negatives:
         return float("nan")
-    not_above = int(positives.sum()) - len(positives) * (len(positives) - 1) // 2
-    return (2 * not_above - _ties(labels, millionths)) / (2 * len(positives) * negatives)
+    before = int(labels @ np.arange(len(ordered))) - positives * (positives - 1) // 2
+    return (2 * before - _ties(labels, millionths)) / (2 * positives * negatives)
 
 
 def _ties(labels: Codes, millionths: Codes) -> int:

@@ -7,6 +7,7 @@ visitors are scored at once by the newest models that are there.
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final
 
 import numpy as np
@@ -23,7 +24,7 @@ from contracts.blocks import (
 )
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
-from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS
+from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
 from online_models.policy import FAMILY, ModelsPolicy
 from online_models.trainer import untrained
 
@@ -79,7 +80,7 @@ class Score:
                 self._learn(item)
         scored = []
         for item in items:
-            if isinstance(item, PeopleBlock):
+            if isinstance(item, PeopleBlock) and len(item):
                 if item.kind == "sweep":
                     self.state.waiting.append(item)
                 else:
@@ -103,15 +104,18 @@ class Score:
         """Take the sweeps whose models are all there, in their order."""
         state = self.state
         newest = state.newest.boundary
-        ready = [people for people in state.waiting if _through(people) <= newest]
+        ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
         state.waiting = state.waiting[len(ready) :]
         return ready
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
-        """Score a sweep by the models of its boundaries, and forget the models of boundaries that are through."""
+        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+
+        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        """
         chosen = _by_boundary(people, self.state.models)
-        through = _through(people)
-        self.state.models = {k: model for k, model in self.state.models.items() if k >= through}
+        first = int(people.boundaries[0])
+        self.state.models = {k: model for k, model in self.state.models.items() if k >= first}
         return self._score(people, chosen)
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
@@ -126,7 +130,7 @@ class Score:
         kinds = [BUYERS, VISITORS if people.visitors else OTHERS]
         offsets = np.stack([model.offsets for model in models])[:, kinds].ravel()
         lines = chosen.lines
-        chances = probabilities(people.features, slopes[lines], offsets[lines])
+        chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
             places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
         else:
@@ -146,13 +150,13 @@ def _thawed(saved: bytes) -> ScoreState:
 
 def _through(people: PeopleBlock) -> int:
     """Return the last boundary of a sweep."""
-    return int(people.boundaries[-1]) if len(people) else BEFORE_ANY
+    return int(people.boundaries[-1])
 
 
 def _one(people: PeopleBlock, model: BoundaryModel) -> Chosen:
     """One model for all rows."""
     count = len(people)
-    return Chosen([model], np.zeros(count, np.int32), np.array([0, count]), (~people.buyers).astype(np.int32))
+    return Chosen([model], np.zeros(count, np.int32), np.array([0, count]), lines_of(people.buyers))
 
 
 def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Chosen:
@@ -161,11 +165,11 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
     turns = np.flatnonzero(boundaries[1:] != boundaries[:-1]) + 1
     starts = np.concatenate((np.zeros(1, np.int64), turns, np.array([len(people)])))
     of = np.repeat(np.arange(len(turns) + 1, dtype=np.int32), np.diff(starts))
-    found = [models.get(boundary) for boundary in boundaries[starts[:-1]].tolist()] if len(people) else []
+    found = [models.get(boundary) for boundary in boundaries[starts[:-1]].tolist()]
     present = [model for model in found if model is not None]
     if len(present) < len(found):
         raise RuntimeError("a sweep has customers at a boundary for which no population was delivered")
-    return Chosen(present, of, starts, KINDS * of + ~people.buyers)
+    return Chosen(present, of, starts, KINDS * of + lines_of(people.buyers))
 
 
 def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ from scipy.special import logit
 
 from contracts.outcomes import Outcome
 from online_models.learner import Learner
-from online_models.linear import Linear, probabilities
+from online_models.linear import Linear
 
 CONVERSION: Final = 0.02
 """The share of a shop's visitors who order within :data:`CONVERSION_DAYS`; most shops report 1 to 4 %."""
@@ -39,8 +39,7 @@ class WithoutOrders:
 
     def predict(self, features: NDArray[np.float32], *, visitors: bool) -> NDArray[np.float64]:
         """Return the probability of the outcome for each row, in [0, 1], rounded to six digits."""
-        line = self.line(visitors=visitors)
-        return probabilities(features, line.slope, line.offset)
+        return self.line(visitors=visitors).predict(features)
 
     def line(self, *, visitors: bool) -> Linear:
         """Return the log-odds as a function of features; customers and visitors differ in the intercept alone."""
