@@ -5,7 +5,7 @@ block may be inserted twice (an insert whose outcome is unknown is repeated, and
 replace rows of the same key, so readers that say FINAL see one of each. While ClickHouse is down, rows wait here up to
 a bound, and beyond it the caller waits.
 
-Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush two tables are written at
+Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush several tables are written at
 once, because an insert waits for the server most of the time.
 """
 
@@ -52,7 +52,7 @@ class Limits:
     due_rows: int = 20_000
     max_wait_seconds: float = 1.0
     max_waiting_rows: int = 500_000
-    threads: int = 2
+    threads: int = 3
 
 
 @dataclass
