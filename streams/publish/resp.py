@@ -1,7 +1,7 @@
 """Parts of Redis commands as Arrow columns: one row of bytes per customer, made by kernels and never by Python loops.
 
-A part is a field with its name and value, each framed as Redis' protocol wants it: ``$<length>\\r\\n<bytes>\\r\\n``. The
-parts of a command joined are the command; the data buffer of the joined column is the whole pipeline.
+A part is a field with its name and value, each framed as Redis' protocol wants it: its length, a line end, its bytes, a
+line end. The parts of a command joined are the command; the joined column's data buffer is the whole pipeline.
 """
 
 from collections.abc import Sequence
