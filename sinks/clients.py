@@ -20,6 +20,7 @@ from redis.retry import Retry
 from contracts.errors import SettingsError, StoreRefusedError, StoreUnavailableError
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
+ANSWER_SECONDS: Final = 300
 REDIS_TIMEOUT_SECONDS: Final = 30
 _PASSING_CODES: Final = frozenset({
     159,  # TIMEOUT_EXCEEDED
@@ -41,10 +42,10 @@ _PASSING_CODES: Final = frozenset({
 })  # fmt: skip
 
 
-def clickhouse_client(url: SecretStr | str, database: str) -> Client:
+def clickhouse_client(url: SecretStr | str, database: str, *, answer_seconds: int = ANSWER_SECONDS) -> Client:
     """Connect to ClickHouse at ``http(s)://user:password@host:port``.
 
-    Queries go to ``database``, which need not exist yet.
+    Queries go to ``database``, which need not exist yet. A query without an answer for ``answer_seconds`` fails.
 
     Threads may share the client. Raises SettingsError for a malformed URL, StoreUnavailableError if no server answers,
     StoreRefusedError if the server denies access.
@@ -53,7 +54,7 @@ def clickhouse_client(url: SecretStr | str, database: str) -> Client:
     # The driver logs each of its attempts; we report an outage once.
     logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
     try:
-        client = clickhouse_connect.get_client(**_clickhouse_arguments(parts))
+        client = clickhouse_connect.get_client(**_clickhouse_arguments(parts), send_receive_timeout=answer_seconds)
     except ClickHouseError as error:
         raise _clickhouse_problem(error, f"{parts.hostname}:{parts.port}") from None
     client.database = database
