@@ -2,43 +2,134 @@
 
 Every output can be handed over twice, or late, without harm: ClickHouse rows are known by their table's key, Redis
 writes carry a version and lose against a newer one.
+
+Blocks stay columns of numbers until a writer's thread writes them: only then it is known which rows are superseded, and
+one rendering of many rows is cheaper than many of few. Sinks know the protocols :class:`HashBlock` and
+:class:`TableBlock`; :mod:`streams.publish` has the blocks.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 
+class TableBlock(Protocol):
+    """Rows for one ClickHouse table."""
+
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        ...
+
+    def __len__(self) -> int:
+        """How many rows there are."""
+        ...
+
+    def fits(self, other: "TableBlock") -> bool:
+        """Whether both can be in one insert."""
+        ...
+
+    def render(self, others: Sequence["TableBlock"]) -> pa.Table:
+        """The rows of this block and of others that fit, in this order; superseded rows may be left out."""
+        ...
+
+
 @dataclass(frozen=True)
 class TableRows:
-    """Rows for one ClickHouse table; the columns of ``rows`` are named as the table's."""
+    """Rows that are columns of Arrow already; the columns of ``rows`` are named as the table's."""
 
     table: str
     rows: pa.Table
 
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    def fits(self, other: TableBlock) -> bool:
+        """Whether the other has the same columns."""
+        return isinstance(other, TableRows) and self.rows.schema.equals(other.rows.schema)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """All rows. Arrow's file format wants one dictionary per column; blocks have one each."""
+        pieces = [self.rows, *(each.rows for each in others if isinstance(each, TableRows))]
+        return pa.concat_tables(pieces).unify_dictionaries()
+
+
+class Commands(NamedTuple):
+    """Commands of Redis as the bytes of its protocol, and how many answers they bring."""
+
+    pieces: Sequence[memoryview | bytes]
+    answers: int
+
 
 @dataclass(frozen=True)
 class HashWrites:
-    """Fields of one Redis hash per customer, under ``<prefix>:{<id>}``, applied only where ``versions`` are not older.
+    """Fields of one Redis hash per id, under ``<prefix>:{<id>}``, as text.
 
-    ``columns[name][i]`` is the field ``name`` of customer ``ids[i]``, already as text; None removes the field.
-    ``ranks[outcome][i]`` is the score of customer i in the sorted set ``crm:top:<outcome>``; NaN takes the customer
-    out.
-    ``oldest_record_at`` is the time (Unix seconds) at which the oldest record behind the block entered Kafka, for the
-    measure of end-to-end latency; None where the block has none (a sweep). ``expires_seconds`` is how long the hashes
-    live without another write; 0: for ever.
+    ``columns[name][i]`` is the field ``name`` of ``ids[i]``; None: it has none. ``clear[i]`` says that fields of None
+    are removed, in case an earlier write set them. ``ranks[outcome][i]`` is the score of id i in the sorted set
+    ``crm:top:<outcome>``; NaN takes the id out. ``expires[i]`` is how many seconds the hash lives without another
+    write; 0: for ever; -1: the hash is removed.
     """
 
     prefix: str
     ids: Sequence[str]
     versions: NDArray[np.int64]
     columns: dict[str, Sequence[str | None]]
+    clear: Sequence[bool]
+    expires: Sequence[int]
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
-    oldest_record_at: float | None = None
-    expires_seconds: int = 0
+
+
+Order = Literal["newest", "swept", "forget"]
+
+
+class HashBlock(Protocol):
+    """Rows for hashes of one kind, not yet text. ``ids`` differ from each other.
+
+    ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
+    ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
+    how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
+    older; rows of a ``swept`` block are dropped so too, but drop none; after a ``forget`` block any version is taken.
+    """
+
+    @property
+    def prefix(self) -> str: ...  # noqa: D102
+    @property
+    def ids(self) -> NDArray[np.object_]: ...  # noqa: D102
+    @property
+    def versions(self) -> NDArray[np.int64]: ...  # noqa: D102
+    @property
+    def live(self) -> bool: ...  # noqa: D102
+    @property
+    def guarded(self) -> bool: ...  # noqa: D102
+    @property
+    def oldest(self) -> int: ...  # noqa: D102
+    @property
+    def order(self) -> "Order": ...  # noqa: D102
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """The rows at some positions."""
+        ...
+
+    def fits(self, other: "HashBlock") -> bool:
+        """Whether the rows of both can be rendered together."""
+        ...
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """The rows of this block and of others that fit."""
+        ...
+
+    def texts(self) -> HashWrites:
+        """The rows as text, for few of them and for the version guard."""
+        ...
+
+    def commands(self) -> Commands:
+        """The rows as commands, for many of them."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -1,191 +1,245 @@
-"""Writes customers' hashes and ranks to Redis, guarded by version.
+"""Writes customers' hashes and ranks to Redis, in a thread of its own.
 
-Delivery: a hash changes only if the version given is not older than the one stored, so a replay after a crash
-never moves a customer back, and the same version again repairs whatever is missing. A hash and its ranks
-change in one script: both or neither.
+Delivery: when :meth:`RedisWriter.flush` returns, Redis has answered for everything handed over before. How durable that
+is depends on the server's ``appendfsync``: with ``always`` it is on disk; with ``everysec`` it survives the death of
+the server, while a power cut may take the last second. While Redis is down, blocks wait here up to a bound; beyond it
+the caller waits.
 
-When :meth:`RedisWriter.write` returns, the server has answered. How durable that is, the server's
-``appendfsync`` says: with ``always`` it is on disk; with ``everysec`` it survives the death of the server,
-while a power cut may take the last second, which the next sweep writes again.
+Of several writes of one hash that wait here, only the newest version is sent; live people come before others. One
+command sets all fields of a hash, so nobody reads half of it; its ranks follow in the same pipeline. After a failure
+everything unanswered is sent again. Guarded blocks change a hash only if the version stored is not newer: so reading a
+part of the log again after a resume moves no customer back.
 
-One script carries many customers, so their keys lie in several slots: this needs one Redis server (with
-replicas, if wanted), not a Redis Cluster.
+A pipeline carries many customers, so their keys lie in several slots: this needs one Redis server (with replicas, if
+wanted), not a Redis Cluster.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from hashlib import sha1
-from importlib.resources import files
-from itertools import chain
 from typing import Any, Final, Self
 
-import hiredis
+import numpy as np
 import redis
 from pydantic import SecretStr
 
-from contracts.errors import StoreRefusedError
+from contracts.errors import CrmError, StoreRefusedError
 from contracts.metrics import HASHES_WRITTEN, LATENCY
-from contracts.outputs import HashWrites
-from contracts.stored import VERSION_FIELD, top_key
+from contracts.outputs import HashBlock
 from sinks.clients import redis_client
+from sinks.coalesce import Newest
+from sinks.redis_pipe import Pipe, redis_is_out
+from sinks.resp import commands_of, script_arguments
 from sinks.retries import Retrying, first_line
 
-CHUNK_CUSTOMERS: Final = 250
-"""Customers per script call: few enough that the script holds the server up for milliseconds only."""
+FEW_HASHES: Final = 256
+"""Below so many hashes text made by Python is cheaper than commands made by Arrow."""
+MOST_HASHES: Final = 4_096
+"""Hashes in one pipeline."""
+SWEPT_HASHES: Final = 512
+"""Hashes that are not live in one pipeline: so long live ones may have to wait."""
+GATHER_SECONDS: Final = 0.005
+"""Live blocks wait so long for others, since buckets deliver theirs one after the other."""
+MAX_WAITING_HASHES: Final = 400_000
 LARGEST_VERSION: Final = 2**53
-"""Versions are compared as Lua numbers, which are exact up to here."""
-ABSENT: Final = "\0"
-"""Stands in a script's arguments for a field to be removed."""
-_IN_FLIGHT_CHUNKS: Final = 8
-_PASSING_REFUSALS: Final = (
-    "LOADING",
-    "READONLY",
-    "MISCONF",
-    "OOM",
-    "NOREPLICAS",
-    "BUSY",
-    "MASTERDOWN",
-    "TRYAGAIN",
-)
+"""The script compares versions as Lua numbers, which are exact up to here."""
+_CLOSE_SECONDS: Final = 10.0
 
-_SCRIPT: Final = (files("sinks") / "apply_hashes.lua").read_text(encoding="utf-8")
-_SCRIPT_SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
+Split = Callable[[Any], Iterable[HashBlock]]
+"""Makes blocks of hashes of what the dataflow hands over."""
 
 
-def redis_is_out(error: Exception) -> bool:
-    """Whether an error of Redis will pass by itself: nobody answers, or it takes no writes for now."""
-    if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
-        return False
-    if isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.ReadOnlyError | OSError):
-        return True
-    passing = (redis.BusyLoadingError, redis.OutOfMemoryError, redis.exceptions.TryAgainError)
-    return isinstance(error, passing) or (
-        isinstance(error, redis.ResponseError) and str(error).startswith(_PASSING_REFUSALS)
-    )
+def as_it_is(block: HashBlock) -> list[HashBlock]:
+    """What is handed over is a block of hashes already."""
+    return [block]
 
 
 class RedisWriter:
-    """Applies blocks of hashes. The same prefix, customer and version must always mean the same content."""
+    """Takes blocks of the dataflow, makes hashes of them with ``split`` and writes these."""
 
-    def __init__(self, client: redis.Redis, *, clock: Callable[[], float] = time.time):
-        self._client = client
+    def __init__(
+        self,
+        client: redis.Redis,
+        split: Split = as_it_is,
+        *,
+        clock: Callable[[], float] = time.time,
+        gather_seconds: float = GATHER_SECONDS,
+        max_waiting_hashes: int = MAX_WAITING_HASHES,
+    ):
+        self._split = split
+        self._pipe = Pipe(client)
         self._clock = clock
+        self._gather_seconds = gather_seconds
+        self._max_waiting_hashes = max_waiting_hashes
+        self._live: deque[HashBlock] = deque()
+        self._others: deque[HashBlock] = deque()
+        self._written_of_others = 0  # rows of the first of them
+        self._newest: dict[str, Newest] = {}
+        self._unanswered = 0
+        self._flushing = 0
+        self._failure: CrmError | None = None
         self._closed = threading.Event()
+        self._changed = threading.Condition()
         self._retrying = Retrying("Redis", redis_is_out, self._closed.wait)
+        self._thread: threading.Thread | None = None
 
     @classmethod
-    def to(cls, url: SecretStr | str) -> Self:
+    def to(cls, url: SecretStr | str, split: Split = as_it_is) -> Self:
         """Make a writer to the server at ``url``; it connects when it has something to write."""
-        return cls(redis_client(url))
+        return cls(redis_client(url), split)
 
-    def write(self, batch: Sequence[HashWrites]) -> None:
-        """Write blocks; return when Redis has answered. Waits for as long as Redis is down.
+    def write(self, batch: Sequence[Any]) -> None:
+        """Take blocks over. Waits only while more than ``max_waiting_hashes`` are not yet answered.
 
-        Raises ValueError for a block whose parts do not fit together, StoreRefusedError if Redis refuses for
-        good.
+        Raises ValueError for versions out of range, StoreRefusedError if Redis refused these or earlier blocks for
+        good, or the writer is closed.
         """
-        for block in batch:
+        blocks = [block for item in batch for block in self._split(item) if len(block.ids)]
+        for block in blocks:
             check(block)
-        if batch:
-            self._apply(batch)
-            self._observe(batch)
+        with self._changed:
+            self._raise_failure()
+            self._start()
+            for block in blocks:
+                self._changed.wait_for(self._has_room)
+                self._raise_failure()
+                (self._live if block.live else self._others).append(block)
+                self._unanswered += len(block.ids)
+            if blocks:
+                self._changed.notify_all()
 
     def flush(self) -> None:
-        """Nothing waits here: Redis has answered for everything when :meth:`write` returns."""
+        """Return when Redis has answered for everything handed over; for as long as it is down, wait.
+
+        Raises StoreRefusedError as :meth:`write` does.
+        """
+        with self._changed:
+            self._flushing += 1
+            self._changed.notify_all()
+            try:
+                self._changed.wait_for(lambda: self._failure or not self._unanswered)
+            finally:
+                self._flushing -= 1
+            self._raise_failure()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._closed.set()
-        self._client.close()
+        """Stop the thread, after the pipeline that is under way. Blocks that were not flushed are dropped."""
+        with self._changed:
+            self._closed.set()
+            self._failure = self._failure or StoreRefusedError("this Redis writer is closed")
+            self._changed.notify_all()
+            thread = self._thread
+        if thread:
+            thread.join(_CLOSE_SECONDS)
+        self._pipe.close()
 
-    def _apply(self, blocks: Sequence[HashWrites]) -> None:
-        """Write blocks, again and again until Redis has answered for all of them."""
+    def _start(self) -> None:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="redis-writer", daemon=True)
+            self._thread.start()
+
+    def _has_room(self) -> bool:
+        return self._unanswered < self._max_waiting_hashes or self._failure is not None
+
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise self._failure
+
+    def _run(self) -> None:
+        """Write what waits until closed: the thread. Its failure is raised by write and flush."""
         try:
-            applied = self._retrying.call(partial(self._send, blocks))
-        except redis.RedisError as error:
-            raise StoreRefusedError(f"Redis refused {blocks[0].prefix} hashes: {first_line(error)}") from error
-        for block, count in zip(blocks, applied, strict=True):
-            HASHES_WRITTEN.labels(block.prefix).inc(count)
+            while blocks := self._next_blocks():
+                self._write(blocks)
+        except Exception as error:  # noqa: BLE001 (whatever it is, the other thread must learn of it)
+            self._fail(error)
 
-    def _observe(self, blocks: Sequence[HashWrites]) -> None:
+    def _fail(self, error: Exception) -> None:
+        with self._changed:
+            message = f"writing to Redis failed: {type(error).__name__}: {first_line(error)}"
+            failure = error if isinstance(error, CrmError) else StoreRefusedError(message)
+            self._failure = self._failure or failure
+            self._changed.notify_all()
+
+    def _next_blocks(self) -> list[HashBlock] | None:
+        """Wait for blocks and take all live ones, else a part of the oldest other; None when closed."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())
+            if self._live and not self._flushing and not self._closed.is_set():
+                self._changed.wait_for(lambda: self._flushing or self._closed.is_set(), self._gather_seconds)
+            if self._closed.is_set():
+                return None
+            if self._live:
+                blocks = list(self._live)
+                self._live.clear()
+                return blocks
+            return [self._part_of_others(MOST_HASHES if self._flushing else SWEPT_HASHES)]
+
+    def _part_of_others(self, most: int) -> HashBlock:
+        block, start = self._others[0], self._written_of_others
+        stop = min(start + most, len(block.ids))
+        self._written_of_others = stop
+        if stop == len(block.ids):
+            self._others.popleft()
+            self._written_of_others = 0
+        return block if stop - start == len(block.ids) else block.take(np.arange(start, stop))
+
+    def _write(self, blocks: Sequence[HashBlock]) -> None:
+        """Write the newest rows of blocks, kind by kind."""
+        kinds: dict[str, list[HashBlock]] = {}
+        for block in blocks:
+            kinds.setdefault(block.prefix, []).append(block)
+        for prefix, some in kinds.items():
+            newest = self._newest.setdefault(prefix, Newest()).reduce(some)
+            for group in _groups(newest):
+                self._send(group[0].join(group[1:]))
         now = self._clock()
         for block in blocks:
-            if block.oldest_record_at is not None:
-                LATENCY.observe(max(0.0, now - block.oldest_record_at))
+            if block.oldest:
+                LATENCY.observe(max(0.0, now - block.oldest / 1_000))
+        with self._changed:
+            self._unanswered -= sum(len(block.ids) for block in blocks)
+            self._changed.notify_all()
 
-    def _send(self, blocks: Sequence[HashWrites]) -> list[int]:
-        """Write blocks over one connection; return how many hashes of each were applied."""
-        pool = self._client.connection_pool
-        connection: Any = pool.get_connection()
-        try:
-            return self._converse(connection, blocks)
-        except redis.exceptions.NoScriptError:
-            connection.disconnect()  # more such answers are on their way
-            connection.send_command("SCRIPT", "LOAD", _SCRIPT)
-            connection.read_response()
-            return self._converse(connection, blocks)
-        finally:
-            pool.release(connection)
+    def _send(self, block: HashBlock) -> None:
+        """Write hashes, again and again until Redis has answered for all of them."""
+        for start in range(0, len(block.ids), MOST_HASHES):
+            rows = np.arange(start, min(start + MOST_HASHES, len(block.ids)))
+            some = block if len(rows) == len(block.ids) else block.take(rows)
+            try:
+                applied = self._retrying.call(self._sending(some))
+            except redis.RedisError as error:
+                raise StoreRefusedError(f"Redis refused {block.prefix} hashes: {first_line(error)}") from error
+            HASHES_WRITTEN.labels(block.prefix).inc(applied)
 
-    def _converse(self, connection: Any, blocks: Sequence[HashWrites]) -> list[int]:
-        """Send all chunks, a few ahead of their answers. Breaking off ends the connection."""
-        applied = [0] * len(blocks)
-        unanswered: deque[int] = deque()
-        try:
-            for number, arguments in _numbered_arguments(blocks):
-                # Packed here, because the client would look at each argument once more in Python.
-                command = hiredis.pack_command(("EVALSHA", _SCRIPT_SHA, *arguments))
-                connection.send_packed_command([command])
-                unanswered.append(number)
-                if len(unanswered) > _IN_FLIGHT_CHUNKS:
-                    applied[unanswered.popleft()] += int(connection.read_response())
-            while unanswered:
-                applied[unanswered.popleft()] += int(connection.read_response())
-        except BaseException:
-            connection.disconnect()
-            raise
-        return applied
+    def _sending(self, block: HashBlock) -> Callable[[], int]:
+        """What sends hashes, as often as needed, and returns how many were applied."""
+        if block.guarded:
+            return partial(self._pipe.run_script, list(script_arguments(block.texts())))
+        commands = commands_of(block.texts()) if len(block.ids) < FEW_HASHES else block.commands()
+
+        def send() -> int:
+            self._pipe.send(commands)
+            return len(block.ids)
+
+        return send
 
 
-def _numbered_arguments(blocks: Sequence[HashWrites]) -> Iterator[tuple[int, list[Any]]]:
-    return ((number, arguments) for number, block in enumerate(blocks) for arguments in script_arguments(block))
+def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
+    """Neighbours that can be rendered together: the order of two writes of one id is kept."""
+    groups: list[list[HashBlock]] = []
+    for block in blocks:
+        if groups and block.guarded == groups[-1][0].guarded and groups[-1][0].fits(block):
+            groups[-1].append(block)
+        else:
+            groups.append([block])
+    return groups
 
 
-def check(block: HashWrites) -> None:
-    """Raise ValueError, naming the part, if the parts of a block do not fit together."""
-    customers = len(block.ids)
-    parts = {
-        "versions": block.versions,
-        **block.columns,
-        **{f"ranks[{name}]": x for name, x in block.ranks.items()},
-    }
-    for name, values in parts.items():
-        if len(values) != customers:
-            raise ValueError(f"{block.prefix}: {name} has {len(values)} values for {customers} customers")
-    if VERSION_FIELD in block.columns:
-        raise ValueError(f"{block.prefix}: the field {VERSION_FIELD!r} is the writer's own")
-    if customers and (block.versions.min() < 0 or block.versions.max() >= LARGEST_VERSION):
+def check(block: HashBlock) -> None:
+    """Raise ValueError if a block's parts do not fit together or its versions are out of range."""
+    if len(block.versions) != len(block.ids):
+        raise ValueError(f"{block.prefix}: {len(block.versions)} versions for {len(block.ids)} hashes")
+    if block.versions.min() < 0 or block.versions.max() >= LARGEST_VERSION:
         raise ValueError(f"{block.prefix}: versions must lie between 0 and 2^53")
-
-
-def script_arguments(block: HashWrites) -> Iterator[list[Any]]:
-    """Lay out the arguments of EVALSHA for each chunk of a block, as ``apply_hashes.lua`` wants them."""
-    before, after = block.prefix + ":{", "}"
-    keys = [before + customer + after for customer in block.ids]
-    columns = [_with_absent(values) for values in block.columns.values()]
-    columns = [block.versions.tolist(), *columns, *(scores.tolist() for scores in block.ranks.values())]
-    tops = [top_key(outcome) for outcome in block.ranks]
-    expires = block.expires_seconds
-    shape = [len(block.columns), len(tops), len(before) + 1, expires, VERSION_FIELD, *block.columns]
-    for start in range(0, len(keys), CHUNK_CUSTOMERS):
-        chunk = slice(start, start + CHUNK_CUSTOMERS)
-        chunk_keys = keys[chunk]
-        values = chain.from_iterable(column[chunk] for column in columns)
-        yield [len(chunk_keys) + len(tops), *chunk_keys, *tops, *shape, *values]
-
-
-def _with_absent(values: Sequence[str | None]) -> Sequence[object]:
-    return [ABSENT if value is None else value for value in values] if None in values else values

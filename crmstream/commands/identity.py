@@ -32,8 +32,8 @@ WHY: Final = {
 }
 """What the outcomes of refused links mean."""
 _EFFECT: Final = (
-    "What was merged stays with the customer. From the next sweep on, events under this id count for the visitor again, "
-    "until an event links the id anew."
+    "What was merged stays with the customer. From the next sweep on, events under this id count for the visitor "
+    "again, until an event links the id anew."
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A customer id, an anonymous id, or an e-mail address.")]

@@ -9,7 +9,7 @@ _FEW: Final = 10.0
 _NEARLY_NONE: Final = 0.05
 
 
-class Said(NamedTuple):
+class Observed(NamedTuple):
     """One value to be put in words: rounded as its feature says, with the usual value of people of the same kind.
 
     ``rhythm`` is the person's own gap between orders in days for features of recency, else any positive number; it is
@@ -21,7 +21,7 @@ class Said(NamedTuple):
     rhythm: int
 
 
-Phrase = Callable[[Said], str]
+Phrase = Callable[[Observed], str]
 
 
 def number(value: float) -> str:
@@ -34,80 +34,80 @@ def number(value: float) -> str:
 def _counted(noun: str) -> Phrase:
     """``few orders: 1, usually 4``."""
 
-    def phrase(said: Said) -> str:
-        usual = number(said.usual)
-        if not said.value:
+    def phrase(seen: Observed) -> str:
+        usual = number(seen.usual)
+        if not seen.value:
             return f"no {noun}, usually {usual}" if usual != "none" else f"no {noun}"
-        beside = "" if usual == "none" else _compared(said, "few ", "many ")
-        return f"{beside}{noun}: {said.value}, usually {usual}"
+        beside = "" if usual == "none" else _compared(seen, "few ", "many ")
+        return f"{beside}{noun}: {seen.value}, usually {usual}"
 
     return phrase
 
 
-def _compared(said: Said, less: str, more: str) -> str:
+def _compared(seen: Observed, less: str, more: str) -> str:
     """The word for a value beside the usual one, as both are shown."""
-    if number(said.value) == number(said.usual):
+    if number(seen.value) == number(seen.usual):
         return ""
-    return more if said.value > said.usual else less
+    return more if seen.value > seen.usual else less
 
 
-def _since_order(said: Said) -> str:
-    if said.rhythm == SINGLE:
-        return f"{_days(said.value)} since the only order" if said.value else "first order today"
-    if not said.value:
-        return f"ordered today, usually every {_days(said.rhythm)}"
-    return f"{_days(said.value)} since last order, usually {said.rhythm}"
+def _since_order(seen: Observed) -> str:
+    if seen.rhythm == SINGLE:
+        return f"{_days(seen.value)} since the only order" if seen.value else "first order today"
+    if not seen.value:
+        return f"ordered today, usually every {_days(seen.rhythm)}"
+    return f"{_days(seen.value)} since last order, usually {seen.rhythm}"
 
 
-def _since_seen(said: Said) -> str:
-    return f"{_days(said.value)} since last seen, usually {said.usual:.0f}" if said.value else "seen today"
+def _since_seen(seen: Observed) -> str:
+    return f"{_days(seen.value)} since last seen, usually {seen.usual:.0f}" if seen.value else "seen today"
 
 
-def _known_for(said: Said) -> str:
-    return f"known for {_days(said.value)}, usually {said.usual:.0f}" if said.value else "first seen today"
+def _known_for(seen: Observed) -> str:
+    return f"known for {_days(seen.value)}, usually {seen.usual:.0f}" if seen.value else "first seen today"
 
 
-def _gap(said: Said) -> str:
-    if said.rhythm == SINGLE:
+def _gap(seen: Observed) -> str:
+    if seen.rhythm == SINGLE:
         return "only one order, so no rhythm yet"
-    return f"{_compared(said, 'often: ', 'seldom: ')}orders every {_days(said.value)}, usually {said.usual:.0f}"
+    return f"{_compared(seen, 'often: ', 'seldom: ')}orders every {_days(seen.value)}, usually {seen.usual:.0f}"
 
 
-def _spread(said: Said) -> str:
-    if said.rhythm == SINGLE:
+def _spread(seen: Observed) -> str:
+    if seen.rhythm == SINGLE:
         return "only one order, so no rhythm yet"
-    even = "even" if said.value <= 100 * said.usual else "uneven"
-    return f"{even} gaps between orders: ±{said.value} %"
+    even = "even" if seen.value <= 100 * seen.usual else "uneven"
+    return f"{even} gaps between orders: ±{seen.value} %"
 
 
 def _money(less: str, more: str, noun: str, end: str = "") -> Phrase:
-    def phrase(said: Said) -> str:
-        return f"{_compared(said, less, more)}{noun}: {said.value}{end}, usually {number(said.usual)}"
+    def phrase(seen: Observed) -> str:
+        return f"{_compared(seen, less, more)}{noun}: {seen.value}{end}, usually {number(seen.usual)}"
 
     return phrase
 
 
-def _satisfaction(said: Said) -> str:
-    if said.value == 30:
+def _satisfaction(seen: Observed) -> str:
+    if seen.value == 30:
         return "no good or poor rating"
-    return f"{'high' if said.value > 30 else 'low'} satisfaction: {said.value / 10:g} of 5"
+    return f"{'high' if seen.value > 30 else 'low'} satisfaction: {seen.value / 10:g} of 5"
 
 
-def _refunds(said: Said) -> str:
-    if said.rhythm == SINGLE and said.value > 100:
+def _refunds(seen: Observed) -> str:
+    if seen.rhythm == SINGLE and seen.value > 100:
         return "more refunds than orders"
-    usual = f"usually {100 * said.usual:.0f} %"
-    if not said.value:
-        return f"no refunds, {usual}" if said.usual >= _NEARLY_NONE / 10 else "no refunds"
-    return f"{'many' if said.value > 100 * said.usual else 'few'} refunds: {said.value} % of orders, {usual}"
+    usual = f"usually {100 * seen.usual:.0f} %"
+    if not seen.value:
+        return f"no refunds, {usual}" if seen.usual >= _NEARLY_NONE / 10 else "no refunds"
+    return f"{'many' if seen.value > 100 * seen.usual else 'few'} refunds: {seen.value} % of orders, {usual}"
 
 
-def _conversion(said: Said) -> str:
+def _conversion(seen: Observed) -> str:
     # Where most orders come without visits, as by telephone, the usual value is above 1 and says nothing of visits.
-    usual = f", usually {said.usual:.2g}" if said.usual <= 1 else ""
-    if not said.value:
+    usual = f", usually {seen.usual:.2g}" if seen.usual <= 1 else ""
+    if not seen.value:
         return f"no orders per visit{usual}"
-    return f"{'many' if said.value > 100 * said.usual else 'few'} orders per visit: {said.value / 100:g}{usual}"
+    return f"{'many' if seen.value > 100 * seen.usual else 'few'} orders per visit: {seen.value / 100:g}{usual}"
 
 
 PHRASES: Final[Mapping[str, Phrase]] = {

@@ -1,23 +1,25 @@
-"""Why a score is what it is, in words: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
+"""Why a score is what it is: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
 
 A plus raises the score above that of an average person of the same kind, a minus lowers it; the strongest comes first.
 Features that say the same (the orders of a week, a month, a quarter) count as one reason, worded by the one that
 contributes most. What is usual is the average of those from whom the model learned; in days since the last order
 it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are estimates.
+
+:func:`explain` makes numbers of it, for whole blocks; :mod:`streams.publish.wording` makes texts of the numbers, only
+where somebody reads them.
 """
 
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Explainer, OutcomeScores
 from streams.profiles.features import FEATURES, LOGARITHMIC
-from streams.publish.phrases import PHRASES, SINGLE, Said
+from streams.publish.phrases import SINGLE
 
 SHOWN: Final = 3
-MOST_CHARACTERS: Final = 119
+"""Reasons per score."""
+NO_REASON: Final = -1
 GROUPS: Final = (
     ("log_days_since_order", "log_overdue"), ("log_mean_gap_days", "gap_spread"),
     ("log_orders_7d", "log_orders_30d", "log_orders_90d"), ("log_web_7d", "log_web_30d", "log_web_90d"),
@@ -35,8 +37,9 @@ _LEADS: Final = _MEMBERS[:, 0] != _MEMBERS[:, 1]
 _RECENCY, _OVERDUE, _ORDERS, _GAP, _CONVERSION = (
     _AT[name] for name in ("log_days_since_order", "log_overdue", "log_orders", "log_mean_gap_days", "conversion")
 )
-_SMALLEST: Final = 0.005
+_SMALLEST: Final = np.float32(0.005)
 """Effects below this are no reason."""
+_ONE_ORDER: Final = np.float32(np.log1p(1.5))
 _IS_LOG: Final = np.isin(np.arange(len(FEATURES)), LOGARITHMIC)
 _SCALE: Final = np.array([
     100.0 if name in ("gap_spread", "refund_rate", "conversion") else 10.0 if name == "satisfaction" else 1.0
@@ -51,48 +54,93 @@ _ADDED: Final = np.array([
 _DIGITS: Final = 2
 """Digits that a large value keeps, so that people share phrases."""
 _FEATURE_BITS, _RHYTHM_BITS = 5, 13
+Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 _LARGEST: Final = 1 << 40
 
 
-def reasons_of(scores: OutcomeScores, features: NDArray[np.float32], buyers: NDArray[np.bool_]) -> list[str]:
-    """One line per person, at most :data:`MOST_CHARACTERS` long.
+def explain(
+    features: NDArray[np.float32],
+    means: NDArray[np.float64],
+    slopes: NDArray[np.float64],
+    of: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+) -> NDArray[np.int64]:
+    """Return the keys of the strongest reasons of n people, shape (n, 3), strongest first.
 
-    Empty where no feature moves the score, as before the first examples, and where the question is not asked.
+    ``features`` is (n, F). ``means`` and ``slopes`` (log-odds per unit of a feature) are (m, F), and ``of`` (n,) says
+    which of them a person is compared with. A key is :data:`NO_REASON` where no further feature moves the score, and
+    for all whose question is not ``asked`` (n,). A person's keys do not depend on the others in the block.
     """
-    lines = np.full(len(features), "", object)
-    for kind, explainer in ((buyers, scores.explainer), (~buyers, scores.without_orders)):
-        if explainer is not None and kind.any():
-            lines[kind] = _lines(explainer, features if kind.all() else features[kind])
-    texts: list[str] = lines.tolist()
-    return texts
+    keys = np.full((len(features), SHOWN), NO_REASON, np.int64)
+    if asked.all():
+        if len(features):
+            keys[:] = _strongest(features, means, slopes, of)
+    elif asked.any():
+        keys[asked] = _strongest(features[asked], means, slopes, of[asked])
+    return keys
 
 
-def _lines(explainer: Explainer, features: NDArray[np.float32]) -> NDArray[np.object_]:
-    effects = _without_visits(explainer.effects(features), features)
+class Key(NamedTuple):
+    """What a key says: the feature's number, its rounded value, the person's rhythm in days, and the direction."""
+
+    feature: int
+    value: int
+    rhythm: int
+    raises: bool
+
+
+def parts_of(key: int) -> Key:
+    """Take a key apart. It must not be :data:`NO_REASON`."""
+    rest, feature = divmod(key >> 1, 1 << _FEATURE_BITS)
+    value, rhythm = divmod(rest, 1 << _RHYTHM_BITS)
+    return Key(feature, value, rhythm, bool(key & 1))
+
+
+def features_of(keys: Numbers) -> Numbers:
+    """The numbers of the features that keys, or one key, are about."""
+    return (keys >> 1) & ((1 << _FEATURE_BITS) - 1)
+
+
+def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
+    """The features of keys, counted from 1, negative where they lower the score; 0 where there is no reason."""
+    numbers = features_of(keys) + 1
+    signed: NDArray[np.int8] = np.where(keys < 0, 0, np.where(keys & 1, numbers, -numbers)).astype(np.int8)
+    return signed
+
+
+def _strongest(
+    features: NDArray[np.float32], means: NDArray[np.float64], slopes: NDArray[np.float64], of: NDArray[np.int32]
+) -> NDArray[np.int64]:
+    """The keys of people who are all asked. In single precision, which is enough and twice as fast."""
+    effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
     groups = _joined(effects)
-    strengths = np.abs(groups)
-    lines, lengths = np.full(len(effects), "", object), np.zeros(len(effects), np.int64)
-    usual = np.where(_IS_LOG, np.expm1(explainer.mean), explainer.mean).tolist()
+    strengths, every = np.abs(groups), np.arange(len(groups))
+    firsts = np.empty((len(groups), SHOWN), np.int64)
     for place in range(SHOWN):
-        strongest = strengths.argmax(axis=1)[:, None]
-        sizes = np.take_along_axis(groups, strongest, axis=1).ravel()
-        speaking = _spokesmen(effects, strongest.ravel(), sizes)
-        keys = np.where(np.abs(sizes) < _SMALLEST, -1, _keys(features, speaking, sizes))
-        _append(lines, lengths, keys, usual, "; " if place else "")
-        np.put_along_axis(strengths, strongest, -1.0, axis=1)
-    return lines
+        firsts[:, place] = strongest = strengths.argmax(axis=1)
+        strengths[every, strongest] = -1.0
+    rows, flat = np.repeat(every, SHOWN), firsts.ravel()
+    sizes = groups[rows, flat]
+    keys = _keys(features, rows, _spokesmen(effects, rows, flat, sizes), sizes)
+    keys[np.abs(sizes) < _SMALLEST] = NO_REASON
+    return keys.reshape(-1, SHOWN)
 
 
-def _without_visits(effects: NDArray[np.float32], features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The effects with those of orders per visit added to those of orders, for people with at most one visit.
+def _effects(
+    features: NDArray[np.float32], means: NDArray[np.float32], slopes: NDArray[np.float32], of: NDArray[np.int32]
+) -> NDArray[np.float32]:
+    """By how much each feature moves each row's log-odds from the average person's, shape (n, F).
 
-    Their orders per visit are their orders, so both features say the same.
+    People with at most one visit have as many orders per visit as orders, so both features say the same: the effect
+    of orders per visit is added to that of orders.
     """
-    same = np.flatnonzero(features[:, _CONVERSION] == features[:, _ORDERS])
-    moved = effects.copy()
-    moved[same, _ORDERS] += effects[same, _CONVERSION]
-    moved[same, _CONVERSION] = 0.0
-    return moved
+    one = len(means) == 1
+    effects = features - (means if one else means[of])
+    effects *= slopes if one else slopes[of]
+    same = features[:, _CONVERSION] == features[:, _ORDERS]
+    effects[:, _ORDERS] += np.where(same, effects[:, _CONVERSION], np.float32(0))
+    effects[same, _CONVERSION] = 0.0
+    return effects
 
 
 def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,56 +154,37 @@ def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spokesmen(
-    effects: NDArray[np.float32], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
+    effects: NDArray[np.float32], rows: NDArray[np.int64], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """The feature of each row's group that contributes most to its effect."""
+    """For each pair of row and group (by its first feature) the member that contributes most to the group's effect."""
     found = firsts.copy()
-    rows = np.flatnonzero(_LEADS[firsts])
-    members = _MEMBERS[firsts[rows]]
-    signed = effects[rows[:, None], members] * np.sign(sizes[rows])[:, None]
-    found[rows] = members[np.arange(len(rows)), signed.argmax(axis=1)]
+    led = np.flatnonzero(_LEADS[firsts])
+    members = _MEMBERS[firsts[led]]
+    signed = effects[rows[led][:, None], members] * np.sign(sizes[led])[:, None]
+    found[led] = members[np.arange(len(led)), signed.argmax(axis=1)]
     found[found == _OVERDUE] = _RECENCY
     return found
 
 
 def _keys(
-    features: NDArray[np.float32], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
+    features: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """What a phrase says as one number: value, rhythm, feature, direction."""
-    values = features[np.arange(len(features)), speaking].astype(np.float64)
-    values = np.where(_IS_LOG[speaking], np.expm1(values), values) * _SCALE[speaking] + _ADDED[speaking]
-    values = np.clip(values, 0, _LARGEST).astype(np.int64)
+    found = features[rows, speaking].astype(np.float64)
+    found = np.where(_IS_LOG[speaking], np.expm1(found), found) * _SCALE[speaking] + _ADDED[speaking]
+    values = np.clip(found, 0, _LARGEST).astype(np.int64)
     large = np.flatnonzero(values >= 10**_DIGITS)
     step = 10 ** (np.log10(values[large]).astype(np.int64) + 1 - _DIGITS)
     values[large] = (values[large] + step // 2) // step * step
-    gap = np.clip(np.rint(np.expm1(features[:, _GAP].astype(np.float64))), 1, (1 << _RHYTHM_BITS) - 1).astype(np.int64)
-    rhythm = np.where(features[:, _ORDERS] < np.float32(np.log1p(1.5)), SINGLE, np.where(speaking == _RECENCY, gap, 1))
-    keys: NDArray[np.int64] = ((((values << _RHYTHM_BITS) + rhythm) << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
-    return keys
+    keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + _rhythms(features)[rows, (speaking == _RECENCY).view(np.int8)]
+    return ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
 
 
-def _append(
-    lines: NDArray[np.object_],
-    lengths: NDArray[np.int64],
-    keys: NDArray[np.int64],
-    usual: list[float],
-    before: str,
-) -> None:
-    """Add a phrase to each line that has room for it. Many people share a phrase, so each is written once."""
-    encoded = pa.array(keys).dictionary_encode()
-    phrases = np.array(["", *(before + _phrase(key, usual) for key in encoded.dictionary.to_pylist())], object)
-    at = encoded.indices.to_numpy() + 1
-    at[keys < 0] = 0
-    sizes = np.array([len(phrase) for phrase in phrases])[at]
-    fits = lengths + sizes <= MOST_CHARACTERS
-    at[~fits] = 0
-    lines += phrases[at]
-    lengths += np.where(fits, sizes, 0)
-
-
-def _phrase(key: int, usual: list[float]) -> str:
-    if key < 0:
-        return ""
-    rest, feature = divmod(key >> 1, 1 << _FEATURE_BITS)
-    value, rhythm = divmod(rest, 1 << _RHYTHM_BITS)
-    return f"{'+' if key & 1 else '-'} {PHRASES[FEATURES[feature]](Said(value, usual[feature], rhythm))}"
+def _rhythms(features: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The rhythm of each person for features of recency (second column) and all others (first), shape (n, 2)."""
+    gaps = np.clip(np.rint(np.expm1(features[:, _GAP].astype(np.float64))), 1, (1 << _RHYTHM_BITS) - 1)
+    several = features[:, _ORDERS] >= _ONE_ORDER
+    rhythms = np.empty((len(features), 2), np.int64)
+    rhythms[:, 0] = np.where(several, 1, SINGLE)
+    rhythms[:, 1] = np.where(several, gaps, SINGLE)
+    return rhythms

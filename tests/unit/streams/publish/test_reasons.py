@@ -1,15 +1,17 @@
 """Reasons follow from the numbers: the largest effects first, each with its value and what is usual."""
 
+from typing import NamedTuple
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from contracts.blocks import Explainer, OutcomeScores
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import PHRASES
-from streams.publish.reasons import MOST_CHARACTERS, SHOWN, reasons_of
+from streams.publish.reasons import GROUPS, NO_REASON, SHOWN, explain, signed_features
+from streams.publish.wording import FEW, MOST_CHARACTERS, reason_lines, reason_numbers, reason_texts
 
 WIDTH = len(FEATURES)
 
@@ -24,16 +26,34 @@ def rows(*values: dict[str, float]) -> NDArray[np.float32]:
     return np.array([raw(one) for one in values], np.float32)
 
 
-def explain(weights: dict[str, float], usual: dict[str, float] | None = None) -> Explainer:
+class Model(NamedTuple):
+    """A linear model: the means of its features and what each weighs."""
+
+    means: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+
+
+def model(weights: dict[str, float], usual: dict[str, float] | None = None) -> Model:
     """A model in which some features weigh, as of people with usual values."""
-    weight = np.array([weights.get(name, 0.0) for name in FEATURES])
-    return Explainer(np.array(raw(usual or {})), np.ones(WIDTH), weight)
+    return Model(np.array(raw(usual or {})), np.array([weights.get(name, 0.0) for name in FEATURES]))
 
 
-def reasons(explainer: Explainer, *people: dict[str, float], others: Explainer | None = None) -> list[str]:
+def keys_and_usual(
+    features: NDArray[np.float32], of: NDArray[np.int32], asked: NDArray[np.bool_], *models: Model
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    means, slopes = np.stack([each.means for each in models]), np.stack([each.slopes for each in models])
+    return explain(features, means, slopes, of, asked), means
+
+
+def reasons(buyers: Model, *people: dict[str, float], others: Model | None = None) -> list[str]:
+    """The reasons of people; only those with orders are asked where there is no model of the others."""
     features = rows(*people)
-    scores = OutcomeScores(np.empty(0), np.empty(0, np.float32), explainer, others)
-    return reasons_of(scores, features, features[:, FEATURES.index("log_orders")] > 0)
+    ordered = features[:, FEATURES.index("log_orders")] > 0
+    models = (buyers,) if others is None else (buyers, others)
+    of = np.zeros(len(people), np.int32) if others is None else (~ordered).astype(np.int32)
+    asked = ordered if others is None else np.ones(len(people), bool)
+    keys, usual = keys_and_usual(features, of, asked, *models)
+    return reason_lines(keys, usual, of)
 
 
 def test_every_feature_has_words() -> None:
@@ -90,13 +110,13 @@ ONCE = {"log_orders": 1, "log_mean_gap_days": 60}
 def test_a_reason_says_the_value_and_what_is_usual(
     feature: str, person: dict[str, float], usual: float, text: str
 ) -> None:
-    (up, down) = (reasons(explain({feature: weight}, {feature: usual}), person)[0] for weight in (1.0, -1.0))
+    (up, down) = (reasons(model({feature: weight}, {feature: usual}), person)[0] for weight in (1.0, -1.0))
     assert {up[0], down[0]} == {"+", "-"}, "the weight's sign turns the direction round"
     assert (up[2:], down[2:]) == (text, text)
 
 
 def test_a_plus_raises_the_score_and_a_minus_lowers_it() -> None:
-    weighed = explain({"log_orders": -0.4, "log_carts": 0.3}, {"log_orders": 2})
+    weighed = model({"log_orders": -0.4, "log_carts": 0.3}, {"log_orders": 2})
     assert reasons(weighed, {"log_orders": 5, "log_carts": 1}) == [
         "- many orders: 5, usually 2; + products in carts: 1, usually none"
     ]
@@ -104,7 +124,7 @@ def test_a_plus_raises_the_score_and_a_minus_lowers_it() -> None:
 
 def test_features_that_say_the_same_are_one_reason() -> None:
     """Two of the three windows lower the score, and together they weigh more than the revenue."""
-    weighed = explain({"log_orders_7d": 0.2, "log_orders_30d": 0.3, "log_orders_90d": -0.1, "log_revenue": 0.4},
+    weighed = model({"log_orders_7d": 0.2, "log_orders_30d": 0.3, "log_orders_90d": -0.1, "log_revenue": 0.4},
                       {"log_orders_7d": 2, "log_orders_30d": 3, "log_orders_90d": 4, "log_revenue": 1})  # fmt: skip
     (text,) = reasons(weighed, {"log_orders": 5, "log_orders_90d": 1})
     assert text == "- no orders this month, usually 3; - low revenue: 0, usually 1"
@@ -112,15 +132,15 @@ def test_features_that_say_the_same_are_one_reason() -> None:
 
 def test_orders_per_visit_of_people_without_visits_are_their_orders() -> None:
     """Both effects are one reason, so it cannot be that many orders raise the score and lower it."""
-    weighed = explain({"log_orders": 0.6, "conversion": -0.4}, {"log_orders": 2, "conversion": 2})
+    weighed = model({"log_orders": 0.6, "conversion": -0.4}, {"log_orders": 2, "conversion": 2})
     without, twenty = reasons(weighed, STEADY | {"conversion": 5}, STEADY | {"conversion": 0.25})
     assert without == "+ many orders: 5, usually 2"
     assert set(twenty.split("; ")) == {"+ few orders per visit: 0.25", "+ many orders: 5, usually 2"}
 
 
 def test_people_without_orders_get_reasons_of_their_own_model() -> None:
-    buyers = explain({"log_days_since_order": 1.0, "log_overdue": 1.0, "log_orders": 1.0}, {"log_days_since_order": 30})
-    others = explain({"log_carts": 0.9, "log_web_7d": 0.5}, {"log_web_7d": 3})
+    buyers = model({"log_days_since_order": 1.0, "log_overdue": 1.0, "log_orders": 1.0}, {"log_days_since_order": 30})
+    others = model({"log_carts": 0.9, "log_web_7d": 0.5}, {"log_web_7d": 3})
     viewer = {"log_web_7d": 1.0}
     carter = {"log_web_7d": 2.0, "log_carts": 1.0}
     buyer = STEADY | {"log_days_since_order": 38}
@@ -132,14 +152,25 @@ def test_people_without_orders_get_reasons_of_their_own_model() -> None:
 
 
 def test_a_question_that_is_not_asked_has_no_reasons() -> None:
-    assert reasons(explain({"log_web_7d": 1.0}), {"log_web_7d": 4}, STEADY | {"log_web_7d": 4})[0] == ""
+    assert reasons(model({"log_web_7d": 1.0}), {"log_web_7d": 4}, STEADY | {"log_web_7d": 4})[0] == ""
 
 
 def test_without_effects_there_are_no_reasons() -> None:
-    assert reasons(explain({}), STEADY, ONCE) == ["", ""]
-    assert reasons(explain({"log_orders": 0.002}), ONCE) == [""]
-    nobody = OutcomeScores(np.empty(0), np.empty(0, np.float32), explain({"log_orders": 1.0}))
-    assert reasons_of(nobody, np.empty((0, WIDTH), np.float32), np.empty(0, np.bool_)) == []
+    assert reasons(model({}), STEADY, ONCE) == ["", ""]
+    assert reasons(model({"log_orders": 0.002}), ONCE) == [""]
+
+
+def test_nobody_has_no_reasons() -> None:
+    keys, usual = keys_and_usual(rows(), np.empty(0, np.int32), np.empty(0, bool), model({"log_orders": 1.0}))
+    assert keys.shape == (0, SHOWN)
+    assert reason_texts(keys, usual, np.empty(0, np.int32)).to_pylist() == []
+
+
+def random_people(seed: int, count: int, size: float) -> NDArray[np.float32]:
+    random = np.random.default_rng(seed)
+    features = np.abs(random.normal(size=(count, WIDTH)) * size).astype(np.float32)
+    features[:, FEATURES.index("satisfaction")] = random.uniform(-2, 2, count)
+    return features
 
 
 @given(
@@ -151,15 +182,48 @@ def test_without_effects_there_are_no_reasons() -> None:
 def test_reasons_are_short_and_do_not_depend_on_company(
     weights: list[float], seed: int, count: int, size: float
 ) -> None:
-    random = np.random.default_rng(seed)
-    features = np.abs(random.normal(size=(count, WIDTH)) * size).astype(np.float32)
-    features[:, FEATURES.index("satisfaction")] = random.uniform(-2, 2, count)
-    buyers = random.random(count) < 0.7
-    explainer = Explainer(random.normal(1, size=WIDTH).clip(0), np.ones(WIDTH), np.array(weights))
-    scores = OutcomeScores(np.empty(0), np.empty(0, np.float32), explainer, explainer)
+    features, random = random_people(seed, count, size), np.random.default_rng(seed)
+    asked, of = random.random(count) < 0.7, random.integers(0, 2, count).astype(np.int32)
+    one = Model(random.normal(1, size=WIDTH).clip(0), np.array(weights))
+    two = Model(one.means * 2, one.slopes[::-1].copy())
     before = features.tobytes()
-    together = reasons_of(scores, features, buyers)
-    assert together == [reasons_of(scores, features[at : at + 1], buyers[at : at + 1])[0] for at in range(count)]
-    assert max(map(len, together)) <= MOST_CHARACTERS
-    assert all(len(text.split("; ")) <= SHOWN for text in together)
+    keys, usual = keys_and_usual(features, of, asked, one, two)
+    alone = [
+        keys_and_usual(features[at : at + 1], of[at : at + 1], asked[at : at + 1], one, two)[0][0].tolist()
+        for at in range(count)
+    ]
+    assert keys.tolist() == alone
+    lines = reason_lines(keys, usual, of)
+    assert max(map(len, lines)) <= MOST_CHARACTERS
+    assert all(len(text.split("; ")) <= SHOWN for text in lines)
     assert features.tobytes() == before
+
+
+@pytest.mark.parametrize("size", [0.3, 2.0, 11.0])
+def test_many_people_get_the_lines_that_each_would_get_alone(size: float) -> None:
+    count = 3 * FEW
+    features, random = random_people(7, count, size), np.random.default_rng(8)
+    models = [Model(random.normal(1, size=WIDTH).clip(0), random.normal(size=WIDTH)) for _ in range(3)]
+    of = random.integers(0, 3, count).astype(np.int32)
+    keys, usual = keys_and_usual(features, of, random.random(count) < 0.8, *models)
+    texts = reason_texts(keys, usual, of).to_pylist()
+    assert texts == reason_lines(keys, usual, of)
+    assert "" in texts
+    assert any("±" in text for text in texts) or size != 2.0
+    assert any(len(text) > 100 for text in texts)
+
+
+def test_the_compact_form_names_the_features_and_their_direction() -> None:
+    weighed = model({"log_orders": -0.4, "log_carts": 0.3}, {"log_orders": 2})
+    features = rows({"log_orders": 5, "log_carts": 1}, {"log_orders": 2}, {"log_orders": 5, "log_carts": 1})
+    asked = np.array([True, True, False])
+    keys, _ = keys_and_usual(features, np.zeros(3, np.int32), asked, weighed)
+    orders, carts = (FEATURES.index(name) + 1 for name in ("log_orders", "log_carts"))
+    assert signed_features(keys).tolist() == [[-orders, carts, 0], [0, 0, 0], [0, 0, 0]]
+    assert reason_numbers(keys).to_pylist() == [[-orders, carts], [], []]
+    assert keys[1].tolist() == [NO_REASON] * SHOWN
+
+
+def test_the_number_of_every_feature_fits_into_a_key() -> None:
+    assert len(FEATURES) <= 32
+    assert {name for group in GROUPS for name in group} <= set(FEATURES)

@@ -1,0 +1,64 @@
+"""Which of several writes of one hash is the newest: the others need not be sent."""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from contracts.outputs import HashBlock
+
+REMEMBERED: Final = 50_000
+"""Ids of one kind of hash whose newest writes are remembered, at least."""
+_ARRIVAL_BITS: Final = 40
+
+
+class Newest:
+    """The newest write of each id, by version and then by arrival, of the ids that were written lately.
+
+    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while
+    the newer one is remembered. The oldest ids are forgotten, in two generations. The rows that are kept must be
+    written in their order.
+    """
+
+    def __init__(self, remembered: int = REMEMBERED):
+        self._remembered = remembered
+        self._young: dict[str, int] = {}
+        self._old: dict[str, int] = {}
+        self._arrivals = 0
+
+    def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
+        """Return blocks with the rows that no other and no earlier row supersedes. All are of one kind of hash."""
+        stamped = [(block, self._stamps(block)) for block in blocks]
+        for block, stamps in stamped:
+            self._note(block, stamps)
+        kept = [self._kept(block, stamps) for block, stamps in stamped]
+        if len(self._young) > self._remembered:
+            self._old, self._young = self._young, {}
+        return [block for block in kept if len(block.ids)]
+
+    def _stamps(self, block: HashBlock) -> list[int]:
+        """A number per row that is larger for a newer version, and of equal versions for the later block."""
+        self._arrivals += 1
+        arrival = self._arrivals
+        return [version << _ARRIVAL_BITS | arrival for version in block.versions.tolist()]
+
+    def _note(self, block: HashBlock, stamps: list[int]) -> None:
+        young, old = self._young, self._old
+        if block.order == "forget":
+            for customer in block.ids.tolist():
+                young.pop(customer, None)
+                old.pop(customer, None)
+        if block.order != "newest":
+            return
+        for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
+            known = young.get(customer) or old.get(customer, 0)
+            young[customer] = stamp if stamp > known else known
+
+    def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
+        """The rows that are as new as what is known of their ids."""
+        if block.order == "forget":
+            return block
+        young, old = self._young, self._old
+        known = [young.get(customer) or old.get(customer, 0) for customer in block.ids.tolist()]
+        kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
+        return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))

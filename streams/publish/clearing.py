@@ -1,0 +1,50 @@
+"""What the hashes of scores and profiles have in common: fields that go, hashes that expire, times as text."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from streams.publish import resp
+
+
+def clearing(
+    key: pa.StringArray, absent: Mapping[str, NDArray[np.bool_]], rows: NDArray[np.bool_]
+) -> tuple[list[resp.Part], int]:
+    """The parts of HDEL commands that remove the ``absent`` fields of some rows, and how many commands they are."""
+    pattern = np.zeros(len(key), np.int64)
+    for bit, gone in enumerate(absent.values()):
+        pattern |= gone.astype(np.int64) << bit
+    pattern[~rows] = 0
+    count = int(np.count_nonzero(pattern))
+    if not count:
+        return [], 0
+    different, at = np.unique(pattern, return_inverse=True)
+    gone = [[name for bit, name in enumerate(absent) if each >> bit & 1] for each in different.tolist()]
+    heads = pa.array([resp.head(2 + len(names), "HDEL") if names else "" for names in gone], pa.string())
+    tails = pa.array(["".join(map(resp.framed, names)) for names in gone], pa.string())
+    codes = pa.array(at)
+    return [heads.take(codes), resp.chosen(pattern > 0, key), tails.take(codes)], count
+
+
+def expiring(key: pa.StringArray, rows: NDArray[np.bool_], seconds: int) -> tuple[list[resp.Part], int]:
+    """The parts of EXPIRE commands of some rows, and how many commands they are."""
+    count = int(np.count_nonzero(rows))
+    if not count:
+        return [], 0
+    parts = (resp.head(3, "EXPIRE"), key, resp.framed(str(seconds)))
+    return [resp.chosen(rows, part) for part in parts], count
+
+
+def time_texts(times: NDArray[np.int64]) -> list[str | None]:
+    """Times in microseconds as ``1997-11-14T00:00:00Z``; None where they have not come."""
+    known = resp.known(times)
+    texts = np.datetime_as_string(np.where(known, times, 0).astype(_MICROSECONDS), unit="s", timezone="UTC").tolist()
+    if known.all():
+        return list(texts)
+    return [text if is_known else None for text, is_known in zip(texts, known.tolist(), strict=True)]
+
+
+_MICROSECONDS: Final = "datetime64[us]"

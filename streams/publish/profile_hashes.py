@@ -1,0 +1,182 @@
+"""Profiles as the hashes ``crm:profile:{id}``, and what is left of visitors who are visitors no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Final, Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from contracts.blocks import Departures, PeopleBlock, RowArray, Texts
+from contracts.outputs import Commands, HashBlock, HashWrites, Order
+from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
+from streams.publish import resp
+from streams.publish.clearing import clearing, expiring, time_texts
+
+TIMES: Final = ("first_seen", "last_seen", "first_order", "last_order")
+COUNTS: Final = (
+    "events", "orders", "items", "refunds", "web_events", "sessions", "product_views", "carts", "checkouts", "tickets",
+)  # fmt: skip
+MONEY: Final = ("revenue", "refunded")
+
+
+@dataclass(frozen=True)
+class ProfileHashes:
+    """Profiles of people, with n rows; money is in the base currency (None: undecided). Visitors' hashes expire."""
+
+    ids: Texts
+    versions: NDArray[np.int64]
+    rows: RowArray
+    visitors: NDArray[np.bool_]
+    clear: NDArray[np.bool_]
+    currency: str | None
+    expires_seconds: int
+    live: bool
+    guarded: bool
+    oldest: int = 0
+    order: Order = "newest"
+    prefix: ClassVar[str] = PROFILE_PREFIX
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """The rows at some positions."""
+        return replace(self, **{name: getattr(self, name)[at] for name in _ARRAYS})
+
+    def fits(self, other: HashBlock) -> bool:
+        """All profiles can be rendered together."""
+        return isinstance(other, ProfileHashes)
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """The rows of all."""
+        every = (self, *others)
+        arrays = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
+        return replace(self, **arrays) if others else self
+
+    def texts(self) -> HashWrites:
+        """The rows as text."""
+        rows = self.rows
+        columns: dict[str, Sequence[str | None]] = {name: time_texts(rows[name]) for name in TIMES}
+        columns |= {name: list(map(str, rows[name].tolist())) for name in COUNTS}
+        columns |= {name: list(map(resp.money_text, rows[name].tolist())) for name in MONEY}
+        columns["currency"] = [self.currency] * len(rows)
+        if self.visitors.any():
+            columns[MERGED_FIELD] = [None] * len(rows)
+        expires = np.where(self.visitors, self.expires_seconds, 0).tolist()
+        cleared = self.clear.tolist()
+        return HashWrites(PROFILE_PREFIX, self.ids.tolist(), self.versions, columns, cleared, expires)
+
+    def commands(self) -> Commands:
+        """The rows as commands of Redis."""
+        rows, key = self.rows, resp.framed_column(pa.array(self.ids, pa.string()), f"{PROFILE_PREFIX}:{{", "}")
+        currency = "" if self.currency is None else resp.framed("currency") + resp.framed(self.currency)
+        fields: list[resp.Part] = [resp.count_field(VERSION_FIELD, self.versions), currency]
+        words, absent = np.full(len(key), 3 if currency else 2), {}
+        for name in TIMES:
+            there = resp.known(rows[name])
+            fields.append(resp.chosen(there, resp.time_field(name, np.where(there, rows[name], 0))))
+            words += there
+            absent[name] = ~there
+        words += len(COUNTS) + len(MONEY) - 1
+        absent["currency"] = np.full(len(key), not currency)
+        absent |= {MERGED_FIELD: self.visitors} if self.visitors.any() else {}
+        fields += [resp.count_field(name, rows[name]) for name in COUNTS]
+        fields += [resp.money_field(name, rows[name]) for name in MONEY]
+        heads = pa.array([resp.head(2 + 2 * count, "HSET") for count in range(int(words.max(initial=0)) + 1)])
+        cleared, removals = clearing(key, absent, self.clear)
+        expired, expiries = expiring(key, self.visitors, self.expires_seconds)
+        whole = resp.join(heads.take(pa.array(words)), key, *fields, *cleared, *expired)
+        return Commands([resp.bytes_of(whole)], len(key) + removals + expiries)
+
+
+_ARRAYS: Final = ("ids", "versions", "rows", "visitors", "clear")
+
+
+def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: int) -> ProfileHashes:
+    """The profiles of live or restated people."""
+    if people.rows is None:
+        raise ValueError(f"a block of {people.kind} people has no profile rows")
+    return ProfileHashes(
+        people.ids, people.versions, people.rows, np.full(len(people), people.visitors),
+        np.full(len(people), people.kind == "restated"), currency, expires_seconds, people.kind == "live",
+        people.guarded,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class DepartedHashes:
+    """Hashes of visitors who are visitors no more: a pointer to the person is left, or, where that is '', nothing."""
+
+    prefix: str
+    fields: tuple[str, ...]
+    """The fields that a visitor's hash may have."""
+    ids: Texts
+    persons: Texts
+    versions: NDArray[np.int64]
+    expires_seconds: int
+    guarded: bool
+    live: bool = True
+    oldest: int = 0
+    order: Order = "newest"
+
+    def take(self, at: NDArray[np.int64]) -> Self:
+        """The rows at some positions."""
+        return replace(self, ids=self.ids[at], persons=self.persons[at], versions=self.versions[at])
+
+    def fits(self, other: HashBlock) -> bool:
+        """Whether the other are hashes of the same kind."""
+        return isinstance(other, DepartedHashes) and (self.prefix, self.fields, self.order) == (
+            other.prefix, other.fields, other.order)  # fmt: skip
+
+    def join(self, others: Sequence[Self]) -> Self:
+        """The rows of all."""
+        every = (self, *others)
+        arrays = {
+            name: np.concatenate([getattr(each, name) for each in every]) for name in ("ids", "persons", "versions")
+        }
+        return replace(self, **arrays) if others else self
+
+    def texts(self) -> HashWrites:
+        """The rows as text."""
+        count = len(self.ids)
+        columns: dict[str, Sequence[str | None]] = {name: [None] * count for name in self.fields}
+        persons = self.persons.tolist()
+        columns[MERGED_FIELD] = [person or None for person in persons]
+        expires = [self.expires_seconds if person else -1 for person in persons]
+        return HashWrites(self.prefix, self.ids.tolist(), self.versions, columns, [True] * count, expires)
+
+    def commands(self) -> Commands:
+        """The rows as commands of Redis."""
+        key = resp.framed_column(pa.array(self.ids, pa.string()), f"{self.prefix}:{{", "}")
+        stays = self.persons != ""
+        persons = pa.array(self.persons, pa.string())
+        tail = "".join(map(resp.framed, self.fields))
+        pointer = resp.join(
+            resp.head(6, "HSET"), key, resp.count_field(VERSION_FIELD, self.versions),
+            resp.text_field(MERGED_FIELD, persons), resp.head(2 + len(self.fields), "HDEL"), key, tail,
+            resp.head(3, "EXPIRE"), key, resp.framed(str(self.expires_seconds)),
+        )  # fmt: skip
+        whole = pc.if_else(pa.array(stays), pointer, resp.join(resp.head(2, "DEL"), key))
+        return Commands([resp.bytes_of(whole)], int(3 * stays.sum() + (~stays).sum()))
+
+
+def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_seconds: int) -> list[DepartedHashes]:
+    """What stands under the ids of visitors who are visitors no more."""
+    scores = [name for each in outcomes for name in (each, f"{each}_percentile", f"{each}_reasons")]
+    fields = {
+        SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),
+        PROFILE_PREFIX: (*TIMES, *COUNTS, *MONEY, "currency"),
+    }
+    merged = departures.persons != ""
+    return [
+        DepartedHashes(prefix, names, departures.ids[rows], departures.persons[rows], departures.versions[rows],
+                       expires_seconds, departures.guarded, order=order)
+        for prefix, names in fields.items()
+        for rows, order in _by_order(merged)
+    ]  # fmt: skip
+
+
+def _by_order(merged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], Order]]:
+    """Visitors who are merged, and those who are removed: the ids of the latter may begin anew."""
+    parts: list[tuple[NDArray[np.bool_], Order]] = [(merged, "newest"), (~merged, "forget")]
+    return [(rows, order) for rows, order in parts if rows.any()]
