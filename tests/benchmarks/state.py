@@ -10,10 +10,10 @@ from contracts.blocks import EVENT_DTYPE, BucketBatch, EventArray, SweepBlock
 from contracts.settings import Settings
 from online_models.labels import LabelState, label
 from streams import codes
-from streams.profiles.bucket import BucketPolicy, Tally
-from streams.profiles.customers import advance, new_bucket
 from streams.dataflow import bucket_policy
 from streams.identity.handover import nothing_handed
+from streams.profiles.bucket import BucketPolicy, Tally
+from streams.profiles.customers import advance, new_bucket
 
 CUSTOMERS: Final = 5_000
 EVENTS_PER_DAY: Final = 1_000

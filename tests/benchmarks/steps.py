@@ -23,16 +23,16 @@ from online_models.learner import Learner
 from online_models.trainer import TrainerPolicy, new_trainer, offer
 from sinks.clickhouse import ClickHouseWriter
 from sinks.redis import RedisWriter
-from streams.profiles.bucket import ProfileBlock, Tally
-from streams.read.clock import TopicClock
-from streams.profiles.customers import CustomersState, advance, new_bucket
 from streams.dataflow import Stores, bucket_policy, source_config, trainer_policy
-from streams.read.decode import Decoded, decode
-from streams.profiles.features import FEATURES
 from streams.identity.handover import nothing_handed
-from streams.publish.hashes import profile_hashes, score_hashes
+from streams.profiles.bucket import ProfileBlock, Tally
+from streams.profiles.customers import CustomersState, advance, new_bucket
+from streams.profiles.features import FEATURES
 from streams.profiles.table import ProfileTable, apply_events
+from streams.publish.hashes import profile_hashes, score_hashes
 from streams.publish.tables import change_rows, daily_rows
+from streams.read.clock import TopicClock
+from streams.read.decode import Decoded, decode
 from streams.steps import split_by_bucket
 
 T = TypeVar("T")
