@@ -5,6 +5,7 @@ stores and the dataflow has ended. It ends when so many records were read, or, w
 is closed; then it prints one line more as soon as the records were read.
 """
 
+import gc
 import json
 import sys
 import threading
@@ -63,6 +64,7 @@ def main() -> None:
     settings, until = Settings(), UntilRead(int(sys.argv[1]), stay=stay)
     if stay:
         threading.Thread(target=until.wait_for_end, daemon=True).start()
+    gc.set_threshold(50_000, 20, 50)  # as crmstream.worker does
     prepare_recovery(settings)
     run_worker(settings, 0, [], until, timedelta(seconds=settings.epoch_seconds))
     if until.began is None:

@@ -10,21 +10,22 @@ learning, e-mail addresses, late events, exact recovery, versions, and refusals 
 Usage: python handwritten_loop.py KAFKA CLICKHOUSE_URL REDIS_URL DATABASE RECORDS; prints JSON.
 """
 
+import gc
 import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 import clickhouse_connect
 import numpy as np
 import orjson
 import pyarrow as pa
-import redis
 from confluent_kafka import Consumer, Message, TopicPartition
-from handwritten_people import DAY, OUTCOMES, Event, Model, Person, Scores
+from handwritten_hashes import Pipeline, profile_fields, score_fields
+from handwritten_people import DAY, OUTCOMES, Event, Model, Person
 from handwritten_tables import FACTS, changes, customers, facts, letters, links
 
 from contracts.events import TICK_KEY
@@ -37,10 +38,6 @@ VISITOR_SECONDS: Final = 90 * 86_400
 TEXT: Final = (str, type(None))
 NUMBER: Final = (int, float, type(None))
 ENVELOPE: Final = ("event_id", "name", "source", "customer_id", "anonymous_id")
-PROFILE_TIMES: Final = ("first_seen", "last_seen", "first_order", "last_order")
-PROFILE_COUNTS: Final = (
-    "events", "orders", "items", "refunds", "web_events", "sessions", "product_views", "carts", "checkouts", "tickets",
-)  # fmt: skip
 
 
 def decode(message: Message, kind: str) -> Event:
@@ -96,7 +93,8 @@ class People:
             device = event["properties"].get("previous_id") if event["name"] == "Alias" else device
             if device and device != customer:
                 self._link(device, customer, event["at"])
-        name = customer or self._owners.get(device) or VISITOR + device
+        device = event.get("anonymous_id")
+        name = customer or self._owners.get(device or "") or f"{VISITOR}{device}"
         self._touch(name).count(event)
 
     def _touch(self, name: str) -> Person:
@@ -107,14 +105,16 @@ class People:
         return person
 
     def _link(self, device: str, customer: str, at: datetime) -> None:
-        owner = self._owners.setdefault(device, customer)
-        visitor = VISITOR + device
-        self.verdicts.append((visitor, customer, "linked" if owner == customer else "belongs_to_another", at))
-        if owner != customer or visitor not in self._people:
+        owner, visitor = self._owners.get(device), VISITOR + device
+        outcome = "linked" if owner in {None, customer} else "belongs_to_another"
+        self.verdicts.append((visitor, customer, outcome, at))
+        if owner is not None:
             return
-        self._touch(customer).join(self._people.pop(visitor))
-        self.touched.pop(visitor, None)
-        self.merged[visitor] = customer
+        self._owners[device] = self.merged[visitor] = customer
+        history = self._people.pop(visitor, None)
+        if history is not None:
+            self._touch(customer).join(history)
+            self.touched.pop(visitor, None)
 
 
 class Loop:
@@ -128,7 +128,7 @@ class Loop:
         self._kinds = {topic.name: str(topic.kind) for topic in INPUT_TOPICS}
         self._assign()
         self._clickhouse = clickhouse_connect.get_client(dsn=clickhouse_url, database=database)
-        self._redis = redis.Redis.from_url(redis_url)
+        self._redis = Pipeline(redis_url)
         self._people = People()
         self._models = [Model(seed) for seed, _ in enumerate(OUTCOMES)]
         self._rows: dict[str, list[pa.Table]] = defaultdict(list)
@@ -195,27 +195,25 @@ class Loop:
         known = self._people
         if known.verdicts:
             self._rows["identity_links"].append(links(known.verdicts))
-        pipeline = self._redis.pipeline(transaction=False)
         for visitor, customer in known.merged.items():
-            self._point(pipeline, visitor, customer)
+            self._point(visitor, customer)
         if known.touched:
-            self._score(pipeline, known.touched)
-        if len(pipeline):
-            pipeline.execute()
+            self._score(known.touched)
+        self._redis.execute()
         self._merged |= known.merged
         for visitor in known.merged:
             self._changed.pop(visitor, None)
         known.touched, known.merged, known.verdicts = {}, {}, []
 
-    def _point(self, pipeline: Any, visitor: str, customer: str) -> None:
+    def _point(self, visitor: str, customer: str) -> None:
         """Leave a pointer to the customer under a visitor's id."""
         keys = ("crm:score:{" + visitor + "}", "crm:profile:{" + visitor + "}")
-        pipeline.execute_command("DEL", *keys)
+        self._redis.add("DEL", *keys)
         for key in keys:
-            pipeline.execute_command("HSET", key, "merged_into", customer)
-            pipeline.execute_command("EXPIRE", key, VISITOR_SECONDS)
+            self._redis.add("HSET", key, "merged_into", customer)
+            self._redis.add("EXPIRE", key, VISITOR_SECONDS)
 
-    def _score(self, pipeline: Any, touched: dict[str, Person]) -> None:
+    def _score(self, touched: dict[str, Person]) -> None:
         ids, people = list(touched), list(touched.values())
         features = np.array([person.features() for person in people])
         scores = [model.score(features) for model in self._models]
@@ -224,51 +222,16 @@ class Loop:
         self._rows["score_changes"].append(changes(ids, people, where, scores))
         self._changed |= touched
         for at, (name, person) in enumerate(touched.items()):
-            pipeline.execute_command("HSET", "crm:score:{" + name + "}", *score_fields(person, where[at], scores, at))
-            pipeline.execute_command("HSET", "crm:profile:{" + name + "}", *profile_fields(person))
+            self._redis.add("HSET", "crm:score:{" + name + "}", *score_fields(person, where[at], scores, at))
+            self._redis.add("HSET", "crm:profile:{" + name + "}", *profile_fields(person))
             if name.startswith(VISITOR):
-                pipeline.execute_command("EXPIRE", "crm:score:{" + name + "}", VISITOR_SECONDS)
-                pipeline.execute_command("EXPIRE", "crm:profile:{" + name + "}", VISITOR_SECONDS)
+                self._redis.add("EXPIRE", "crm:score:{" + name + "}", VISITOR_SECONDS)
+                self._redis.add("EXPIRE", "crm:profile:{" + name + "}", VISITOR_SECONDS)
         for outcome, each in zip(OUTCOMES, scores, strict=True):
-            ranks = {
-                name: probability
-                for name, probability in zip(ids, each.probability, strict=True) if not name.startswith(VISITOR)
-            }  # fmt: skip
+            pairs = zip(each.probability, ids, strict=True)
+            ranks = [part for pair in pairs if not pair[1].startswith(VISITOR) for part in pair]
             if ranks:
-                pipeline.zadd(f"crm:top:{outcome}", ranks)
-
-
-def score_fields(person: Person, where: tuple[str, str], scores: Sequence[Scores], at: int) -> list[str | int]:
-    """The fields of ``crm:score`` with their values, one after the other."""
-    fields: list[str | int] = [
-        "version", person.events, "as_of", text_of(person.last_seen), "model_version", "handwritten",
-        "lifecycle", where[0], "segment", where[1],
-    ]  # fmt: skip
-    for outcome, each in zip(OUTCOMES, scores, strict=True):
-        fields += (
-            outcome, f"{each.probability[at]:.6f}", outcome + "_percentile", f"{each.percentile[at]:.1f}",
-            outcome + "_reasons", each.reasons[at],
-        )  # fmt: skip
-    return fields
-
-
-def profile_fields(person: Person) -> list[str | int]:
-    """The fields of ``crm:profile`` with their values, one after the other."""
-    fields: list[str | int] = [
-        "version", person.events, "revenue", f"{person.revenue:.2f}", "refunded", f"{person.refunded:.2f}",
-        "currency", "USD",
-    ]  # fmt: skip
-    for name in PROFILE_TIMES:
-        if seconds := getattr(person, name):
-            fields += (name, text_of(seconds))
-    for name in PROFILE_COUNTS:
-        fields += (name, getattr(person, name))
-    return fields
-
-
-def text_of(seconds: float) -> str:
-    """A time as text."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+                self._redis.add("ZADD", f"crm:top:{outcome}", *ranks)
 
 
 def measured(step: Callable[[], None], done: Callable[[], bool], finish: Callable[[], None]) -> dict[str, float]:
@@ -283,6 +246,7 @@ def measured(step: Callable[[], None], done: Callable[[], bool], finish: Callabl
 def main() -> None:
     """Work off the log once."""
     kafka, clickhouse_url, redis_url, database, records = sys.argv[1:]
+    gc.set_threshold(50_000, 20, 50)  # as the dataflow's worker does: batches make many short-lived objects, no cycles
     loop = Loop(kafka, clickhouse_url, redis_url, database)
     figures = measured(loop.step, lambda: loop.read >= int(records), loop.flush)
     loop.close()

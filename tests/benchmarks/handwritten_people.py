@@ -45,13 +45,14 @@ LAST: Final = ("last_seen", "last_order", "last_web", "last_ticket")
 class Person:
     """The profile of a customer or a visitor: counts, sums, times in seconds (0: never) and decayed counts."""
 
-    __slots__ = (*COUNTS, *DECAYED, *MONEY, *FIRST, *LAST, "gaps", "squares")
-
     def __init__(self) -> None:
-        for name in COUNTS:
-            setattr(self, name, 0)
-        for name in (*DECAYED, *MONEY, *FIRST, *LAST, "gaps", "squares"):
-            setattr(self, name, 0.0)
+        self.events = self.orders = self.items = self.refunds = self.cancelled = self.web_events = self.sessions = 0
+        self.product_views = self.carts = self.cart_views = self.checkouts = self.service_events = self.tickets = 0
+        self.tickets_solved = self.satisfaction_count = 0
+        self.revenue = self.refunded = self.satisfaction_sum = self.gaps = self.squares = 0.0
+        self.first_seen = self.first_order = self.last_seen = self.last_order = self.last_web = self.last_ticket = 0.0
+        self.orders_7d = self.orders_30d = self.orders_90d = self.web_7d = self.web_30d = self.web_90d = 0.0
+        self.tickets_30d = self.revenue_90d = 0.0
 
     def fade(self, now: float) -> None:
         """Let the decayed counts fade until ``now``."""

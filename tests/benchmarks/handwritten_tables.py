@@ -83,7 +83,8 @@ def _map(columns: Sequence[Sequence[Any]]) -> pa.MapArray:
     count = len(columns[0])
     values = pa.array([value for row in zip(*columns, strict=True) for value in row])
     names = pa.array(list(OUTCOMES) * count)
-    return pa.MapArray.from_arrays(pa.array(range(0, len(OUTCOMES) * count + 1, len(OUTCOMES)), pa.int32()), names, values)
+    offsets = pa.array(range(0, len(OUTCOMES) * count + 1, len(OUTCOMES)), pa.int32())
+    return pa.MapArray.from_arrays(offsets, names, values)
 
 
 def customers(people: Mapping[str, Person], merged: Mapping[str, str]) -> pa.Table:

@@ -148,7 +148,7 @@ def read_json(process: "subprocess.Popen[str]") -> dict[str, Any]:
     line = process.stdout.readline()
     if not line:
         process.wait()
-        raise RuntimeError(f"{process.args} failed:\n{_errors(process)}")
+        raise RuntimeError(f"{process.args!r} failed:\n{_errors(process)}")
     figures: dict[str, Any] = json.loads(line)
     return figures
 
