@@ -3,7 +3,8 @@
 It imports what PYTHONPATH names first, so that the same program holds the stack of an older commit, with that commit's
 topics, migrations and publisher. It prints one line of JSON when the log is full, then serves commands, one line each:
 
-    load RATE SECONDS    send the shop's next events at a steady rate; answer with when each probe was sent
+    load RATE SECONDS    send the shop's next events at a steady rate; answer when they are prepared, and
+                         with the time of sending of each probe when all are sent
 
 and ends when its standard input is closed.
 """
@@ -62,17 +63,19 @@ def _serve(workload: Workload, settings: Settings, endpoints: Endpoints) -> None
     ensure_topics(endpoints.kafka, settings.partitions)
     migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
     events = publish(shop, endpoints.kafka, settings, probes=workload.recent)
-    _answer({
+    answer({
         "kafka": endpoints.kafka, "clickhouse_url": endpoints.clickhouse_url, "redis_url": endpoints.redis_url,
         "database": database, "data_dir": str(settings.data_dir), "tables": list(TABLES), "events": events,
+        "workload": workload.name,
         "records": records_in(endpoints.kafka), "environment": dataflow_environment(settings, endpoints, []),
     })  # fmt: skip
     for line in sys.stdin:
         _, rate, seconds = line.split()
-        _answer(Load(shop, endpoints.kafka, settings.partitions).send(float(rate), float(seconds)))
+        answer(Load(shop, endpoints.kafka, settings.partitions).send(float(rate), float(seconds)))
 
 
-def _answer(what: dict[str, Any]) -> None:
+def answer(what: dict[str, Any]) -> None:
+    """Print one line of JSON."""
     print(json.dumps(what), flush=True)
 
 
@@ -87,8 +90,9 @@ class Load:
     def send(self, rate: float, seconds: float) -> dict[str, Any]:
         """Send for so long; return what was sent, and the second at which each probe was handed to the producer."""
         total = int(rate * seconds)
-        every = max(2, round(rate / MOST_PROBES_PER_SECOND)) if rate > 2 else 1
+        every = max(4, round(rate / MOST_PROBES_PER_SECOND))
         events = [self._event(next(self._records)) for _ in range(total)]
+        answer({"ready": total})
         probes: list[tuple[str, float]] = []
         produce, began, sent = self._producer.produce, time.time(), 0
         while sent < total:

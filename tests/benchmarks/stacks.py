@@ -77,11 +77,14 @@ class Stack:
         )
 
     def load(self, rate: float, seconds: float) -> None:
-        """Begin to send events at a steady rate; :meth:`loaded` returns what was sent."""
-        self._write(f"load {rate} {seconds}\n")
+        """Prepare events and send them at a steady rate; return when sending begins."""
+        assert self._holder.stdin is not None
+        self._holder.stdin.write(f"load {rate} {seconds}\n")
+        self._holder.stdin.flush()
+        self._read()
 
     def loaded(self) -> dict[str, Any]:
-        """What the load that was begun has sent, when it is over."""
+        """Wait until the load is over; return what was sent and when each probe was."""
         return self._read()
 
     def empty(self) -> None:
@@ -112,11 +115,6 @@ class Stack:
     def start(self, program: str, *arguments: str) -> "subprocess.Popen[str]":
         """Start a program of this folder with this version's code, its input and output as pipes."""
         return _popen([sys.executable, str(HERE / program), *arguments], self.environment)
-
-    def _write(self, line: str) -> None:
-        assert self._holder.stdin is not None
-        self._holder.stdin.write(line)
-        self._holder.stdin.flush()
 
     def _read(self) -> dict[str, Any]:
         return read_json(self._holder)
