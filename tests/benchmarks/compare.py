@@ -53,11 +53,12 @@ class Comparison:
 
 
 def compare(
-    workload: Workload, rounds: int, versions: Sequence[Version], note: Callable[[str], None], *, floor: bool = True
+    workload: Workload, rounds: int, versions: Sequence[Version], note: Callable[[str], None], *, others: bool = True
 ) -> Comparison:
     """Work the log off ``rounds`` times each way, taking turns in who goes first.
 
-    Each version has a stack of its own, with its own tables and its own publisher's log.
+    Each version has a stack of its own, with its own tables and its own publisher's log. The ``others`` are the loop
+    and the floor, on the first version's stack.
     """
     with ExitStack() as held:
         stacks = []
@@ -66,7 +67,7 @@ def compare(
             stacks.append(held.enter_context(loaded_stack(version, workload.name)))
         first = stacks[0]
         comparison = Comparison(workload.name, workload.about, first.events, first.total)
-        turns = [(stack.version.name, stack) for stack in stacks] + [(LOOP, first)] + [(FLOOR, first)] * floor
+        turns = [(stack.version.name, stack) for stack in stacks] + [(LOOP, first), (FLOOR, first)] * others
         for number in range(rounds):
             for which, stack in turns if number % 2 == 0 else reversed(turns):
                 note(f"{workload.name}: round {number + 1} of {rounds}, {which}")

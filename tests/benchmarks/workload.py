@@ -36,6 +36,8 @@ class Workload:
     passers_by: float
     live_backlog_events: int
     recent: bool = False
+    batch: int = 5_000
+    """Records that a lane reads at once where steps are measured one by one."""
 
     def shop(self) -> Shop:
         """Make the shop; it has told nothing yet."""
@@ -52,12 +54,13 @@ _CATCH_UP: Final = "scores as of every day, and live ones near the log's end onl
 _PACED: Final = "a history, and then events at the wall clock's time at a steady rate"
 
 LIVE: Final = Workload("four busy days, live", _LIVE, 12_000, 4, 1, EVERYTHING)
-CATCH_UP: Final = Workload("two years, catch-up", _CATCH_UP, 1_500, 730, 2, DEFAULT_BACKLOG)
+CATCH_UP: Final = Workload("two years, catch-up", _CATCH_UP, 1_500, 730, 2, DEFAULT_BACKLOG, batch=300)
+DEMO: Final = Workload("the demo's two years", _CATCH_UP, 2_000, 730, 2, DEFAULT_BACKLOG)
 PACED: Final = Workload("a small shop, paced", _PACED, 3_000, 30, 2, DEFAULT_BACKLOG, recent=True)
 LARGE: Final = Workload("50,000 customers, paced", _PACED, 50_000, 2, 0.2, DEFAULT_BACKLOG, recent=True)
 QUICK: Final = Workload("ten days, live", _LIVE, 200, 10, 2, EVERYTHING)
 SMALL: Final = Workload("one busy day, live", _LIVE, 4_000, 2, 1, EVERYTHING)
-WORKLOADS: Final = {each.name: each for each in (LIVE, CATCH_UP, PACED, LARGE, QUICK, SMALL)}
+WORKLOADS: Final = {each.name: each for each in (LIVE, CATCH_UP, DEMO, PACED, LARGE, QUICK, SMALL)}
 
 
 class _Counting:
