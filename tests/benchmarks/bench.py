@@ -24,7 +24,7 @@ from latency import measure_paces
 from rich.console import Console
 from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, read_json
 from tables import show
-from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, Workload
+from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, SMALL, Workload
 
 PARTS: Final = ("steps", "whole", "latency", "demo")
 SHARES: Final = (0.25, 0.5, 0.9)
@@ -52,6 +52,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What the dataflow costs, beside a loop; and how long a score takes.")
     parser.add_argument("--quick", action="store_true", help="a small log, one round, no latency, no demo")
+    parser.add_argument("--small", action="store_true", help="one busy day of a small shop beside the loop, for CI")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=None, help="measure only these (default all)")
     parser.add_argument("--rounds", type=int, default=3, help="passes over each log, each way (default 3)")
     parser.add_argument("--seconds", type=float, default=20, help="how long each steady rate lasts (default 20)")
@@ -61,6 +62,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.parts = 1, options.parts or ["steps", "whole"]
+    if options.small:
+        options.rounds, options.parts = 2, options.parts or ["whole"]
     options.parts = options.parts or list(PARTS)
     return options
 
@@ -69,9 +72,9 @@ def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note
     """Measure the parts that are asked for; return everything as it goes into the file."""
     results: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
     if "steps" in options.parts:
-        results |= _steps((QUICK,) if options.quick else (LIVE, CATCH_UP), note)
+        results |= _steps((QUICK,) if options.quick or options.small else (LIVE, CATCH_UP), note)
     if "whole" in options.parts:
-        workloads = (QUICK,) if options.quick else (LIVE, CATCH_UP)
+        workloads = (QUICK,) if options.quick else (SMALL,) if options.small else (LIVE, CATCH_UP)
         results["whole"] = [figures(compare(each, options.rounds, versions, note)) for each in workloads]
     if "latency" in options.parts:
         results |= _latency(versions, _top_rate(results), options.seconds, note)

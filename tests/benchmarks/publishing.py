@@ -17,13 +17,17 @@ class Publishing:
     """Renders and writes what the machines give out; ``run`` measures."""
 
     def __init__(self, settings: Settings, run: Run):
-        assert settings.redis_url is not None and settings.clickhouse_url is not None
+        assert settings.redis_url is not None
+        assert settings.clickhouse_url is not None
         self._run = run
-        self._hashing = ([one.name for one in settings.outcomes], settings.base_currency, settings.visitor_days * DAY_SECONDS)
+        outcomes, expires = [one.name for one in settings.outcomes], settings.visitor_days * DAY_SECONDS
+        self._hashing = (outcomes, settings.base_currency, expires)
         self._redis = RedisWriter.to(settings.redis_url)
         self._clickhouse = ClickHouseWriter.to(settings.clickhouse_url, settings.clickhouse_database)
 
-    def take(self, lanes: Sequence[LaneBatch], made: Sequence[Any], learned: Sequence[Any], scored: Sequence[Any]) -> None:
+    def take(
+        self, lanes: Sequence[LaneBatch], made: Sequence[Any], learned: Sequence[Any], scored: Sequence[Any]
+    ) -> None:
         """Publish one activation."""
         published = [*scored, *(one for one in made if isinstance(one, Departures))]
         blocks = [block for one in published for block in hash_blocks(one, *self._hashing)]

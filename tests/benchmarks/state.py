@@ -1,4 +1,4 @@
-"""How large the dataflow's state is, and what a snapshot of it costs: a made-up shop, without any server. Prints JSON."""
+"""How large the dataflow's state is, and what a snapshot costs: a made-up shop, without any server. Prints JSON."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""What each step costs: the dataflow's own machines on a real log, one after the other: python steps.py BATCH fresh|behind.
+"""What each step costs, the dataflow's own machines on a real log: python steps.py BATCH fresh|behind.
 
 The machines are fed as the engine feeds them: one read of every lane, ``BATCH`` records each, then every step with all
 that reached its bucket. CPU time only, of this process; waiting for servers costs none. Prints JSON, a list of steps.
@@ -111,8 +111,11 @@ class Flow:
             "Learn.take", "boundary", [(MODELS, item) for item in made if _name(item) in {"Released", "VisitorSample"}],
             lambda item: len(getattr(item, "boundaries", ())),
         )  # fmt: skip
-        to_score = [*_of(made, PeopleBlock), *((str(one.bucket), one) for one in learned if _name(one) == "BoundaryModels")]
-        scored = self._step("Score.take", "person", to_score, lambda item: len(item) if _name(item) == "PeopleBlock" else 0)
+        models = [(str(item.bucket), item) for item in learned if _name(item) == "BoundaryModels"]
+        scored = self._step(
+            "Score.take", "person", [*models, *_of(made, PeopleBlock)],
+            lambda item: len(item) if isinstance(item, PeopleBlock) else 0,
+        )  # fmt: skip
         self._publishing.take(lanes, made, learned, scored)
 
     def _step(

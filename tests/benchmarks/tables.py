@@ -27,7 +27,7 @@ def show(results: Results) -> None:
         console.print(table)
 
 
-Rows = list[Sequence[str]]
+Rows = Sequence[Sequence[str]]
 
 
 def tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
@@ -85,7 +85,7 @@ def latency_table(results: Results) -> tuple[Sequence[str], Rows]:
 
 def idle_table(results: Results) -> tuple[Sequence[str], Rows]:
     """Idle share and what single events cost."""
-    rows: Rows = [
+    rows = [
         [
             f"{each['version']}: {each['workload']}", f"{each['idle_share']:.1%}",
             f"{sum(each['idle_servers'].values()):.1%}", f"{each['milliseconds_per_single_event']:.1f}",
@@ -97,7 +97,7 @@ def idle_table(results: Results) -> tuple[Sequence[str], Rows]:
 
 def demo_table(results: Results) -> tuple[Sequence[str], Rows]:
     """Every demo in its order, in seconds."""
-    rows: Rows = [
+    rows = [
         [
             each["version"], f"{each['events']:,}", f"{each['history_seconds']:.1f}",
             f"{each['seconds_to_scores']:.1f}",
@@ -113,7 +113,7 @@ def step_table(results: Results) -> tuple[Sequence[str], Rows]:
     by_workload = {each["workload"]: {step["name"]: step for step in each["steps"]} for each in results["steps"]}
     totals = {each["workload"]: each["total"] for each in results["steps"]}
     names = list(dict.fromkeys(name for steps in by_workload.values() for name in steps))
-    rows: Rows = []
+    rows = []
     for name in names:
         thing = next(steps[name]["thing"] for steps in by_workload.values() if name in steps)
         cells = []
