@@ -89,10 +89,10 @@ class Customers:
         if target is None:
             return []
         sweeps = self._sweeps(target)
-        start = state.slot
         if state.slot is None:
             state.slot = state.senders.start
             sweeps.put_nobody(self._slot)
+        before = self._slot
         interval = self._policy.sweeps.interval
         to = Destination(state.table, state.known, self._policy.rates, interval)
         for step in state.arrivals.due(target, self._slot, to):
@@ -100,7 +100,7 @@ class Customers:
             if len(step.at):
                 state.table.add(step.at, step.rows, interval, distinct=step.distinct)
         self._cross(sweeps, target, target)
-        return [*sweeps.finish(), *self._changed(crossed=start != state.slot)]
+        return [*sweeps.finish(), *self._changed(crossed=before != state.slot)]
 
     def resumed(self) -> list[Output]:
         """Add waiting money that has a rate now; give out who changed. Recorded sweeps stay as they are.
@@ -171,30 +171,42 @@ class Customers:
             return []
         CUSTOMERS.labels(str(state.bucket)).set(len(state.table))
         changed = np.flatnonzero(state.table.changed)
+        now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
+        out = self._profiles(changed[~now & ~awake] if state.fresh else changed[~now])
         if state.fresh:
-            return [*self._live(changed), *(self._restated(changed) if turned else [])]
-        return [self._profiles(changed)] if len(changed) else []
+            live = changed[now | awake]
+            out += self._live(live)
+            out += self._restated(live) if turned else []
+        return out
+
+    def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return who is not dormant as of the current slot."""
+        policy = self._policy.sweeps
+        last = self._state.table.rows["last_seen"][at]
+        awake: NDArray[np.bool_] = last >= self._slot * policy.interval - policy.dormant_after
+        return awake
 
     def _live(self, at: NDArray[np.int64], *, guarded: bool = False) -> list[Output]:
         if not len(at):
             return []
-        block = self._maker(guarded=guarded).live(self._state.table, at, self._slot)
+        block = self._maker(guarded=guarded).current(self._state.table, at, self._slot, "live")
         self._state.table.given_out(at)
         return [block]
 
-    def _profiles(self, at: NDArray[np.int64]) -> ProfileBlock:
+    def _profiles(self, at: NDArray[np.int64]) -> list[Output]:
+        if not len(at):
+            return []
         block = self._maker().profiles(self._state.table, at)
         self._state.table.given_out(at)
-        return block
+        return [block]
 
     def _restated(self, live: NDArray[np.int64]) -> list[Output]:
         """Return all others who are not dormant: what readers know of them is from before the catch-up."""
-        state, policy = self._state, self._policy.sweeps
-        rows = state.table.rows
-        chosen = (rows["last_seen"] >= self._slot * policy.interval - policy.dormant_after) & (rows["events"] > 0)
+        table = self._state.table
+        chosen = self._awake(np.arange(len(table.rows))) & (table.rows["events"] > 0)
         chosen[live] = False
         at = np.flatnonzero(chosen)
-        return [self._maker().current(state.table, at, self._slot, "restated")] if len(at) else []
+        return [self._maker().current(table, at, self._slot, "restated")] if len(at) else []
 
 
 def _new_state(policy: CustomersPolicy, labeller: Labeller) -> CustomersState:
