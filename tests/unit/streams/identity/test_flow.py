@@ -43,7 +43,7 @@ def bucket_of(profile_id: str) -> int:
 
 def policy(rates: Rates = RATES) -> IdentityPolicy:
     return IdentityPolicy(
-        DAY, BUCKETS, BUCKETS, bucket_of, most_merges=2, known_ids=3, visitors_forgotten_after=FORGOTTEN, rates=rates
+        DAY, BUCKETS, BUCKETS, bucket_of, most_merges=2, known_ids=1_000, visitors_forgotten_after=FORGOTTEN, rates=rates
     )
 
 
