@@ -216,8 +216,9 @@ class PeopleBlock:
     (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
     people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n, len(FEATURES)) float32.
     ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0 without one. ``leaving``
-    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it (a sweep of a catch-up is
-    only recorded). ``rows`` are the profile rows of live and restated people. ``table`` is where the people are kept:
+    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it. Sweeps of a catch-up are only
+    recorded, except that customers who leave come in a block of their own, which is published. ``rows`` are the profile
+    rows of live and restated people, and of those who leave during a catch-up. ``table`` is where the people are kept:
     devices and addresses hold visitors, who are scored and ranked apart.
     """
 
@@ -310,15 +311,16 @@ class VisitorSample:
 
 @dataclass(frozen=True)
 class SweptPeople:
-    """What labelling needs of one boundary's sweep: n customers, ``positions`` ascending.
+    """What labelling needs of one boundary's sweep: n customers, ``keys`` ascending.
 
-    ``last[name]`` is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
+    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
+    the order of examples is a function of the log. ``last[name]`` is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
     ``trainable`` marks those of whom a training snapshot is taken.
     """
 
     bucket: int
     boundary: int
-    positions: NDArray[np.int32]
+    keys: NDArray[np.uint64]
     features: NDArray[np.float32]
     buyers: NDArray[np.bool_]
     trainable: NDArray[np.bool_]

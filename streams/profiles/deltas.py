@@ -17,6 +17,7 @@ from contracts.rates import DAY_US
 from streams import codes
 from streams.profiles.matrices import column_of, counts, decayed, first_times, last_times, recent_orders, sums
 from streams.profiles.money import MOST_MONEY, set_aside, sum_money
+from streams.profiles.raw import take
 from streams.profiles.rows import COUNTS, DECAYED, LAST_TIMES, NEVER, ONE, RECENT, blank_rows
 
 NO_SLOT: Final = -1
@@ -92,7 +93,7 @@ def deltas(
     rows = blank_rows(len(start))
     first = order[start]
     rows["slot"] = slot[first]
-    _fill(rows, start, events[order], slot[order], interval)
+    _fill(rows, start, take(events, order), slot[order], interval)
     return at[first], rows, entries
 
 

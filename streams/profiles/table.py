@@ -9,6 +9,7 @@ from xxhash import xxh3_64_intdigest
 
 from contracts.blocks import RowArray, Texts
 from streams.profiles.deltas import add_rows, in_turns
+from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
 from streams.profiles.unconverted import Unconverted
 
@@ -115,10 +116,11 @@ class ProfileTable:
     def add(self, at: NDArray[np.int64], added: RowArray, interval: int, *, distinct: bool = False) -> None:
         """Add rows to those at positions. ``distinct`` says that no position comes twice."""
         rows = self._rows
-        for turn in (slice(None),) if distinct else in_turns(at):
-            mine = rows[at[turn]]
-            add_rows(mine, added[turn], interval)
-            rows[at[turn]] = mine
+        for turn in (None,) if distinct else in_turns(at):
+            here, more = (at, added) if turn is None else (at[turn], take(added, turn))
+            mine = take(rows, here)
+            add_rows(mine, more, interval)
+            put(rows, here, mine)
 
     def touch(self, at: NDArray[np.int64], entered: NDArray[np.int64]) -> None:
         """Note that records, which entered Kafka at ``entered`` (0: none), moved the rows at positions."""

@@ -1,10 +1,11 @@
 """Columns that wait for their slot, in the order in which they came."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.profiles.raw import compress, join
 
 Columns = tuple[NDArray[Any], ...]
 
@@ -38,14 +39,10 @@ class Waiting:
         """Remove and return everything up to a slot, in the order in which it came; None if there is nothing."""
         if self._first is None or self._first > slot:
             return None
-        slots, columns = _joined(self._slots), tuple(_joined(parts) for parts in zip(*self._parts, strict=True))
+        slots, columns = join(self._slots), tuple(join(parts) for parts in zip(*self._parts, strict=True))
         self._slots, self._parts, self._first = [], [], None
         later = slots > slot
         if not later.any():
             return columns
-        self.put(slots[later], *(column[later] for column in columns))
-        return tuple(column[~later] for column in columns)
-
-
-def _joined(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+        self.put(slots[later], *(compress(column, later) for column in columns))
+        return tuple(compress(column, ~later) for column in columns)

@@ -39,7 +39,7 @@ class Happening:
     currency: int = 0
     """The number of the currency in which ``amount`` waits for a rate; 0: it is in the base currency."""
     session: bool = False
-    """A web event that starts a session."""
+    """Whether the event, if it is a web event, starts a session."""
 
 
 def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArray[np.object_], EventArray]:
@@ -48,8 +48,9 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
     for row, each in zip(events, happenings, strict=True):
         row["id_hash"] = each.id if each.id is not None else next(_OWN_IDS)
         row["slot"] = each.slot if each.slot is not None else each.occurred // interval
-        for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency", "session"):
+        for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency"):
             row[name] = getattr(each, name)
+        row["session"] = each.session and each.code in WEB
     return np.array([each.customer for each in happenings], object), events
 
 
@@ -64,6 +65,7 @@ def happenings(days: int, customers: str = "abcd", max_size: int = 40) -> st.Sea
         amount=st.integers(0, 10**13),
         items=st.integers(0, 1_000),
         score=st.integers(10_000, 50_000),
+        session=st.booleans(),
     )
     return st.lists(one, max_size=max_size)
 
