@@ -113,7 +113,7 @@ class Devices:
         owned, at = self._state.owned, np.full(len(due.events), -1, np.int64)
         tied = np.flatnonzero(due.devices != "")
         if len(tied):
-            at[tied] = owned.locate((ANONYMOUS + due.devices[tied]).tolist())
+            at[tied] = owned.locate_devices(due.devices[tied].tolist())
         self._decide(due, links, decisions)
         if not len(at):
             return Additions()

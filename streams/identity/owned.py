@@ -7,13 +7,14 @@ unlink or an upgrade can't be taken back.
 """
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Texts
-from contracts.identity import EMAIL
+from contracts.identity import ANONYMOUS, EMAIL
 from streams.profiles.table import ProfileTable
 
 NO_OWNER: Final = ""
@@ -24,6 +25,7 @@ LONG_AGO: Final = -(2**40)
 """The second of the last web event where there was none."""
 _ALWAYS: Final = -(2**31)
 _SMALLEST: Final = 64
+_REMEMBERED: Final = 1 << 16
 
 
 class Span(NamedTuple):
@@ -50,6 +52,8 @@ class Owned:
         self._merges: dict[str, int] = {}
         self.visitors = 0
         """Rows that have a history of their own."""
+        self._places: dict[str, int] = {}
+        """Positions of devices of late by their anonymous ids, which come again and again."""
 
     def __getstate__(self) -> dict[str, Any]:
         size = len(self.table.names)
@@ -59,7 +63,7 @@ class Owned:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self.__dict__.update({name: state[name].copy() for name in _COLUMNS})
+        self.__dict__.update({name: state[name].copy() for name in _COLUMNS}, _places={})
 
     @property
     def web_seconds(self) -> NDArray[np.int64]:
@@ -72,6 +76,19 @@ class Owned:
         size = len(self.table.names)
         if size > len(self._since):
             self._grow(max(_SMALLEST, 2 * size))
+        return at
+
+    def locate_devices(self, devices: list[str]) -> NDArray[np.int64]:
+        """Return the positions of devices by their anonymous ids."""
+        places = self._places
+        at = np.fromiter(map(places.get, devices, repeat(-1)), np.int64, len(devices))
+        unknown = np.flatnonzero(at < 0)
+        if len(unknown):
+            new = [devices[each] for each in unknown.tolist()]
+            at[unknown] = self.locate(ANONYMOUS + device for device in new)
+            if len(places) > _REMEMBERED:
+                places.clear()
+            places.update(zip(new, at[unknown].tolist(), strict=True))
         return at
 
     def owner(self, position: int) -> str:
@@ -148,6 +165,8 @@ class Owned:
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget rows without an owner; others may get their positions."""
+        for name in self.table.names[positions].tolist():
+            self._places.pop(name.removeprefix(ANONYMOUS), None)
         self.table.release(positions)
         self._web_seconds[positions] = LONG_AGO
 

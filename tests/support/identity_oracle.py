@@ -129,7 +129,8 @@ class Oracle:
         if self.of_devices and codes.PAGE_VIEW <= did.code < codes.TICKET_OPENED:
             key, second = identity or customer, did.occurred // SECOND
             before = self.last_web.get(key)
-            session = before is None or second - before > self.gap
+            too_old = (self.slot * DAY - self.forgotten_after) // SECOND
+            session = before is None or before < too_old or second - before > self.gap
             self.last_web[key] = second if before is None else max(before, second)
             did = Did(did.id, did.occurred, did.code, did.slot, session)
         if customer:
