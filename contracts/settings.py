@@ -136,7 +136,7 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Newest event ids, over all buckets, in which duplicates are recognised.",
     )
-    outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
+    outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="Outcomes to predict, as JSON.")
     base_currency: CurrencyCode | None = Field(
         None, description="ISO 4217 currency in which profiles add up. Unset: `crmstream init` or the first order says."
     )
