@@ -22,6 +22,7 @@ from contracts.blocks import (
     Ranking,
     ScoredBlock,
 )
+from contracts.metrics import SCORES
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
 from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
@@ -120,6 +121,8 @@ class Score:
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
         scores = {outcome.name: self._outcome(outcome.name, people, chosen) for outcome in self._policy.outcomes}
+        if not people.visitors:  # the steps that keep visitors count theirs
+            SCORES.labels("event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
 

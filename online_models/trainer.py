@@ -20,6 +20,7 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
+from contracts.metrics import EXAMPLES
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,
@@ -120,6 +121,7 @@ class Learn:
             if len(examples.labels):
                 model = self.state.models[outcome.name]
                 model.learn(examples)
+                EXAMPLES.labels(outcome.name).inc(len(examples.labels))
                 reports.append(_report(outcome.name, boundary, model, examples, self._policy))
         return reports
 
