@@ -1,6 +1,6 @@
-"""The event: one envelope for everything a customer does, and the properties each event name carries.
+"""The event: one envelope for all kinds of events, and the properties of each event name.
 
-These pydantic models are the one definition. The JSON Schema under ``docs/schemas/`` is generated from them and
+These pydantic models are the only definition. The JSON Schema under ``docs/schemas/`` is generated from them and
 ``contracts/examples/`` holds a golden example of every name in :data:`EVENT_TYPES`. The names are those of the
 public tracking specifications ("Order Completed", "Ticket Opened"); a name that is not listed is accepted in its
 kind, with free properties.
@@ -23,8 +23,8 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(hours=24)
 """How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
-"""How far an event may move the clock of its partition beyond the time at which it was received: a device whose clock
-runs ahead must not drag everybody with it."""
+"""How far an event may move the clock of its partition beyond ``received_at``: a device with a fast clock must not move
+all customers ahead in time."""
 MAX_AMOUNT: Final = 100_000_000_000
 """The largest amount of money in one event, in units of its currency."""
 MAX_COUNT: Final = 1_000_000
@@ -40,7 +40,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class Properties(BaseModel):
-    """What an event says beyond its envelope. Fields that are not named here are kept as they came."""
+    """The properties of an event. Fields that are not listed here are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -121,7 +121,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     ALIAS: ("identity", ("previous_id",)),
     UNLINK: ("identity", ()),
 }
-"""Every name with a meaning of its own: its kind, and the properties it cannot be without."""
+"""The event names that crmstream knows: kind and required properties."""
 
 
 class Event(BaseModel):
@@ -187,7 +187,7 @@ class ServiceEvent(Event):
 
 
 class IdentityEvent(Event):
-    """Who somebody is: traits, two ids that are one person, or that are one no more."""
+    """Traits of a customer, a link between two ids, or its undoing."""
 
     kind: Literal["identity"] = "identity"
     properties: IdentityProperties = Field(default_factory=IdentityProperties)
@@ -221,13 +221,13 @@ EVENT_MODELS: Final[Mapping[Kind, type[Event]]] = {
 
 
 class Tick(BaseModel):
-    """A mark in the log: everything that its writer had before ``occurred_at`` stands before it in this partition.
+    """A mark in the log: all records that its writer had before ``occurred_at`` precede it in this partition.
 
     Ticks carry no customer. They move the event clock of a partition that is otherwise quiet, and are the only way in
     which a wall clock reaches the dataflow (see ``docs/adr/0001``). Their records have the key :data:`TICK_KEY`.
 
-    ``history`` is what a publisher of history intends: ``open``, it is at work and has more; ``finished``, it has none.
-    A tick at :data:`EARLIEST` moves no clock: it only says that.
+    ``history`` is a note of a publisher of history: ``open``, more records follow; ``finished``, none do. A tick at
+    :data:`EARLIEST` moves no clock: it only carries the note.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -239,4 +239,4 @@ class Tick(BaseModel):
 
 
 TICK_KEY: Final = b"\x00crm-tick"
-"""The record key of ticks. No customer id can equal it: ids hold no control characters."""
+"""The record key of ticks. No id can equal it: ids contain no control characters."""

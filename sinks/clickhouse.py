@@ -1,114 +1,126 @@
-"""Writes rows to ClickHouse in large blocks, in a thread of its own.
+"""Writes rows to ClickHouse in few large inserts, in threads of its own.
 
-Delivery: what was handed over before a :meth:`ClickHouseWriter.flush` is acknowledged by ClickHouse when it
-returns. A block may be inserted twice (an insert whose outcome is unknown is repeated, and a crash brings a
-replay): the tables replace rows of the same key, so readers that say FINAL see one of each. While ClickHouse
-is down, rows wait here up to a bound, and beyond it the caller waits.
+Delivery: what was handed over before a :meth:`ClickHouseWriter.flush` is acknowledged by ClickHouse when it returns. A
+block may be inserted twice (an insert whose outcome is unknown is repeated, and a crash brings a replay): the tables
+replace rows of the same key, so readers that say FINAL see one of each. While ClickHouse is down, rows wait here up to
+a bound, and beyond it the caller waits.
+
+Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush several tables are written
+at once, because an insert waits for the server most of the time.
 """
 
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Final, Self
+from typing import Any, Final, Self
 
-import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
 from contracts.errors import CrmError, StoreRefusedError
 from contracts.metrics import ROWS_WRITTEN
-from contracts.outputs import TableRows
+from contracts.outputs import TableBlock
 from sinks.clients import clickhouse_client, clickhouse_is_out
 from sinks.retries import Retrying, first_line
 
-BLOCK_ROWS: Final = 50_000
-DUE_ROWS: Final = 10_000
-"""So many rows do not wait for more while nothing else is being inserted: the dataflow goes on meanwhile."""
-MAX_WAIT_SECONDS: Final = 1.0
-MAX_WAITING_ROWS: Final = 500_000
 _CLOSE_SECONDS: Final = 10.0
 _INSERT_SETTINGS: Final = {"async_insert": 0}
 """The block is made here; the server must not gather it once more, and must answer when it is stored."""
+
+
+Split = Callable[[Any], Iterable[TableBlock]]
+"""Makes blocks of rows of what the dataflow hands over."""
+
+
+def as_it_is(block: TableBlock) -> list[TableBlock]:
+    """What is handed over is a block of rows already."""
+    return [block]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When rows are inserted, and how many wait.
+
+    An insert has about ``block_rows`` at most. ``due_rows`` of a table do not wait for more: the dataflow goes on while
+    they are inserted. ``max_waiting_rows`` bounds the rows of all tables that are held in memory.
+    """
+
+    block_rows: int = 100_000
+    due_rows: int = 20_000
+    max_wait_seconds: float = 1.0
+    max_waiting_rows: int = 500_000
+    threads: int = 3
 
 
 @dataclass
 class _Queue:
     """The rows that wait for one table, and since when (monotonic seconds)."""
 
-    pieces: deque[pa.Table] = field(default_factory=deque)
+    pieces: deque[TableBlock] = field(default_factory=deque)
     rows: int = 0
     since: float = 0.0
 
-    def put(self, piece: pa.Table, now: float) -> None:
+    def put(self, piece: TableBlock, now: float) -> None:
         if not self.pieces:
             self.since = now
         self.pieces.append(piece)
-        self.rows += piece.num_rows
+        self.rows += len(piece)
 
-    def take(self, limit: int, now: float) -> list[pa.Table]:
-        """Take the oldest pieces of one shape, up to ``limit`` rows or a piece more; the rest waits anew."""
+    def take(self, limit: int, now: float) -> list[TableBlock]:
+        """Take the oldest pieces that fit together, up to ``limit`` rows or a piece more; the rest waits anew."""
         taken = [self.pieces.popleft()]
-        rows = taken[0].num_rows
-        while self.pieces and rows < limit and self.pieces[0].schema.equals(taken[0].schema):
+        rows = len(taken[0])
+        while self.pieces and rows < limit and taken[0].fits(self.pieces[0]):
             taken.append(self.pieces.popleft())
-            rows += taken[-1].num_rows
+            rows += len(taken[-1])
         self.rows -= rows
         self.since = now
         return taken
 
 
 class ClickHouseWriter:
-    """Gathers rows per table and inserts a table's when they are many or a second old, one block at a time.
+    """Gathers rows per table and inserts a table's when they are many or a second old.
 
-    ``connect`` is called in the writer's thread, at the first rows, and again until ClickHouse answers.
-    ``max_waiting_rows`` bounds the rows held in memory, in rows of all tables: :meth:`write` waits when they
-    are more.
+    ``split`` makes blocks of rows of what is handed over. ``connect`` is called in each of the writer's threads, at the
+    first rows, and again until ClickHouse answers.
     """
 
-    def __init__(
-        self,
-        connect: Callable[[], Client],
-        *,
-        block_rows: int = BLOCK_ROWS,
-        due_rows: int = DUE_ROWS,
-        max_wait_seconds: float = MAX_WAIT_SECONDS,
-        max_waiting_rows: int = MAX_WAITING_ROWS,
-    ):
+    def __init__(self, connect: Callable[[], Client], split: Split = as_it_is, limits: Limits | None = None):
         self._connect = connect
-        self._block_rows = block_rows
-        self._due_rows = min(due_rows, block_rows)
-        self._max_wait_seconds = max_wait_seconds
-        self._max_waiting_rows = max_waiting_rows
+        self._split = split
+        self._limits = limits or Limits()
         self._queues: dict[str, _Queue] = {}
+        self._busy: set[str] = set()  # tables with an insert under way
         self._unwritten_rows = 0  # waiting or in the insert that is under way
         self._flushing = 0
         self._failure: CrmError | None = None
         self._closed = threading.Event()
         self._changed = threading.Condition()
         self._retrying = Retrying("ClickHouse", clickhouse_is_out, self._closed.wait)
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
 
     @classmethod
-    def to(cls, url: SecretStr | str, database: str) -> Self:
+    def to(cls, url: SecretStr | str, database: str, split: Split = as_it_is) -> Self:
         """Make a writer to the database at ``url``; it connects when it has something to write."""
-        return cls(partial(clickhouse_client, url, database))
+        return cls(partial(clickhouse_client, url, database), split)
 
-    def write(self, batch: Sequence[TableRows]) -> None:
+    def write(self, batch: Sequence[Any]) -> None:
         """Take rows over. Waits only while more than ``max_waiting_rows`` are not yet in ClickHouse.
 
         Raises StoreRefusedError if ClickHouse refused these or earlier rows for good, or the writer is
         closed.
         """
+        blocks = [block for item in batch for block in self._split(item) if len(block)]
         with self._changed:
             self._raise_failure()
             self._start()
-            for output in batch:
+            for block in blocks:
                 self._changed.wait_for(self._has_room)
                 self._raise_failure()
-                self._put(output)
+                self._put(block)
             self._changed.notify_all()
 
     def flush(self) -> None:
@@ -126,43 +138,42 @@ class ClickHouseWriter:
             self._raise_failure()
 
     def close(self) -> None:
-        """Stop the thread, after the insert that is under way. Rows that were not flushed are dropped."""
+        """Stop the threads, after the inserts that are under way. Rows that were not flushed are dropped."""
         with self._changed:
             self._closed.set()
             self._failure = self._failure or StoreRefusedError("this ClickHouse writer is closed")
             self._changed.notify_all()
-            thread = self._thread
-        if thread:
+        for thread in self._threads:
             thread.join(_CLOSE_SECONDS)
 
     def _start(self) -> None:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="clickhouse-writer", daemon=True)
-            self._thread.start()
+        while len(self._threads) < self._limits.threads:
+            thread = threading.Thread(target=self._run, name="clickhouse-writer", daemon=True)
+            self._threads.append(thread)
+            thread.start()
 
     def _has_room(self) -> bool:
-        return self._unwritten_rows < self._max_waiting_rows or self._failure is not None
+        return self._unwritten_rows < self._limits.max_waiting_rows or self._failure is not None
 
     def _raise_failure(self) -> None:
         if self._failure:
             raise self._failure
 
-    def _put(self, output: TableRows) -> None:
-        rows = output.rows.num_rows
-        if not rows:
-            return
-        queue = self._queues.setdefault(output.table, _Queue())
-        queue.put(output.rows, time.monotonic())
-        self._unwritten_rows += rows
-        if queue.rows >= self._due_rows:
+    def _put(self, block: TableBlock) -> None:
+        queue = self._queues.setdefault(block.table, _Queue())
+        queue.put(block, time.monotonic())
+        self._unwritten_rows += len(block)
+        if queue.rows >= self._limits.due_rows:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        """Insert what is due until closed: the thread. Its failure is raised by write and flush."""
+        """Insert what is due until closed: a thread. Its failure is raised by write and flush."""
+        client: Client | None = None
         try:
-            client = self._retrying.call(self._connect)
-            while block := self._next_block():
-                self._insert(client, *block)
+            while pieces := self._next_pieces():
+                if client is None:
+                    client = self._retrying.call(self._connect)
+                self._insert(client, pieces)
         except Exception as error:  # noqa: BLE001 (whatever it is, the other thread must learn of it)
             self._fail(error)
 
@@ -173,30 +184,34 @@ class ClickHouseWriter:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
-    def _next_block(self) -> tuple[str, list[pa.Table]] | None:
-        """Wait for the block that is due next and take it; None when closed."""
+    def _next_pieces(self) -> list[TableBlock] | None:
+        """Wait for the table that is due next and take its rows; None when closed or another thread has failed."""
         with self._changed:
-            while not self._closed.is_set():
+            while not self._closed.is_set() and self._failure is None:
                 now = time.monotonic()
-                waiting = [name for name, queue in self._queues.items() if queue.pieces]
+                waiting = [name for name, queue in self._queues.items() if queue.pieces and name not in self._busy]
                 due = [name for name in waiting if self._due_in(self._queues[name], now) <= 0]
                 if due:
-                    table = min(due, key=lambda name: self._queues[name].since)
-                    return table, self._queues[table].take(self._block_rows, now)
+                    table = min(due, key=self._urgency)
+                    self._busy.add(table)
+                    return self._queues[table].take(self._limits.block_rows, now)
                 pauses = [self._due_in(self._queues[name], now) for name in waiting]
                 self._changed.wait(min(pauses, default=None))
             return None
 
+    def _urgency(self, table: str) -> float:
+        """At a flush the largest insert comes first, so that the small ones pass beside it; else the oldest."""
+        return -self._queues[table].rows if self._flushing else self._queues[table].since
+
     def _due_in(self, queue: _Queue, now: float) -> float:
         """Seconds until the rows of a table should be inserted."""
-        if self._flushing or queue.rows >= self._due_rows:
+        if self._flushing or queue.rows >= self._limits.due_rows:
             return 0.0
-        return queue.since + self._max_wait_seconds - now
+        return queue.since + self._limits.max_wait_seconds - now
 
-    def _insert(self, client: Client, table: str, pieces: list[pa.Table]) -> None:
+    def _insert(self, client: Client, pieces: Sequence[TableBlock]) -> None:
         """Insert pieces as one block; repeat it while ClickHouse is down."""
-        # Arrow's file format wants one dictionary per column; chunks from several batches have one each.
-        rows = pa.concat_tables(pieces).unify_dictionaries()
+        table, rows = pieces[0].table, pieces[0].render(pieces[1:])
         try:
             self._retrying.call(lambda: client.insert_arrow(table, rows, settings=_INSERT_SETTINGS))
         except CrmError:
@@ -207,5 +222,6 @@ class ClickHouseWriter:
             ) from error
         ROWS_WRITTEN.labels(table).inc(rows.num_rows)
         with self._changed:
-            self._unwritten_rows -= rows.num_rows
+            self._busy.discard(table)
+            self._unwritten_rows -= sum(map(len, pieces))
             self._changed.notify_all()

@@ -15,6 +15,8 @@ from clickhouse_connect.driver.client import Client
 from contracts.errors import StoreRefusedError
 from sinks.queries import migrations, query, statements
 
+ANSWER_SECONDS: Final = 24 * 3_600
+"""How long a statement may take: a migration may copy a large table. For the client that :func:`migrate` gets."""
 RUN: Final = "{run}"
 """Stands in a migration for a name that is different in each run, so that runs do not share their copies of tables."""
 

@@ -20,6 +20,7 @@ from bytewax.operators import KeyedStream
 from confluent_kafka import murmur2
 
 from contracts.blocks import (
+    BoundaryModels,
     CustomerBatch,
     DeviceBatch,
     Forwarded,
@@ -39,6 +40,7 @@ from online_models.policy import ModelsPolicy
 from online_models.scoring import Score
 from online_models.trainer import Learn
 from sinks.clickhouse import ClickHouseWriter
+from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
 from streams.identity.addresses import Addresses
@@ -50,7 +52,9 @@ from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 from streams.publish import routing
 from streams.publish.bytewax_sinks import Outlet
+from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
+from streams.publish.tables import table_blocks
 from streams.read.lane import LanePolicy
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
@@ -137,7 +141,25 @@ class _Outputs:
 
 
 def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | None) -> None:
-    raise NotImplementedError
+    interval, expires = settings.sweep_hours * HOUR, settings.visitor_days * DAY // SECOND
+    results = op.merge("results", made.people, made.learned, made.scored)
+    rows = op.merge(
+        "rows",
+        op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
+        op.flat_map("for-clickhouse", results, routing.for_clickhouse),
+    )
+    to_blocks = partial(table_blocks, interval=interval, currency=currency)
+    op.output("write-clickhouse", rows, Outlet(settings.partitions, lambda: ClickHouseWriter.to(
+        stores.clickhouse_url, settings.clickhouse_database, to_blocks)))  # fmt: skip
+    to_hashes = partial(
+        hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
+        expires_seconds=expires)  # fmt: skip
+    hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
+    op.output("write-redis", hashes, Outlet(
+        settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
+    letters = op.flat_map("letters", made.lanes, routing.letters)
+    op.output("write-dead-letters", letters, Outlet(
+        settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip
 
 
 def rates_of(settings: Settings) -> Rates:

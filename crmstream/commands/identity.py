@@ -32,8 +32,8 @@ WHY: Final = {
 }
 """What the outcomes of refused links mean."""
 _EFFECT: Final = (
-    "What was merged stays with the customer. From now on events under this id count for the visitor again, "
-    "until an event links the id anew."
+    "What was merged stays with the customer. From the next sweep on, events under this id count for the visitor "
+    "again, until an event links the id anew."
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A customer id, an anonymous id, or an e-mail address.")]
@@ -82,10 +82,10 @@ def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help
 
     For a link that is wrong: a borrowed phone, an address typed by somebody
     else. It publishes an Unlink event. What was merged stays with the
-    customer: counts and sums cannot be taken apart. From then on events under
-    this id count for the visitor again, with a new history. A later Identify
-    or Alias may link the id anew, to any customer. Write anonymous:ID if an
-    anonymous id looks like an address.
+    customer: counts and sums cannot be taken apart. From the next sweep on
+    (within CRM_SWEEP_HOURS) events under this id count for the visitor again,
+    with a new history. A later Identify or Alias may link the id anew, to any
+    customer. Write anonymous:ID if an anonymous id looks like an address.
 
     [bold]Examples[/bold]
 

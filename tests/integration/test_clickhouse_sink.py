@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.scored import DAY, random_scored
 
 import sinks.migrations
+from contracts.blocks import Departures, ProfileBlock
 from contracts.errors import StoreRefusedError
 from contracts.outputs import DeadLetter, TableRows
 from contracts.stored import FACT_TABLES, TABLES
@@ -23,6 +26,10 @@ from sinks.dead_letters import dead_letters_table
 from sinks.exchange_rates import convert_amounts
 from sinks.migrations import migrate
 from sinks.queries import migrations, statements
+from streams.profiles.features import FEATURES
+from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
+from streams.publish.reasons import signed_features
+from streams.publish.tables import table_blocks
 
 pytestmark = pytest.mark.stack
 DATABASE = "crm_sink_tests"
@@ -79,7 +86,7 @@ def test_migrating_makes_every_table_once(empty: Client) -> None:
     assert migrate(empty, "crm_migration_tests") == list(migrations())
     assert migrate(empty, "crm_migration_tests") == []
     found = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
-    assert found == {*TABLES, "schema_migrations", "newest_scores"}
+    assert found == {*TABLES, "schema_migrations", "newest_scores", "daily_reasons"}
 
 
 def test_two_migrations_at_once_do_no_harm(stack: Endpoints, empty: Client) -> None:
@@ -309,6 +316,70 @@ def test_newest_scores_come_from_sweeps_and_from_events(writer: ClickHouseWriter
     )
     assert found.result_rows == [("c-1", 2, 0.2), ("c-2", 2, 0.4)]
     assert client.query("SELECT count() FROM customer_daily FINAL").result_rows == [(2,)]
+
+
+def test_visitors_are_not_in_newest_scores(writer: ClickHouseWriter, client: Client) -> None:
+    ids = ["anonymous:v", "email:0123", "c-visitors"]
+    writer.write([*table_blocks(random_scored(5, ids), DAY, "EUR")])
+    writer.flush()
+    found = client.query("SELECT customer_id FROM newest_scores WHERE customer_id IN {ids:Array(String)}",
+                         parameters={"ids": ids}).result_rows  # fmt: skip
+    assert found == [("c-visitors",)]
+
+
+def test_profiles_are_readable(writer: ClickHouseWriter, client: Client) -> None:
+    rows = blank_rows(2)
+    rows["first_seen"] = rows["last_seen"] = [0, DAY]
+    rows["orders"], rows["first_order"], rows["last_order"] = [3, 0], [0, NOT_YET], [10 * DAY, NEVER]
+    rows["revenue"], rows["revenue_90d"] = [1_234_500, 0], [617_250, 0]
+    rows["orders_30d"] = [2 * ONE + ONE // 2, 0]
+    rows["satisfaction_sum"], rows["satisfaction_count"] = [90_000, 0], [2, 0]
+    rows["slot"] = 10
+    block = ProfileBlock(0, np.array(["p-1", "p-2"], object), np.array([7, 8]), rows)
+    older = ProfileBlock(0, block.ids, np.array([6, 9]), blank_rows(2))
+    older.rows["first_seen"] = older.rows["last_seen"] = 0
+    writer.write([*table_blocks(block, DAY, "EUR"), *table_blocks(older, DAY, "EUR")])
+    writer.flush()
+    found = client.query(
+        "SELECT version, orders, revenue, currency, revenue_90d, orders_30d, satisfaction, mean_gap_days, last_order,"
+        " decayed_at FROM customers FINAL WHERE startsWith(customer_id, 'p-') ORDER BY customer_id"
+    ).result_rows
+    assert found[0] == (
+        7, 3, Decimal("123.45"), "EUR", 61.725, 2.5, 4.5, 5.0, datetime(1970, 1, 11), datetime(1970, 1, 12)  # noqa: DTZ001
+    )  # fmt: skip
+    assert found[1][0] == 9
+    assert (found[1][6], found[1][7], found[1][8]) == (None, None, None)
+
+
+def test_a_sweep_and_its_reasons_can_be_read_in_words(writer: ClickHouseWriter, client: Client) -> None:
+    block = random_scored(3, ["r-1", "r-2", "r-3"], kind="sweep", rows=None)
+    writer.write([*table_blocks(block, DAY, None), *table_blocks(block, DAY, None)])
+    writer.flush()
+    numbers, words = (
+        client.query(f"SELECT reasons FROM {table} WHERE customer_id LIKE 'r-%' ORDER BY customer_id").result_rows
+        for table in ("customer_daily FINAL", "daily_reasons")
+    )
+    assert [set(row[0]) for row in numbers] == [
+        {"churn", "opportunity"} if buyer else {"opportunity"} for buyer in block.people.buyers.tolist()
+    ]
+    signed = signed_features(block.scores["opportunity"].reasons).tolist()
+    assert [row[0]["opportunity"] for row in numbers] == signed
+    assert [row[0]["opportunity"] for row in words] == [
+        [f"{'+' if number > 0 else '-'} {FEATURES[abs(number) - 1]}" for number in row] for row in signed
+    ]
+
+
+def test_departures_and_changes_are_rows(writer: ClickHouseWriter, client: Client) -> None:
+    ids = np.array(["anonymous:m", "anonymous:f"], object)
+    left = Departures(0, ids, np.array(["c-9", ""], object), np.full(2, 20_001 << 32), False)
+    writer.write([*table_blocks(random_scored(4, ids.tolist()), DAY, "EUR"), *table_blocks(left, DAY, "EUR")])
+    writer.flush()
+    found = client.query("SELECT merged_into, events > 0 FROM customers FINAL WHERE customer_id IN {ids:Array(String)}"
+                         " ORDER BY merged_into DESC", parameters={"ids": ids.tolist()}).result_rows  # fmt: skip
+    assert found == [("c-9", 0), ("", 1)]
+    changes = client.query("SELECT count(), min(length(reasons)) FROM score_changes FINAL"
+                           " WHERE customer_id IN {ids:Array(String)}", parameters={"ids": ids.tolist()})  # fmt: skip
+    assert changes.result_rows[0][0] == 2
 
 
 def test_unknown_measures_are_nan(writer: ClickHouseWriter, client: Client) -> None:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +12,10 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from contracts.errors import StoreRefusedError
 from contracts.metrics import STORE_RETRIES
 from contracts.outputs import TableRows
-from sinks.clickhouse import ClickHouseWriter
+from sinks.clickhouse import ClickHouseWriter, Limits
 
 LONG = 3_600.0
+SMALL = Limits(block_rows=100, due_rows=100, max_wait_seconds=LONG, max_waiting_rows=300)
 
 
 class RememberingClient:
@@ -44,7 +45,7 @@ def client() -> RememberingClient:
 
 @pytest.fixture
 def writer(client: RememberingClient) -> Iterator[ClickHouseWriter]:
-    made = ClickHouseWriter(lambda: client, block_rows=100, max_wait_seconds=LONG, max_waiting_rows=300)  # type: ignore[arg-type, return-value]
+    made = ClickHouseWriter(lambda: client, limits=SMALL)
     yield made
     client.open.set()
     made.close()
@@ -66,7 +67,7 @@ def test_small_batches_become_one_insert(writer: ClickHouseWriter, client: Remem
 def test_a_full_block_goes_without_a_flush(client: RememberingClient) -> None:
     inserted = threading.Event()
     client.insert_arrow = lambda *_, **__: inserted.set()  # type: ignore[method-assign]
-    writer = ClickHouseWriter(lambda: client, block_rows=100, max_wait_seconds=LONG)  # type: ignore[arg-type, return-value]
+    writer = ClickHouseWriter(lambda: client, limits=SMALL)
     writer.write([rows(100)])
     assert inserted.wait(20)
     writer.close()
@@ -74,7 +75,7 @@ def test_a_full_block_goes_without_a_flush(client: RememberingClient) -> None:
 
 def test_what_comes_while_an_insert_is_under_way_becomes_the_next_block(client: RememberingClient) -> None:
     """So blocks grow with the work: small while ClickHouse keeps up, up to the limit while it does not."""
-    writer = ClickHouseWriter(lambda: client, block_rows=100, due_rows=10, max_wait_seconds=LONG)  # type: ignore[arg-type, return-value]
+    writer = ClickHouseWriter(lambda: client, limits=Limits(block_rows=100, due_rows=10, max_wait_seconds=LONG))
     client.open.clear()
     writer.write([rows(10)])
     while not writer_is_inserting(writer):
@@ -94,7 +95,7 @@ def writer_is_inserting(writer: ClickHouseWriter) -> bool:
 def test_a_lone_row_goes_when_it_is_old_enough(client: RememberingClient) -> None:
     inserted = threading.Event()
     client.insert_arrow = lambda *_, **__: inserted.set()  # type: ignore[method-assign]
-    writer = ClickHouseWriter(lambda: client, max_wait_seconds=0.01)  # type: ignore[arg-type, return-value]
+    writer = ClickHouseWriter(lambda: client, limits=Limits(max_wait_seconds=0.01))
     writer.write([rows(1)])
     assert inserted.wait(20)
     writer.close()
@@ -204,7 +205,7 @@ def test_a_failure_wakes_a_caller_that_waits_for_room(writer: ClickHouseWriter, 
 
 def test_close_ends_an_endless_retry(client: RememberingClient) -> None:
     client.errors = [OperationalError("down")] * 1_000
-    writer = ClickHouseWriter(lambda: client)  # type: ignore[arg-type, return-value]
+    writer = ClickHouseWriter(lambda: client)
     writer.write([rows(1)])
     flushing = threading.Thread(target=flush_of_a_closed_writer, args=(writer,))
     flushing.start()
@@ -218,3 +219,69 @@ def test_close_ends_an_endless_retry(client: RememberingClient) -> None:
 def flush_of_a_closed_writer(writer: ClickHouseWriter) -> None:
     with pytest.raises(StoreRefusedError, match="closed"):
         writer.flush()
+
+
+class Numbers:
+    """A block that becomes a table when it is inserted, with the newest number only."""
+
+    table = "t"
+
+    def __init__(self, *numbers: int):
+        self.numbers = numbers
+        self.rendered = 0
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def fits(self, other: object) -> bool:
+        return isinstance(other, Numbers)
+
+    def render(self, others: Sequence[Any]) -> pa.Table:
+        self.rendered += 1
+        return pa.table({"x": [max(number for each in (self, *others) for number in each.numbers)]})
+
+
+def test_blocks_are_rendered_once_per_insert_and_repeated_as_they_are(client: RememberingClient) -> None:
+    writer = ClickHouseWriter(lambda: client, limits=SMALL)
+    client.errors = [OperationalError("refused")]
+    blocks = [Numbers(1, 2), Numbers(5, 3), Numbers()]
+    writer.write(blocks)
+    writer.flush()
+    assert [table["x"].to_pylist() for table in client.tables] == [[5]]
+    assert [block.rendered for block in blocks] == [1, 0, 0]
+    writer.write([Numbers(7)])
+    writer.flush()
+    assert len(client.tables) == 2
+    writer.close()
+
+
+def test_what_is_handed_over_is_split_into_blocks(client: RememberingClient) -> None:
+    writer = ClickHouseWriter(lambda: client, lambda count: [rows(count), rows(count, "u")], SMALL)
+    writer.write([2, 3])
+    writer.flush()
+    assert sorted(client.inserts) == [("t", 5), ("u", 5)]
+    writer.close()
+
+
+def test_two_tables_are_inserted_at_once_and_one_table_never(client: RememberingClient) -> None:
+    under_way: set[str] = set()
+    together: list[set[str]] = []
+    both = threading.Barrier(2, timeout=20)
+
+    def insert(table: str, rows: pa.Table, settings: object) -> None:
+        assert table not in under_way
+        under_way.add(table)
+        if rows.num_rows == 1:
+            both.wait()
+        together.append(set(under_way))
+        under_way.discard(table)
+
+    client.insert_arrow = insert  # type: ignore[method-assign]
+    writer = ClickHouseWriter(lambda: client, limits=SMALL)
+    writer.write([rows(1), rows(1, "u")])
+    writer.flush()
+    assert {"t", "u"} in together
+    for _ in range(20):
+        writer.write([rows(100), rows(100, "u")])
+    writer.flush()
+    writer.close()

@@ -1,0 +1,62 @@
+"""Arrow columns of tables made of numpy arrays."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from streams.profiles.rows import NEVER, NOT_YET
+
+SECOND: Final = 1_000_000
+_MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
+_SECONDS: Final = pa.timestamp("s", tz="UTC")
+_MONEY: Final = pa.decimal128(18, 4)
+
+
+def time_column(times: NDArray[np.int64]) -> pa.Array:
+    """Times in microseconds; null where they have not come."""
+    missing = (times == NEVER) | (times == NOT_YET)
+    if not missing.any():
+        return pa.array(np.ascontiguousarray(times)).view(_MICROSECONDS)
+    return pa.array(np.where(missing, 0, times), pa.int64(), mask=missing).view(_MICROSECONDS)
+
+
+def boundary_column(boundaries: NDArray[Any], interval: int) -> pa.Array:
+    """The times of boundaries in whole seconds; ``interval`` is the sweep's in microseconds."""
+    return pa.array(boundaries.astype(np.int64) * interval // SECOND).view(_SECONDS)
+
+
+def money_column(scaled: NDArray[np.int64]) -> pa.Array:
+    """Amounts in 1/10,000 as exact decimals."""
+    words = np.empty((len(scaled), 2), np.int64)
+    words[:, 0], words[:, 1] = scaled, scaled >> 63
+    return pa.Array.from_buffers(_MONEY, len(scaled), [None, pa.py_buffer(words)])
+
+
+def count_column(counts: NDArray[Any]) -> pa.Array:
+    """Whole numbers that are not negative."""
+    return pa.array(counts.astype(np.uint64))
+
+
+def mean_column(sums: NDArray[np.float64], counts: NDArray[Any]) -> pa.Array:
+    """Means; null where there is nothing to take a mean of."""
+    none = counts <= 0
+    return pa.array(sums / np.maximum(counts, 1), mask=none if none.any() else None)
+
+
+def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> pa.Array:
+    """Texts of a small vocabulary."""
+    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(texts, pa.string()))
+
+
+def map_column(columns: Sequence[tuple[str, pa.Array]], asked: NDArray[np.bool_]) -> pa.Array:
+    """A map per row from name to value, with entries only where ``asked`` (rows, names)."""
+    count, width = asked.shape
+    flat = np.flatnonzero(asked.ravel())
+    row, name = np.divmod(flat, width)
+    offsets = np.concatenate(([0], np.cumsum(asked.sum(axis=1)))).astype(np.int32)
+    keys = pa.array([each for each, _ in columns], pa.string()).take(pa.array(name))
+    values = pa.concat_arrays([values for _, values in columns]).take(pa.array(name * count + row))
+    return pa.MapArray.from_arrays(pa.array(offsets), keys, values)

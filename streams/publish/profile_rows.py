@@ -1,0 +1,119 @@
+"""Profiles as rows of the table ``customers``, one per id and insert: the newest."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Final
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock, RowArray, Texts
+from contracts.outputs import TableBlock
+from streams.profiles.rows import DECAYED, ONE, blank_rows
+from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
+
+_TIMES: Final = (
+    "first_seen", "last_seen", "first_order", "last_order", "last_refund", "last_web", "last_session", "last_view",
+    "last_cart", "last_checkout", "last_ticket",
+)  # fmt: skip
+_MONEY: Final = ("revenue", "refunded")
+_COUNTS: Final = (
+    "events", "orders", "items", "refunds", "cancelled", "web_events", "sessions", "product_views", "carts",
+    "cart_views", "checkouts", "service_events", "tickets", "tickets_solved", "satisfaction_count",
+)  # fmt: skip
+_SCALE: Final = 10_000
+_DAY: Final = 86_400_000_000
+_REVENUE: Final = "revenue_90d"
+
+
+@dataclass(frozen=True)
+class ProfileRows:
+    """Profiles of n people or visitors. ``persons`` are the customers whom visitors' profiles went to, else None.
+
+    ``interval`` is the sweep's in microseconds, ``currency`` the base currency (None: undecided).
+    """
+
+    ids: Texts
+    versions: NDArray[np.int64]
+    rows: RowArray
+    persons: Texts | None
+    interval: int
+    currency: str | None
+    table: ClassVar[str] = "customers"
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def fits(self, other: TableBlock) -> bool:
+        """All profiles can be in one insert."""
+        return isinstance(other, ProfileRows)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """The newest row of each id."""
+        every = [self, *(each for each in others if isinstance(each, ProfileRows))]
+        ids = np.concatenate([each.ids for each in every])
+        versions = np.concatenate([each.versions for each in every])
+        kept = newest(ids, versions) if len(every) > 1 else slice(None)
+        rows = np.concatenate([each.rows for each in every])[kept]
+        persons = np.concatenate([_persons(each) for each in every])[kept]
+        return self._table(ids[kept], versions[kept], rows, persons)
+
+    def _table(self, ids: Texts, versions: NDArray[np.int64], rows: RowArray, persons: Texts) -> pa.Table:
+        orders, ratings = rows["orders"], rows["satisfaction_count"]
+        columns = {
+            "customer_id": pa.array(ids, pa.string()),
+            "version": count_column(versions),
+            "merged_into": pa.array(persons, pa.string()),
+            "currency": pa.DictionaryArray.from_arrays(np.zeros(len(ids), np.int32), [self.currency or ""]),
+            "satisfaction": mean_column(rows["satisfaction_sum"] / _SCALE, ratings),
+            "mean_gap_days": mean_column(_span_days(rows), orders - 1),
+            "decayed_at": boundary_column(np.maximum(rows["slot"].astype(np.int64) + 1, 0), self.interval),
+        }
+        columns |= {name: time_column(rows[name]) for name in _TIMES}
+        columns |= {name: money_column(rows[name]) for name in _MONEY}
+        columns |= {name: count_column(rows[name]) for name in _COUNTS}
+        columns |= {name: pa.array(rows[name] / (_SCALE if name == _REVENUE else ONE)) for name in DECAYED}
+        return pa.table(columns)
+
+
+def newest(ids: Texts, versions: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The positions of the newest row of each id, ascending; of equal versions the last."""
+    best: dict[str, int] = {}
+    known = versions.tolist()
+    for at, customer in enumerate(ids.tolist()):
+        before = best.get(customer)
+        if before is None or known[before] <= known[at]:
+            best[customer] = at
+    return np.sort(np.fromiter(best.values(), np.int64, len(best)))
+
+
+def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str | None) -> ProfileRows:
+    """The profiles of a block that has rows."""
+    if block.rows is None:
+        raise ValueError("a block of swept people has no profile rows")
+    return ProfileRows(block.ids, block.versions, block.rows, None, interval, currency)
+
+
+def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:
+    """Visitors whose profiles went to customers, as rows that say only that."""
+    merged = departures.persons != ""
+    rows = blank_rows(int(merged.sum()))
+    rows["first_seen"] = rows["last_seen"] = 0
+    rows["slot"] = (departures.versions[merged] >> 32).astype(np.int32)
+    return ProfileRows(
+        departures.ids[merged], departures.versions[merged], rows, departures.persons[merged], interval, currency
+    )
+
+
+def _persons(block: ProfileRows) -> Texts:
+    return np.full(len(block), "", object) if block.persons is None else block.persons
+
+
+def _span_days(rows: RowArray) -> NDArray[np.float64]:
+    """Days between the first and the last order; 0 for people with one order at most."""
+    several = rows["orders"] > 1
+    span: NDArray[np.float64] = (
+        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / _DAY
+    )
+    return span

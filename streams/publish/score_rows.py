@@ -1,0 +1,154 @@
+"""Scores as rows of ``customer_daily`` and ``score_changes``, and models' reports as rows of ``model_quality``."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from contracts.blocks import ModelReport, ScoredBlock, Verdict
+from contracts.outputs import TableBlock, TableRows
+from streams.profiles.features import FEATURES
+from streams.profiles.segments import LIFECYCLES, SEGMENTS
+from streams.publish.columns import boundary_column, coded_column, count_column, map_column, time_column
+from streams.publish.profile_rows import newest
+from streams.publish.score_hashes import Answers, answers_of, joined_answers
+from streams.publish.wording import reason_numbers, reason_texts
+
+
+@dataclass(frozen=True)
+class DailyRows:
+    """A scored sweep of boundaries; ``interval`` is the sweep's in microseconds."""
+
+    block: ScoredBlock
+    interval: int
+    table: ClassVar[str] = "customer_daily"
+
+    def __len__(self) -> int:
+        return len(self.block.people)
+
+    def fits(self, other: TableBlock) -> bool:
+        """Whether the other has scores of the same outcomes."""
+        return isinstance(other, DailyRows) and list(self.block.scores) == list(other.block.scores)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """All rows."""
+        blocks = [self.block, *(each.block for each in others if isinstance(each, DailyRows))]
+        scored = _Scored.of(blocks)
+        boundaries = np.concatenate([block.people.boundaries for block in blocks])
+        features = np.concatenate([block.people.features for block in blocks])
+        columns = {"as_of": boundary_column(boundaries, self.interval)} | scored.columns()
+        columns["reasons"] = map_column(
+            [(name, reason_numbers(each.reasons)) for name, each in scored.answers], scored.asked)  # fmt: skip
+        columns |= {name: pa.array(np.ascontiguousarray(features[:, at])) for at, name in enumerate(FEATURES)}
+        return pa.table(columns)
+
+
+@dataclass(frozen=True)
+class ChangeRows:
+    """Scores of live people: of each the newest in an insert."""
+
+    block: ScoredBlock
+    table: ClassVar[str] = "score_changes"
+
+    def __len__(self) -> int:
+        return len(self.block.people)
+
+    def fits(self, other: TableBlock) -> bool:
+        """Whether the other has scores of the same outcomes."""
+        return isinstance(other, ChangeRows) and list(self.block.scores) == list(other.block.scores)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """The newest row of each person."""
+        blocks = [self.block, *(each.block for each in others if isinstance(each, ChangeRows))]
+        scored, as_of = _Scored.of(blocks), np.concatenate([block.people.as_of for block in blocks])
+        if len(blocks) > 1:
+            kept = newest(scored.ids, scored.versions)
+            scored, as_of = scored.take(kept), as_of[kept]
+        columns = {"as_of": time_column(as_of)} | scored.columns()
+        texts = [(name, reason_texts(each.reasons, each.usual, each.usual_of)) for name, each in scored.answers]
+        return pa.table(columns | {"reasons": map_column(texts, scored.asked)})
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """Scores of several blocks as columns of equal length."""
+
+    ids: NDArray[np.object_]
+    versions: NDArray[np.int64]
+    segment: NDArray[np.int8]
+    lifecycle: NDArray[np.int8]
+    models: list[str]
+    model_of: NDArray[np.int32]
+    answers: list[tuple[str, Answers]]
+
+    @classmethod
+    def of(cls, blocks: Sequence[ScoredBlock]) -> "_Scored":
+        """The rows of blocks that have scores of the same outcomes."""
+        people = [block.people for block in blocks]
+        places: dict[str, int] = {}
+        known = [[places.setdefault(name, len(places)) for name in block.model_versions] for block in blocks]
+        return cls(
+            np.concatenate([each.ids for each in people]), np.concatenate([each.versions for each in people]),
+            np.concatenate([each.segment for each in people]), np.concatenate([each.lifecycle for each in people]),
+            list(places),
+            np.concatenate([np.array(at, np.int32)[block.model_of] if at else block.model_of
+                            for at, block in zip(known, blocks, strict=True)]),
+            [(name, joined_answers([answers_of(block.scores[name]) for block in blocks])) for name in blocks[0].scores],
+        )  # fmt: skip
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """Which questions are asked of whom, shape (rows, outcomes)."""
+        return np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
+
+    def take(self, at: NDArray[np.int64]) -> "_Scored":
+        """The rows at some positions."""
+        answers = [(name, each.take(at)) for name, each in self.answers]
+        return _Scored(self.ids[at], self.versions[at], self.segment[at], self.lifecycle[at], self.models,
+                       self.model_of[at], answers)  # fmt: skip
+
+    def columns(self) -> dict[str, pa.Array]:
+        """The columns that both tables have."""
+        asked = self.asked
+        return {
+            "customer_id": pa.array(self.ids, pa.string()),
+            "version": count_column(self.versions),
+            "segment": coded_column(self.segment, SEGMENTS),
+            "lifecycle": coded_column(self.lifecycle, LIFECYCLES),
+            "model_version": coded_column(self.model_of, self.models),
+            "probability": map_column([(name, pa.array(each.probability)) for name, each in self.answers], asked),
+            "percentile": map_column([(name, pa.array(each.percentile)) for name, each in self.answers], asked),
+        }
+
+
+def quality_rows(report: ModelReport, interval: int) -> TableRows:
+    """A model's report as a row of ``model_quality``."""
+    quality = dict(report.quality)
+    row = {
+        "as_of": boundary_column(np.array([report.boundary]), interval),
+        "outcome": [report.outcome],
+        "model_version": [report.model_version],
+        "examples": pa.array([report.examples], pa.uint64()),
+        "positives": pa.array([report.positives], pa.uint64()),
+        "examples_total": pa.array([report.examples_total], pa.uint64()),
+        "window": pa.array([int(quality.pop("window"))], pa.uint64()),
+        **{name: pa.array([value], pa.float64()) for name, value in quality.items()},
+        "weights": pa.array([list(report.weights.items())], pa.map_(pa.string(), pa.float64())),
+        "digest": [report.digest],
+    }
+    return TableRows("model_quality", pa.table(row))
+
+
+def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:
+    """Decisions as rows of ``identity_links``. Of decisions about the same two in one insert the last one stays."""
+    times = np.array([verdict.occurred for verdict in verdicts], np.int64)
+    columns = {
+        "identity": [verdict.identity for verdict in verdicts],
+        "person": [verdict.person for verdict in verdicts],
+        "outcome": [verdict.outcome for verdict in verdicts],
+        "occurred_at": time_column(times),
+    }
+    return TableRows("identity_links", pa.table(columns))
