@@ -154,7 +154,7 @@ class Score:
         means = np.concatenate([model.means for model in models])
         slopes = np.concatenate([model.slopes for model in models])
         kinds = [BUYERS, VISITORS if people.visitors else OTHERS]
-        offsets = np.stack([model.offsets for model in models])[:, kinds].ravel()
+        offsets = np.array([model.offsets for model in models])[:, kinds].ravel()
         lines = chosen.lines
         chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
@@ -169,15 +169,15 @@ class Score:
         """Return the reasons of each outcome. The outcomes of few people are explained in one go: calls cost most."""
         if len(features) > FEW:
             return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
-        firsts = np.cumsum([0, *[len(one.means) for one in found[:-1]]]).astype(np.int32)
+        width = np.int32(len(found[0].means))
         keys = self._explain(
             np.concatenate([features] * len(found)),
             np.concatenate([one.means for one in found]),
             np.concatenate([one.slopes for one in found]),
-            np.concatenate([lines + first for first in firsts]),
+            np.concatenate([lines + at * width for at in range(len(found))]),
             np.concatenate([one.asked for one in found]),
         )
-        return np.split(keys, len(found))
+        return list(keys.reshape(len(found), len(features), -1))
 
 
 def _new(policy: ModelsPolicy) -> ScoreState:
