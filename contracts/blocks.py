@@ -214,13 +214,12 @@ class PeopleBlock:
     ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
     just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
     (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
-    people in their table; a visitor's may be used again after the visitor has left. ``features`` is
-    (n, len(FEATURES)) float32.
-    ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0 without one. ``leaving``
-    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it. Sweeps of a catch-up are only
-    recorded, except that customers who leave come in a block of their own, which is published. ``rows`` are the profile
-    rows of live and restated people, and of those who leave during a catch-up. ``table`` is where the people are kept:
-    devices and addresses hold visitors, who are scored and ranked apart.
+    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n,
+    len(FEATURES)) float32. ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0
+    without one. ``leaving`` marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it.
+    Sweeps of a catch-up are only recorded, except that customers who leave come in a block of their own, which is
+    published. ``rows`` are the profile rows of live and restated people, and of those who leave during a catch-up.
+    ``table`` is where the people are kept: devices and addresses hold visitors, who are scored and ranked apart.
     """
 
     bucket: int

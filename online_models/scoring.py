@@ -8,7 +8,7 @@ import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from contracts.blocks import (
     Ranking,
     ScoredBlock,
 )
+from contracts.metrics import SCORES
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
 from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
@@ -30,6 +31,8 @@ from online_models.trainer import untrained
 
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
+FEW: Final = 200
+"""People whose outcomes are explained in one go."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
@@ -64,6 +67,21 @@ class Chosen:
     starts: NDArray[np.int64]
     """Where the rows of each of the models start; the last entry is the number of rows."""
     lines: NDArray[np.int32]
+
+
+class Unexplained(NamedTuple):
+    """The scores of one outcome for n people, with the means and slopes (m, features) of the lines that gave them."""
+
+    chances: NDArray[np.float64]
+    places: NDArray[np.float32]
+    means: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """Of whom the question is asked."""
+        asked: NDArray[np.bool_] = ~np.isnan(self.chances)
+        return asked
 
 
 class Score:
@@ -119,24 +137,47 @@ class Score:
         return self._score(people, chosen)
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
-        scores = {outcome.name: self._outcome(outcome.name, people, chosen) for outcome in self._policy.outcomes}
+        names = [outcome.name for outcome in self._policy.outcomes]
+        found = [self._outcome(name, people, chosen) for name in names]
+        reasons = self._reasons(people.features, chosen.lines, found)
+        scores = {
+            name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
+            for name, each, keys in zip(names, found, reasons, strict=True)
+        }
+        if not people.visitors:  # the steps that keep visitors count theirs
+            SCORES.labels("event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
 
-    def _outcome(self, name: str, people: PeopleBlock, chosen: Chosen) -> OutcomeScores:
+    def _outcome(self, name: str, people: PeopleBlock, chosen: Chosen) -> Unexplained:
         models = [model.outcomes[name] for model in chosen.models]
         means = np.concatenate([model.means for model in models])
         slopes = np.concatenate([model.slopes for model in models])
         kinds = [BUYERS, VISITORS if people.visitors else OTHERS]
-        offsets = np.stack([model.offsets for model in models])[:, kinds].ravel()
+        offsets = np.array([model.offsets for model in models])[:, kinds].ravel()
         lines = chosen.lines
         chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
             places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
         else:
             places = _percentiles(models, chosen.starts, chances)
-        reasons = self._explain(people.features, means, slopes, lines, ~np.isnan(chances))
-        return OutcomeScores(chances, places, reasons, means, lines)
+        return Unexplained(chances, places, means, slopes)
+
+    def _reasons(
+        self, features: NDArray[np.float32], lines: NDArray[np.int32], found: Sequence[Unexplained]
+    ) -> Sequence[NDArray[np.int64]]:
+        """Return the reasons of each outcome. The outcomes of few people are explained in one go: calls cost most."""
+        if len(features) > FEW:
+            return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
+        width = np.int32(len(found[0].means))
+        keys = self._explain(
+            np.concatenate([features] * len(found)),
+            np.concatenate([one.means for one in found]),
+            np.concatenate([one.slopes for one in found]),
+            np.concatenate([lines + at * width for at in range(len(found))]),
+            np.concatenate([one.asked for one in found]),
+        )
+        return list(keys.reshape(len(found), len(features), -1))
 
 
 def _new(policy: ModelsPolicy) -> ScoreState:

@@ -20,6 +20,7 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
+from contracts.metrics import EXAMPLES
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,
@@ -90,13 +91,14 @@ class Learn:
         return pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
 
     def _keep(self, items: Sequence[Input]) -> bool:
-        """Keep deliveries by boundary and the newest samples; return whether any sample is new."""
+        """Keep deliveries by boundary and the newest samples; return whether visitors' ranks may change."""
         state, ranked = self.state, False
         for item in items:
             if isinstance(item, VisitorSample):
                 known = state.samples.get(item.bucket)
                 if known is None or item.boundary >= known.boundary:
-                    state.samples[item.bucket], ranked = item, True
+                    state.samples[item.bucket] = item
+                    ranked |= len(item.buyers) > 0 or (known is not None and len(known.buyers) > 0)
                 continue
             for boundary, examples, population in zip(item.boundaries, item.examples, item.populations, strict=True):
                 state.waiting.setdefault(boundary, {})[item.bucket] = Delivery(examples, population)
@@ -120,6 +122,7 @@ class Learn:
             if len(examples.labels):
                 model = self.state.models[outcome.name]
                 model.learn(examples)
+                EXAMPLES.labels(outcome.name).inc(len(examples.labels))
                 reports.append(_report(outcome.name, boundary, model, examples, self._policy))
         return reports
 

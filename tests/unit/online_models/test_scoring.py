@@ -13,10 +13,10 @@ from support.model_blocks import POLICY, features_of, people, released, sample, 
 
 from contracts.blocks import BoundaryModels, OutcomeScores, PeopleBlock, ScoredBlock
 from online_models.outcome_model import forecast
-from online_models.scoring import Input, Score
+from online_models.scoring import FEW, Input, Score
 from online_models.trainer import Learn
 
-FEW = 0.02
+FIRST_ORDERS = 0.02
 """The prior's chance of an order by somebody who has none."""
 Floats = NDArray[np.float64]
 
@@ -157,7 +157,7 @@ def test_live_people_overtake_sweeps(score: Score) -> None:
 def test_before_any_model_every_chance_is_even_and_the_prior_known(score: Score) -> None:
     (found,) = score.take([people(features_of(3, count=6))])
     buyers, buys, churn = some_buyers(6), found.scores["buys"], found.scores["churn"]
-    assert (set(buys.probability[buyers]), set(buys.probability[~buyers])) == ({0.5}, {FEW})
+    assert (set(buys.probability[buyers]), set(buys.probability[~buyers])) == ({0.5}, {FIRST_ORDERS})
     assert buys.percentile.tolist() == [50.0] * 6
     assert (set(churn.probability[buyers]), np.isnan(churn.probability[~buyers]).all()) == ({0.5}, True)
     assert np.isnan(churn.percentile).tolist() == (~buyers).tolist()
@@ -211,7 +211,8 @@ def test_where_no_visitor_is_known_there_is_no_rank(score: Score) -> None:
 # Reasons
 
 
-def test_reasons_are_asked_once_per_outcome_and_block() -> None:
+@pytest.mark.parametrize(("count", "expected"), [(4, [8, 12]), (FEW + 1, [FEW + 1] * 2 + [3 * FEW // 2] * 2)])
+def test_reasons_are_asked_once_per_block_of_few_people_else_per_outcome(count: int, expected: list[int]) -> None:
     calls: list[int] = []
 
     def counting(features: NDArray[np.float32], *rest: NDArray[np.generic]) -> NDArray[np.int64]:
@@ -219,8 +220,9 @@ def test_reasons_are_asked_once_per_outcome_and_block() -> None:
         return np.full((len(features), 3), -1)
 
     score = Score(None, POLICY, counting)
-    score.take([*models(1, 2), sweep(0, [1, 2]), people(features_of(3, count=4))])
-    assert calls == [4, 4, 6, 6]
+    swept = 3 if count < FEW else 3 * FEW // 4
+    score.take([*models(1, 2, customers=swept), sweep(0, [1, 2], swept), people(features_of(3, count=count))])
+    assert calls == expected
 
 
 def test_a_row_is_compared_with_what_is_usual_for_its_kind(score: Score) -> None:
@@ -254,11 +256,11 @@ def chosen(block: PeopleBlock, at: Sequence[int]) -> PeopleBlock:
     return replace(block, **part, rows=None if block.rows is None else block.rows[list(at)])
 
 
-@given(at=st.lists(st.integers(0, 99), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))
+@given(at=st.lists(st.integers(0, 299), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))
 def test_a_row_is_scored_alike_in_any_company(at: list[int], table: str) -> None:
     score = Score(None, POLICY, explain)
     score.take(models(1, customers=50, visitors=50))
-    block = people(features_of(8, count=100), table=table)  # type: ignore[arg-type]
+    block = people(features_of(8, count=300), table=table)  # type: ignore[arg-type]
     whole = rows(score.take([block]))
     assert rows(score.take([chosen(block, at)])).items() <= whole.items()
 

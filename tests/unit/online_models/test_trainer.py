@@ -187,6 +187,14 @@ def test_an_older_sample_changes_nothing(learn: Learn) -> None:
     assert learn.take([sample(0, 4)]) == []
 
 
+def test_where_nobody_visits_nothing_is_sent(learn: Learn) -> None:
+    learn.take([released(0, [0]), released(1, [0])])
+    assert learn.take([sample(0, 1, 0), sample(1, 1, 0)]) == []
+    assert len(learn.take([sample(0, 2, 3)])) == 2
+    (message, _) = messages(learn.take([sample(0, 3, 0)]))
+    assert len(message.rankings["buys"].values) == 0, "the last visitor has left"
+
+
 # Laws
 
 
