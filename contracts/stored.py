@@ -33,7 +33,7 @@ TABLES: Final = {
     "web_events": "one row per web event",
     "transactions": "one row per order, refund or cancellation",
     "service_events": "one row per ticket, chat or satisfaction event",
-    "identity_events": "one row per identify or alias",
+    "identity_events": "one row per identify, alias or unlink",
     "customers": "one row per customer or visitor: the newest profile",
     "identity_links": "every decision about who is whom",
     "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
