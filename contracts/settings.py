@@ -101,14 +101,14 @@ class Settings(BaseSettings):
     )
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(
-        7,
+        30,
         gt=0,
         le=3_650,
         allow_inf_nan=False,
         description="Most event-time days in one batch, so partitions stay aligned.",
     )
     replay_epoch_days: float = Field(
-        90,
+        365,
         gt=0,
         le=36_500,
         allow_inf_nan=False,

@@ -1,8 +1,7 @@
 """Decoded events as rows of ClickHouse's fact tables."""
 
-from collections.abc import Iterable
 from operator import attrgetter
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
@@ -35,33 +34,28 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     """The events as rows of their fact table."""
     envelopes, properties, count = columns.envelopes, columns.properties, len(columns)
     arrays: dict[str, pa.Array] = {
-        "event_id": _texts(map(_EVENT_ID, envelopes)),
+        "event_id": pa.array(list(map(_EVENT_ID, envelopes)), _TEXT),
         "name": pa.array(columns.name, _TEXT),
         "customer_id": pa.array(columns.customer, _TEXT),
         "anonymous_id": pa.array(columns.anonymous, _TEXT),
-        "occurred_at": to_time(columns.occurred),
-        "received_at": to_time(columns.received),
-        "source": _texts(map(_SOURCE, envelopes)),
+        "occurred_at": _numbers(columns.occurred, MICROSECONDS),
+        "received_at": _numbers(columns.received, MICROSECONDS),
+        "source": pa.array(list(map(_SOURCE, envelopes)), _TEXT),
         "properties": pa.array(list(map(bytes, map(_PROPERTIES, envelopes))), pa.binary()),
-        "schema_version": pa.array(np.ones(count, np.uint8)),
-        "is_late": pa.array(late.view(np.uint8)),
-        "log_partition": pa.array(np.full(count, partition, np.uint16)),
-        "log_offset": pa.array(columns.offset.view(np.uint64)),
+        "schema_version": _numbers(np.ones(count, np.uint8), pa.uint8()),
+        "is_late": _numbers(late, pa.uint8()),
+        "log_partition": _numbers(np.full(count, partition, np.uint16), pa.uint16()),
+        "log_offset": _numbers(columns.offset, pa.uint64()),
     }
     for column, value_of in _TEXT_OF_KIND[kind].items():
-        values = _texts(map(value_of, properties))
-        arrays[column] = values.fill_null("") if values.null_count else values
+        arrays[column] = pa.array([value or "" for value in map(value_of, properties)], _TEXT)
     if columns.money is not None:
         arrays["amount"], arrays["amount_base"] = to_money(columns.money.amount), to_money(columns.money.base)
-        arrays["amount_waits"] = pa.array((columns.money.waits_in != 0).view(np.uint8))
-        arrays["items"] = pa.array(np.array([each.items or 0 for each in properties], np.uint32))
+        arrays["amount_waits"] = _numbers(columns.money.waits_in != 0, pa.uint8())
+        arrays["items"] = _numbers(np.array([each.items or 0 for each in properties], np.uint32), pa.uint32())
     if kind == "service":
         arrays["satisfaction"] = pa.array([each.score for each in properties], pa.float32())
     return TableRows(FACT_TABLES[kind], pa.Table.from_arrays(list(arrays.values()), list(arrays)))
-
-
-def _texts(values: Iterable[str | None]) -> pa.Array:
-    return pa.array(list(values), _TEXT)
 
 
 def to_time(microseconds: NDArray[np.int64]) -> pa.Array:
@@ -74,3 +68,8 @@ def to_money(scaled: NDArray[np.int64]) -> pa.Array:
     words = np.empty((len(scaled), 2), np.int64)
     words[:, 0], words[:, 1] = scaled, scaled >> 63
     return pa.Array.from_buffers(MONEY, len(scaled), [None, pa.py_buffer(words)])
+
+
+def _numbers(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
+    """An array as an Arrow column of a type of the same width, without a copy."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(np.ascontiguousarray(values))])
