@@ -5,8 +5,8 @@ block may be inserted twice (an insert whose outcome is unknown is repeated, and
 replace rows of the same key, so readers that say FINAL see one of each. While ClickHouse is down, rows wait here up to
 a bound, and beyond it the caller waits.
 
-Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush several tables are written at
-once, because an insert waits for the server most of the time.
+Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush several tables are written
+at once, because an insert waits for the server most of the time.
 """
 
 import threading

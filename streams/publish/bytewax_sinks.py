@@ -23,8 +23,8 @@ class Writer(Protocol):
 class Outlet(FixedPartitionedSink[Any, None]):
     """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
 
-    The number belongs to the saved state, so it must not follow the number of workers. The partitions that come to
-    be in one process share one writer there.
+    The number of partitions belongs to the saved state, so it must not follow the number of workers. The partitions of
+    one process share one writer.
     """
 
     def __init__(self, parts: int, connect: Callable[[], Writer]):
@@ -43,7 +43,7 @@ class Outlet(FixedPartitionedSink[Any, None]):
 
     @at_edge
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
-        """Connect; there is nothing to resume, for the stores know what they have."""
+        """Make the process's writer; there is nothing to resume, for the stores know what they have."""
         if self._writer is None:
             self._writer = self._connect()
         self._open += 1
@@ -71,7 +71,7 @@ class WriterPart(StatefulSinkPartition[Any, None]):
 
     @at_edge
     def snapshot(self) -> None:
-        """Make everything durable that any part of this process was given."""
+        """Make everything durable that the parts of this process were given."""
         self._writer.flush()
 
     @at_edge

@@ -22,9 +22,9 @@ def clearing(
     if not count:
         return [], 0
     different, at = np.unique(pattern, return_inverse=True)
-    gone = [[name for bit, name in enumerate(absent) if each >> bit & 1] for each in different.tolist()]
-    heads = pa.array([resp.head(2 + len(names), "HDEL") if names else "" for names in gone], pa.string())
-    tails = pa.array(["".join(map(resp.framed, names)) for names in gone], pa.string())
+    removed = [[name for bit, name in enumerate(absent) if each >> bit & 1] for each in different.tolist()]
+    heads = pa.array([resp.head(2 + len(names), "HDEL") if names else "" for names in removed], pa.string())
+    tails = pa.array(["".join(map(resp.framed, names)) for names in removed], pa.string())
     codes = pa.array(at)
     return [heads.take(codes), resp.chosen(pattern > 0, key), tails.take(codes)], count
 

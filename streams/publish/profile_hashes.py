@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +41,8 @@ class ProfileHashes:
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""
-        return replace(self, **{name: getattr(self, name)[at] for name in _ARRAYS})
+        arrays: dict[str, Any] = {name: getattr(self, name)[at] for name in _ARRAYS}
+        return replace(self, **arrays)
 
     def fits(self, other: HashBlock) -> bool:
         """All profiles can be rendered together."""
@@ -50,7 +51,7 @@ class ProfileHashes:
     def join(self, others: Sequence[Self]) -> Self:
         """The rows of all."""
         every = (self, *others)
-        arrays = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
         return replace(self, **arrays) if others else self
 
     def texts(self) -> HashWrites:
@@ -131,7 +132,7 @@ class DepartedHashes:
     def join(self, others: Sequence[Self]) -> Self:
         """The rows of all."""
         every = (self, *others)
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.concatenate([getattr(each, name) for each in every]) for name in ("ids", "persons", "versions")
         }
         return replace(self, **arrays) if others else self

@@ -113,5 +113,7 @@ def _persons(block: ProfileRows) -> Texts:
 def _span_days(rows: RowArray) -> NDArray[np.float64]:
     """Days between the first and the last order; 0 for people with one order at most."""
     several = rows["orders"] > 1
-    span: NDArray[np.float64] = np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / _DAY
+    span: NDArray[np.float64] = (
+        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / _DAY
+    )
     return span

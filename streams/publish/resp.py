@@ -6,7 +6,7 @@ line end. The parts of a command joined are the command; the joined column's dat
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from streams.profiles.rows import NEVER, NOT_YET
 
-Part = pa.StringArray | str
+Part: TypeAlias = "pa.StringArray | str"
 """One text per row, or the same text for all."""
 _SMALL: Final = 1_024
 """Counts and lengths below this are looked up."""
@@ -189,7 +189,8 @@ def rank_commands(
     outcome_key: str, ids: pa.StringArray, scores: NDArray[np.float64]
 ) -> tuple[Sequence[memoryview | bytes], int]:
     """Commands that put ids into a sorted set, or, where the score is NaN, take them out; and how many they are."""
-    out, pieces, answers = np.isnan(scores), [], 0
+    pieces: list[memoryview | bytes] = []
+    out, answers = np.isnan(scores), 0
     members = framed_column(ids)
     for these, command, width in ((~out, "ZADD", 2), (out, "ZREM", 1)):
         count = int(these.sum())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -85,7 +85,7 @@ class ScoreHashes:
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""
-        arrays = {name: getattr(self, name)[at] for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: getattr(self, name)[at] for name in _ARRAYS}
         return replace(self, **arrays, answers=tuple(each.take(at) for each in self.answers))
 
     def fits(self, other: HashBlock) -> bool:
@@ -97,7 +97,7 @@ class ScoreHashes:
         if not others:
             return self
         every = (self, *others)
-        arrays = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
         answers = tuple(joined_answers(parts) for parts in zip(*(each.answers for each in every), strict=True))
         return replace(self, **arrays, answers=answers)
 
@@ -138,7 +138,8 @@ class ScoreHashes:
         cleared, removals = clearing(key, absent, self._cleared())
         expired, expiries = expiring(key, self.visitors, self.expires_seconds)
         whole = resp.join(heads.take(pa.array(words)), key, *fields, *cleared, *expired)
-        pieces, answers = [resp.bytes_of(whole)], len(ids) + removals + expiries
+        pieces: list[memoryview | bytes] = [resp.bytes_of(whole)]
+        answers = len(ids) + removals + expiries
         ranked = ~self.visitors
         if ranked.any():
             some = ids if ranked.all() else ids.filter(pa.array(ranked))
@@ -156,7 +157,8 @@ class ScoreHashes:
             resp.coded_field("segment", self.segment, SEGMENTS),
             resp.coded_field("lifecycle", self.lifecycle, LIFECYCLES),
         ]
-        words, absent = np.full(len(key), len(fields)), {}
+        words = np.full(len(key), len(fields))
+        absent: dict[str, NDArray[np.bool_]] = {}
         for name, answers in zip(self.outcomes, self.answers, strict=True):
             asked = ~np.isnan(answers.probability)
             placed = asked & ~np.isnan(answers.percentile)

@@ -18,7 +18,6 @@ from streams.publish.score_hashes import Answers, answers_of, joined_answers
 from streams.publish.wording import reason_numbers, reason_texts
 
 
-
 @dataclass(frozen=True)
 class DailyRows:
     """A scored sweep of boundaries; ``interval`` is the sweep's in microseconds."""

@@ -18,17 +18,18 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
     changed is written already. ``interval`` is the sweep's in microseconds, ``currency`` the base currency.
     """
     match item:
+        case ScoredBlock() if item.people.kind == "live":
+            return [ChangeRows(item), profile_rows(item.people, interval, currency)]
         case ScoredBlock():
-            if item.people.kind == "live":
-                return [ChangeRows(item), profile_rows(item.people, interval, currency)]
             return [DailyRows(item, interval)] if item.people.kind == "sweep" else []
         case ProfileBlock():
             return [profile_rows(item, interval, currency)]
         case Departures():
             return [departed_rows(item, interval, currency)]
-        case Verdicts():
-            return [verdict_rows(item.verdicts)]
-        case ModelReport():
-            return [quality_rows(item, interval)]
-        case TableRows():
-            return [item]
+        case Verdicts() | ModelReport():
+            return [_reported(item, interval)]
+    return [item]
+
+
+def _reported(item: Verdicts | ModelReport, interval: int) -> TableRows:
+    return verdict_rows(item.verdicts) if isinstance(item, Verdicts) else quality_rows(item, interval)
