@@ -9,7 +9,7 @@ SELECT
     argMax(lifecycle, version) AS newest_lifecycle,
     argMax(as_of, version) AS newest_as_of
 FROM score_changes
-WHERE startsWith(customer_id, 'anonymous:')
+WHERE (startsWith(customer_id, 'anonymous:') OR startsWith(customer_id, 'email:'))
     AND as_of >= (SELECT max(as_of) FROM score_changes) - toIntervalDay({days:UInt32})
     AND customer_id NOT IN (SELECT customer_id FROM customers FINAL WHERE merged_into != '')
 GROUP BY customer_id
