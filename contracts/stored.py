@@ -11,7 +11,7 @@ TOP_PREFIX: Final = "crm:top"
 ALERTS_STREAM: Final = "crm:alerts"
 VERSION_FIELD: Final = "version"
 MERGED_FIELD: Final = "merged_into"
-"""The field of a visitor's hashes that names the customer who the visitor is."""
+"""The field of a visitor's hashes that says whose they are now."""
 
 
 def score_key(customer_id: str) -> str:
@@ -36,7 +36,7 @@ TABLES: Final = {
     "identity_events": "one row per identify or alias",
     "customers": "one row per customer or visitor: the newest profile",
     "identity_links": "every decision about who is whom",
-    "customer_daily": "every customer at every sweep: features, scores, reasons, segment, lifecycle",
+    "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
     "score_changes": "a row when events moved a customer's score between sweeps",
     "model_quality": "each model at each sweep: its measures, weights and version",
     "exchange_rates": "what currencies are worth in the base currency, by day",

@@ -18,13 +18,14 @@ def test_migrations_are_numbered_without_gaps_and_in_order() -> None:
 def test_every_statement_may_be_repeated() -> None:
     for script in migrations().values():
         for statement in statements(script):
-            repeatable = r"((CREATE (TABLE|VIEW)|ALTER TABLE \w+ ADD COLUMN) IF NOT EXISTS|CREATE OR REPLACE VIEW) \w+"
-            assert re.match(repeatable, statement)
+            made = r"(CREATE (TABLE|VIEW)|ALTER TABLE \w+ ADD COLUMN) IF NOT EXISTS|CREATE OR REPLACE (TABLE|VIEW)"
+            assert re.match(rf"({made}) \w+", statement)
 
 
 def test_every_table_of_the_contract_is_made_and_replaces_rows() -> None:
     made = [statement for script in migrations().values() for statement in statements(script)]
-    tables = {statement.split()[5]: statement for statement in made if statement.startswith("CREATE TABLE")}
+    creates = [re.match(r"CREATE (?:OR REPLACE )?TABLE (?:IF NOT EXISTS )?(\w+)", statement) for statement in made]
+    tables = {found[1]: statement for found, statement in zip(creates, made, strict=True) if found}
     assert tables.keys() == TABLES.keys()
     assert all("ENGINE = ReplacingMergeTree" in statement for statement in tables.values())
 
