@@ -177,7 +177,7 @@ def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(
         ("anonymous:a", "c-1", "linked")
     ]
     left = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
-    assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {*TABLES, "schema_migrations", "newest_scores"}
+    assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {*TABLES, "schema_migrations", "newest_scores", "daily_reasons"}
 
 
 def kill_after(client: Client, monkeypatch: pytest.MonkeyPatch, at: int, name: str) -> None:
