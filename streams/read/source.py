@@ -179,7 +179,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
                 f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
             )
-        self._earlier[name] = high
+        if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
+            self._earlier[name] = high
         return TopicPosition(offset, position.clock, batch=position.batch)
 
     def _read_topics(self) -> list[Decoded]:
