@@ -15,7 +15,7 @@ PIN := CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --no-config
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--annotation-style=line --all-build-deps
 
-.PHONY: env machine env-tests demo test lint bench pins clean
+.PHONY: env machine env-tests demo test lint bench bench-quick bench-docs pins clean
 .NOTPARALLEL:
 
 env: $(STAMP)
@@ -59,8 +59,16 @@ test: machine lint
 	@echo "Running all tests (some minutes; they start real servers on free ports) ..."
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10 --durations-min 5
 
+# BENCH="--against COMMIT --parts whole --rounds 5 --save docs/performance/results.json": more in docs/performance.md
 bench: env-tests
-	@$(BIN)/python tests/benchmarks/bench.py
+	@$(BIN)/python tests/benchmarks/bench.py $(BENCH)
+
+bench-quick: env-tests
+	@$(BIN)/python tests/benchmarks/bench.py --quick $(BENCH)
+
+bench-docs: env-tests
+	@$(BIN)/python tests/benchmarks/report.py docs/performance/results.json > docs/performance.md.new
+	@mv docs/performance.md.new docs/performance.md
 
 # requirements.txt is what runs; requirements-dev.txt is the same and what tests need, at the same versions
 pins: env-tests

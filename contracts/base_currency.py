@@ -1,8 +1,8 @@
-"""The base currency of an installation: one decision, in one small file of its data folder, made once.
+"""The base currency of an installation: decided once, in a small file of the data folder.
 
-Profiles add up in it, so it never changes by itself. It is made by ``crmstream init``, by the setting
-CRM_BASE_CURRENCY, or, if neither says anything, by the first money that comes in. The file appears as a whole and
-only if there is none: if two processes decide at once, the first one wins and the other takes its decision.
+Profiles add up amounts in it, so it never changes by itself. ``crmstream init`` decides it, or the setting
+CRM_BASE_CURRENCY, or else the first amount that comes in. The file is created as a whole and never overwritten: of two
+processes that decide at once the first one wins, and the other uses its decision.
 """
 
 import json
@@ -23,12 +23,12 @@ BY_FIRST_ORDER: Final = "from the first order"
 
 
 class UnwritableError(SettingsError):
-    """The data folder cannot be written, so nothing can be decided there."""
+    """The data folder is not writable, so no decision can be stored there."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """The base currency, and how it was decided, in words."""
+    """The base currency, and a text that says how it was decided."""
 
     currency: str
     how: str
@@ -38,10 +38,10 @@ class Decision:
 
 
 def base_currency(settings: Settings) -> Decision | None:
-    """Return the decision; None while there is none. A setting decides if nothing has been decided.
+    """Return the decision, or None if there is none. A setting decides if there is no decision yet.
 
-    Raises :class:`SettingsError` if CRM_BASE_CURRENCY is another currency than the one decided, or if there are
-    exchange rates and nothing says in which currency they are worth that.
+    Raises :class:`SettingsError` if CRM_BASE_CURRENCY differs from the decision, or if there are exchange rates without
+    a base currency.
     """
     made = read_decision(settings.data_dir)
     wanted = settings.base_currency
@@ -80,7 +80,7 @@ def read_decision(data_dir: Path) -> Decision | None:
 
 
 def decide(data_dir: Path, currency: str, how: str) -> Decision:
-    """Decide, unless that has been done; return what is decided now. Raises :class:`SettingsError`."""
+    """Store the decision unless there is one; return the one in force. Raises :class:`SettingsError`."""
     if currency not in CODES or currency == NO_CURRENCY:
         raise SettingsError(f"{currency} cannot be the base currency: it is no currency of ISO 4217, like EUR.")
     path = data_dir / FILE
@@ -102,5 +102,5 @@ def decide(data_dir: Path, currency: str, how: str) -> Decision:
 
 
 def can_be_base(currency: object) -> bool:
-    """Whether money in a currency may decide the base currency."""
+    """Return whether an amount in this currency may decide the base currency."""
     return isinstance(currency, str) and currency in CODES and currency != NO_CURRENCY

@@ -214,10 +214,12 @@ class PeopleBlock:
     ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
     just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
     (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
-    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n, len(FEATURES)) float32.
+    people in their table; a visitor's may be used again after the visitor has left. ``features`` is
+    (n, len(FEATURES)) float32.
     ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0 without one. ``leaving``
-    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it (a sweep of a catch-up is
-    only recorded). ``rows`` are the profile rows of live and restated people. ``table`` is where the people are kept:
+    marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it. Sweeps of a catch-up are only
+    recorded, except that customers who leave come in a block of their own, which is published. ``rows`` are the profile
+    rows of live and restated people, and of those who leave during a catch-up. ``table`` is where the people are kept:
     devices and addresses hold visitors, who are scored and ranked apart.
     """
 
@@ -310,15 +312,18 @@ class VisitorSample:
 
 @dataclass(frozen=True)
 class SweptPeople:
-    """What labelling needs of one boundary's sweep: n customers, ``positions`` ascending.
+    """What labelling needs of one boundary's sweep: n customers, ``keys`` ascending.
 
-    ``last[name]`` is the time of the newest event of a counter (:data:`contracts.outcomes.Counter`) in microseconds.
+    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
+    the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
+    (:data:`contracts.outcomes.Counter`) in microseconds. Customers who are missing are dormant: nothing happened to
+    them within any outcome's window.
     ``trainable`` marks those of whom a training snapshot is taken.
     """
 
     bucket: int
     boundary: int
-    positions: NDArray[np.int32]
+    keys: NDArray[np.uint64]
     features: NDArray[np.float32]
     buyers: NDArray[np.bool_]
     trainable: NDArray[np.bool_]
@@ -346,7 +351,8 @@ class Population:
 class Released:
     """What one bucket delivers to the models: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
 
-    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is.
+    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is. A
+    population is empty if and only if the bucket sweeps nobody at that boundary.
     """
 
     bucket: int
@@ -355,14 +361,62 @@ class Released:
     populations: Sequence[Population]
 
 
+class LinearModels(NamedTuple):
+    """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
+
+    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the
+    change of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without,
+    NaN where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal
+    parts.
+    """
+
+    means: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    offsets: NDArray[np.float64]
+    quantiles: NDArray[np.float64]
+
+
+class BoundaryModel(NamedTuple):
+    """The models of all outcomes as of one boundary, by outcome."""
+
+    boundary: int
+    version: str
+    outcomes: Mapping[str, LinearModels]
+
+
+class Ranking(NamedTuple):
+    """How visitors' scores are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
+
+    values: NDArray[np.float64]
+    below: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class BoundaryModels:
+    """From the learn step to one bucket of the score step: the models that it needs, several boundaries at once.
+
+    ``models`` ascend: those of boundaries at which the bucket sweeps customers. ``newest`` scores live people from now
+    on; ``rankings`` rank visitors by outcome.
+    """
+
+    bucket: int
+    models: Sequence[BoundaryModel]
+    newest: BoundaryModel
+    rankings: Mapping[str, Ranking]
+
+
+REASON_CODE: Final = 63
+"""The bits of a reason's key that say which feature speaks and in which direction."""
+
+
 @dataclass(frozen=True)
 class OutcomeScores:
     """The scores of one outcome for the people of a block; NaN where the question is not asked of the person.
 
-    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one, in
-    per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons`` (n, 3)
-    are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual`` (m, features)
-    are usual values and ``usual_of`` (n,) says which of them a row is compared with.
+    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one,
+    in per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons``
+    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual``
+    (m, features) are usual values and ``usual_of`` (n,) says which of them a row is compared with.
     """
 
     probability: NDArray[np.float64]

@@ -1,7 +1,7 @@
 """Currencies: the codes of ISO 4217, and the small numbers that columns hold in their place.
 
-An event may carry any three capital letters: a code that is not listed here waits for a rate like all others. Settings,
-mappings and sources are written by people, so there a code must be one of ISO 4217.
+An event may carry any three capital letters: amounts in a code that is not listed here wait for a rate, like others.
+People write settings, mappings and sources, so codes there must be in ISO 4217.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator
 
 NO_CURRENCY: Final = "XXX"
-"""The code of ISO 4217 for "no currency": money of events that name none, where no default is known either."""
+"""The code of ISO 4217 for "no currency": for events without a currency, if no default is known either."""
 _PATTERN: Final = re.compile(r"[A-Z]{3}")
 MOST_RATE: Final = 1_000_000
 """The largest worth of one unit of a currency in the base currency."""
@@ -30,20 +30,20 @@ _WITHDRAWN: Final = """
     SLL STD TMM TRL VEB VEF ZMK ZWD ZWL
 """
 CODES: Final = frozenset(f"{_ACTIVE} {_WITHDRAWN}".split())
-"""The codes of ISO 4217 in force, and those withdrawn since 1999, which histories may hold."""
+"""The current codes of ISO 4217, and those withdrawn since 1999, which histories may contain."""
 
 
 SIGNS: Final = {"€": "EUR", "£": "GBP", "zł": "PLN", "₹": "INR", "₺": "TRY", "Kč": "CZK"}
-"""Signs that stand for one currency. "$" and "kr" stand for several."""
+"""Signs of exactly one currency. "$" and "kr" are signs of several."""
 
 
 def is_code(value: object) -> bool:
-    """Whether an event may carry a value as its currency."""
+    """Return whether a value is valid as the currency of an event."""
     return isinstance(value, str) and _PATTERN.fullmatch(value) is not None
 
 
 def check_code(code: str) -> str:
-    """Return a code of ISO 4217 as it is. Raises ``ValueError`` that says what to write instead, if that is known."""
+    """Return a code of ISO 4217 unchanged. Raises ``ValueError``, with a correction if there is an obvious one."""
     if code in CODES:
         return code
     if code.strip().upper() in CODES:
@@ -52,7 +52,7 @@ def check_code(code: str) -> str:
 
 
 CurrencyCode = Annotated[str, AfterValidator(check_code)]
-"""A code that a person writes into a file or a setting."""
+"""A code in a file or a setting that a person wrote."""
 
 _A: Final = ord("A")
 _LETTERS: Final = 26
@@ -60,13 +60,13 @@ _LETTERS: Final = 26
 
 @cache
 def number_of(code: str) -> int:
-    """Return the number, from 1 to 17,576, that stands for a code in columns; 0 stands for none."""
+    """Return the number of a code in columns, from 1 to 17,576; 0 means no currency."""
     first, second, third = (ord(letter) - _A for letter in code)
     return (first * _LETTERS + second) * _LETTERS + third + 1
 
 
 def code_of(number: int) -> str:
-    """Return the code that a number stands for; '' for 0."""
+    """Return the code of a number; '' for 0."""
     if not number:
         return ""
     rest, third = divmod(number - 1, _LETTERS)

@@ -1,8 +1,8 @@
-"""The errors that a person reads. Each says what to do in its class and carries its facts in attributes."""
+"""Errors for the user. The class says what kind of error it is; attributes carry the facts."""
 
 
 class CrmError(Exception):
-    """Something a person must act on; the command prints it without a traceback."""
+    """The user must act; commands print the message without a traceback."""
 
     def __init__(self, message: str, **context: object):
         super().__init__(message)
@@ -18,7 +18,7 @@ class StackError(CrmError):
 
 
 class LogMismatchError(CrmError):
-    """The log behind a resume position is another one: other cluster, or truncated."""
+    """The log is not the one that the resume position belongs to: another cluster, or it was truncated."""
 
 
 class InputFileError(CrmError):
@@ -34,4 +34,4 @@ class NoRoomError(StoreUnavailableError):
 
 
 class StoreRefusedError(CrmError):
-    """A store refused what it was given and would again: a wrong shape, no rights, a changed migration."""
+    """A store refused a write and would refuse it again: wrong columns, missing rights, a changed migration."""

@@ -1,6 +1,6 @@
-"""The event: one envelope for everything a customer does, and the properties each event name carries.
+"""The event: one envelope for all kinds of events, and the properties of each event name.
 
-These pydantic models are the one definition. The JSON Schema under ``docs/schemas/`` is generated from them and
+These pydantic models are the only definition. The JSON Schema under ``docs/schemas/`` is generated from them and
 ``contracts/examples/`` holds a golden example of every name in :data:`EVENT_TYPES`. The names are those of the
 public tracking specifications ("Order Completed", "Ticket Opened"); a name that is not listed is accepted in its
 kind, with free properties.
@@ -10,11 +10,11 @@ Delivery: an event is known by ``event_id``. The same id twice is one event.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Protocol, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from contracts.identity import is_no_customer
+from contracts.identity import is_no_customer, placing_id
 
 Kind = Literal["web", "transaction", "service", "identity"]
 KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
@@ -23,8 +23,8 @@ EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(hours=24)
 """How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
-"""How far an event may move the clock of its partition beyond the time at which it was received: a device whose clock
-runs ahead must not drag everybody with it."""
+"""How far an event may move the clock of its partition beyond ``received_at``: a device with a fast clock must not move
+all customers ahead in time."""
 MAX_AMOUNT: Final = 100_000_000_000
 """The largest amount of money in one event, in units of its currency."""
 MAX_COUNT: Final = 1_000_000
@@ -40,7 +40,7 @@ Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 
 
 class Properties(BaseModel):
-    """What an event says beyond its envelope. Fields that are not named here are kept as they came."""
+    """The properties of an event. Fields that are not listed here are kept unchanged."""
 
     model_config = ConfigDict(extra="allow", frozen=True, strict=True)
 
@@ -95,6 +95,9 @@ ORDER_COMPLETED: Final = "Order Completed"
 ORDER_REFUNDED: Final = "Order Refunded"
 ORDER_CANCELLED: Final = "Order Cancelled"
 CSAT_SUBMITTED: Final = "CSAT Submitted"
+IDENTIFY: Final = "Identify"
+ALIAS: Final = "Alias"
+UNLINK: Final = "Unlink"
 
 EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Page Viewed": ("web", ()),
@@ -114,10 +117,11 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Live Chat Conversation Ended": ("service", ("conversation_id",)),
     "Live Chat Message Sent": ("service", ("conversation_id",)),
     "Live Chat Message Received": ("service", ("conversation_id",)),
-    "Identify": ("identity", ()),
-    "Alias": ("identity", ("previous_id",)),
+    IDENTIFY: ("identity", ()),
+    ALIAS: ("identity", ("previous_id",)),
+    UNLINK: ("identity", ()),
 }
-"""Every name with a meaning of its own: its kind, and the properties it cannot be without."""
+"""The event names that crmstream knows: kind and required properties."""
 
 
 class Event(BaseModel):
@@ -183,10 +187,29 @@ class ServiceEvent(Event):
 
 
 class IdentityEvent(Event):
-    """Who somebody is: traits, or two ids that are one person."""
+    """Traits of a customer, a link between two ids, or its undoing."""
 
     kind: Literal["identity"] = "identity"
     properties: IdentityProperties = Field(default_factory=IdentityProperties)
+
+
+class _Envelope(Protocol):
+    """The fields of an event that place its record."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def customer_id(self) -> str | None: ...
+    @property
+    def anonymous_id(self) -> str | None: ...
+
+
+def key_of(event: _Envelope, properties: object) -> str:
+    """Return the key of an event's record (:func:`contracts.identity.placing_id`), for any reader's structs."""
+    previous = getattr(properties, "previous_id", None) if event.name == ALIAS else None
+    return placing_id(event.kind, event.customer_id, event.anonymous_id, previous)
 
 
 EVENT_MODELS: Final[Mapping[Kind, type[Event]]] = {
@@ -198,13 +221,13 @@ EVENT_MODELS: Final[Mapping[Kind, type[Event]]] = {
 
 
 class Tick(BaseModel):
-    """A mark in the log: everything that its writer had before ``occurred_at`` stands before it in this partition.
+    """A mark in the log: all records that its writer had before ``occurred_at`` precede it in this partition.
 
     Ticks carry no customer. They move the event clock of a partition that is otherwise quiet, and are the only way in
     which a wall clock reaches the dataflow (see ``docs/adr/0001``). Their records have the key :data:`TICK_KEY`.
 
-    ``history`` is what a publisher of history intends: ``open``, it is at work and has more; ``finished``, it has none.
-    A tick at :data:`EARLIEST` moves no clock: it only says that.
+    ``history`` is a note of a publisher of history: ``open``, more records follow; ``finished``, none do. A tick at
+    :data:`EARLIEST` moves no clock: it only carries the note.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -216,4 +239,4 @@ class Tick(BaseModel):
 
 
 TICK_KEY: Final = b"\x00crm-tick"
-"""The record key of ticks. No customer id can equal it: ids hold no control characters."""
+"""The record key of ticks. No id can equal it: ids contain no control characters."""

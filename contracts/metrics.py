@@ -1,6 +1,6 @@
-"""The catalogue of metrics: every name, once, with its meaning and unit. Docs and boards read it.
+"""The catalogue of metrics: every name with its meaning and unit. Docs and boards read it.
 
-Workers and the collector count in process with :mod:`prometheus_client` and serve the figures on loopback.
+Workers and the collector count with :mod:`prometheus_client` in their process and serve the figures on loopback.
 """
 
 from typing import Final
@@ -9,8 +9,10 @@ from prometheus_client import Counter, Gauge, Histogram
 
 EVENTS: Final = Counter("crm_events", "Events decoded, by topic.", ["topic"])
 TICKS: Final = Counter("crm_ticks", "Ticks read, by topic.", ["topic"])
-DEAD_LETTERS: Final = Counter("crm_dead_letters", "Records refused, by topic and stage.", ["topic", "stage"])
-DUPLICATES: Final = Counter("crm_duplicate_events", "Events whose id was known already; not counted in profiles again.")
+DEAD_LETTERS: Final = Counter(
+    "crm_dead_letters", "Invalid records, by topic and stage; each copy of a record counts.", ["topic", "stage"]
+)
+DUPLICATES: Final = Counter("crm_duplicate_events", "Events with a known id; not counted in profiles again.")
 LATE: Final = Counter("crm_late_events", "Events that came after the sweep of their day; applied in the next one.")
 TOO_LATE: Final = Counter(
     "crm_too_late_events", "Events from before the window of known ids: kept as facts, not counted in profiles."
@@ -19,9 +21,13 @@ SWEEPS: Final = Counter("crm_sweeps", "Sweeps of a bucket of customers.")
 SCORES: Final = Counter("crm_scores", "Customer scores computed, by reason (sweep or event).", ["reason"])
 EXAMPLES: Final = Counter("crm_examples", "Labelled examples learned, by outcome.", ["outcome"])
 CUSTOMERS: Final = Gauge("crm_customers", "Customers with a profile, by bucket.", ["bucket"])
-VISITORS: Final = Gauge("crm_visitors", "Visitors with a profile, not known as customers yet, by bucket.", ["bucket"])
+VISITORS: Final = Gauge(
+    "crm_visitors", "Visitors with a profile: devices and addresses without an owner, by bucket.", ["bucket"]
+)
 IDENTITIES: Final = Counter(
-    "crm_identity_links", "Decisions about links between ids, by outcome (linked, or why not).", ["outcome"]
+    "crm_identity_links",
+    "Decisions about links between ids, by outcome (linked, unlinked, or the reason of a refusal).",
+    ["outcome"],
 )
 EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partition, Unix seconds.", ["partition"])
 CATCHING_UP: Final = Gauge(

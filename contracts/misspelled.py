@@ -1,4 +1,4 @@
-"""Environment variables that look like settings but are not, mostly typos: they would be ignored in silence. Pure."""
+"""Finds environment variables that look like settings but are none: typos, which would be ignored silently. Pure."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -12,7 +12,7 @@ _OF_WORKERS: Final = frozenset({"CRM_WORKER_ADDRESSES", "CRM_WORKER_METRICS_PORT
 
 
 def unknown_settings(variables: Iterable[str]) -> list[str]:
-    """A sentence for each variable that begins like a setting but is not one, with the setting that it may mean."""
+    """Return a sentence for each unknown ``CRM_`` variable, with the setting that is spelled most alike."""
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted({name for name in variables if name.upper().startswith(_PREFIX)})
     return [_sentence(name, known) for name in unknown if name.upper() not in known | _OF_WORKERS]

@@ -1,7 +1,7 @@
-"""Notes on events: what a connector changed or left out so that an event could be accepted.
+"""Notes on events: changes and omissions that a connector made so that an event was accepted.
 
 A connector drafts an event with notes; the ingest gate writes them into the property :data:`NOTES` as a list of texts
-``"<field>: <what was done>"``. A note never holds a value of the event, so notes can be counted and shown.
+``"<field>: <change>"``. A note never holds a value of the event, so notes can be counted and shown.
 """
 
 from typing import Final, NamedTuple
@@ -9,18 +9,18 @@ from typing import Final, NamedTuple
 NOTES: Final = "crm_notes"
 """The property that holds the notes of an event. Senders cannot set it: the gate removes what they send under it."""
 MOST_NOTES: Final = 10
-"""Most notes of one event; the others are counted in one last text."""
+"""Maximum number of notes in one event; a last text counts the others."""
 _MOST_LETTERS: Final = 200
 
 
 class Note(NamedTuple):
-    """One change: the path of the field in the event (``properties`` left out), and what was done."""
+    """One change: the path of the field in the event (without ``properties``), and the change."""
 
     field: str
     done: str
 
     def text(self) -> str:
-        """Return the note as it stands in the event, like ``total: is the sum of the products``."""
+        """Return the text for the event, such as ``total: is the sum of the products``."""
         return f"{self.field}: {self.done}"[:_MOST_LETTERS]
 
 

@@ -1,4 +1,4 @@
-"""What this process waits for at the moment: stores that do not answer. Counted like metrics, for the whole process."""
+"""The stores that this process waits for, because they do not answer. Process-wide, like metrics."""
 
 import threading
 from collections import Counter
@@ -14,7 +14,7 @@ _calls: dict[int, str] = {}
 
 @contextmanager
 def waiting_for(store: str) -> Iterator[None]:
-    """Say that this process goes on only when ``store`` answers, until the block ends."""
+    """Mark this process as waiting for ``store`` while the block runs."""
     with _lock:
         _waiting[store] += 1
     try:
@@ -25,14 +25,14 @@ def waiting_for(store: str) -> Iterator[None]:
 
 
 def stores_waited_for() -> list[str]:
-    """The stores that somebody in this process waits for, by name."""
+    """Return the names of the stores that this process waits for, sorted."""
     with _lock:
         return sorted(store for store, waiters in _waiting.items() if waiters)
 
 
 @contextmanager
 def calling(store: str) -> Iterator[None]:
-    """Say that a call to ``store`` is under way until the block ends."""
+    """Mark a call to ``store`` as running while the block runs."""
     with _lock:
         number = next(_numbers)
         _calls[number] = store
@@ -44,6 +44,6 @@ def calling(store: str) -> Iterator[None]:
 
 
 def calls_under_way() -> dict[int, str]:
-    """The calls to stores that have not returned, by a number that each call has for itself."""
+    """Return the running calls to stores, by a number that is unique to each call."""
     with _lock:
         return dict(_calls)

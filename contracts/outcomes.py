@@ -1,4 +1,4 @@
-"""What the models learn to foretell, declared and not coded.
+"""Outcomes to predict, declared and not coded.
 
 An outcome asks whether something happens to a customer within a number of days. ``churn`` (no purchase in 90 days) and
 ``opportunity`` (a purchase within 30 days) come built in; the setting ``CRM_OUTCOMES`` replaces or extends them.
@@ -13,9 +13,9 @@ Counter = Literal["orders", "refunds", "sessions", "carts", "checkouts", "ticket
 
 
 class Outcome(BaseModel):
-    """One question: whether ``counter`` grows within ``within_days`` (``happens``), or stands still.
+    """One question: whether ``counter`` grows within ``within_days`` (``happens``), or stands still (not ``happens``).
 
-    ``of`` names the customers of whom the question is asked: ``buyers`` have at least one order, ``everyone`` is all.
+    ``of`` selects the customers: ``buyers`` have at least one order, ``everyone`` is all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

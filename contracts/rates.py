@@ -1,7 +1,7 @@
-"""Exchange rates: what one unit of a currency is worth in the base currency, by the day of the event.
+"""Exchange rates: the worth of one unit of a currency in the base currency, by the day of the event.
 
-An amount whose currency has no rate *waits*: its event counts, its money is added once there is a rate. Everything
-here is a function of the rates and the event alone, so an amount is worth the same whenever it is converted.
+An amount without a rate *waits*: its event counts at once, its money is added when there is a rate. All functions here
+depend on the rates and the event only, so the moment of the conversion does not matter.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 SCALE: Final = 10_000
 """Money is held in 1/10,000 of its currency."""
 WAITS: Final = -1
-"""In a column of worths: the amount has no rate."""
+"""Marks an amount without a rate in a column of converted amounts."""
 DAY_US: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
 _FIRST_DAY: Final = 0
 
 Steps = tuple[tuple[int, float], ...]
-"""The rates of one currency: the first day (since 1970) on which each holds, ascending, and the rate."""
+"""The rates of one currency: first day (since 1970) and rate, in ascending order of days."""
 
 
 @dataclass(frozen=True)
 class Rates:
-    """The base currency and the rates in force; ``base`` is None while it is undecided, and then all amounts wait.
+    """The base currency and the rates in force. While ``base`` is None (undecided), all amounts wait.
 
     The first rate of a currency also holds for all days before its own.
     """
@@ -41,7 +41,7 @@ class Rates:
 
     @cached_property
     def all_steps(self) -> Mapping[str, Steps]:
-        """The rates with that of the base currency, each currency's first one from the first day on."""
+        """Return all rates: with the base currency's, and each currency's first rate from day 0 on."""
         if self.base is None:
             return {}
         own: dict[str, Steps] = {self.base: ((_FIRST_DAY, 1.0),)}
@@ -62,8 +62,8 @@ class Rates:
         """Return amounts in 1/10,000 of the base currency, :data:`WAITS` where there is no rate.
 
         ``currency`` holds the numbers of :func:`contracts.currencies.number_of` (0: no money), ``occurred`` the events'
-        times in microseconds, ``amount`` 1/10,000 of their own currency. What is worth more than an event may be worth
-        waits too, until there is another rate: the rate must be wrong. An amount of 0 needs no rate.
+        times in microseconds, ``amount`` 1/10,000 of their own currency. Amounts above the limit of one event wait too,
+        because the rate must be wrong. An amount of 0 needs no rate.
         """
         import numpy as np  # noqa: PLC0415 - the collector reads rates, and must stay small
 
@@ -84,18 +84,18 @@ class Rates:
 
 
 def rates_of_json(found: Mapping[str, Any]) -> Rates:
-    """Make the rates that :meth:`Rates.as_json` wrote."""
+    """Read the rates that :meth:`Rates.as_json` wrote."""
     steps = {code: tuple((int(day), float(rate)) for day, rate in rows) for code, rows in found["rates"].items()}
     return Rates(found["base_currency"], steps)
 
 
 def constant_steps(rates: Mapping[str, float]) -> dict[str, Steps]:
-    """Make steps of rates that hold for all days."""
+    """Return steps for rates that hold on all days."""
     return {code: ((_FIRST_DAY, rate),) for code, rate in rates.items()}
 
 
 def steps_of(rows: Iterable[tuple[str, date | None, float]]) -> dict[str, Steps]:
-    """Make steps of rows of currency, first day (None: the first of all) and rate. No day may come twice."""
+    """Return steps for rows of currency, first day (None: day 0) and rate. Days of a currency must be unique."""
     found: dict[str, list[tuple[int, float]]] = {}
     for code, first, rate in rows:
         found.setdefault(code, []).append((day_number(first) if first else _FIRST_DAY, rate))
@@ -103,10 +103,10 @@ def steps_of(rows: Iterable[tuple[str, date | None, float]]) -> dict[str, Steps]
 
 
 def day_number(day: date) -> int:
-    """Days since 1970."""
+    """Return the days since 1970."""
     return (day - _EPOCH).days
 
 
 def day_of(number: int) -> date:
-    """Return the day of a number of days since 1970."""
+    """Return the date so many days after 1970-01-01."""
     return _EPOCH + timedelta(days=number)

@@ -1,7 +1,7 @@
-"""Records that a connector refused at the door: how they travel through the log to the dead letters.
+"""Records that a connector refused, on their way through the log to the dead letters.
 
-The dataflow is the only writer of dead letters, exactly once, so a connector puts what it refuses into the log too:
-under a key of its own, with its reason in headers. Moves no data itself.
+Only the dataflow writes dead letters, exactly once. So a connector writes refused items to the log as well, under a
+reserved key and with the reason in headers. Moves no data itself.
 """
 
 from collections.abc import Sequence
@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from typing import Final
 
 REFUSED_KEY: Final = b"\x00crm-refused"
-"""The record key of what a connector refused. No customer id can equal it: ids hold no control characters."""
+"""The record key of refused items. No id can equal it: ids contain no control characters."""
 _PREFIX: Final = "crm-refused-"
 Headers = tuple[tuple[str, bytes], ...]
 
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a record was refused. No field of it holds a value of the record.
+    """The reason of a refusal. No field contains a value of the record.
 
-    ``stage`` names the connector's step (``collect``, ``plan``), ``field`` the path at fault, ``problem`` what is wrong
-    with it, ``source`` the configured source that sent it.
+    ``stage`` names the connector's step (``collect``, ``plan``), ``field`` is the path of the invalid field and
+    ``problem`` says why it is invalid. ``source`` is the configured source that sent the record.
     """
 
     stage: str
@@ -28,12 +28,12 @@ class Refusal:
     source: str
 
     def headers(self) -> Headers:
-        """Write the refusal as record headers."""
+        """Return the refusal as record headers."""
         return tuple((f"{_PREFIX}{name}", str(value).encode(errors="replace")) for name, value in vars(self).items())
 
 
 def read_refusal(headers: Sequence[tuple[str, bytes | None]] | None) -> Refusal | None:
-    """Read the refusal in a record's headers; None if it is not all there."""
+    """Read the refusal from a record's headers; None if a part is missing."""
     found = {
         name.removeprefix(_PREFIX): (value or b"").decode(errors="replace")
         for name, value in headers or ()

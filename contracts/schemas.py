@@ -1,7 +1,7 @@
 """The JSON Schemas of events, generated from the pydantic models: one per kind, and one for ticks.
 
-``python -m contracts.schemas`` writes them to ``docs/schemas/``; a test fails when they are not up to date. A schema
-says what a body looks like. Rules that tie a name to its properties are in it too; those that compare times are not.
+``python -m contracts.schemas`` writes them to ``docs/schemas/``; a test fails if they are out of date. A schema
+describes a body, with the rules that tie a name to its properties. Rules that compare times are not in it.
 """
 
 import json
@@ -19,18 +19,18 @@ FOLDER: Final = Path("docs/schemas")
 
 
 def json_schemas() -> Mapping[str, dict[str, Any]]:
-    """Make all schemas, by the name of their file without its ending."""
+    """Return all schemas by file name without its extension."""
     events = {kind: _event_schema(kind) for kind in KINDS}
     return events | {"tick": _schema(Tick)}
 
 
 def texts() -> Mapping[str, str]:
-    """The content of every file, by file name."""
+    """Return the text of every file, by file name."""
     return {f"{name}.json": json.dumps(schema, indent=2) + "\n" for name, schema in json_schemas().items()}
 
 
 def write(folder: Path) -> Sequence[Path]:
-    """Write all files into a folder, which is made if need be, and return their paths."""
+    """Write all files into a folder, which is created if necessary, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for name, text in texts().items():
@@ -47,7 +47,7 @@ _SUBJECTS: Final = ("customer_id", "anonymous_id")
 
 
 def _event_schema(kind: Kind) -> dict[str, Any]:
-    """The schema of a kind's model, and the rules that its model checks across fields."""
+    """Return the schema of a kind: its model's, and the rules that the model checks across fields."""
     foreign = sorted(name for name, (other, _) in EVENT_TYPES.items() if other != kind)
     rules: list[dict[str, Any]] = [
         {"anyOf": [_with_values([subject]) for subject in _SUBJECTS]},
@@ -60,12 +60,12 @@ def _event_schema(kind: Kind) -> dict[str, Any]:
 
 
 def _with_values(fields: Sequence[str]) -> dict[str, Any]:
-    """All of these fields are there, and none of them is null."""
+    """Require all of these fields, none of them null."""
     return {"required": list(fields), "properties": {field: {"not": {"type": "null"}} for field in fields}}
 
 
 def _requirement(name: str, fields: Sequence[str]) -> dict[str, Any]:
-    """Events of this name have these properties."""
+    """Require these properties in events of this name."""
     return {
         "if": {"properties": {"name": {"const": name}}, "required": ["name"]},
         "then": {"required": ["properties"], "properties": {"properties": _with_values(fields)}},
@@ -73,7 +73,7 @@ def _requirement(name: str, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _both_or_none(*fields: str) -> dict[str, Any]:
-    """Either all of these fields have values, or none has."""
+    """Require values in all of these fields or in none."""
     return {"anyOf": [_with_values(fields), {"properties": {field: {"type": "null"} for field in fields}}]}
 
 

@@ -1,7 +1,7 @@
 """Every setting, read once from the environment (prefix ``CRM_``) into one frozen object.
 
-``docs/operations.md`` has the table of them; a test fails when one is missing there. Secrets (a password in a URL)
-come from the environment only and are never logged.
+``docs/operations.md`` lists them; a test fails if one is missing there. Secrets (a password in a URL) come from the
+environment only and are never logged.
 """
 
 import re
@@ -124,9 +124,7 @@ class Settings(BaseSettings):
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
-    visitor_days: int = Field(
-        90, ge=1, le=36_500, description="Anonymous visitors silent for longer are forgotten."
-    )
+    visitor_days: int = Field(90, ge=1, le=36_500, description="Visitors silent for longer are forgotten.")
     most_merges: int = Field(
         100, ge=1, le=100_000, description="Most anonymous ids that one customer may take over; more are refused."
     )
@@ -136,7 +134,7 @@ class Settings(BaseSettings):
         le=1_000_000_000,
         description="Newest event ids, over all buckets, in which duplicates are recognised.",
     )
-    outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="What the models foretell, as JSON.")
+    outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="Outcomes to predict, as JSON.")
     base_currency: CurrencyCode | None = Field(
         None, description="ISO 4217 currency in which profiles add up. Unset: `crmstream init` or the first order says."
     )
@@ -166,7 +164,7 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="A partition silent for this long gets a tick, so that it holds no clock back.",
     )
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least level of log lines.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum log level.")
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -215,11 +213,11 @@ def load_settings(**changes: Any) -> Settings:
         (name,) = re.findall(r'field "(\w+)"', str(error))
         raise SettingsError(f"CRM_{name.upper()}: is not valid JSON") from None
     except ValidationError as error:
-        raise SettingsError("; ".join(map(_told, error.errors()))) from None
+        raise SettingsError("; ".join(map(_in_words, error.errors()))) from None
 
 
-def _told(problem: ErrorDetails) -> str:
-    """A problem by the name of its variable, and the place in its JSON if it has one."""
+def _in_words(problem: ErrorDetails) -> str:
+    """Return a problem with the name of its variable, and with its place in the JSON if there is one."""
     message = problem["msg"].removeprefix("Value error, ").replace("a valid tuple", "a list")
     message = message.replace("items after validation", "characters")
     if not problem["loc"]:

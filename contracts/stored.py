@@ -11,7 +11,7 @@ TOP_PREFIX: Final = "crm:top"
 ALERTS_STREAM: Final = "crm:alerts"
 VERSION_FIELD: Final = "version"
 MERGED_FIELD: Final = "merged_into"
-"""The field of a visitor's hashes that says whose they are now."""
+"""The field of an identified visitor's hashes: the customer, or the address that leads to the customer."""
 
 
 def score_key(customer_id: str) -> str:
@@ -33,16 +33,16 @@ TABLES: Final = {
     "web_events": "one row per web event",
     "transactions": "one row per order, refund or cancellation",
     "service_events": "one row per ticket, chat or satisfaction event",
-    "identity_events": "one row per identify or alias",
+    "identity_events": "one row per identify, alias or unlink",
     "customers": "one row per customer or visitor: the newest profile",
-    "identity_links": "every decision about who is whom",
+    "identity_links": "the newest decision about each id and each person that claimed it",
     "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
     "score_changes": "a row when events moved a customer's score between sweeps",
     "model_quality": "each model at each sweep: its measures, weights and version",
     "exchange_rates": "what currencies are worth in the base currency, by day",
-    "dead_letters": "every record that was no event, with its reason",
+    "dead_letters": "invalid records, with the reason",
 }
-"""The tables of the database and what a row of each is. All are read with FINAL."""
+"""The tables of the database, and what a row of each is. Read all of them with FINAL."""
 
 FACT_TABLES: Final = {
     "web": "web_events",

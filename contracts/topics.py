@@ -1,8 +1,9 @@
 """The Kafka topics: their names, owners, retention and keys.
 
-Records are keyed by customer id (else anonymous id) and placed with murmur2, as Java's default partitioner does. The
-partition count is the same for all input topics, so that partition *p* of every topic holds the same customers; it is
-fixed when the topics are created.
+Records are keyed by :func:`contracts.identity.placing_id` and placed with murmur2, as Java's default partitioner does:
+web and identity events by anonymous id (an alias by its previous id), else by customer id; transactions and service
+events by customer id, else by anonymous id. The partition count is the same for all input topics, so that partition *p*
+of every topic holds the same devices and customers; it is fixed when the topics are created.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ class Topic:
     partitions: int | None = None
 
     def partition_count(self, of_settings: int) -> int:
-        """How many partitions the topic has where the settings say ``of_settings``."""
+        """Return the topic's partition count: its own, else ``of_settings``."""
         return self.partitions or of_settings
 
 
@@ -38,8 +39,8 @@ _GIB: Final = 1 << 30
 WEB_EVENTS: Final = Topic("crm-web-events", "connectors", "views, carts and check-outs", 30, 8 * _GIB, "web")
 TRANSACTIONS: Final = Topic("crm-transactions", "connectors", "orders and refunds", 365, 8 * _GIB, "transaction")
 SERVICE_EVENTS: Final = Topic("crm-service-events", "connectors", "tickets and chats", 365, 4 * _GIB, "service")
-IDENTITIES: Final = Topic("crm-identities", "connectors", "who somebody is", 365, 4 * _GIB, "identity")
-DEAD_LETTERS: Final = Topic("crm-dead-letters", "streams", "records that are no events", 90, 1 * _GIB)
+IDENTITIES: Final = Topic("crm-identities", "connectors", "links between ids, traits", 365, 4 * _GIB, "identity")
+DEAD_LETTERS: Final = Topic("crm-dead-letters", "streams", "invalid records", 90, 1 * _GIB)
 ALERTS: Final = Topic("crm-alerts", "streams", "reserved: alerts to deliver", 30, 1 * _GIB)
 POSITIONS: Final = Topic(
     "crm-connector-positions", "connectors", "how far each connector has come in its source", None, None, partitions=1
@@ -51,4 +52,4 @@ INPUT_TOPICS: Final = (WEB_EVENTS, TRANSACTIONS, SERVICE_EVENTS, IDENTITIES)
 ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS, POSITIONS)
 TOPIC_OF_KIND: Final[dict[Kind, Topic]] = {topic.kind: topic for topic in INPUT_TOPICS if topic.kind is not None}
 CONSUMER_GROUP: Final = "crm-dataflow"
-"""The group under which the dataflow publishes its position, for ordinary lag tools. It never resumes from it."""
+"""The consumer group under which the dataflow commits its position, for lag tools. It never resumes from it."""

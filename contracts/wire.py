@@ -1,18 +1,19 @@
-"""The fast reader of event bodies.
+"""The fast parser of event bodies.
 
-``msgspec`` structs that accept a subset of what the pydantic models in :mod:`contracts.events` accept, four times as
-fast. They judge nothing: a body that they refuse goes to :func:`judge`, which has the last word and gives the reason.
-A property test holds that whatever :func:`read` accepts, the model accepts with the same values, but for times with
-more than six digits of a second, which may be a microsecond apart, and rules across fields.
+``msgspec`` structs accept a subset of the bodies that the pydantic models in :mod:`contracts.events` accept, four times
+as fast. A body that they refuse goes to :func:`judge`, which decides and gives the reason. A property test checks that
+the model accepts every body that :func:`read` accepts, with the same values. Exceptions: times with more than six
+digits of a second may differ by a microsecond, and rules across fields are not checked here.
 """
 
 import json as stdlib_json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Final, Literal
 
 import msgspec
+import numpy as np
 from msgspec import Meta, Raw, Struct, json
 from pydantic import ValidationError
 
@@ -82,15 +83,16 @@ PROPERTIES: Final[Mapping[Kind, msgspec.json.Decoder[PropertiesStruct]]] = {
 
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NEWLINE, _OPENING, _CLOSING = b"\n{}"
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct]:
-    """Read one body fast. Raises ``msgspec.DecodeError`` and its like where the judge must have a look.
+    """Parse one body fast. Raises ``msgspec.DecodeError`` and the like if :func:`judge` must decide.
 
     In valid JSON only an escape, or DEL, can bring a control character into an id, so ids are searched only then: a
     pattern for each of them would cost more than all the rest of the reading. Properties without a column are skipped
-    unread: here it is seen to that they are text at least.
+    unread, so this checks only that they are valid UTF-8.
     """
     envelope = ENVELOPE.decode(body)
     escaped = b"\\" in body
@@ -103,13 +105,48 @@ def read(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct]:
     return envelope, PROPERTIES[kind].decode(envelope.properties)
 
 
+def read_lines(kind: Kind, bodies: Sequence[bytes]) -> tuple[list[Envelope], list[PropertiesStruct]]:
+    """Read several bodies at once, twice as fast as one by one. Accepts what :func:`read` accepts of each, or raises.
+
+    The bodies are joined to one text of a line each. Each body is one value, because every line starts and ends with a
+    brace, no value spans two lines and there are as many values as lines.
+    """
+    text, joints = b"\n".join(bodies), len(bodies) - 1
+    if not _is_lines_of_objects(text, joints):
+        raise msgspec.DecodeError("a body is not one line")
+    envelopes = ENVELOPE.decode_lines(text)
+    escaped = b"\\" in text
+    if (escaped or b"\x7f" in text) and _CONTROL.search("".join(each for one in envelopes for each in _ids(one))):
+        raise msgspec.ValidationError("an id holds a control character")
+    if escaped and _SURROGATE.search(text):
+        raise msgspec.ValidationError("a surrogate may lack its other half")
+    if not text.isascii():
+        text.decode()
+    lines = b"\n".join([envelope.properties for envelope in envelopes])
+    if len(envelopes) != len(bodies) or lines.count(b"\n") != joints:
+        raise msgspec.DecodeError("a body is not one value")
+    properties = PROPERTIES[kind].decode_lines(lines)
+    if len(properties) != len(bodies):
+        raise msgspec.DecodeError("a body is not one value")
+    return envelopes, properties
+
+
+def _is_lines_of_objects(text: bytes, joints: int) -> bool:
+    """Whether a text has this many newlines, each between braces, and starts and ends with a brace."""
+    if text[:1] != b"{" or text[-1:] != b"}" or text.count(b"\n") != joints:
+        return False
+    octets = np.frombuffer(text, np.uint8)
+    ends = np.flatnonzero(octets == _NEWLINE)
+    return bool((octets[ends - 1] == _CLOSING).all() and (octets[ends + 1] == _OPENING).all())
+
+
 def _ids(envelope: Envelope) -> Iterator[str]:
     yield from (envelope.event_id, envelope.name, envelope.source)
     yield from (envelope.customer_id or "", envelope.anonymous_id or "")
 
 
 class _Origin(Struct, gc=False):
-    """The one field that says where a body came from, whatever is wrong with the others."""
+    """The source of a body, which is read even if other fields are invalid."""
 
     source: _Id = ""
 
@@ -118,7 +155,7 @@ _ORIGIN: Final = json.Decoder(_Origin)
 
 
 def source_of(body: bytes | None) -> str:
-    """Return the ``source`` of a body that is no event; an empty text where it cannot be read."""
+    """Return the ``source`` of an invalid body; an empty text if it cannot be read."""
     try:
         source = _ORIGIN.decode(body or b"{}").source
     except msgspec.ValidationError:
@@ -129,7 +166,7 @@ def source_of(body: bytes | None) -> str:
 
 
 def _careless_source(body: bytes) -> str:
-    """Read the source from what only lenient parsers take, such as an amount that is NaN."""
+    """Read the source from JSON that only lenient parsers accept, such as an amount that is NaN."""
     try:
         return msgspec.convert(stdlib_json.loads(body), _Origin).source
     except (ValueError, RecursionError):
@@ -137,7 +174,7 @@ def _careless_source(body: bytes) -> str:
 
 
 class RejectedError(Exception):
-    """A body that is no event. ``field`` is the path of the field at fault, ``problem`` what is wrong with it."""
+    """An invalid body. ``field`` is the path of the invalid field, ``problem`` says why it is invalid."""
 
     def __init__(self, field: str, problem: str):
         super().__init__(f"{field}: {problem}")
@@ -146,7 +183,7 @@ class RejectedError(Exception):
 
 
 def judge(kind: Kind, body: bytes | None) -> Event:
-    """Validate one body by the contract. Raises :class:`RejectedError`, whose text holds no value of the body."""
+    """Validate one body. Raises :class:`RejectedError`, whose text contains no value of the body."""
     if not body:
         raise RejectedError("body", "is empty")
     if len(body) > MAX_EVENT_BYTES:
@@ -158,7 +195,7 @@ def judge(kind: Kind, body: bytes | None) -> Event:
 
 
 def _explain(error: ValidationError) -> RejectedError:
-    """Turn the first problem that pydantic found into a field and a sentence without the value itself."""
+    """Turn pydantic's first problem into a field and a sentence without the value itself."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     path = ".".join(str(part) for part in first["loc"]) or "body"
     message = first["msg"].removeprefix("Value error, ")

@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rates": (FEED, "Say what currencies are worth in the base currency."),
     "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
-    "identity": (READ, "Show which ids are one person, and why."),
+    "identity": (READ, "Show which ids are one customer and why, or undo a wrong link."),
     "top": (READ, "List the customers with the highest score of an outcome."),
     "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),
     "dead-letters": (READ, "List, show, retry or purge the records that were rejected."),

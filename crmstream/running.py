@@ -13,7 +13,7 @@ from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import check_redis, clickhouse_client
-from sinks.migrations import migrate
+from sinks.migrations import ANSWER_SECONDS, migrate
 
 
 def whoever_listens(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -42,7 +42,7 @@ def full_stack(
         if settings.redis_url is not None:
             check_redis(endpoints.redis_url)
         database = settings.clickhouse_database
-        migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
+        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
         keeper.convert(endpoints)
 
     collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)

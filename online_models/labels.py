@@ -1,102 +1,105 @@
-"""Delayed labels: snapshots of features wait until their whole window has closed, then learn.
+"""Delayed labels: snapshots of features wait until their whole window has closed; then the models learn from them.
 
-At a boundary some customers are snapshotted: their features and their lifetime counters. When the longest-waiting
-snapshot of an outcome is ``within_days`` old, its label is read off the counters: did the counter grow? Positives and
-negatives of one snapshot are released together, since early positives would bias the base rate (Ktena et al. 2019,
-"Addressing delayed feedback for continuous training"). A snapshot is released once per outcome, so what arrives late
-or twice never trains twice.
+At a boundary some customers are snapshotted. When a snapshot of an outcome is ``within_days`` old, its label is read
+off the time of the customer's newest event: is it at or after the snapshot's boundary? Positives and negatives of one
+snapshot are released together, since early positives would bias the base rate (Ktena et al. 2019, "Addressing delayed
+feedback for continuous training"). A snapshot is released once per outcome, so duplicates and late events never train
+twice.
+
+Last times need no correction when a visitor's history is added to a customer: older events move no last time.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, Released, SweepBlock
-from contracts.crossings import Absorbed
+from contracts.blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 
 HOUR: Final = 3_600_000_000
+"""Microseconds."""
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Features (n, features) of n customers at a boundary, their table rows, counters then, and who had bought."""
+    """n customers at a boundary: ``keys`` (n,) ascending, ``features`` (n, features), and who had ordered (n,)."""
 
-    boundary: int
-    rows: NDArray[np.int32]
+    keys: NDArray[np.uint64]
     features: NDArray[np.float32]
-    counters: Mapping[str, NDArray[np.int32]]
     buyers: NDArray[np.bool_]
 
 
 @dataclass
 class LabelState:
-    """The snapshots of one bucket that still wait for an outcome, oldest first."""
+    """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first."""
 
-    waiting: list[Snapshot] = field(default_factory=list)
+    waiting: dict[int, Snapshot] = field(default_factory=dict)
 
 
-def label(state: LabelState, sweep: SweepBlock, outcomes: Sequence[Outcome], interval_hours: int) -> Released:
-    """Snapshot the sweep's trainable customers and release the examples whose window ends at its boundary.
+def label(
+    state: LabelState, swept: SweptPeople, outcomes: Sequence[Outcome], interval_hours: int
+) -> Mapping[str, Examples]:
+    """Release the examples whose window ends at this boundary, by outcome, and snapshot the trainable customers.
 
     ``interval_hours`` is the time between two boundaries. A window that is no multiple of it is rounded up.
     """
-    boundary = sweep.customers.boundary
-    if sweep.absorbed is not None:
-        for snapshot in state.waiting:
-            _rebase(snapshot, sweep.absorbed, snapshot.boundary * interval_hours * HOUR)
-    examples = {
-        outcome.name: _release(state, sweep, outcome, boundary - window_slots(outcome, interval_hours))
-        for outcome in outcomes
-    }
-    if sweep.trainable.any():
-        state.waiting.append(_snapshot(sweep))
-    longest = max(window_slots(outcome, interval_hours) for outcome in outcomes)
-    state.waiting = [snapshot for snapshot in state.waiting if snapshot.boundary > boundary - longest]
-    return Released(sweep.customers.bucket, boundary, examples)
+    examples, longest = {}, 0
+    for outcome in outcomes:
+        window = window_slots(outcome, interval_hours)
+        longest = max(longest, window)
+        taken = swept.boundary - window
+        snapshot = state.waiting.get(taken)
+        examples[outcome.name] = (
+            no_examples(swept.features.shape[1]) if snapshot is None
+            else _examples(snapshot, swept, outcome, taken * interval_hours * HOUR)
+        )  # fmt: skip
+    _forget(state, swept.boundary - longest)
+    if swept.trainable.any():
+        state.waiting[swept.boundary] = _snapshot(swept)
+    return examples
 
 
 def window_slots(outcome: Outcome, interval_hours: int) -> int:
-    """The window of an outcome in sweep intervals."""
+    """Return the window of an outcome in sweep intervals."""
     return -(-outcome.within_days * 24 // interval_hours)
 
 
-def _rebase(snapshot: Snapshot, absorbed: Absorbed, taken_at: int) -> None:
-    """Add what absorbed visitors had done before a snapshot to its counters: it is no growth since then."""
-    order = np.argsort(snapshot.rows, kind="stable")
-    for name, growth in absorbed.counters.items():
-        old = absorbed.newest[name] < taken_at
-        at = np.searchsorted(snapshot.rows, absorbed.rows[old], sorter=order)
-        inside = at < len(order)
-        at = order[at[inside]]
-        mine = snapshot.rows[at] == absorbed.rows[old][inside]
-        np.add.at(snapshot.counters[name], at[mine], growth[old][inside][mine])
+@cache
+def no_examples(width: int) -> Examples:
+    """Return examples without rows, of ``width`` features."""
+    nobody = np.empty(0, np.bool_)
+    return Examples(np.empty((0, width), np.float32), nobody, nobody)
 
 
-def _snapshot(sweep: SweepBlock) -> Snapshot:
-    chosen = sweep.trainable
-    rows = sweep.rows[chosen]
-    return Snapshot(
-        boundary=sweep.customers.boundary,
-        rows=rows,
-        features=sweep.customers.features[chosen],
-        counters={name: counter[rows] for name, counter in sweep.counters.items()},
-        buyers=sweep.customers.buyers[chosen],
-    )
+def _forget(state: LabelState, last: int) -> None:
+    """Drop the snapshots of boundary ``last`` and before: no window of theirs is open."""
+    while state.waiting and (oldest := next(iter(state.waiting))) <= last:
+        del state.waiting[oldest]
 
 
-def _release(state: LabelState, sweep: SweepBlock, outcome: Outcome, boundary: int) -> Examples:
-    """The labelled examples of one outcome from the snapshot taken at ``boundary``; empty if there is none."""
-    for snapshot in state.waiting:
-        if snapshot.boundary == boundary:
-            grew = sweep.counters[outcome.counter][snapshot.rows] > snapshot.counters[outcome.counter]
-            labels = grew == outcome.happens
-            buyers = snapshot.buyers
-            if outcome.of == "buyers":
-                return Examples(snapshot.features[buyers], labels[buyers], buyers[buyers])
-            return Examples(snapshot.features, labels, buyers)
-    width = sweep.customers.features.shape[1]
-    return Examples(np.empty((0, width), np.float32), np.empty(0, np.bool_), np.empty(0, np.bool_))
+def _snapshot(swept: SweptPeople) -> Snapshot:
+    chosen = swept.trainable
+    return Snapshot(swept.keys[chosen], swept.features[chosen], swept.buyers[chosen])
+
+
+def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at: int) -> Examples:
+    """Return the labelled examples of one outcome from a snapshot taken at ``taken_at`` (microseconds)."""
+    labels = _happened(snapshot, swept, outcome.counter, taken_at) == outcome.happens
+    buyers = snapshot.buyers
+    if outcome.of == "buyers" and not buyers.all():
+        return Examples(snapshot.features[buyers], labels[buyers], buyers[buyers])
+    return Examples(snapshot.features, labels, buyers)
+
+
+def _happened(snapshot: Snapshot, swept: SweptPeople, counter: str, since: int) -> NDArray[np.bool_]:
+    """Return to whom of a snapshot something happened at or after ``since``. To dormant customers nothing did."""
+    if not len(swept.keys):
+        return np.zeros(len(snapshot.keys), np.bool_)
+    at = np.minimum(np.searchsorted(swept.keys, snapshot.keys), len(swept.keys) - 1)
+    present = swept.keys[at] == snapshot.keys
+    happened: NDArray[np.bool_] = present & (swept.last[counter][at] >= since)
+    return happened

@@ -12,35 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
-from contracts.blocks import CustomerBlock, Examples, OutcomeScores, VisitorSample
+from contracts.blocks import Examples, LinearModels, Population, Ranking, VisitorSample
 from contracts.outcomes import Outcome
+from online_models.labels import no_examples
 from online_models.learner import Learner
+from online_models.linear import Linear, probabilities
 from online_models.quality import QualityWindow
 from online_models.without_orders import WithoutOrders
 
 QUANTILES: Final = 1_000
 PREFIX: Final = "no_orders."
 """Stands in reports before the weights of the model of people without orders."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """How the scores of visitors are distributed: ascending values, and the part of visitors below each, up to 1."""
-
-    values: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    below: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
-
-    def percentile(self, probability: NDArray[np.float64]) -> NDArray[np.float32]:
-        """The share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
-        if not len(self.values):
-            return np.full(len(probability), np.nan, np.float32)
-        place = self.below[np.searchsorted(self.values, probability)] * 100.0
-        return np.where(np.isnan(probability), np.nan, np.round(place, 1)).astype(np.float32)
+BUYERS: Final = 0
+"""The line of people with orders in ``LinearModels``."""
+OTHERS: Final = 1
+"""The line of people without orders, and the offset of customers without orders."""
+VISITORS: Final = 2
+"""The offset of visitors without orders."""
+NOBODY_RANKED: Final = Ranking(np.empty(0), np.zeros(1))
 
 
 @dataclass
 class OutcomeModel:
-    """One outcome's learners, their quality, and the distribution of the newest sweep's scores (ascending quantiles).
+    """One outcome's learners and their quality.
 
     ``others`` is the model of people without orders; None where only buyers are asked.
     """
@@ -48,8 +42,7 @@ class OutcomeModel:
     buyers: Learner
     others: WithoutOrders | None
     quality: QualityWindow = field(default_factory=QualityWindow)
-    quantiles: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
-    visitors: Ranking = field(default_factory=Ranking)
+    _lines: LinearModels | None = None
 
     @property
     def learned(self) -> int:
@@ -58,59 +51,45 @@ class OutcomeModel:
 
     def learn(self, examples: Examples) -> None:
         """Measure the forecasts of examples, then learn them."""
-        self.quality.add(self.forecast(examples.features, examples.buyers), examples.labels)
+        self.quality.add(forecast(self.lines(), examples.features, examples.buyers), examples.labels)
         have = examples.buyers
         self.buyers.learn(examples.features[have], examples.labels[have])
         if self.others is not None:
             self.others.learner.learn(examples.features[~have], examples.labels[~have])
+        self._lines = None
 
-    def forecast(
-        self, features: NDArray[np.float32], buyers: NDArray[np.bool_], *, visitors: bool = False
-    ) -> NDArray[np.float64]:
-        """The probability for each person who is asked the question, NaN for the others."""
-        probability = np.full(len(features), np.nan)
-        probability[buyers] = self.buyers.predict(features[buyers])
-        if self.others is not None and not buyers.all():
-            probability[~buyers] = self.others.predict(features[~buyers], visitors=visitors)
-        return probability
-
-    def rank_sweep(self, block: CustomerBlock) -> None:
-        """Take the scores of a sweep of all customers as the distribution from now on."""
-        known = self.forecast(block.features, block.buyers)
-        self.quantiles = _quantiles(np.sort(known[~np.isnan(known)]))
-
-    def rank_visitors(self, samples: Sequence[VisitorSample]) -> None:
-        """Take the scores of visitors, sampled from every bucket, as their distribution from now on."""
-        samples = [one for one in samples if len(one.features)]
-        if not samples:
-            self.visitors = Ranking()
-            return
-        scores = np.concatenate([self.forecast(one.features, one.buyers, visitors=True) for one in samples])
-        weights = np.concatenate([np.full(len(one.features), one.count / len(one.features)) for one in samples])
-        known = np.flatnonzero(~np.isnan(scores))
-        order = known[np.argsort(scores[known], kind="stable")]
-        below = np.cumsum(np.concatenate([np.zeros(1), weights[order]]))
-        self.visitors = Ranking(scores[order], below / (below[-1] or 1.0))
-
-    def score(self, block: CustomerBlock) -> OutcomeScores:
-        """Score a block and rank it among people of its kind."""
-        probability = self.forecast(block.features, block.buyers, visitors=block.visitors)
-        place = self.visitors.percentile(probability) if block.visitors else _percentile(self.quantiles, probability)
-        others = None if self.others is None else self.others.explainer()
-        return OutcomeScores(probability, place, self.buyers.explainer(), others)
+    def lines(self) -> LinearModels:
+        """Return the model as arrays, without quantiles; made once after each learning."""
+        if self._lines is None:
+            self._lines = self._make_lines()
+        return self._lines
 
     def weights(self) -> dict[str, float]:
-        """The weights on standardised features, and the intercept; those of people without orders have a prefix."""
+        """Return the weights on standardised features and the intercept; a prefix marks people without orders."""
         if self.others is None:
             return self.buyers.weights()
         others = {PREFIX + name: value for name, value in self.others.learner.weights().items()}
         return self.buyers.weights() | others
 
     def digest(self) -> str:
-        """A fingerprint of everything that a customer's prediction depends on, to the last bit."""
+        """Return a fingerprint of everything that a customer's prediction depends on, to the last bit."""
         if self.others is None:
             return self.buyers.digest()
         return xxh3_64_hexdigest(f"{self.buyers.digest()} {self.others.learner.digest()}".encode())
+
+    def _make_lines(self) -> LinearModels:
+        buyers = self.buyers.line()
+        if self.others is None:
+            nobody = Linear(np.zeros_like(buyers.mean), np.zeros_like(buyers.slope), float("nan"))
+            lines = (buyers, nobody, nobody)
+        else:
+            lines = (buyers, self.others.line(visitors=False), self.others.line(visitors=True))
+        return LinearModels(
+            means=np.stack([line.mean for line in lines[:VISITORS]]),
+            slopes=np.stack([line.slope for line in lines[:VISITORS]]),
+            offsets=np.array([line.offset for line in lines]),
+            quantiles=np.empty(0),
+        )
 
 
 def new_model(outcome: Outcome, features: Sequence[str]) -> OutcomeModel:
@@ -119,16 +98,57 @@ def new_model(outcome: Outcome, features: Sequence[str]) -> OutcomeModel:
     return OutcomeModel(Learner(features), others)
 
 
-def _quantiles(ascending: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A distribution as at most :data:`QUANTILES` ascending values."""
-    if not len(ascending):
-        return ascending
-    return ascending[np.linspace(0, len(ascending) - 1, min(QUANTILES, len(ascending))).astype(np.int64)]
+def forecast(
+    model: LinearModels, features: NDArray[np.float32], buyers: NDArray[np.bool_], *, visitors: bool = False
+) -> NDArray[np.float64]:
+    """Return the probability for each row, NaN where the question is not asked of the person."""
+    offsets = model.offsets[[BUYERS, VISITORS if visitors else OTHERS]]
+    return probabilities(features, model.slopes, offsets, lines_of(buyers))
 
 
-def _percentile(quantiles: NDArray[np.float64], probability: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The share of the population with a lower score, in per cent with one digit; 50 where nothing is known yet."""
-    below = np.full(len(probability), 50.0)
-    if len(quantiles):
-        below = np.searchsorted(quantiles, probability) / len(quantiles) * 100.0
-    return np.where(np.isnan(probability), np.nan, np.round(below, 1)).astype(np.float32)
+def lines_of(buyers: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Return the line of each person in the arrays of a model: :data:`BUYERS` or :data:`OTHERS`."""
+    lines: NDArray[np.int32] = (~buyers).astype(np.int32)
+    return lines
+
+
+def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.float64]:
+    """Return how customers' scores are distributed: at most :data:`QUANTILES` ascending values of those asked."""
+    ascending = np.sort(forecast(model, population.features, population.buyers))
+    asked = len(ascending) - int(np.isnan(ascending).sum())
+    if asked <= QUANTILES:
+        return ascending[:asked]
+    return ascending[np.linspace(0, asked - 1, QUANTILES).astype(np.int64)]
+
+
+def ranking_of(model: LinearModels, samples: Sequence[VisitorSample]) -> Ranking:
+    """Return how visitors' scores are distributed, from samples that each stand for all visitors of a bucket."""
+    samples = [one for one in samples if len(one.features)]
+    if not samples:
+        return NOBODY_RANKED
+    scores = np.concatenate([forecast(model, one.features, one.buyers, visitors=True) for one in samples])
+    weights = np.concatenate([np.full(len(one.features), one.count / len(one.features)) for one in samples])
+    known = np.flatnonzero(~np.isnan(scores))
+    order = known[np.argsort(scores[known], kind="stable")]
+    below = np.cumsum(np.concatenate([np.zeros(1), weights[order]]))
+    return Ranking(scores[order], below / (below[-1] or 1.0))
+
+
+def join_populations(parts: Sequence[Population]) -> Population:
+    """Return the samples of several buckets as one."""
+    some = [part for part in parts if len(part.buyers)]
+    if len(some) < 2:
+        return some[0] if some else parts[0]
+    return Population(np.concatenate([part.features for part in some]), np.concatenate([part.buyers for part in some]))
+
+
+def join_examples(parts: Sequence[Examples], width: int) -> Examples:
+    """Return the examples of several buckets as one, in their order."""
+    parts = [part for part in parts if len(part.labels)]
+    if len(parts) < 2:
+        return parts[0] if parts else no_examples(width)
+    return Examples(
+        features=np.concatenate([part.features for part in parts]),
+        labels=np.concatenate([part.labels for part in parts]),
+        buyers=np.concatenate([part.buyers for part in parts]),
+    )

@@ -1,132 +1,169 @@
-"""The models of all outcomes, advanced boundary by boundary: score, then learn, in an order that the data fixes.
+"""The learn step: it advances the models of all outcomes boundary by boundary, in an order that the data fixes.
 
-Models advance at sweep boundaries only. When every bucket has delivered boundary ``k``, the examples released there
-are forecast, measured, learned in bucket order, and that is model ``k``; then the sweep of ``k`` is scored by it. A
-live block is scored by the model of the newest boundary that its bucket has swept, and waits for it if need be. So
-every score is a function of the data, never of timing, batch bounds or the number of workers.
+When every bucket has delivered boundary ``k``, the examples released there are forecast, measured and learned in bucket
+order: that is model ``k``. Every bucket of the score step gets the models that it needs. So models, reports and scores
+of sweeps are functions of the data, never of timing, batch bounds or the number of workers. Samples of visitors are
+not waited for: the newest of each bucket rank visitors, who are scored between boundaries only.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import pickle
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from itertools import product
-from typing import Final
 
-import numpy as np
+from contracts.blocks import (
+    BoundaryModel,
+    BoundaryModels,
+    Examples,
+    LinearModels,
+    ModelReport,
+    Population,
+    Released,
+    VisitorSample,
+)
+from online_models.outcome_model import (
+    OutcomeModel,
+    join_examples,
+    join_populations,
+    new_model,
+    quantiles_of,
+    ranking_of,
+)
+from online_models.policy import ModelsPolicy
 
-from contracts.blocks import CustomerBlock, Examples, ModelReport, Released, ScoredBlock, VisitorSample
-from contracts.outcomes import Outcome
-from online_models.outcome_model import OutcomeModel, new_model
-
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-Input = CustomerBlock | Released | VisitorSample
-Output = ScoredBlock | ModelReport
+Input = Released | VisitorSample
+Output = BoundaryModels | ModelReport
 
 
 @dataclass(frozen=True)
-class TrainerPolicy:
-    """What training must know of the settings.
+class Delivery:
+    """What one bucket delivered for one boundary: examples by outcome, and a sample of its customers."""
 
-    ``buckets`` of customers and ``visitor_buckets`` of visitors must deliver each boundary.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    buckets: int
-    interval_hours: int
-    visitor_buckets: int = 0
-
-    def model_version(self, boundary: int) -> str:
-        """The name of the models made at a boundary: family and time."""
-        return f"logistic-2@{EPOCH + timedelta(hours=boundary * self.interval_hours):%Y-%m-%dT%H}"
+    examples: Mapping[str, Examples]
+    population: Population
 
 
 @dataclass
-class TrainerState:
-    """The models as of ``boundary``, and what waits for a boundary that not every bucket has reached.
+class LearnState:
+    """The models as of the newest boundary, and deliveries that wait for other buckets.
 
-    ``sweeps``, ``released`` and ``samples`` are by boundary and bucket; ``swept``, ``labelled`` and ``sampled`` hold
-    the newest boundary of each bucket.
+    ``waiting`` is by boundary and bucket, ``delivered`` the newest boundary of each bucket, ``samples`` the newest
+    sample of each bucket's visitors.
     """
 
     models: dict[str, OutcomeModel]
-    boundary: int | None = None
-    sweeps: dict[int, dict[int, CustomerBlock]] = field(default_factory=dict)
-    released: dict[int, dict[int, Released]] = field(default_factory=dict)
-    swept: dict[int, int] = field(default_factory=dict)
-    labelled: dict[int, int] = field(default_factory=dict)
-    samples: dict[int, dict[int, VisitorSample]] = field(default_factory=dict)
-    sampled: dict[int, int] = field(default_factory=dict)
-    live: list[CustomerBlock] = field(default_factory=list)
+    newest: BoundaryModel | None = None
+    waiting: dict[int, dict[int, Delivery]] = field(default_factory=dict)
+    delivered: dict[int, int] = field(default_factory=dict)
+    samples: dict[int, VisitorSample] = field(default_factory=dict)
 
 
-def new_trainer(outcomes: Sequence[Outcome], features: Sequence[str]) -> TrainerState:
-    """Return untrained models, one per outcome."""
-    return TrainerState({outcome.name: new_model(outcome, features) for outcome in outcomes})
+class Learn:
+    """Makes the models of boundaries. ``saved`` is what :meth:`freeze` returned in an earlier run."""
 
+    def __init__(self, saved: bytes | None, policy: ModelsPolicy):
+        self._policy = policy
+        self.state = _untrained(policy) if saved is None else _thawed(saved)
 
-def offer(state: TrainerState, blocks: Iterable[Input], policy: TrainerPolicy) -> Iterator[Output]:
-    """Take in blocks and yield what they complete.
+    def take(self, items: Sequence[Input]) -> list[Output]:
+        """Take deliveries in; return the reports and models of all boundaries that they complete.
 
-    The blocks of a bucket come in their order, so no block is offered after the models have passed its boundary.
-    """
-    for block in blocks:
-        if isinstance(block, Released):
-            state.released.setdefault(block.boundary, {})[block.bucket] = block
-            state.labelled[block.bucket] = block.boundary
-        elif isinstance(block, VisitorSample):
-            state.samples.setdefault(block.boundary, {})[block.bucket] = block
-            state.sampled[block.bucket] = block.boundary
-        elif block.recorded:
-            state.sweeps.setdefault(block.boundary, {})[block.bucket] = block
-            state.swept[block.bucket] = block.boundary
-        else:
-            state.live.append(block)
-    yield from _score_ready(state, policy)
-    for due in _complete(state, policy):
-        yield from _advance(state, due, policy)
-        yield from _score_ready(state, policy)
+        A bucket delivers in the order of its boundaries, so nothing comes for a boundary that has passed.
+        """
+        ranked = self._keep(items)
+        outputs: list[Output] = []
+        swept: list[tuple[BoundaryModel, frozenset[int]]] = []
+        for boundary in self._complete():
+            deliveries = self.state.waiting.pop(boundary)
+            outputs += self._learn(boundary, deliveries)
+            self.state.newest = self._model(boundary, deliveries)
+            swept.append((self.state.newest, _buckets_with_customers(deliveries)))
+        if swept or (ranked and self.state.newest is not None):
+            outputs += self._broadcast(swept)
+        return outputs
 
-
-def _complete(state: TrainerState, policy: TrainerPolicy) -> list[int]:
-    """The boundaries that every bucket has delivered, with examples, customers and visitors."""
-    wanted = ((state.swept, policy.buckets), (state.labelled, policy.buckets), (state.sampled, policy.visitor_buckets))
-    if any(len(reached) < buckets for reached, buckets in wanted):
+    def resumed(self) -> list[Output]:
+        """Return nothing: whatever a run leaves behind waits for other buckets."""
         return []
-    frontier = min(boundary for reached, _ in wanted for boundary in reached.values())
-    return sorted(boundary for boundary in state.sweeps if boundary <= frontier)
+
+    def freeze(self) -> bytes:
+        """Return the state as bytes."""
+        return pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
+
+    def _keep(self, items: Sequence[Input]) -> bool:
+        """Keep deliveries by boundary and the newest samples; return whether any sample is new."""
+        state, ranked = self.state, False
+        for item in items:
+            if isinstance(item, VisitorSample):
+                known = state.samples.get(item.bucket)
+                if known is None or item.boundary >= known.boundary:
+                    state.samples[item.bucket], ranked = item, True
+                continue
+            for boundary, examples, population in zip(item.boundaries, item.examples, item.populations, strict=True):
+                state.waiting.setdefault(boundary, {})[item.bucket] = Delivery(examples, population)
+                state.delivered[item.bucket] = boundary
+        return ranked
+
+    def _complete(self) -> list[int]:
+        """Return the waiting boundaries that every bucket has reached, ascending."""
+        state = self.state
+        if len(state.delivered) < self._policy.buckets:
+            return []
+        frontier = min(state.delivered.values())
+        return sorted(boundary for boundary in state.waiting if boundary <= frontier)
+
+    def _learn(self, boundary: int, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
+        """Learn the examples of one boundary in bucket order; return the report of each model that had any."""
+        reports = []
+        for outcome in self._policy.outcomes:
+            parts = [deliveries[bucket].examples[outcome.name] for bucket in sorted(deliveries)]
+            examples = join_examples(parts, len(self._policy.features))
+            if len(examples.labels):
+                model = self.state.models[outcome.name]
+                model.learn(examples)
+                reports.append(_report(outcome.name, boundary, model, examples, self._policy))
+        return reports
+
+    def _model(self, boundary: int, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
+        """Return the models as they are now, with the distribution of the boundary's customers."""
+        population = join_populations([deliveries[bucket].population for bucket in sorted(deliveries)])
+        outcomes = {}
+        for outcome in self._policy.outcomes:
+            lines = self.state.models[outcome.name].lines()
+            outcomes[outcome.name] = lines._replace(quantiles=quantiles_of(lines, population))
+        return BoundaryModel(boundary, self._policy.model_version(boundary), outcomes)
+
+    def _broadcast(self, swept: Sequence[tuple[BoundaryModel, frozenset[int]]]) -> list[BoundaryModels]:
+        """Return one message for each bucket: the models of its sweeps, the newest ones, and the visitors' ranking."""
+        newest = self.state.newest
+        if newest is None:
+            raise RuntimeError("no models have been made yet")
+        samples = [self.state.samples[bucket] for bucket in sorted(self.state.samples)]
+        rankings = {name: ranking_of(lines, samples) for name, lines in newest.outcomes.items()}
+        return [
+            BoundaryModels(bucket, [model for model, buckets in swept if bucket in buckets], newest, rankings)
+            for bucket in range(self._policy.buckets)
+        ]
 
 
-def _score_ready(state: TrainerState, policy: TrainerPolicy) -> Iterator[ScoredBlock]:
-    """Score the blocks whose models are there, live ones and published sweeps in one go each; keep the others."""
-    if state.boundary is None or not state.live:
-        return
-    ready = [block for block in state.live if block.boundary <= state.boundary]
-    state.live = [block for block in state.live if block.boundary > state.boundary]
-    for kind in product((True, False), (False, True)):
-        if some := [block for block in ready if (block.sweep, block.visitors) == kind]:
-            yield _score(state, join_blocks(some), policy)
+def untrained(policy: ModelsPolicy) -> Mapping[str, LinearModels]:
+    """Return the models before any example: even chances for buyers, the prior for others."""
+    return {outcome.name: new_model(outcome, policy.features).lines() for outcome in policy.outcomes}
 
 
-def _advance(state: TrainerState, boundary: int, policy: TrainerPolicy) -> Iterator[Output]:
-    """Make the models of ``boundary`` from its examples and score its sweep with them."""
-    released = [each for _, each in sorted(state.released.pop(boundary).items())]
-    block = join_blocks([each for _, each in sorted(state.sweeps.pop(boundary).items())])
-    samples = [each for _, each in sorted(state.samples.get(boundary, {}).items())]
-    state.samples = {later: some for later, some in state.samples.items() if later > boundary}
-    state.boundary = boundary
-    for outcome in policy.outcomes:
-        examples = _join_examples([each.examples[outcome.name] for each in released])
-        model = state.models[outcome.name]
-        if len(examples.labels):
-            model.learn(examples)
-            yield _report(outcome.name, boundary, model, examples, policy)
-        model.rank_sweep(block)
-        model.rank_visitors(samples)
-    if len(block.ids):
-        yield _score(state, block, policy)
+def _untrained(policy: ModelsPolicy) -> LearnState:
+    return LearnState({outcome.name: new_model(outcome, policy.features) for outcome in policy.outcomes})
 
 
-def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: TrainerPolicy) -> ModelReport:
+def _thawed(saved: bytes) -> LearnState:
+    state: LearnState = pickle.loads(saved)  # noqa: S301 - our own store
+    return state
+
+
+def _buckets_with_customers(deliveries: Mapping[int, Delivery]) -> frozenset[int]:
+    return frozenset(bucket for bucket, each in deliveries.items() if len(each.population.buyers))
+
+
+def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: ModelsPolicy) -> ModelReport:
     return ModelReport(
         outcome=outcome,
         boundary=boundary,
@@ -137,42 +174,4 @@ def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples
         quality=model.quality.measure(),
         weights=model.weights(),
         digest=model.digest(),
-    )
-
-
-def _score(state: TrainerState, block: CustomerBlock, policy: TrainerPolicy) -> ScoredBlock:
-    """Score a block by the newest models, which may be newer than a visitors' block that came late."""
-    scores = {outcome.name: state.models[outcome.name].score(block) for outcome in policy.outcomes}
-    boundary = block.boundary if state.boundary is None else state.boundary
-    return ScoredBlock(block, scores, policy.model_version(boundary))
-
-
-def _join_examples(parts: Sequence[Examples]) -> Examples:
-    return Examples(
-        features=np.concatenate([part.features for part in parts]),
-        labels=np.concatenate([part.labels for part in parts]),
-        buyers=np.concatenate([part.buyers for part in parts]),
-    )
-
-
-def join_blocks(blocks: Sequence[CustomerBlock]) -> CustomerBlock:
-    """One block out of several of the same boundary and kind, in their order. Its bucket is the first one's."""
-    if len(blocks) == 1:
-        return blocks[0]
-    oldest = [block.oldest_record_at for block in blocks if block.oldest_record_at is not None]
-    return CustomerBlock(
-        bucket=blocks[0].bucket,
-        boundary=blocks[0].boundary,
-        sweep=blocks[0].sweep,
-        recorded=blocks[0].recorded,
-        visitors=blocks[0].visitors,
-        ids=np.concatenate([block.ids for block in blocks]),
-        versions=np.concatenate([block.versions for block in blocks]),
-        as_of=np.concatenate([block.as_of for block in blocks]),
-        features=np.concatenate([block.features for block in blocks]),
-        buyers=np.concatenate([block.buyers for block in blocks]),
-        lifecycle=np.concatenate([block.lifecycle for block in blocks]),
-        segment=np.concatenate([block.segment for block in blocks]),
-        farewell=np.concatenate([block.farewell for block in blocks]),
-        oldest_record_at=min(oldest, default=None),
     )

@@ -1,25 +1,25 @@
-"""The model of people without orders: a prior belief that gives way to what the stream teaches.
+"""The model of people without orders: a prior belief that gives way to what examples teach.
 
 Customers without orders have no rhythm and no revenue, so they have a learner of their own. Many shops have few such
 customers, so its log-odds are mixed with those of a fixed prior: with n examples the learner weighs
 ``n / (n + PRIOR_EXAMPLES)``. For outcomes that watch orders, the prior knows a shop's usual conversion rate
 (:data:`CONVERSION`), and that carts and recent activity raise it; for others it is the outcome's base rate so far.
 
-Visitors train no model, because most of them are never identified, so nobody learns whether they ordered. They are
-scored by the same model with the base rate of the prior, since people with an account order far more often than
-visitors (correction for prior shift: Saerens, Latinne & Decaestecker 2002).
+Visitors train no model: most of them are never identified, so their outcomes stay unknown. The same model scores them
+with the base rate of the prior, since people with an account order far more often than visitors (correction for prior
+shift: Saerens, Latinne & Decaestecker 2002).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
+from scipy.special import logit
 
-from contracts.blocks import Explainer
 from contracts.outcomes import Outcome
 from online_models.learner import Learner
+from online_models.linear import Linear
 
 CONVERSION: Final = 0.02
 """The share of a shop's visitors who order within :data:`CONVERSION_DAYS`; most shops report 1 to 4 %."""
@@ -30,25 +30,6 @@ _PRIOR: Final = {"log_carts": (0.9, 0.0), "log_web_7d": (0.5, 0.4), "log_days_si
 """Slope and usual value of the features in which the prior believes: products in carts, activity, silence."""
 
 
-@dataclass(frozen=True)
-class Linear:
-    """Log-odds as a linear function: ``intercept + (features - mean) @ slope``."""
-
-    mean: NDArray[np.float64]
-    slope: NDArray[np.float64]
-    intercept: float
-
-    def mix(self, other: "Linear", weight: float) -> "Linear":
-        """Mix with another function that weighs ``weight`` of one. The other's reference point weighs as much."""
-        mean = (1 - weight) * self.mean + weight * other.mean
-        slope = (1 - weight) * self.slope + weight * other.slope
-        return Linear(mean, slope, (1 - weight) * self.at(mean) + weight * other.at(mean))
-
-    def at(self, features: NDArray[np.float64]) -> float:
-        """The log-odds of one row."""
-        return self.intercept + float(((features - self.mean) * self.slope).sum())
-
-
 @dataclass
 class WithoutOrders:
     """The model of one outcome for people without orders; ``learner`` has seen only customers."""
@@ -57,25 +38,16 @@ class WithoutOrders:
     learner: Learner
 
     def predict(self, features: NDArray[np.float32], *, visitors: bool) -> NDArray[np.float64]:
-        """The probability of the outcome for each row, in [0, 1], rounded to six digits."""
-        line = self._line(visitors=visitors)
-        log_odds = (features * line.slope).sum(axis=1) + (line.intercept - float((line.mean * line.slope).sum()))
-        probability: NDArray[np.float64] = np.round(expit(log_odds), 6)
-        return probability
+        """Return the probability of the outcome for each row, in [0, 1], rounded to six digits."""
+        return self.line(visitors=visitors).predict(features)
 
-    def explainer(self) -> Explainer:
-        """What the scores are made of; the same of customers and visitors, whose base rates alone differ."""
-        line = self._line(visitors=False)
-        return Explainer(line.mean, np.ones(len(line.mean)), line.slope)
-
-    def _line(self, *, visitors: bool) -> Linear:
+    def line(self, *, visitors: bool) -> Linear:
+        """Return the log-odds as a function of features; customers and visitors differ in the intercept alone."""
         prior, count = self._prior(), self.learner.learned
-        learned = self._learned(shift=prior.intercept - _log_odds(self.learner)) if visitors else self._learned()
+        learned = self.learner.line()
+        if visitors:
+            learned = replace(learned, intercept=learned.intercept + (prior.intercept - _log_odds(self.learner)))
         return prior.mix(learned, count / (count + PRIOR_EXAMPLES))
-
-    def _learned(self, shift: float = 0.0) -> Linear:
-        parts = self.learner.explainer()
-        return Linear(parts.mean, parts.weight / parts.deviation, self.learner.intercept + shift)
 
     def _prior(self) -> Linear:
         names, nothing = self.learner.names, np.zeros(len(self.learner.names))
@@ -88,5 +60,5 @@ class WithoutOrders:
 
 
 def _log_odds(learner: Learner) -> float:
-    """The log-odds of the labels that a learner has seen, with one imagined example of either kind."""
+    """Return the log-odds of the labels that a learner has seen, with one imagined example of either kind."""
     return float(logit((learner.positives + 1) / (learner.learned + 2)))

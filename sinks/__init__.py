@@ -1,1 +1,1 @@
-"""The ways out: one file per store, SQL in .sql files."""
+"""Writers to the stores: one file per store, SQL in .sql files."""

@@ -1,6 +1,6 @@
-"""Connections to the stores, made from their URLs. Secrets in a URL never reach an error or a log.
+"""Connections to the stores by URL. Secrets in a URL never appear in errors or logs.
 
-Nothing here retries for long: writers do that (:mod:`sinks.retries`), and commands would rather fail fast.
+Connecting fails fast, for commands. Writers retry (:mod:`sinks.retries`).
 """
 
 import logging
@@ -20,6 +20,7 @@ from redis.retry import Retry
 from contracts.errors import SettingsError, StoreRefusedError, StoreUnavailableError
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
+ANSWER_SECONDS: Final = 300
 REDIS_TIMEOUT_SECONDS: Final = 30
 _PASSING_CODES: Final = frozenset({
     159,  # TIMEOUT_EXCEEDED
@@ -41,19 +42,19 @@ _PASSING_CODES: Final = frozenset({
 })  # fmt: skip
 
 
-def clickhouse_client(url: SecretStr | str, database: str) -> Client:
+def clickhouse_client(url: SecretStr | str, database: str, *, answer_seconds: int = ANSWER_SECONDS) -> Client:
     """Connect to ClickHouse at ``http(s)://user:password@host:port``.
 
-    Queries go to ``database``, which need not exist yet.
+    Queries go to ``database``, which need not exist yet. A query without an answer for ``answer_seconds`` fails.
 
-    The client may be shared by threads. Raises SettingsError for a URL of another form, StoreUnavailableError
-    if nobody answers, StoreRefusedError if the server does not let us in.
+    Threads may share the client. Raises SettingsError for a malformed URL, StoreUnavailableError if no server answers,
+    StoreRefusedError if the server denies access.
     """
     parts = _split(url, "CRM_CLICKHOUSE_URL", ("http", "https"), "http(s)://user:password@host:port")
-    # The driver warns about each try of its own; outages are ours to report, once.
+    # The driver logs each of its attempts; we report an outage once.
     logging.getLogger("clickhouse_connect").setLevel(logging.ERROR)
     try:
-        client = clickhouse_connect.get_client(**_clickhouse_arguments(parts))
+        client = clickhouse_connect.get_client(**_clickhouse_arguments(parts), send_receive_timeout=answer_seconds)
     except ClickHouseError as error:
         raise _clickhouse_problem(error, f"{parts.hostname}:{parts.port}") from None
     client.database = database
@@ -61,10 +62,10 @@ def clickhouse_client(url: SecretStr | str, database: str) -> Client:
 
 
 def clickhouse_is_out(error: Exception) -> bool:
-    """Whether an error of ClickHouse will pass by itself: nobody answers, or the server cannot for now."""
+    """Return whether an error of ClickHouse is temporary: no server answers, or it is overloaded."""
     if isinstance(error, OperationalError | StoreUnavailableError | OSError):
         return True
-    # Without a code the answer is not ClickHouse's but that of something in between, such as a proxy.
+    # An answer without a code comes from something in between, such as a proxy.
     return isinstance(error, DatabaseError) and (error.code is None or error.code in _PASSING_CODES)
 
 
@@ -73,7 +74,7 @@ def redis_client(url: SecretStr | str) -> redis.Redis:
 
     It connects when first used.
 
-    Raises SettingsError for a URL of another form.
+    Raises SettingsError for a malformed URL.
     """
     _split(url, "CRM_REDIS_URL", ("redis", "rediss"), "redis(s)://user:password@host:port/db")
     return redis.Redis.from_url(
@@ -83,7 +84,7 @@ def redis_client(url: SecretStr | str) -> redis.Redis:
 
 
 def check_redis(url: SecretStr | str) -> None:
-    """Make sure that Redis answers. Raises SettingsError for a URL of another form, StoreUnavailableError if not."""
+    """Check that Redis answers. Raises SettingsError for a malformed URL, StoreUnavailableError if it does not."""
     address = urlsplit(_reveal(url)).netloc.rpartition("@")[2]
     with redis_client(url) as client:
         try:
@@ -95,7 +96,7 @@ def check_redis(url: SecretStr | str) -> None:
 
 
 def kafka_producer(bootstrap_servers: str) -> Producer:
-    """Make an idempotent producer that keeps trying while brokers are down. It connects in the background."""
+    """Make an idempotent producer, which retries while brokers are down. It connects in the background."""
     return Producer({
         "bootstrap.servers": bootstrap_servers,
         "client.id": "crmstream-sinks",
@@ -114,7 +115,7 @@ def _reveal(url: SecretStr | str) -> str:
 
 
 def _split(url: SecretStr | str, setting: str, schemes: tuple[str, ...], form: str) -> SplitResult:
-    """Take a URL apart. Raises SettingsError, which shows the form wanted and not the URL."""
+    """Split a URL. Raises SettingsError, which shows the expected form and not the URL."""
     try:
         parts = urlsplit(_reveal(url))
         valid = parts.scheme in schemes and bool(parts.hostname) and parts.port != 0

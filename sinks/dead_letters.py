@@ -1,4 +1,7 @@
-"""Dead letters as rows of the table ``dead_letters``. Pure."""
+"""Converts dead letters to rows of the table ``dead_letters``. Pure.
+
+The table has one row per content: of equal records the first in the log (migration ``010_fact_owners``).
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,14 +11,14 @@ import pyarrow as pa
 from contracts.outputs import DeadLetter
 
 LONGEST_FIELD: Final = 200
-"""Characters kept of a field's path: names of unknown fields come from the record, at any length."""
+"""Maximum characters of a field's path: names of unknown fields come from the record, at any length."""
 _LATEST_MS: Final = 7_258_118_400_000
-"""The start of 2200: a record's time is its producer's word, and the column's range ends in 2299."""
+"""The start of 2200. The producer sets the time of a record, and the range of the column ends in 2299."""
 _LABEL: Final = pa.dictionary(pa.int32(), pa.string())
 
 
 def dead_letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
-    """One row per letter, in the columns of ``dead_letters``."""
+    """Return one row per letter, with the columns of ``dead_letters``."""
     times = [min(max(letter.timestamp_ms, 0), _LATEST_MS) for letter in letters]
     fields = [_text(letter.field)[:LONGEST_FIELD] for letter in letters]
     reasons = [f"{field}: {_text(letter.problem)}" for field, letter in zip(fields, letters, strict=True)]
@@ -35,5 +38,5 @@ def dead_letters_table(letters: Sequence[DeadLetter]) -> pa.Table:
 
 
 def _text(value: str) -> str:
-    """Text that UTF-8 can carry: a lone surrogate becomes a question mark."""
+    """Return text that UTF-8 can encode: a lone surrogate becomes a question mark."""
     return value.encode(errors="replace").decode()

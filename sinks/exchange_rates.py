@@ -1,6 +1,6 @@
-"""Money in ClickHouse: the table of exchange rates, and the transactions whose money waits for one.
+"""Money in ClickHouse: the table of exchange rates, and transactions whose amount waits for a rate.
 
-Delivery: everything here does no harm when it is run twice, or again after it died half-way.
+Delivery: idempotent. All functions may run twice, or again after a run that died half-way.
 """
 
 import json
@@ -19,7 +19,7 @@ TABLE: Final = "exchange_rates"
 
 @dataclass(frozen=True)
 class Waiting:
-    """The amounts in one currency that wait for an exchange rate."""
+    """The waiting amounts of one currency."""
 
     currency: str
     amounts: int
@@ -27,7 +27,7 @@ class Waiting:
 
 
 def store_rates(client: Client, rates: Rates) -> None:
-    """Make the table say what the rates in force are."""
+    """Write the rates in force to the table, in place of those in it."""
     rows = [
         (code, day_of(day), rate, rates.base or "") for code, steps in rates.all_steps.items() for day, rate in steps
     ]
@@ -42,13 +42,13 @@ def store_rates(client: Client, rates: Rates) -> None:
 
 
 def convert_amounts(client: Client) -> None:
-    """Write the transactions anew whose money waits and has a rate in the table."""
+    """Replace waiting transactions that have a rate in the table by rows with the converted amount."""
     if client.query(query("any_amount_waits")).result_rows:
         client.command(query("convert_amounts"), parameters={"most": MAX_AMOUNT * SCALE})
 
 
 def waiting_amounts(client: Client) -> list[Waiting]:
-    """Count the amounts that wait, by currency, the most frequent first."""
+    """Count the waiting amounts by currency, the most frequent first."""
     if not client.query(query("any_amount_waits")).result_rows:
         return []
     rows = client.query(query("waiting_amounts")).result_rows

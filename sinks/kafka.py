@@ -1,8 +1,7 @@
-"""Writes records to Kafka topics: dead letters, with the bytes as they came.
+"""Writes records to Kafka topics: dead letters, with their original bytes.
 
-Delivery: when :meth:`KafkaWriter.flush` returns, brokers have acknowledged every record, all replicas in sync
-included. A replay after a crash writes records again: readers tell them apart by the position in their
-headers.
+Delivery: when :meth:`KafkaWriter.flush` returns, all in-sync replicas have acknowledged every record. A replay after a
+crash writes records again; the position in their headers identifies duplicates.
 """
 
 import threading
@@ -21,7 +20,7 @@ from sinks.clients import kafka_producer
 
 T = TypeVar("T")
 LARGEST_RECORD: Final = 1_000_000
-"""Bytes of key and body beyond which a dead letter goes without them: brokers would refuse it."""
+"""Maximum bytes of key and body. Larger dead letters are written without them, because brokers refuse them."""
 HEADER: Final = "__connect.errors."
 _POLL_SECONDS: Final = 0.5
 
@@ -36,13 +35,13 @@ class Record:
 
 
 class KafkaWriter(Generic[T]):
-    """Produces each output as one record of ``topic``, made by ``encode``."""
+    """Produces one record of ``topic`` per output, made by ``encode``."""
 
     def __init__(self, producer: Producer, topic: str, encode: Callable[[T], Record]):
         self._producer = producer
         self._topic = topic
         self._encode = encode
-        self._lock = threading.Lock()  # delivery reports come in whichever thread polls
+        self._lock = threading.Lock()  # delivery reports arrive in the thread that polls
         self._failed = 0
         self._reason = ""
 
@@ -66,7 +65,7 @@ class KafkaWriter(Generic[T]):
         self._raise_failures()
 
     def close(self) -> None:
-        """Drop what was not flushed."""
+        """Drop records that were not flushed."""
         self._producer.purge()
         self._producer.flush(_POLL_SECONDS)
 
@@ -97,19 +96,18 @@ class KafkaWriter(Generic[T]):
 
 
 class DeadLetterWriter(KafkaWriter[DeadLetter]):
-    """Keeps every refused record in the topic for dead letters, ready to be mended and sent again."""
+    """Writes every invalid record to the topic for dead letters, to be fixed and sent again."""
 
     @classmethod
     def to(cls, bootstrap_servers: str) -> Self:
-        """Make a writer to the dead letters of a Kafka cluster."""
+        """Make a writer to the dead-letter topic of a Kafka cluster."""
         return cls(kafka_producer(bootstrap_servers), DEAD_LETTERS.name, dead_letter_record)
 
 
 def dead_letter_record(letter: DeadLetter) -> Record:
-    """Make the record of a dead letter: key and body as they came; headers say whence and what is wrong.
+    """Make the record of a dead letter: the original key and body, position and reason in headers.
 
-    A record too large for a topic of its own leaves key and body behind; a header says how many bytes they
-    had.
+    A record that is too large is written without key and body; a header has their size in bytes.
     """
     headers = [
         (f"{HEADER}topic", letter.topic.encode()),

@@ -1,10 +1,13 @@
 """Brings the ClickHouse database to the shape that the writers expect.
 
-Delivery: every statement says IF NOT EXISTS and a migration is noted after its last one, so it does no harm
-to run this twice, twice at once, or again after it died half-way.
+Delivery: running this twice, twice at once, or again after it died changes nothing more. Statements say IF NOT EXISTS,
+or work on a copy that no other run has, and a migration is recorded after its last statement. Stop writers of an older
+version first: rows that they insert while a table is copied are lost.
 """
 
 from hashlib import sha256
+from secrets import token_hex
+from typing import Final
 
 from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
@@ -12,12 +15,17 @@ from clickhouse_connect.driver.client import Client
 from contracts.errors import StoreRefusedError
 from sinks.queries import migrations, query, statements
 
+ANSWER_SECONDS: Final = 24 * 3_600
+"""How long a statement may take: a migration may copy a large table. For the client that :func:`migrate` gets."""
+RUN: Final = "{run}"
+"""Stands in a migration for a name that is different in each run, so that runs do not share their copies of tables."""
+
 
 def migrate(client: Client, database: str) -> list[str]:
-    """Apply what is missing, in order, and return the names. Leaves ``client`` in ``database``.
+    """Apply missing migrations in order and return their names. Leaves ``client`` in ``database``.
 
-    Raises StoreRefusedError, before it applies anything, if an applied migration's text is another one today,
-    or if the database was shaped by a newer version of crmstream.
+    Raises StoreRefusedError, before it applies anything, if the text of an applied migration has changed since, or if
+    the database was migrated by a newer version of crmstream.
     """
     client.command(f"CREATE DATABASE IF NOT EXISTS {quote_identifier(database)}", use_database=False)
     client.database = database
@@ -28,23 +36,37 @@ def migrate(client: Client, database: str) -> list[str]:
     missing = [name for name in scripts if name not in applied]
     for name in missing:
         _apply(client, name, scripts[name])
+    _drop_leftovers(client)
     return missing
 
 
 def _apply(client: Client, name: str, script: str) -> None:
-    """Run one migration, then note it: what dies in between is run again."""
+    """Run one migration, then record it. If it dies in between, it runs again from its start.
+
+    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may be
+    at work by then, and an exchange would put an older copy in the place of their table.
+    """
+    run = token_hex(4)
     for statement in statements(script):
-        client.command(statement)
+        if name in _applied(client):
+            return
+        client.command(statement.replace(RUN, run))
     client.command(query("note_migration"), parameters={"name": name, "sha256": _digest(script)})
 
 
+def _drop_leftovers(client: Client) -> None:
+    """Drop copies that were made more than a day ago, by runs that died."""
+    for (name,) in client.query(query("leftover_copies")).result_rows:
+        client.command(f"DROP TABLE IF EXISTS {quote_identifier(str(name))}")
+
+
 def _applied(client: Client) -> dict[str, str]:
-    """Read the digest of every migration noted in the database."""
+    """Read the digests of the recorded migrations, by name."""
     return {str(name): str(digest) for name, digest in client.query(query("applied_migrations")).result_rows}
 
 
 def _check(scripts: dict[str, str], applied: dict[str, str], database: str) -> None:
-    """Refuse a database whose migrations are not a part of ours, text by text."""
+    """Raise if the database has a migration that we do not have, or have with another text."""
     for name, digest in applied.items():
         if name not in scripts:
             problem = "is unknown to this version: update crmstream"

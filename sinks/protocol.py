@@ -1,8 +1,7 @@
-"""What every writer to a store can do.
+"""The protocol of all writers to stores.
 
-Delivery: at least once, and without harm when it is more. A writer may hold back what it was given until
-:meth:`Writer.flush`; after that, it is durable in the store. Whoever crashes before a flush hands the same
-outputs over again, and the stores keep one of each.
+Delivery: at least once. A writer may buffer outputs until :meth:`Writer.flush`; after that they are durable in the
+store. After a crash before a flush the dataflow writes the same outputs again, and the stores keep one of each.
 """
 
 from collections.abc import Sequence
@@ -12,20 +11,20 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class Writer(Protocol[T_contra]):
-    """A way out for outputs of one type. One thread uses it."""
+    """Writes outputs of one type to a store. Used by one thread."""
 
     def write(self, batch: Sequence[T_contra]) -> None:
-        """Take outputs over. May hold the caller back while the store is slow or down.
+        """Accept outputs. May block the caller while the store is slow or down.
 
-        Raises :class:`contracts.errors.StoreRefusedError` if the store refused these or earlier outputs for
-        good.
+        Raises :class:`contracts.errors.StoreRefusedError` if the store refused these or earlier outputs and would
+        refuse them again.
         """
         ...
 
     def flush(self) -> None:
-        """Return when everything handed over is durable; wait while the store is down, raise as ``write``."""
+        """Return when all outputs are durable; wait while the store is down. Raises as :meth:`write`."""
         ...
 
     def close(self) -> None:
-        """Let the store go. Drops what was not flushed, so flush first."""
+        """Close the connection. Drops outputs that were not flushed, so flush first."""
         ...

@@ -1,4 +1,4 @@
-"""The SQL of this package stays in .sql files; here they are read."""
+"""Reads the .sql files of this package."""
 
 from importlib.resources import files
 
@@ -11,13 +11,13 @@ def query(name: str) -> str:
 
 
 def migrations() -> dict[str, str]:
-    """Read the text of every migration by its name (``001_facts``), in the order in which they apply."""
+    """Read the text of every migration by its name (``001_facts``), in the order of their numbers."""
     folder = (_SQL / "migrations").iterdir()
     scripts = sorted((file for file in folder if file.name.endswith(".sql")), key=lambda file: file.name)
     return {script.name.removesuffix(".sql"): script.read_text(encoding="utf-8") for script in scripts}
 
 
 def statements(script: str) -> list[str]:
-    """Split a script at the semicolons that end a line; comments are dropped."""
+    """Split a script at semicolons at the end of a line, and drop comments."""
     code = "\n".join(line for line in script.splitlines() if not line.lstrip().startswith("--"))
     return [part.strip() for part in code.replace(";\n", ";\0").rstrip().rstrip(";").split(";\0") if part.strip()]

@@ -1,8 +1,7 @@
-"""Calling a store until it answers.
+"""Calls a store until it answers.
 
-An outage is one warning and, when it is over, one line that says so; each further try is counted in
-``crm_store_retries``. Pauses grow from a tenth of a second to five seconds, with jitter, so that many writers
-do not come back at the same moment.
+An outage is logged twice: a warning at its start, a line at its end. The metric ``crm_store_retries`` counts retries.
+Pauses grow from a tenth of a second to five seconds, with jitter, so that writers do not all return at once.
 """
 
 import logging
@@ -24,9 +23,9 @@ _QUOTED: Final = re.compile(r"'[^']*'")
 
 @dataclass(frozen=True)
 class Retrying:
-    """Calls ``store`` again for as long as ``is_outage`` says that its error will pass.
+    """Calls ``store`` again while ``is_outage`` returns True for its error.
 
-    ``wait(seconds)`` pauses and returns True if the caller should give up (``threading.Event().wait`` fits).
+    ``wait(seconds)`` pauses and returns True if the caller should give up (such as ``threading.Event().wait``).
     """
 
     store: str
@@ -36,10 +35,9 @@ class Retrying:
     longest_pause_seconds: float = 5.0
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return what ``action`` returns, as soon as it does. ``action`` must bear being repeated.
+        """Call ``action``, which must be repeatable, until it succeeds, and return its result.
 
-        Raises what ``action`` raises if that is no outage, and StoreUnavailableError if ``wait`` says to give
-        up.
+        Raises the error of ``action`` if it is not an outage, and StoreUnavailableError if ``wait`` returns True.
         """
         try:
             with calling(self.store):
@@ -66,7 +64,7 @@ class Retrying:
                 return result
 
     def _pause(self, failures: int, error: Exception) -> None:
-        """Wait before the next try; the first failure of an outage is logged."""
+        """Log the first failure of an outage, and wait before the next try."""
         if not failures:
             message = first_line(error)
             _LOG.warning("%s does not answer; trying until it does: %s: %s", self.store, type(error).__name__, message)
@@ -77,6 +75,6 @@ class Retrying:
 
 
 def first_line(error: Exception) -> str:
-    """Cut an error's text to its beginning and hide what it quotes: that may be a customer's."""
+    """Return the first line of an error, without quoted values, which may be a customer's."""
     line = (str(error).strip().splitlines() or [""])[0]
     return _QUOTED.sub("'...'", line)[:_MESSAGE_LIMIT]

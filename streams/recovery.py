@@ -17,7 +17,7 @@ from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 """To be raised with every change of what a step pickles: older state is then refused and not misread."""
 
 

@@ -27,7 +27,7 @@ from connectors.privacy.guard import Guard
 from connectors.privacy.protection import Protector
 from connectors.protocol import Record
 from connectors.sources.source import Source
-from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind
+from contracts.events import EVENT_TYPES, KINDS, MAX_EVENT_BYTES, Event, Kind, key_of
 from contracts.notes import NOTES, Note
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import TOPIC_OF_KIND
@@ -257,12 +257,13 @@ def _record(kind: Kind, body: bytes) -> Record:
     if plain is not None:
         event, properties = plain
         if fits_together(kind, event, properties):
-            return _placed(kind, event, body)
-    return _placed(kind, judge(kind, body), body)
+            return _placed(kind, event, properties, body)
+    judged = judge(kind, body)
+    return _placed(kind, judged, judged.properties, body)
 
 
-def _placed(kind: Kind, event: Envelope | Event, body: bytes) -> Record:
-    key = (event.customer_id or event.anonymous_id or "").encode()
+def _placed(kind: Kind, event: Envelope | Event, properties: object, body: bytes) -> Record:
+    key = key_of(event, properties).encode()
     return Record(TOPIC_OF_KIND[kind].name, key, body, microseconds(event.occurred_at))
 
 

@@ -5,7 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
-from contracts.events import Kind
+from contracts.events import ALIAS, Kind
+from contracts.identity import placing_id
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SOURCE: Final = "simulator"
@@ -23,8 +24,9 @@ class Draft(NamedTuple):
 
     @property
     def key(self) -> bytes:
-        """The key of its record: the customer's id, else the visitor's."""
-        return (self.customer_id or self.anonymous_id or "").encode()
+        """The key of its record."""
+        previous = self.properties.get("previous_id") if self.name == ALIAS else None
+        return placing_id(self.kind, self.customer_id, self.anonymous_id, previous).encode()
 
 
 def envelope(draft: Draft, event_id: str, received_at: int) -> dict[str, Any]:

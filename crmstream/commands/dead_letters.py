@@ -29,7 +29,7 @@ _LONGEST_BODY: Final = 100_000
 
 
 class FilterError(CrmError):
-    """A filter that cannot be read, or none where one is needed."""
+    """The filter cannot be read, or is missing where one is needed."""
 
 
 Since = Annotated[str | None, typer.Option(help="Only those since then: 24h, 7d, or a date or time in UTC.")]
@@ -46,8 +46,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 def dead_letters() -> None:
     """List, show, retry or purge the records that were rejected.
 
-    The warehouse keeps each rejected record with its reason, in the table
-    dead_letters; the topic crm-dead-letters keeps it for 90 days.
+    The table dead_letters keeps each rejected record with its reason. A record
+    that comes again with the same bytes stays one row, that of the first; the
+    topic crm-dead-letters keeps each of them for 90 days.
 
     [bold]Examples[/bold]
 
@@ -127,13 +128,14 @@ def retry_(  # noqa: PLR0913 - the options of a command
     everything: All = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be published.")] = False,
 ) -> None:
-    """Publish rejected records again, after their cause was mended.
+    """Publish rejected records again, after their cause was fixed.
 
-    Their bytes go to their topic as they came. Events keep their ids, so one
-    that arrives twice counts once. Records that still break the contract stay
-    dead letters. Webhooks, SDK messages and rows that were refused on their way
-    in are not events yet: send them again from their source; the section
-    "Rejected records" of docs/operations.md says how.
+    Their bytes go to their topic as they came, each record once. Events keep
+    their ids, so one that arrives twice counts once. Retried records leave the
+    table; those that the dataflow rejects again come back with their new
+    position. Records that still break the contract stay. Webhooks, SDK messages
+    and rows that a connector refused are not events yet: send them again from
+    their source; the section "Rejected records" of docs/operations.md says how.
 
     [bold]Examples[/bold]
 
@@ -195,7 +197,7 @@ def purge(  # noqa: PLR0913 - the options of a command
 
 @contextmanager
 def _warehouse() -> Iterator[tuple[Settings, Endpoints, Client]]:
-    """The settings, the servers, and a connection to ClickHouse. Its refusals become errors in one line."""
+    """Yield the settings, the servers and a connection to ClickHouse. Errors of ClickHouse become one line."""
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
@@ -216,13 +218,13 @@ def _chosen(client: Client, places: Iterable[str] | None, wanted: Filter) -> Ite
 
 
 def _needed(wanted: Filter, *, chosen: bool) -> None:
-    """Raise :class:`FilterError` if nothing says which dead letters are meant."""
+    """Raise :class:`FilterError` if no dead letters are selected."""
     if not chosen and wanted == Filter():
         raise FilterError("Say which dead letters: by a filter (--since, --reason, ...), or --all.")
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Read a moment: so long ago, or a date or time (UTC where it names no zone)."""
+    """Read a moment: a span back from now, or a date or time (UTC if it names no zone)."""
     if text is None:
         return None
     span = _SPAN.fullmatch(text.strip())
@@ -259,7 +261,7 @@ def _letter_lines(letter: Letter) -> list[str]:
 
 
 def _printable(value: bytes) -> str:
-    """Bytes as text in which nothing moves the terminal's cursor."""
+    """Return bytes as text without control characters, which could move the cursor of the terminal."""
     text = value.decode(errors="backslashreplace")
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text)
 
@@ -276,4 +278,3 @@ def _letter_document(letter: Letter) -> dict[str, object]:
     fields = {name: value for name, value in vars(letter).items() if not isinstance(value, bytes | Place)}
     texts = {name: getattr(letter, name).decode(errors="backslashreplace") for name in ("key", "body")}
     return {"position": str(letter.place), **fields, **texts, "retry": retry.why_not(letter) or "yes"}
-

@@ -1,61 +1,66 @@
-"""``crmstream identity``: the decisions of identity resolution, from ClickHouse and Redis. Reads only."""
+"""``crmstream identity``: shows which ids are one customer, and undoes a link."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
 from clickhouse_connect.driver.client import Client
-from redis import Redis
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from contracts.errors import CrmError
-from contracts.identity import ANONYMOUS, EMAIL, email_key, visitor_id
-from contracts.settings import load_settings
-from contracts.stored import MERGED_FIELD, score_key
-from crmstream.commands.shared import connect_redis, new_app, print_json, print_lines
+from contracts.identity import ANONYMOUS, EMAIL
+from contracts.settings import Settings, load_settings
+from crmstream.commands.aligned import indented
+from crmstream.commands.shared import connect_redis, console, new_app, notes, print_json, print_lines
 from crmstream.commands.status_view import plural
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.identity.lookup import LINKED, UNLINKED, Identity, Link, read_identity
+from crmstream.identity.unlink import Undo, find_link, publish_unlink, unlink_record
+from crmstream.observe.clock import read_as_of
+from crmstream.observe.waiting import NotDoneError, wait_for_dataflow
+from crmstream.publishing import RoomGate, new_publisher, usable_kafka
+from crmstream.stack.endpoints import Endpoints, resolve_endpoints
 from sinks.clients import clickhouse_client
-from sinks.queries import query
 
 app = new_app()
-LINKED: Final = "linked"
+WAIT_SECONDS: Final = 30.0
 WHY: Final = {
-    "belongs_to_another": "belongs to another customer already; two known people are never merged",
-    "is_a_customer": "is a customer's own id; two known people are never merged",
+    "belongs_to_another": "belongs to another customer already; two known customers are never merged",
+    "is_a_customer": "is a customer's own id; two known customers are never merged",
     "merge_limit": "one id too many for this customer (CRM_MOST_MERGES)",
 }
 """What the outcomes of refused links mean."""
+_EFFECT: Final = (
+    "What was merged stays with the customer. From the next sweep on, events under this id count for the visitor "
+    "again, until an event links the id once more."
+)
 
-
-class UnknownIdentityError(CrmError):
-    """Nothing is known of an id."""
+Id = Annotated[str, typer.Argument(metavar="ID", help="A customer id, an anonymous id, or an e-mail address.")]
+Unlinkable = Annotated[str, typer.Argument(metavar="ID", help="An anonymous id or an e-mail address.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
 @app.callback(no_args_is_help=True)
 def identity() -> None:
-    """Show which ids are one person, and why.
+    """Show which ids are one customer and why, or undo a wrong link.
 
     [bold]Examples[/bold]
 
     crmstream identity show c-000042
+
+    crmstream identity unlink 507f191e810c19729de860ea
     """
 
 
 @app.command(name="show")
-def show(
-    identity: Annotated[
-        str, typer.Argument(metavar="ID", help="A customer id, an anonymous id, or an e-mail address.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
-) -> None:
-    """Show who an id is: its customer, the customer's other ids, and what was refused.
+def show(identity: Id, as_json: AsJson = False) -> None:
+    """Show the customer of an id, the customer's other ids, and refused links.
 
-    Ids are linked by Identify and Alias events; an e-mail address in the
-    traits is a second key. A link counts from the next sweep on, in live
-    scores at once. Addresses are kept as a hash: ask with the address itself,
-    or, where a source hashes it at the door, with what the door makes of it.
+    Identify and Alias events link ids; an e-mail address in the traits is an
+    id too. Links count as soon as the dataflow has read them. Addresses are
+    kept as a hash: ask with the address itself, or, where a source hashes
+    addresses before Kafka, with that hash.
 
     [bold]Examples[/bold]
 
@@ -63,119 +68,118 @@ def show(
 
     crmstream identity show 507f191e810c19729de860ea --json | jq .person
     """
-    settings = load_settings()
-    endpoints = resolve_endpoints(settings)
-    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
-    try:
+    with _stores() as (_, endpoints, client):
         found = read_identity(client, connect_redis(endpoints), identity)
-    finally:
-        client.close()
     if as_json:
         print_json(found.as_json())
     else:
         print_lines(identity_lines(found))
 
 
-@dataclass(frozen=True)
-class Link:
-    """One decision about an identity."""
+@app.command(name="unlink")
+def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Undo the link of a device or an e-mail address, after a question.
 
-    identity: str
-    person: str
-    outcome: str
-    occurred_at: datetime
-    decided_at: datetime
+    For a link that is wrong: a borrowed phone, an address typed by somebody
+    else. It publishes an Unlink event. What was merged stays with the
+    customer: counts and sums cannot be taken apart. From the next sweep on
+    (within CRM_SWEEP_HOURS) events under this id count for the visitor again,
+    with a new history. A later Identify or Alias may link the id again, to any
+    customer. Write anonymous:ID if an anonymous id looks like an address.
 
+    [bold]Examples[/bold]
 
-@dataclass(frozen=True)
-class Identity:
-    """What is known of an id: whose it is, all links of that person, and the profiles under all these ids.
+    crmstream identity unlink 507f191e810c19729de860ea
 
-    ``likely`` is the customer by a link that counts from the next sweep on.
+    crmstream identity unlink someone@example.com --yes
     """
-
-    asked: str
-    person: str | None
-    likely: str | None
-    links: Sequence[Link]
-    profiles: Sequence[dict[str, Any]]
-
-    def as_json(self) -> dict[str, Any]:
-        """Everything, for programs."""
-        links = [vars(link) for link in self.links]
-        return {**vars(self), "links": links}
+    with _stores() as (settings, endpoints, client):
+        undo = find_link(client, connect_redis(endpoints), identity)
+        if not yes:
+            print_lines(indented(_EFFECT, console.width, indent=""))
+            typer.confirm(f"Unlink {undo.named} from {undo.owner}?", abort=True, err=True)
+        _publish(settings, endpoints, undo)
+    print_lines(indented(_after(endpoints, undo), console.width, indent=""))
 
 
-def read_identity(client: Client, redis: Redis, asked: str) -> Identity:
-    """Look an id up under all names that it may have. Raises :class:`UnknownIdentityError`."""
-    names = names_of(asked)
-    links = _links(client, names, [asked])
-    person = next((each.person for each in links if each.identity in names and each.outcome == LINKED), None)
-    if person is not None and _profiles(client, [asked]):
-        person = None  # a customer of that id is nobody else, whoever the visitor of that id is
-    likely = None if person or _profiles(client, [asked]) else _likely(redis, names)
-    if person is not None:
-        links = _links(client, names, [person])
-    ids = [*names, *([person] if person else []), *(each.identity for each in links if each.outcome == LINKED)]
-    profiles = _profiles(client, list(dict.fromkeys(ids)))
-    if not links and not profiles and likely is None:
-        raise UnknownIdentityError(
-            f"Nothing is known of {asked!r}: no event came under this id, or it is not worked off yet "
-            "(`crmstream status`)."
-        )
-    return Identity(asked, person, likely, links, profiles)
+def _publish(settings: Settings, endpoints: Endpoints, undo: Undo) -> None:
+    gate = RoomGate(settings, notes.print)
+    kafka = usable_kafka(settings, gate)
+    record = unlink_record(undo, datetime.now(UTC), read_as_of(endpoints.worker_metrics).event_clock)
+    with new_publisher(settings, kafka, gate, source="identity") as publisher:
+        publish_unlink(publisher, record)
 
 
-def names_of(asked: str) -> list[str]:
-    """The names under which an id may be known: itself, a visitor's, and an address's."""
-    if asked.startswith((ANONYMOUS, EMAIL)):
-        return [asked]
-    return [asked, visitor_id(asked), email_key(asked)]
+def _after(endpoints: Endpoints, undo: Undo) -> str:
+    """Wait for the dataflow, if it runs, and say how things stand."""
+    if read_as_of(endpoints.worker_metrics).event_clock is None:
+        return f"Published. The dataflow does not run: it unlinks {undo.named} when it has started. {_EFFECT}"
+    try:
+        wait_for_dataflow(endpoints.kafka, WAIT_SECONDS)
+    except NotDoneError:
+        return f"Published. The dataflow is behind (`crmstream status`): it unlinks {undo.named} when it is there."
+    return f"{undo.named} is unlinked from {undo.owner}. {_EFFECT}"
 
 
-def _links(client: Client, identities: Sequence[str], persons: Sequence[str]) -> list[Link]:
-    asked = {"identities": list(identities), "persons": list(persons)}
-    return [Link(*row) for row in client.query(query("links_of"), parameters=asked).result_rows]
-
-
-def _profiles(client: Client, ids: Sequence[str]) -> list[dict[str, Any]]:
-    return list(client.query(query("profiles_of"), parameters={"ids": list(ids)}).named_results())
-
-
-def _likely(redis: Redis, names: Iterable[str]) -> str | None:
-    found: Any = (redis.hget(score_key(name), MERGED_FIELD) for name in names)
-    return next((person for person in found if person is not None), None)
+@contextmanager
+def _stores() -> Iterator[tuple[Settings, Endpoints, Client]]:
+    """Yield the settings, the servers and a connection to ClickHouse."""
+    settings = load_settings()
+    endpoints = resolve_endpoints(settings)
+    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
+    try:
+        yield settings, endpoints, client
+    except ClickHouseError as error:
+        if "UNKNOWN_DATABASE" in str(error) or "UNKNOWN_TABLE" in str(error):
+            raise CrmError("The table identity_links is not there: run `crmstream migrate`.") from None
+        raise CrmError(f"ClickHouse refused: {str(error).splitlines()[0][:300]}") from None
+    finally:
+        client.close()
 
 
 def identity_lines(found: Identity) -> list[str]:
-    """Lay out an identity: whose it is, then each link and profile under its whole id."""
-    lines = [_whose(found)]
-    linked = [each for each in found.links if each.outcome == LINKED]
-    refused = [each for each in found.links if each.outcome != LINKED]
-    for title, links in (("Linked", linked), ("Refused", refused)):
+    """Lay out an identity: its customer, then each link and profile under its whole id."""
+    lines = _heading(found)
+    for title, links in _sections(found).items():
         lines += ["", title] if links else []
-        for each in links:
-            whom = f"to {each.person}, at {_minute(each.occurred_at)}"
-            lines += [f"  {each.identity}", f"    {whom}", f"    {_why(each)}"]
+        for link in links:
+            lines += [f"  {link.identity}", *(f"    {line}" for line in _link(link))]
     lines += ["", "Profiles"] if found.profiles else []
     for row in found.profiles:
         lines += [f"  {row['customer_id']}", f"    {_profile(row)}"]
     return lines
 
 
-def _whose(found: Identity) -> str:
+def _sections(found: Identity) -> dict[str, Sequence[Link]]:
+    """The decisions by what they mean now: in force, undone or overtaken, refused."""
+    sections: dict[str, list[Link]] = {"Linked": [], "Earlier": [], "Refused": []}
+    for link in found.links:
+        if link.outcome == LINKED and found.owners.get(link.identity) == link.person:
+            sections["Linked"].append(link)
+        elif link.outcome in (LINKED, UNLINKED):
+            sections["Earlier"].append(link)
+        else:
+            sections["Refused"].append(link)
+    return {**sections}
+
+
+def _heading(found: Identity) -> list[str]:
     if found.person is not None:
-        return f"{found.asked} is customer {found.person}."
-    if found.likely is not None:
-        return (f"{found.asked} is likely customer {found.likely}:\n"
-                "a link of today, which counts for good from the next sweep on.")  # fmt: skip
-    if any(not row["customer_id"].startswith(ANONYMOUS) for row in found.profiles):
-        return f"{found.asked} is a customer."
-    return f"{found.asked} is a visitor who is not identified."
+        by = [f"through the address {found.address}."] if found.address else []
+        return [f"{found.asked} is customer {found.person}{',' if by else '.'}", *by]
+    if found.address is not None:
+        return [f"{found.asked} is a visitor with the address", f"{found.address}, which is no customer's yet."]
+    if any(not row["customer_id"].startswith((ANONYMOUS, EMAIL)) for row in found.profiles):
+        return [f"{found.asked} is a customer."]
+    return [f"{found.asked} is a visitor who is not identified."]
 
 
-def _why(link: Link) -> str:
-    return f"counts from {_minute(link.decided_at)}" if link.outcome == LINKED else WHY[link.outcome]
+def _link(link: Link) -> list[str]:
+    at = _minute(link.occurred_at)
+    if link.outcome == UNLINKED:
+        return [f"unlinked from {link.person}, at {at}"]
+    why = [] if link.outcome == LINKED else [WHY.get(link.outcome, link.outcome)]
+    return [f"to {link.person}, at {at}", *why]
 
 
 def _profile(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""``crmstream migrate``: create what the dataflow writes to. Does no harm when run twice."""
+"""``crmstream migrate``: creates topics and tables. Idempotent."""
 
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import load_settings
@@ -6,7 +6,7 @@ from contracts.topics import ALL_TOPICS
 from crmstream.commands.shared import console, new_app
 from crmstream.stack.endpoints import resolve_endpoints
 from sinks.clients import clickhouse_client
-from sinks.migrations import migrate
+from sinks.migrations import ANSWER_SECONDS, migrate
 
 app = new_app()
 
@@ -15,9 +15,9 @@ app = new_app()
 def run() -> None:
     """Create the Kafka topics and bring the ClickHouse database up to date.
 
-    `crmstream up` does this by itself; run it by hand where the servers are
-    outside ones. Topics get CRM_PARTITIONS partitions, which cannot be changed
-    later.
+    `crmstream up` does this by itself; run it by hand for outside servers. Stop
+    `up` first: a migration may copy tables, and rows that are written meanwhile
+    are lost. Topics get CRM_PARTITIONS partitions, which cannot be changed later.
 
     [bold]Examples[/bold]
 
@@ -30,7 +30,7 @@ def run() -> None:
     ensure_topics(endpoints.kafka, settings.partitions)
     console.print(f"{len(ALL_TOPICS)} topics are there, those of events with {settings.partitions} partitions each.")
     database = settings.clickhouse_database
-    applied = migrate(clickhouse_client(endpoints.clickhouse_url, database), database)
+    applied = migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
     for name in applied:
         console.print(f"Migration {name} applied to database {database}.")
     if not applied:

@@ -1,13 +1,13 @@
 """``crmstream score``: what Redis holds of one customer. Reads only."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from redis import Redis
 
 from contracts.errors import CrmError
-from contracts.identity import ANONYMOUS, visitor_id
+from contracts.identity import ANONYMOUS, EMAIL, email_key, visitor_id
 from contracts.outcomes import Outcome
 from contracts.settings import load_settings
 from contracts.stored import MERGED_FIELD, profile_key, score_key
@@ -17,15 +17,19 @@ from crmstream.observe.clock import read_as_of
 from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
+_HOPS: Final = 2
+"""A device may belong to an e-mail address, and the address to a customer."""
 
 
 class UnknownCustomerError(CrmError):
-    """Nothing is known of a customer."""
+    """Redis holds nothing of this customer."""
 
 
 @app.command(name="score")
 def run(
-    customer_id: Annotated[str, typer.Argument(help="A customer id, or the anonymous id of a visitor.")],
+    customer_id: Annotated[
+        str, typer.Argument(help="A customer id, the anonymous id of a visitor, or an e-mail address.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Show the scores and the profile of one customer.
@@ -34,8 +38,8 @@ def run(
     the customers who are asked the same; visitors are compared with visitors)
     and what raises (+) or lowers (-) it most. Applications read the same from
     Redis: `HGETALL crm:score:{ID}`, with the braces. A visitor has scores under
-    `anonymous:` and the anonymous id; one who turned out to be a customer is
-    shown as that customer.
+    `anonymous:` and the anonymous id; one who has been identified is shown as
+    the customer (the field merged_into says which).
 
     [bold]Examples[/bold]
 
@@ -66,13 +70,15 @@ def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) 
 
 
 def _found(client: Redis, asked: str) -> tuple[str, dict[str, str], dict[str, str]]:
-    """The id under which something is kept, and what: the id itself, a visitor's, or that of the visitor's customer."""
-    for name in (asked, visitor_id(asked)):
-        score, profile = _hashes(client, name)
-        person = score.get(MERGED_FIELD) or profile.get(MERGED_FIELD)
-        if person:
-            return person, *_hashes(client, person)
-        if score or profile:
+    """Find the hashes of an id, of the visitor with this id, or of the customer to whom the id belongs."""
+    for start in (asked, visitor_id(asked), email_key(asked)):
+        name, (score, profile) = start, _hashes(client, start)
+        for _ in range(_HOPS):
+            person = score.get(MERGED_FIELD) or profile.get(MERGED_FIELD)
+            if not person:
+                break
+            name, (score, profile) = person, _hashes(client, person)
+        if score or profile or name != start:
             return name, score, profile
     raise UnknownCustomerError(
         f"Nothing is known of customer {asked!r}: no event has come in, or the dataflow is behind "
@@ -104,7 +110,7 @@ def _show(found: Mapping[str, Any], clock: str) -> None:
 def score_lines(found: Mapping[str, Any], clock: str, width: int) -> list[str]:
     """Lay out what :func:`read_customer` found; ``clock`` says as of when scores are now."""
     who = found["customer_id"]
-    kind = "visitors" if who.startswith(ANONYMOUS) else "customers"
+    kind = "visitors" if who.startswith((ANONYMOUS, EMAIL)) else "customers"
     lines = [f"{kind[:-1].capitalize()} {who}", *([clock] if clock else []), ""]
     for name, outcome in found["outcomes"].items():
         place = "" if outcome["percentile"] is None else f", higher than {outcome['percentile']:.1f} % of {kind}"

@@ -1,6 +1,9 @@
 """Dead letters in the warehouse: a filter, groups of them, single ones, their removal.
 
-Delivery: removing twice removes nothing more. The topic ``crm-dead-letters`` keeps its own copies for its 90 days.
+The warehouse has one dead letter per content (topic, stage, source, reason, key and body), that of the first such
+record in the log. The topic ``crm-dead-letters`` has each record, for its 90 days.
+
+Delivery: removing twice removes nothing more.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,7 +23,10 @@ _BYTES: Final = {"key": "bytes", "body": "bytes"}
 
 
 class Place(NamedTuple):
-    """Where the rejected record stands in the log. As text: ``crm-web-events/2/1234``."""
+    """The position of a rejected record in the log; of equal records that of the first.
+
+    As text: ``crm-web-events/2/1234``.
+    """
 
     topic: str
     partition: int
@@ -31,7 +37,7 @@ class Place(NamedTuple):
 
 
 class PlaceError(CrmError):
-    """A text that is no position, or a position without a dead letter."""
+    """The text is not a position, or no dead letter has this position."""
 
 
 def read_place(text: str) -> Place:
@@ -48,7 +54,7 @@ def read_place(text: str) -> Place:
 
 @dataclass(frozen=True)
 class Filter:
-    """Which dead letters are meant. Empty fields leave out nothing; ``reason`` is a part of the reason's text."""
+    """Selects dead letters. Empty fields select all; ``reason`` is a part of the reason's text."""
 
     since: datetime | None = None
     before: datetime | None = None
@@ -85,7 +91,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Letter:
-    """One rejected record: where it stands, what is wrong with it, and its bytes as they came."""
+    """One rejected record: its position, the reason, and its bytes as they came."""
 
     place: Place
     entered_at: datetime
@@ -116,7 +122,10 @@ def read_letter(client: Client, place: Place) -> Letter:
     """Read one dead letter. Raises :class:`PlaceError` if there is none."""
     rows = client.query(query("dead_letter_at"), parameters=place._asdict(), column_formats=_BYTES).result_rows
     if not rows:
-        raise PlaceError(f"There is no dead letter of {place}: it was purged or retried, or never rejected.")
+        raise PlaceError(
+            f"There is no dead letter of {place}: it was purged or retried, was never rejected, or is a copy of an "
+            "earlier record, whose position `crmstream dead-letters list` shows."
+        )
     return _letter(rows[0])
 
 
@@ -134,15 +143,16 @@ def read_letters(client: Client, wanted: Filter) -> Iterator[Letter]:
 
 
 def remove_letters(client: Client, wanted: Filter) -> None:
-    """Remove the dead letters that pass a filter."""
+    """Remove the dead letters that pass a filter, with all copies of their records."""
     client.command(query("delete_dead_letters"), parameters=wanted.parameters())
 
 
-def remove_places(client: Client, places: Sequence[Place]) -> None:
-    """Remove dead letters by their positions."""
+def remove_places(client: Client, places: Sequence[Place], before: datetime) -> None:
+    """Remove dead letters by their positions, with the copies of their records that entered Kafka before a moment."""
+    milliseconds = int(before.timestamp() * 1_000)
     for start in range(0, len(places), _REMOVED_AT_ONCE):
         some = [tuple(place) for place in places[start : start + _REMOVED_AT_ONCE]]
-        client.command(query("delete_dead_letters_at"), parameters={"places": some})
+        client.command(query("delete_dead_letters_at"), parameters={"places": some, "before": milliseconds})
 
 
 def _letter(row: Sequence[Any]) -> Letter:

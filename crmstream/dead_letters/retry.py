@@ -1,36 +1,38 @@
-"""Publishes rejected records again, with their original bytes, under the key of their person.
+"""Publishes rejected records again, with their original bytes and the key that places them.
 
 Delivery: at least once. Records keep their event ids, so an event that arrives twice counts once. A dead letter is
-removed from the warehouse after Kafka has acknowledged its record; one that is rejected again is a new dead letter.
+removed from the warehouse, with the copies of its record, after Kafka has acknowledged the record. If the dataflow
+rejects the record again, it is a dead letter again, with its new position. Copies in the log are published once.
 """
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
 
 from connectors.kafka.publisher import Publisher
 from connectors.protocol import Record
-from contracts.events import TICK_KEY, Kind
+from contracts.events import TICK_KEY, Kind, key_of
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
 from crmstream.dead_letters.letters import Letter, Place, remove_places
 
-AT_THE_DOOR: Final = (
+REFUSED_EARLY: Final = (
     "refused before it was an event: send it again from its source (docs/operations.md, Rejected records)"
 )
 EMPTY: Final = "has no body"
-TICK: Final = "is a tick: the next one takes its place"
-OTHER_TOPIC: Final = "its topic is none that the dataflow reads"
+TICK: Final = "is a tick: the next one replaces it"
+OTHER_TOPIC: Final = "the dataflow does not read its topic"
 _KINDS: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind is not None}
 
 
 @dataclass
 class Retried:
-    """What became of dead letters: published again, left out by why, and what the contract says of them now."""
+    """The outcome of a retry: the letters published again, and the counts of those left out and why."""
 
     published: list[Place] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -39,13 +41,13 @@ class Retried:
 
 
 def why_not(letter: Letter) -> str | None:
-    """Why a dead letter cannot be published again; None if it can.
+    """Return why a dead letter cannot be published again; None if it can.
 
-    What a connector refused at its door is not an event yet: the body is the message, row or webhook after the source's
-    privacy rules. The connector cannot read it again: values that are hashed or encrypted would be so twice.
+    A body that a connector refused is not an event yet: it is the message, row or webhook after the source's privacy
+    rules. The connector cannot read it again, because it would hash or encrypt the same values twice.
     """
     if letter.key == REFUSED_KEY:
-        return AT_THE_DOOR
+        return REFUSED_EARLY
     if letter.key == TICK_KEY:
         return TICK
     if letter.place.topic not in _KINDS:
@@ -54,9 +56,9 @@ def why_not(letter: Letter) -> str | None:
 
 
 def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, Record]]:
-    """Yield the records that the contract accepts by now; count the others.
+    """Yield the records that the contract accepts now; count the others.
 
-    The key is the person's id, as publishers make it: a wrong key may have been the cause.
+    The key is derived from the event, as publishers do, because a wrong key may have been the cause.
     """
     for letter in letters:
         if reason := why_not(letter):
@@ -67,8 +69,8 @@ def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, R
         except RejectedError as error:
             found.rejected[f"{error.field}: {error.problem}"] += 1
         else:
-            person = event.customer_id or event.anonymous_id or ""
-            yield letter.place, Record(letter.place.topic, person.encode(), letter.body, None)
+            key = key_of(event, event.properties).encode()
+            yield letter.place, Record(letter.place.topic, key, letter.body, None)
 
 
 def preview(letters: Iterable[Letter]) -> Retried:
@@ -80,10 +82,10 @@ def preview(letters: Iterable[Letter]) -> Retried:
 
 def retry(letters: Iterable[Letter], publisher: Publisher, client: Client) -> Retried:
     """Publish dead letters again, and remove those that Kafka has acknowledged."""
-    found = Retried()
+    found, started = Retried(), datetime.now(UTC)
     for place, record in judged(letters, found):
         publisher.publish(record)
         found.published.append(place)
     publisher.flush()
-    remove_places(client, found.published)
+    remove_places(client, found.published, started)
     return found

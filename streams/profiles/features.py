@@ -4,14 +4,24 @@ The choice follows the classical RFM description and the customer-base literatur
 between purchases carry nearly all there is to know; Fader, Hardie & Lee 2005, "RFM and CLV"). The mean gap is shrunk
 towards :data:`PRIOR_GAP_DAYS`, so customers with one purchase have one. People without orders have no rhythm: all
 features of orders are 0 for them, and models of their own read the others (:mod:`online_models.without_orders`).
+
+Gaps are read off order-free columns: their number from the orders, their sum from the first and the last order, and
+their spread from the newest orders, whose times a row keeps. Orders less than an hour apart are one purchase in parts:
+among the newest orders such gaps do not count. On CDNOW (:data:`PRIOR_GAP_DAYS` and the learner as here, mean of five
+dates) this gives AUC .810 / .713 for churn of all / of active customers and .813 / .705 for opportunity, and the same
+log loss as the exact count and mean square of all gaps, which depend on the order of arrival (.809 / .712, .813 /
+.705). Measuring the spread around the mean of *all* gaps does better than around that of the newest ones.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.profiles.table import DAY, DECAYED, NEVER, ONE
+from contracts.blocks import RowArray
+from contracts.rates import DAY_US
+from streams.profiles.matrices import decayed, recent_orders
+from streams.profiles.rows import ONE, RECENT
 
 FEATURES: Final = (
     "log_days_since_order", "log_days_since_seen", "log_tenure_days", "log_orders", "log_mean_gap_days",
@@ -27,62 +37,90 @@ LOGARITHMIC: Final = [i for i, name in enumerate(FEATURES) if name not in ("sati
 PRIOR_GAP_DAYS: Final = 60.0
 """The gap between purchases assumed of a customer of whom only one is known."""
 _MONEY: Final = 10_000.0
+_HOUR: Final = 3_600_000_000
+_NO_GAP: Final = 2**61
+"""Gaps to an order that there is not are longer."""
+_TAUS: Final = (7, 30, 90)
+_RATES: Final = 1.0 / (np.array(_TAUS) * DAY_US)
 
 
-def mean_gap_days(rows: NDArray[np.void]) -> NDArray[np.float64]:
-    """Mean days between a customer's orders, shrunk towards the prior with the weight of one gap."""
-    gaps = rows["gap_count"]
-    span = np.where(gaps > 0, rows["last_order"] - rows["first_order"], 0) / DAY
-    shrunk: NDArray[np.float64] = (span + PRIOR_GAP_DAYS) / (gaps + 1.0)
-    return shrunk
+class Rhythm(NamedTuple):
+    """The gaps between the orders of n customers, in days.
+
+    ``recent`` are the newest ones (n, RECENT - 1), 0 where there is none; ``mean`` (n,) is that of all, shrunk towards
+    the prior with the weight of one gap.
+    """
+
+    recent: NDArray[np.float64]
+    mean: NDArray[np.float64]
+
+    @property
+    def spread(self) -> NDArray[np.float64]:
+        """The root mean square distance of the newest gaps from the mean, over the mean; shrunk like it."""
+        mean, known = self.mean, self.recent > 0
+        squares = ((self.recent - mean[:, None]) ** 2 * known).sum(axis=1) + (PRIOR_GAP_DAYS - mean) ** 2
+        spread: NDArray[np.float64] = np.sqrt(squares / (known.sum(axis=1) + 1.0)) / mean
+        return spread
 
 
-def days_since_order(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> NDArray[np.float64]:
-    """Days since the last order; 0 for people who never ordered. Never negative."""
-    last = np.where(rows["last_order"] == NEVER, now, rows["last_order"])
-    since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY
+def rhythm_of(rows: RowArray) -> Rhythm:
+    """Return the gaps between orders."""
+    times, orders = recent_orders(rows), rows["orders"]
+    gaps = times[:, :-1] - times[:, 1:]
+    counted = (gaps >= _HOUR) & (gaps < _NO_GAP)
+    short = np.minimum(orders - 1, RECENT - 1) - counted.sum(axis=1)
+    count = np.maximum(orders - 1 - np.maximum(short, 0), 0)
+    span = np.where(count > 0, rows["last_order"] - rows["first_order"], 0)
+    return Rhythm(np.where(counted, gaps, 0) / DAY_US, (span / DAY_US + PRIOR_GAP_DAYS) / (count + 1.0))
+
+
+def days_since_order(rows: RowArray, now: NDArray[np.int64] | int) -> NDArray[np.float64]:
+    """Return the days since the last order; 0 for people who never ordered. Never negative."""
+    last = np.where(rows["orders"] > 0, rows["last_order"], now)
+    since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY_US
     return since
 
 
-def compute_features(rows: NDArray[np.void], now: NDArray[np.int64] | int, boundary_at: int) -> NDArray[np.float32]:
-    """Features as of ``now`` (microseconds), shape (rows, len(FEATURES)), float32, finite.
+def compute_features(
+    rows: RowArray, now: NDArray[np.int64] | int, interval: int, rhythm: Rhythm | None = None
+) -> NDArray[np.float32]:
+    """Return features as of ``now`` (microseconds, one or per row), shape (rows, len(FEATURES)), float32, finite.
 
-    ``boundary_at`` is the moment as of which the decayed counters are kept: the end of the current slot.
+    Decayed counters are as of the end of each row's slot of ``interval`` microseconds and go on to ``now`` from there.
+    ``rhythm`` spares its computation where it is known.
     """
-    ahead = (boundary_at - np.asarray(now)) / DAY
-    gap, since = mean_gap_days(rows), days_since_order(rows, now)
-    orders = rows["orders"].astype(np.float64)
-    some = np.maximum(orders, 1.0)
-    revenue = rows["revenue"] / _MONEY
-    count = rows["satisfaction_count"]
-    decayed = {name: rows[name] * (np.exp(ahead / days) / ONE) for name, days in DECAYED.items()}
-    spread = np.sqrt(np.maximum(_mean_square_gap(rows) - gap**2, 0.0)) / gap
-    columns = (
-        since,
-        np.maximum(now - rows["last_seen"], 0) / DAY,
-        np.maximum(now - rows["first_seen"], 0) / DAY,
-        orders,
-        np.where(orders > 0, gap, 0.0),
-        since / gap,
-        spread,
-        revenue,
-        revenue / some,
-        *(decayed[name] for name in ("orders_7d", "orders_30d", "orders_90d", "web_7d", "web_30d", "web_90d")),
-        decayed["tickets_30d"],
-        np.where(count > 0, rows["satisfaction_sum"] / (np.maximum(count, 1) * _MONEY) - 3.0, 0.0),
-        rows["refunds"] / some,
-        orders / np.maximum(rows["sessions"], 1.0),
-        rows["carts"].astype(np.float64),
-    )
+    rhythm = rhythm_of(rows) if rhythm is None else rhythm
+    orders, satisfied = rows["orders"].astype(np.float64), rows["satisfaction_count"]
+    since, some, revenue = days_since_order(rows, now), np.maximum(orders, 1.0), rows["revenue"] / _MONEY
     block = np.empty((len(rows), len(FEATURES)), np.float32)
-    for position, column in enumerate(columns):
-        block[:, position] = column
-    logs = LOGARITHMIC
-    block[:, logs] = np.log1p(block[:, logs])
+    block[:, 0] = since
+    block[:, 1] = np.maximum(now - rows["last_seen"], 0) / DAY_US
+    block[:, 2] = np.maximum(now - rows["first_seen"], 0) / DAY_US
+    block[:, 3] = orders
+    block[:, 4] = np.where(orders > 0, rhythm.mean, 0.0)
+    block[:, 5] = since / rhythm.mean
+    block[:, 6] = rhythm.spread
+    block[:, 7] = revenue
+    block[:, 8] = revenue / some
+    _extrapolate(block[:, 9:16], rows, now, interval)
+    block[:, 18] = orders / np.maximum(rows["sessions"], 1.0)
+    block[:, 19] = rows["carts"]
+    block[:, 16:18] = 0.0
+    np.log1p(block, out=block)
+    satisfaction = rows["satisfaction_sum"] / (np.maximum(satisfied, 1) * _MONEY) - 3.0
+    block[:, 16] = np.where(satisfied > 0, satisfaction, 0.0)
+    block[:, 17] = rows["refunds"] / some
     return block
 
 
-def _mean_square_gap(rows: NDArray[np.void]) -> NDArray[np.float64]:
-    """Mean squared gap in days squared, shrunk like the mean."""
-    squares: NDArray[np.float64] = (rows["gap_sum_squares"] / 576.0 + PRIOR_GAP_DAYS**2) / (rows["gap_count"] + 1.0)
-    return squares
+def _extrapolate(
+    block: NDArray[np.float32], rows: RowArray, now: NDArray[np.int64] | int, interval: int
+) -> None:
+    """Fill in the decayed counters of orders, web events and tickets as of ``now``."""
+    ahead = ((rows["slot"].astype(np.int64) + 1) * interval - now).astype(np.float64)
+    fading = np.exp(ahead[:, None] * _RATES) / ONE
+    counters = decayed(rows)
+    for first in (0, len(_TAUS)):
+        same = slice(first, first + len(_TAUS))
+        np.multiply(counters[:, same], fading, out=block[:, same], casting="same_kind")
+    block[:, 6] = counters[:, 6] * fading[:, 1]

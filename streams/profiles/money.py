@@ -2,7 +2,7 @@
 
 Money is held in 1/10,000 of the base currency. A waiting amount adds to ``revenue`` and ``refunded`` exactly what it
 would have added with its event. ``revenue_90d`` gets it with the weight of the event's age, as a late event would; the
-rounding at each slot's end may make a difference in its last digits.
+rounding at each change of slot may make a difference in its last digits.
 """
 
 from typing import Final
@@ -10,8 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import EventArray
-from contracts.crossings import UNCONVERTED_DTYPE, Entries
+from contracts.blocks import UNCONVERTED_DTYPE, Entries, EventArray, RowArray, no_entries
 from contracts.rates import DAY_US, WAITS, Rates
 from streams import codes
 
@@ -20,26 +19,29 @@ MOST_MONEY: Final = 10**18 - 1
 REVENUE_DAYS: Final = 90
 """The time constant of ``revenue_90d``."""
 _PORTION: Final = 8_000
+"""So many of the largest amounts that an event may hold add up to less than 64 bits hold."""
+_MOST_SUM: Final = 2**63
+
+
+def sum_money(amounts: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sums of groups of amounts (none below zero), up to :data:`MOST_MONEY`; group i starts at ``start[i]``.
+
+    So capped, sums are order-free still.
+    """
+    if int(amounts.max()) * len(amounts) < _MOST_SUM:
+        return np.minimum(np.add.reduceat(amounts, start), MOST_MONEY)
+    total = np.zeros(len(start), np.int64)
+    group = np.repeat(np.arange(len(start)), np.diff(start, append=len(amounts)))
+    add_money(total, group, amounts)
+    return total
 
 
 def add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray[np.int64]) -> None:
-    """Add amounts (none below zero), up to :data:`MOST_MONEY`: so capped, a sum is order-free still.
-
-    In portions of which the largest amounts that an event may hold stay within 64 bits.
-    """
+    """Add amounts (none below zero) to a column at positions, up to :data:`MOST_MONEY`."""
     for start in range(0, len(at), _PORTION):
         some = at[start : start + _PORTION]
         np.add.at(column, some, amounts[start : start + _PORTION])
         column[some] = np.minimum(column[some], MOST_MONEY)
-
-
-def add_revenue(
-    rows: NDArray[np.void], at: NDArray[np.int64], amounts: NDArray[np.int64], age: NDArray[np.int64]
-) -> None:
-    """Add the amounts of orders; ``age`` (microseconds) is how long before the current slot's end each was made."""
-    add_money(rows["revenue"], at, amounts)
-    weight = np.exp(-age / (REVENUE_DAYS * DAY_US))
-    add_money(rows["revenue_90d"], at, np.rint(amounts * weight).astype(np.int64))
 
 
 def convert_events(events: EventArray, rates: Rates) -> EventArray:
@@ -61,7 +63,7 @@ def set_aside(events: EventArray, at: NDArray[np.int64]) -> tuple[EventArray, En
     """Return the events without the amounts that wait, and these amounts as entries for the rows ``at``."""
     waiting = events["currency"] != 0
     if not waiting.any():
-        return events, np.empty(0, UNCONVERTED_DTYPE)
+        return events, no_entries()
     counted = waiting & np.isin(events["code"], (codes.ORDER, codes.REFUND)) & (events["amount"] != 0)
     entries = np.zeros(int(counted.sum()), UNCONVERTED_DTYPE)
     for name in ("occurred", "amount", "currency"):
@@ -73,11 +75,11 @@ def set_aside(events: EventArray, at: NDArray[np.int64]) -> tuple[EventArray, En
 
 
 def settle(
-    rows: NDArray[np.void], entries: Entries, rates: Rates, boundary_at: int
+    rows: RowArray, entries: Entries, rates: Rates, interval: int
 ) -> tuple[Entries, NDArray[np.int64]]:
     """Add the waiting amounts that have a rate to their rows; return the other entries, and the rows that changed.
 
-    ``boundary_at`` (microseconds) ends the slot as of whose end the rows are.
+    The caller has faded the rows to the slot in which the money counts (:func:`streams.profiles.deltas.fade`).
     """
     if not len(entries):
         return entries, np.empty(0, np.int64)
@@ -85,6 +87,9 @@ def settle(
     due = worth != WAITS
     at, amounts, refund = entries["row"][due].astype(np.int64), worth[due], entries["refund"][due]
     add_money(rows["refunded"], at[refund], amounts[refund])
-    age = boundary_at - entries["occurred"][due][~refund]
-    add_revenue(rows, at[~refund], amounts[~refund], age)
-    return entries[~due], np.unique(at)
+    at, amounts, occurred = at[~refund], amounts[~refund], entries["occurred"][due][~refund]
+    add_money(rows["revenue"], at, amounts)
+    age = (rows["slot"][at].astype(np.int64) + 1) * interval - occurred
+    weight = np.exp(-age / (REVENUE_DAYS * DAY_US))
+    add_money(rows["revenue_90d"], at, np.rint(amounts * weight).astype(np.int64))
+    return entries[~due], np.unique(entries["row"][due]).astype(np.int64)

@@ -1,4 +1,4 @@
-"""The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or the newest few times.
+"""The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or a few newest times.
 
 So a batch may be cut anywhere, lanes may interleave in any way, and a device's row may be added to a customer's at any
 moment: the result is the same. Money is in 1/10,000 of the base currency; decayed counters are in fixed point
@@ -73,7 +73,7 @@ VERSION_SHIFT: Final = 32
 """A version is ``slot << 32 | events of the person``: it grows with every event and every sweep."""
 
 
-def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:  # type: ignore[type-arg]
+def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:
     """Return the versions of profiles in a slot (one, or one per row)."""
     version: NDArray[np.int64] = (np.asarray(slot, np.int64) << VERSION_SHIFT) + rows["events"].astype(np.int64)
     return version

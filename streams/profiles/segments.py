@@ -10,8 +10,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.profiles.features import days_since_order, mean_gap_days
-from streams.profiles.table import DAY
+from contracts.blocks import RowArray
+from contracts.rates import DAY_US
+from streams.profiles.features import Rhythm, days_since_order, rhythm_of
 
 LIFECYCLES: Final = ("prospect", "new", "active", "at_risk", "lapsed")
 SEGMENTS: Final = (
@@ -29,11 +30,17 @@ FREQUENT_ORDERS: Final = 4
 """Orders that make a customer a frequent one."""
 REPEAT_ORDERS: Final = 2
 
+_SEGMENT_OF: Final = np.array([[0, 0, 0], [1, 1, 1], [2, 3, 4], [5, 5, 6], [7, 7, 6]], np.int8)
+"""The segment by lifecycle and frequency: one order, :data:`REPEAT_ORDERS`, :data:`FREQUENT_ORDERS`."""
 
-def lifecycle_of(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> NDArray[np.int8]:
-    """Position in :data:`LIFECYCLES` of each customer as of ``now`` (microseconds)."""
-    since, gap, orders = days_since_order(rows, now), mean_gap_days(rows), rows["orders"]
-    tenure = np.maximum(now - rows["first_order"], 0) / DAY
+
+def lifecycle_of(
+    rows: RowArray, now: NDArray[np.int64] | int, rhythm: Rhythm | None = None
+) -> NDArray[np.int8]:
+    """Return the position in :data:`LIFECYCLES` of each customer as of ``now`` (microseconds)."""
+    gap = (rhythm_of(rows) if rhythm is None else rhythm).mean
+    since, orders = days_since_order(rows, now), rows["orders"]
+    tenure = np.maximum(now - rows["first_order"], 0) / DAY_US
     stage = np.full(len(rows), ACTIVE, np.int8)
     stage[since > np.maximum(30.0, LATE_FACTOR * gap)] = AT_RISK
     stage[since > np.maximum(90.0, LAPSED_FACTOR * gap)] = LAPSED
@@ -42,21 +49,9 @@ def lifecycle_of(rows: NDArray[np.void], now: NDArray[np.int64] | int) -> NDArra
     return stage
 
 
-def segment_of(rows: NDArray[np.void], lifecycle: NDArray[np.int8]) -> NDArray[np.int8]:
-    """Position in :data:`SEGMENTS` of each customer: lifecycle (recency) against number of orders (frequency)."""
+def segment_of(rows: RowArray, lifecycle: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the position in :data:`SEGMENTS` of each customer: lifecycle (recency) against orders (frequency)."""
     orders = rows["orders"]
-    frequent, repeat = orders >= FREQUENT_ORDERS, orders >= REPEAT_ORDERS
-    name = np.select(
-        [
-            lifecycle == PROSPECT,
-            lifecycle == NEW,
-            (lifecycle == ACTIVE) & frequent,
-            (lifecycle == ACTIVE) & repeat,
-            lifecycle == ACTIVE,
-            frequent & (lifecycle != ACTIVE),
-            lifecycle == AT_RISK,
-        ],
-        [0, 1, 4, 3, 2, 6, 5],
-        default=7,
-    )
-    return name.astype(np.int8)
+    frequency = (orders >= REPEAT_ORDERS).astype(np.int8) + (orders >= FREQUENT_ORDERS)
+    segment: NDArray[np.int8] = _SEGMENT_OF[lifecycle, frequency]
+    return segment

@@ -1,7 +1,7 @@
 """Amounts that wait for an exchange rate: kept beside the profiles, one small entry each.
 
 Entries are never merged or rounded, so it does not matter when, where or in which order they are converted: each adds
-the same integers. An entry follows its profile: to another row, to another bucket, to another person. Pure.
+the same integers. An entry follows its profile to another row, another bucket, another owner. Pure.
 """
 
 from collections.abc import Iterable
@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.crossings import UNCONVERTED_DTYPE, Entries
+from contracts.blocks import UNCONVERTED_DTYPE, Entries, no_entries
 
 
 class Unconverted:
-    """The waiting amounts of one table of profiles; ``row`` of an entry is a row of the table."""
+    """The waiting amounts of one table of profiles; ``row`` of an entry is a position in the table."""
 
     def __init__(self) -> None:
         self._parts: list[Entries] = []
@@ -46,16 +46,21 @@ class Unconverted:
         self._parts = []
         self.add(entries)
 
-    def by_row(self, rows: Iterable[int]) -> dict[int, Entries]:
-        """Return the entries of some rows, by row."""
-        if not self:
-            return {}
-        found = self.entries[np.isin(self.entries["row"], np.fromiter(rows, np.int64))]
-        if not len(found):
-            return {}
-        found = found[np.argsort(found["row"], kind="stable")]
-        at, first = np.unique(found["row"], return_index=True)
-        return dict(zip(at.tolist(), np.split(found, first[1:]), strict=True))
+    def take(self, positions: NDArray[np.int64]) -> Entries:
+        """Remove and return the entries of some rows; ``row`` of each is then an index into ``positions``."""
+        if not len(self) or not len(positions):
+            return no_entries()
+        entries = self.entries
+        order = np.argsort(positions)
+        at = np.minimum(np.searchsorted(positions, entries["row"], sorter=order), len(positions) - 1)
+        index = order[at]
+        mine = positions[index] == entries["row"]
+        if not mine.any():
+            return no_entries()
+        found: Entries = entries[mine]
+        found["row"] = index[mine]
+        self.replace(entries[~mine])
+        return found
 
 
 def join_entries(parts: Iterable[Entries]) -> Entries:
@@ -64,12 +69,10 @@ def join_entries(parts: Iterable[Entries]) -> Entries:
     return joined
 
 
-def carried(entries: Entries, positions: NDArray[np.int64], count: int) -> Entries:
-    """Return the entries of some of ``count`` rows, after these were taken out in the order of ``positions``."""
+def entries_of(entries: Entries, kept: NDArray[np.bool_]) -> Entries:
+    """Return the entries of the rows that are ``kept``; ``row`` counts only these then."""
     if not len(entries):
         return entries
-    moved_to = np.full(count, -1, np.int32)
-    moved_to[positions] = np.arange(len(positions), dtype=np.int32)
-    found: Entries = entries[moved_to[entries["row"]] >= 0]
-    found["row"] = moved_to[found["row"]]
+    found: Entries = entries[kept[entries["row"]]]
+    found["row"] = (np.cumsum(kept) - 1)[found["row"]]
     return found

@@ -1,85 +1,67 @@
 """Decoded events as rows of ClickHouse's fact tables."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable
+from operator import attrgetter
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts import wire
 from contracts.events import Kind
 from contracts.outputs import TableRows
 from contracts.stored import FACT_TABLES
+from streams.read.columns import Columns
 
 MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
 MONEY: Final = pa.decimal128(18, 4)
 
 
-@dataclass(frozen=True)
-class Money:
-    """Money of n events in 1/10,000: in its own currency and in the base currency.
-
-    ``waits_in`` is the number of the currency where there is no rate yet (``base`` is 0 there), else 0.
-    """
-
-    amount: NDArray[np.int64]
-    base: NDArray[np.int64]
-    waits_in: NDArray[np.int16]
-
-
-@dataclass
-class Columns:
-    """Columns of n decoded events of one kind."""
-
-    envelopes: Sequence[wire.Envelope]
-    properties: Sequence[Any]
-    name: Sequence[str]
-    customer: NDArray[np.object_]
-    anonymous: NDArray[np.object_]
-    bucket: NDArray[np.int64]
-    occurred: NDArray[np.int64]
-    received: NDArray[np.int64]
-    offset: NDArray[np.int64]
-    code: NDArray[np.int8]
-    money: Money | None = None
-
-
+_TEXT: Final = pa.string()
+_EVENT_ID, _SOURCE, _PROPERTIES = attrgetter("event_id"), attrgetter("source"), attrgetter("properties")
 _TEXT_OF_KIND: Final = {
-    "web": {"session_id": "session_id", "url": "url", "product_id": "product_id"},
-    "transaction": {"order_id": "order_id", "currency": "currency"},
-    "service": {"ticket_id": "ticket_id", "conversation_id": "conversation_id"},
-    "identity": {"previous_id": "previous_id"},
+    kind: {name: attrgetter(name) for name in names}
+    for kind, names in {
+        "web": ("session_id", "url", "product_id"),
+        "transaction": ("order_id", "currency"),
+        "service": ("ticket_id", "conversation_id"),
+        "identity": ("previous_id",),
+    }.items()
 }
+"""The properties that have a column of text."""
 
 
 def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool_]) -> TableRows:
     """The events as rows of their fact table."""
-    envelopes, properties = columns.envelopes, columns.properties
-    arrays: dict[str, Any] = {
-        "event_id": [event.event_id for event in envelopes],
-        "name": columns.name,
-        "customer_id": columns.customer,
-        "anonymous_id": columns.anonymous,
+    envelopes, properties, count = columns.envelopes, columns.properties, len(columns)
+    arrays: dict[str, pa.Array] = {
+        "event_id": _texts(map(_EVENT_ID, envelopes)),
+        "name": pa.array(columns.name, _TEXT),
+        "customer_id": pa.array(columns.customer, _TEXT),
+        "anonymous_id": pa.array(columns.anonymous, _TEXT),
         "occurred_at": to_time(columns.occurred),
         "received_at": to_time(columns.received),
-        "source": [event.source for event in envelopes],
-        "properties": pa.array([bytes(event.properties) for event in envelopes], pa.binary()),
-        "schema_version": np.ones(len(envelopes), np.uint8),
-        "is_late": late.astype(np.uint8),
-        "log_partition": np.full(len(envelopes), partition, np.uint16),
-        "log_offset": columns.offset.astype(np.uint64),
+        "source": _texts(map(_SOURCE, envelopes)),
+        "properties": pa.array(list(map(bytes, map(_PROPERTIES, envelopes))), pa.binary()),
+        "schema_version": pa.array(np.ones(count, np.uint8)),
+        "is_late": pa.array(late.view(np.uint8)),
+        "log_partition": pa.array(np.full(count, partition, np.uint16)),
+        "log_offset": pa.array(columns.offset.view(np.uint64)),
     }
-    for column, name in _TEXT_OF_KIND[kind].items():
-        arrays[column] = [getattr(each, name) or "" for each in properties]
+    for column, value_of in _TEXT_OF_KIND[kind].items():
+        values = _texts(map(value_of, properties))
+        arrays[column] = values.fill_null("") if values.null_count else values
     if columns.money is not None:
         arrays["amount"], arrays["amount_base"] = to_money(columns.money.amount), to_money(columns.money.base)
-        arrays["amount_waits"] = (columns.money.waits_in != 0).astype(np.uint8)
-        arrays["items"] = np.array([each.items or 0 for each in properties], np.uint32)
+        arrays["amount_waits"] = pa.array((columns.money.waits_in != 0).view(np.uint8))
+        arrays["items"] = pa.array(np.array([each.items or 0 for each in properties], np.uint32))
     if kind == "service":
         arrays["satisfaction"] = pa.array([each.score for each in properties], pa.float32())
-    return TableRows(FACT_TABLES[kind], pa.table(arrays))
+    return TableRows(FACT_TABLES[kind], pa.Table.from_arrays(list(arrays.values()), list(arrays)))
+
+
+def _texts(values: Iterable[str | None]) -> pa.Array:
+    return pa.array(list(values), _TEXT)
 
 
 def to_time(microseconds: NDArray[np.int64]) -> pa.Array:

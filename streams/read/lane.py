@@ -1,7 +1,7 @@
 """The position of one lane: partition *p* of every input topic, read together.
 
-All events of a customer, whatever their topic, are in one lane, so that the lane's clock (the slowest of its topics')
-is all that the customer's bucket needs to know about time. The rules of who may be read next are here, free of Kafka.
+All events of a device, and all orders of a customer, are in one lane, whatever their topic. The lane's clock is that of
+its slowest topic. The rules of which topic may be read next are here, free of Kafka.
 """
 
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from streams.read.clock import TopicClock, lane_clock, lane_start
 DAY: Final = 86_400_000_000
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
-MOST_BOUNDARIES: Final = 32
-"""Sweep boundaries that one batch may cross: a jump of the clock over years is told bit by bit, so that the dataflow
+MOST_BOUNDARIES: Final = 64
+"""Sweep boundaries that one batch may cross: a jump of the clock over years is announced in parts, so that the dataflow
 takes snapshots and answers in between."""
 
 
@@ -53,13 +53,13 @@ class TopicPosition:
 class LaneState:
     """The positions of a lane, by topic name, and the log that they belong to.
 
-    ``told`` is the clock that the buckets have been told: behind the lane's after a jump.
+    ``slot`` is the slot that the devices step knows: behind that of the lane's clock after a jump.
     """
 
     cluster_id: str
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
-    told: int | None = None
+    slot: int | None = None
 
     def new_epoch(self) -> None:
         """Start counting the epoch's allowance of event time anew."""
@@ -78,19 +78,19 @@ class LaneState:
         ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
         return [name for _, name in sorted(ready)]
 
-    def tell(self, interval: int) -> int | None:
-        """Move the clock that the buckets are told, by at most :data:`MOST_BOUNDARIES`; None before it starts."""
+    def advance(self, interval: int) -> int | None:
+        """Move ``slot`` towards the clock, by at most :data:`MOST_BOUNDARIES`; None before the clock starts."""
         clock, start = self.clock, self.start(interval)
         if clock is None or start is None:
             return None
-        since = start * interval if self.told is None else self.told
-        self.told = min(clock, since + MOST_BOUNDARIES * interval)
-        return self.told
+        since = start if self.slot is None else self.slot
+        self.slot = min(clock // interval, since + MOST_BOUNDARIES)
+        return self.slot
 
-    @property
-    def owes_clock(self) -> bool:
-        """Whether the buckets have not yet been told the whole of a jump."""
-        return self.told != self.clock
+    def is_behind(self, interval: int) -> bool:
+        """Whether ``slot`` has not yet reached the clock's after a jump."""
+        clock = self.clock
+        return clock is not None and self.slot != clock // interval
 
     @property
     def clock(self) -> int | None:

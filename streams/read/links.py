@@ -1,57 +1,63 @@
-"""What decoded identity events say of who is whom, as columns of links.
+"""The links that decoded identity events state.
 
-- Identify with a customer and an anonymous id: the visitor is the customer.
+- Identify with a customer and an anonymous id: the device is the customer's.
 - Identify with a customer and ``traits.email``: the address is the customer's.
-- Identify with an anonymous id and ``traits.email`` only: the visitor is whoever the address belongs to.
-- Alias with a customer: ``previous_id``, as an anonymous id, is the customer.
+- Identify with an anonymous id and ``traits.email`` only: the device belongs to whoever has the address.
+- Alias with a customer: ``previous_id``, as an anonymous id, is the customer's.
+- Unlink with an anonymous id: the device is nobody's from now on; with a customer and ``traits.email``: the address is.
 
 Pure.
 """
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts import wire
-from contracts.crossings import NOBODY, Links, no_links
-from contracts.identity import email_key, is_no_customer, is_second_key, visitor_id
-from streams.read.facts import Columns
+from contracts.blocks import NOBODY, Link
+from contracts.events import ALIAS, IDENTIFY, UNLINK
+from contracts.identity import ANONYMOUS, email_key, is_no_customer, is_second_key, visitor_id
+from streams.read.columns import Columns
+from streams.read.places import Buckets
 
-IDENTIFY: Final = "Identify"
-ALIAS: Final = "Alias"
-
-
-def links_of(columns: Columns, slots: NDArray[np.int64]) -> Links:
-    """The links of decoded identity events, in their order; ``slots`` are the events' own."""
-    found = [(at, *pair) for at in range(len(columns.name)) for pair in _pairs(columns, at)]
-    if not found:
-        return no_links()
-    positions, sources, targets = zip(*found, strict=True)
-    at = np.array(positions, np.int64)
-    return Links(columns.occurred[at], slots[at], np.array(sources, object), np.array(targets, object))
+SAYING: frozenset[str] = frozenset((IDENTIFY, ALIAS, UNLINK))
+"""The names of events that may state links."""
 
 
-def _pairs(columns: Columns, at: int) -> Iterator[tuple[str, str]]:
-    """Yield (source, target) of one event."""
-    envelope, properties = columns.envelopes[at], columns.properties[at]
-    if columns.name[at] == IDENTIFY:
-        yield from _identified(envelope, email_of(properties))
-    elif columns.name[at] == ALIAS and envelope.customer_id and properties.previous_id:
-        yield NOBODY, envelope.customer_id
-        if properties.previous_id != envelope.customer_id and not is_no_customer(properties.previous_id):
-            yield visitor_id(properties.previous_id), envelope.customer_id
+def links_of(columns: Columns, slots: NDArray[np.int64], buckets: Buckets) -> tuple[list[Link], list[int]]:
+    """The links of decoded identity events, in their order, each with the bucket of the devices step that handles it.
+
+    A device's link goes to the device's bucket, an address's to the bucket of the record that states it.
+    """
+    links, places = [], []
+    for at, name in enumerate(columns.name):
+        if name in SAYING:
+            occurred, entered = int(columns.occurred[at]), int(columns.entered[at])
+            for identity, person in _pairs(name, columns.envelopes[at], columns.properties[at]):
+                links.append(Link(int(slots[at]), occurred, entered, identity, person))
+                device = identity.removeprefix(ANONYMOUS)
+                places.append(int(columns.home[at]) if device == identity else buckets[device])
+    return links, places
 
 
-def _identified(envelope: wire.Envelope, email: str | None) -> Iterator[tuple[str, str]]:
+def _pairs(name: str, envelope: wire.Envelope, properties: Any) -> Iterator[tuple[str, str]]:
+    """Yield (identity, person) of one event."""
     customer, visitor = envelope.customer_id, envelope.anonymous_id
-    if customer:
-        yield NOBODY, customer
-    if customer and visitor and visitor != customer:
-        yield visitor_id(visitor), customer
-    if email and (customer or visitor):
-        yield (email, customer) if customer else (visitor_id(visitor or ""), email)
+    if name == ALIAS:
+        previous = properties.previous_id
+        if customer and previous and previous != customer and not is_no_customer(previous):
+            yield visitor_id(previous), customer
+        return
+    email = email_of(properties)
+    person = NOBODY if name == UNLINK else customer
+    if visitor and person is not None:
+        yield visitor_id(visitor), person
+    if email and customer and person is not None:
+        yield email, person
+    elif email and visitor and name == IDENTIFY:
+        yield visitor_id(visitor), email
 
 
 def email_of(properties: Any) -> str | None:

@@ -10,32 +10,30 @@ import time
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Message
 
-from contracts.blocks import EVENT_DTYPE, LaneBatch, Visits
-from contracts.crossings import join_links
+from contracts.blocks import LaneBatch, Progress
 from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.outages import waiting_for
-from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Topic
-from streams.read.decode import Decoded, decode
-from streams.read.validation import DecodePolicy
+from contracts.topics import INPUT_TOPICS, Topic
 from streams.error_boundary import at_edge
 from streams.journal import JOURNAL
+from streams.read.batch import KnownCustomers, lane_batch
+from streams.read.consumer import SharedConsumer, connect
+from streams.read.decode import Decoded, decode
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
+from streams.read.validation import DecodePolicy
 
 log = logging.getLogger(__name__)
 
-CONSUME_SECONDS: Final = 0.002
-NOBODY_KNOWS: Final = 1 << 40
-IDLE: Final = timedelta(milliseconds=10)
-CONNECT_SECONDS: Final = 30.0
+UNKNOWN_BACKLOG: Final = 1 << 40
 AGAIN_SECONDS: Final = 0.5
 AWAY: Final = (
     KafkaError._TIMED_OUT, KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._RESOLVE,
@@ -68,10 +66,11 @@ class SourceConfig:
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
-    """All lanes; each worker reads those that Bytewax gives to it."""
+    """All lanes; each worker reads those that Bytewax gives to it, with one consumer."""
 
     def __init__(self, config: SourceConfig):
         self._config = config
+        self._consumer: SharedConsumer | None = None
 
     def list_parts(self) -> list[str]:
         """One part per partition number."""
@@ -80,22 +79,28 @@ class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
     @at_edge
     def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "LaneReader":  # noqa: ARG002
         """Connect a lane and check that the log is the one that its position belongs to."""
-        return LaneReader(int(for_part), self._config, resume_state)
+        if self._consumer is None:
+            self._consumer = SharedConsumer(connect(self._config.bootstrap_servers))
+        return LaneReader(int(for_part), self._config, self._consumer, resume_state)
 
 
 class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
-    """Reads one lane with one consumer per topic."""
+    """Reads one partition of every input topic."""
 
-    def __init__(self, partition: int, config: SourceConfig, resume: LaneState | None):
+    def __init__(self, partition: int, config: SourceConfig, consumer: SharedConsumer, resume: LaneState | None):
         self._partition = partition
         self._config = config
-        self._consumers = {name: self._connect() for name in TOPIC_OF}
-        JOURNAL.start(partition, _told(resume))
+        self._consumer = consumer
+        self._interval = config.decoding.interval
+        self._known = KnownCustomers()
+        self._earlier: dict[str, int] = {}
+        """Ends of the logs when this process started, as long as they have not been reached."""
+        JOURNAL.start(partition, _place(resume))
         with waiting_for("Kafka"):
             self._state = self._start_when_there(resume)
         self._state.new_epoch()
         self._through: LaneState | None = None
-        self._owes_fresh = True
+        self._emitted: Progress | None = None
         self._idle = False
 
     @at_edge
@@ -103,53 +108,37 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         """Read what may be read now, as at most one batch."""
         if self._config.stopping():
             raise StopIteration
-        behind = self._state.owes_clock  # after a jump nothing more is read until the buckets know of all of it
-        read = [] if behind else [self._read(name) for name in self._state.readable(self._config.reading)]
-        got = [decoded for decoded in read if decoded is not None]
-        interval, before = self._config.decoding.interval, self._state.told
-        clock = self._state.tell(interval)
-        turned = clock is not None and (before is None or before // interval != clock // interval)
-        fresh = self._fresh() and not self._state.owes_clock
         JOURNAL.beat()
+        behind = self._state.is_behind(self._interval)  # after a jump nothing is read until the devices know all of it
+        got = [] if behind else self._read_topics()
+        progress = self._progress()
         self._idle = not got and not behind
-        if self._idle and not (fresh and self._owes_fresh):
+        turned = progress != self._emitted
+        if self._idle and not (turned and progress.fresh):
             return []
-        self._owes_fresh = not fresh
-        return [self._batch(got, clock, fresh=fresh, turned=turned)]
+        self._observe(progress)
+        if not turned and not any(decoded.yields for decoded in got):
+            return []
+        self._emitted = progress
+        return [lane_batch(got, progress, self._known, turned=turned)]
 
     def next_awake(self) -> datetime | None:
         """Rest a moment when there was nothing to read."""
-        return datetime.now(UTC) + IDLE if self._idle else None
+        return self._consumer.rest() if self._idle else None
 
     @at_edge
     def snapshot(self) -> LaneState:
         """The position after the last batch. Commits the one before it, whose epoch is through, to the group."""
-        if self._through is not None:
-            self._commit(self._through)
+        if self._through is not None and not self._through.is_behind(self._interval):
+            offsets = {name: position.offset for name, position in self._through.topics.items()}
+            self._consumer.commit(self._partition, offsets)
         self._through = deepcopy(self._state)
         self._state.new_epoch()
         return self._through
 
     def close(self) -> None:
-        """Leave Kafka."""
-        for consumer in self._consumers.values():
-            consumer.close()
-
-    def _connect(self) -> Consumer:
-        return Consumer(
-            {
-                "bootstrap.servers": self._config.bootstrap_servers,
-                "group.id": CONSUMER_GROUP,
-                "enable.auto.commit": False,
-                "enable.auto.offset.store": False,
-                "auto.offset.reset": "error",
-                "enable.partition.eof": True,
-                "queued.max.messages.kbytes": 16_384,
-                "fetch.wait.max.ms": 500,
-                "log_level": 0,
-                "error_cb": _log_error,
-            }
-        )
+        """Leave the consumer; the last lane closes it."""
+        self._consumer.release(self._partition)
 
     def _start_when_there(self, resume: LaneState | None) -> LaneState:
         """Start; while no broker answers, wait for one as a running reader does."""
@@ -166,9 +155,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 time.sleep(AGAIN_SECONDS)
 
     def _start(self, resume: LaneState | None) -> LaneState:
-        """Check the log against the position and seek to it."""
-        first = next(iter(self._consumers.values()))
-        cluster = str(first.list_topics(timeout=CONNECT_SECONDS).cluster_id)
+        """Check the log against the position and read from there on."""
+        cluster = self._consumer.cluster_id()
         if resume is None:
             batch = min(FIRST_BATCH, self._config.reading.max_batch)
             resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
@@ -177,40 +165,54 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 f"the dataflow stopped in the log of Kafka cluster {resume.cluster_id}, but this is cluster "
                 f"{cluster}. {WAYS_ON}"
             )
-        for name, consumer in self._consumers.items():
-            resume.topics[name] = self._seek(consumer, name, resume.topics[name])
+        for name in TOPIC_OF:
+            resume.topics[name] = self._checked(name, resume.topics[name])
+        self._consumer.assign(self._partition, {name: resume.topics[name].offset for name in TOPIC_OF})
         return resume
 
-    def _seek(self, consumer: Consumer, name: str, position: TopicPosition) -> TopicPosition:
-        where = TopicPartition(name, self._partition)
-        low, high = consumer.get_watermark_offsets(where, timeout=CONNECT_SECONDS)
+    def _checked(self, name: str, position: TopicPosition) -> TopicPosition:
+        """The position as one to start from, and the log's end noted as that of earlier runs."""
+        low, high = self._consumer.limits(name, self._partition)
         offset = low if position.offset == OFFSET_BEGINNING else position.offset
         if not low <= offset <= high:
             raise LogMismatchError(
                 f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
                 f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
             )
-        consumer.assign([TopicPartition(name, self._partition, offset)])
+        if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
+            self._earlier[name] = high
         return TopicPosition(offset, position.clock, batch=position.batch)
 
+    def _read_topics(self) -> list[Decoded]:
+        """Read the topics that may be read now, each as at most one batch."""
+        topics = self._state.topics
+        names = self._state.readable(self._config.reading)
+        held = {name: self._consumer.held(name, self._partition) for name in names}
+        if any(held[name] < topics[name].batch for name in names):
+            self._consumer.poll(wait=not any(held.values()) and not self._state.at_end)
+        read = [self._read(name) for name in names]
+        return [decoded for decoded in read if decoded is not None]
+
     def _read(self, name: str) -> Decoded | None:
-        """Read and decode one batch of a topic; None if nothing came."""
-        position = self._state.topics[name]
-        wait = CONSUME_SECONDS if not position.at_end else 0.0
-        messages = [m for m in self._consumers[name].consume(position.batch, wait) if self._is_record(m, position)]
+        """Take and decode one batch of a topic; None if nothing came."""
+        position, config = self._state.topics[name], self._config
+        taken = self._consumer.take(name, self._partition, position.batch)
+        if not taken:
+            return None
+        messages = [message for message in taken if self._is_record(message, position)]
         if not messages:
             position.offset = max(position.offset, position.end or 0)  # a log may end in records for Kafka alone
             return None
         before = position.clock.now
         topic = TOPIC_OF[name]
-        decoded = decode(messages, topic, self._partition, position.clock, self._config.decoding)
+        decoded = decode(messages, topic, self._partition, position.clock, config.decoding)
         position.offset = max(messages[-1].offset() + 1, position.end or 0)
         moved = 0 if before is None or position.clock.now is None else position.clock.now - before
-        position.resize(moved, len(messages), self._config.reading)
+        position.resize(moved, len(messages), config.reading)
         _count(decoded, topic)
-        if self._config.decoding.rates.base is None:
-            for number in np.unique(np.r_[decoded.events["currency"], decoded.visits.events["currency"]]).tolist():
-                self._config.on_money(code_of(number))
+        if config.decoding.rates.base is None:
+            for number in np.unique(decoded.people.events["currency"]).tolist():
+                config.on_money(code_of(number))
         return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
@@ -228,60 +230,41 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             log.warning("kafka: %s", error.str())
         return False
 
-    def _fresh(self) -> bool:
+    def _progress(self) -> Progress:
+        slot, start = self._state.advance(self._interval), self._state.start(self._interval)
+        fresh = self._is_fresh() and not self._state.is_behind(self._interval)
+        return Progress(self._partition, slot, start, fresh, self._is_guarded())
+
+    def _is_fresh(self) -> bool:
         """Whether scores should follow now: the log's end is near."""
         return self._state.at_end or self._backlog() < self._config.live_backlog_events
 
     def _backlog(self) -> int:
-        """Records of the lane that are known to wait in Kafka; very many before the first answer."""
+        """Records of the lane that are known to wait in Kafka or in buffers; very many before the first answer."""
         waiting = 0
-        for name, consumer in self._consumers.items():
-            position = self._state.topics[name]
+        for name, position in self._state.topics.items():
             if not position.at_end:
-                _, high = consumer.get_watermark_offsets(TopicPartition(name, self._partition), cached=True)
-                waiting += high - position.offset if high >= 0 else NOBODY_KNOWS
+                end = self._consumer.known_end(name, self._partition)
+                waiting += end - position.offset if end >= 0 else UNKNOWN_BACKLOG
         return waiting
 
-    def _batch(self, got: list[Decoded], clock: int | None, *, fresh: bool, turned: bool) -> LaneBatch:
+    def _is_guarded(self) -> bool:
+        """Whether an earlier run may have published what is read now."""
+        if self._earlier:
+            topics = self._state.topics
+            self._earlier = {name: end for name, end in self._earlier.items() if topics[name].offset < end}
+        return bool(self._earlier)
+
+    def _observe(self, progress: Progress) -> None:
+        clock = self._state.clock
         if clock is not None:
             EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
-            CATCHING_UP.labels(self._partition).set(not fresh)
-            JOURNAL.clock(self._partition, clock, self._config.decoding.interval, fresh=fresh)
-        empty: list[Any] = [np.empty(0, EVENT_DTYPE)]
-        return LaneBatch(
-            partition=self._partition,
-            events=np.concatenate([decoded.events for decoded in got] or empty),
-            customers=np.concatenate([decoded.customers for decoded in got] or [np.empty(0, object)]),
-            buckets=np.concatenate([decoded.buckets for decoded in got] or [np.empty(0, np.int64)]),
-            start=self._state.start(self._config.decoding.interval),
-            clock=clock,
-            fresh=fresh,
-            facts=tuple(decoded.facts for decoded in got if decoded.facts is not None),
-            dead=tuple(letter for decoded in got for letter in decoded.dead),
-            visits=_join_visits([decoded.visits for decoded in got]),
-            links=join_links([decoded.links for decoded in got]),
-            turned=turned,
-        )
-
-    def _commit(self, state: LaneState) -> None:
-        if state.owes_clock:
-            return
-        for name, position in state.topics.items():
-            where = TopicPartition(name, self._partition, position.offset)
-            try:
-                self._consumers[name].commit(offsets=[where], asynchronous=True)
-            except KafkaException as error:
-                log.info("the position in %s could not be published: %s", name, error.args[0].str())
+            CATCHING_UP.labels(self._partition).set(not progress.fresh)
+            if progress.slot is not None:
+                JOURNAL.clock(self._partition, progress.slot * self._interval, self._interval, fresh=progress.fresh)
 
 
-def _join_visits(parts: list[Visits]) -> Visits:
-    if not parts:
-        return Visits()
-    columns = ("events", "visitors", "buckets")
-    return Visits(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
-
-
-def _told(resume: LaneState | None) -> str:
+def _place(resume: LaneState | None) -> str:
     """Say from where reading goes on."""
     if resume is None:
         return "reads from the beginning of the log"
@@ -297,7 +280,3 @@ def _count(decoded: Decoded, topic: Topic) -> None:
     TICKS.labels(topic.name).inc(decoded.ticks)
     for letter in decoded.dead:
         DEAD_LETTERS.labels(topic.name, letter.stage).inc()
-
-
-def _log_error(error: KafkaError) -> None:
-    JOURNAL.trouble(f"kafka: {error.str()}")

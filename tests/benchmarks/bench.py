@@ -1,94 +1,154 @@
-"""``make bench``: microseconds per event for each step, and the whole beside a hand-written loop on the same log.
+"""``make bench``: what the dataflow costs and how long a score takes, beside a hand-written loop on the same log.
 
 Starts local stacks of its own on free ports, in temporary folders. Nothing is asserted: figures are for people.
+``report.py`` makes ``docs/performance.md`` of the file that ``--save`` writes.
 """
 
 import argparse
 import json
+import os
 import platform
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
 
 import psutil
-from end_to_end import DATAFLOW, LOOP, Comparison, compare, loaded_stack
+from compare import DATAFLOW, LOOP, MEASURES, Comparison, compare
+from demo import measure_demos
+from latency import measure_paces
 from rich.console import Console
-from rich.table import Table
-from state import StateSize, measure_state
-from steps import Step, measure_steps
-from workload import FULL, QUICK, Workload
+from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, read_json
+from tables import show
+from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, SMALL, Workload
 
-MEASURES = {"CPU": "cpu_seconds", "wall clock": "wall_seconds", "servers' CPU": "servers_cpu_seconds"}
-console, notes = Console(), Console(stderr=True)
+PARTS: Final = ("steps", "whole", "latency", "demo")
+SHARES: Final = (0.25, 0.5, 0.9)
+"""Parts of the top rate at which latency is measured."""
+DEMO_RATE, LARGE_RATE = 100.0, 1_000.0
+notes = Console(stderr=True)
+Note = Callable[[str], None]
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description="Microseconds per event: each step, and the whole beside a loop.")
-    parser.add_argument("--quick", action="store_true", help="a small log and one round, to see that it works")
-    parser.add_argument("--rounds", type=int, default=3, help="passes over each log, each way (default 3)")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse_args()
-    workloads, rounds = (QUICK, 1) if options.quick else (FULL, options.rounds)
-    with notes.status("Starting ...") as status:
-        steps, state = _steps(workloads[0]), measure_state()
-        comparisons = [compare(workload, rounds, status.update) for workload in workloads]
+    options = _options()
+    with notes.status("Starting ...") as status, checked_out(options.against) as older:
+        results = measure(options, [HEAD, *older], status.update)
+    text = json.dumps(results, indent=1)
+    if options.save:
+        options.save.parent.mkdir(parents=True, exist_ok=True)
+        options.save.write_text(text + "\n", encoding="utf-8")
     if options.json:
-        whole = [_figures(comparison) for comparison in comparisons]
-        print(json.dumps({"steps": [step._asdict() for step in steps], "state": state._asdict(), "whole": whole}))
-        return
-    _show_steps(steps, workloads[0])
-    _show_state(state)
-    for comparison in comparisons:
-        _show(comparison)
+        print(text)
+    else:
+        show(results)
 
 
-def _steps(workload: Workload) -> list[Step]:
-    with loaded_stack(workload) as (settings, endpoints, _):
-        return measure_steps(settings, endpoints)
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="What the dataflow costs, beside a loop; and how long a score takes.")
+    parser.add_argument("--quick", action="store_true", help="a small log, one round, no latency, no demo")
+    parser.add_argument("--small", action="store_true", help="one busy day of a small shop beside the loop, for CI")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=None, help="measure only these (default all)")
+    parser.add_argument("--rounds", type=int, default=3, help="passes over each log, each way (default 3)")
+    parser.add_argument("--seconds", type=float, default=20, help="how long each steady rate lasts (default 20)")
+    parser.add_argument("--against", metavar="COMMIT", action="append", default=[], help="an older commit beside it")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write all figures to a JSON file")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    options = parser.parse_args()
+    if options.quick:
+        options.rounds, options.parts = 1, options.parts or ["steps", "whole"]
+    if options.small:
+        options.rounds, options.parts = 2, options.parts or ["whole"]
+    options.parts = options.parts or list(PARTS)
+    return options
 
 
-def _figures(comparison: Comparison) -> dict[str, Any]:
-    ratios = {name: comparison.ratios(measure) for name, measure in MEASURES.items()}
-    return asdict(comparison) | {"total": comparison.total, "ratios": ratios}
+def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note) -> dict[str, Any]:
+    """Measure the parts that are asked for; return everything as it goes into the file."""
+    results: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
+    if "steps" in options.parts:
+        results |= _steps((QUICK,) if options.quick or options.small else (LIVE, CATCH_UP), note)
+    if "whole" in options.parts:
+        workloads = (QUICK,) if options.quick else (SMALL,) if options.small else (LIVE, CATCH_UP)
+        results["whole"] = [figures(compare(each, options.rounds, versions, note)) for each in workloads]
+    if "latency" in options.parts:
+        results |= _latency(versions, _top_rate(results), options.seconds, note)
+    if "demo" in options.parts:
+        history = compare(DEMO, options.rounds, versions, note, others=False)
+        results["demo_history"] = figures(history)
+        results["demo"] = [asdict(each) for each in measure_demos(versions, options.rounds, options.seconds, note)]
+    return results | {"ended": datetime.now(UTC).isoformat(timespec="seconds")}
 
 
-def _show_steps(steps: list[Step], workload: Workload) -> None:
-    cores, load = psutil.cpu_count(), psutil.getloadavg()[0]
-    console.print(f"\n{platform.machine()}, {cores} cores, load {load:.1f}, Python {platform.python_version()}")
-    table = Table("Step", title=f"Each step by itself ({workload.name})", title_justify="left")
-    table.add_column("µs of CPU", justify="right")
-    table.add_column("per")
-    for step in steps:
-        table.add_row(step.name, f"{step.microseconds:.2f}", step.unit)
-    console.print(table)
+def machine() -> dict[str, Any]:
+    """What the figures were measured on, and the commit they are of."""
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()  # fmt: skip
+    return {
+        "processor": platform.machine(), "cores": psutil.cpu_count(), "load_before": round(psutil.getloadavg()[0], 2),
+        "python": platform.python_version(), "commit": commit,
+    }  # fmt: skip
 
 
-def _show_state(state: StateSize) -> None:
-    console.print(
-        f"\nState, in bytes per customer: {state.profiles:.0f} for profiles, {state.training:.0f} for examples that "
-        f"wait for their labels, {state.event_ids:.0f} for event ids. A snapshot of all takes {state.microseconds:.1f} "
-        "µs of CPU per customer."
-    )
+def _steps(workloads: Sequence[Workload], note: Note) -> dict[str, Any]:
+    """Each step's CPU on each workload, and the size of the state."""
+    steps = []
+    for workload in workloads:
+        note(f"{workload.name}: each step by itself")
+        steps.append(measure_steps(workload))
+    note("the size of the state")
+    state = subprocess.run(
+        [sys.executable, str(HERE / "state.py")], env=HEAD.environment({**os.environ}),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {"steps": steps, "state": json.loads(state.stdout)}
 
 
-def _show(comparison: Comparison) -> None:
-    mix = ", ".join(f"{count:,} {topic}" for topic, count in sorted(comparison.events.items()))
-    table = Table("µs per event", title=f"\nThe whole: {comparison.workload}", title_justify="left")
-    for name in (DATAFLOW, LOOP, "ratio"):
-        table.add_column(f"{name}\nleast / median / greatest", justify="right")
-    for name, measure in MEASURES.items():
-        ours, loop = (_spread(comparison.per_event(which, measure), 1) for which in (DATAFLOW, LOOP))
-        table.add_row(name, ours, loop, _spread(comparison.ratios(measure), 2))
-    console.print(table)
-    console.print(f"{comparison.total:,} events ({mix}); {comparison.about}.")
-    for which, runs in comparison.runs.items():
-        stored = ", ".join(f"{count:,} {table}" for table, count in runs[-1].stored.items() if count)
-        console.print(f"[dim]In the stores after the {which}: {stored}.[/dim]")
+def measure_steps(workload: Workload) -> dict[str, Any]:
+    """Take a workload's log through the machines, step by step."""
+    live = workload.live_backlog_events >= EVERYTHING
+    with loaded_stack(HEAD, workload.name) as stack:
+        process = stack.start("steps.py", str(workload.batch), "fresh" if live else "behind")
+        steps = read_json(process)
+        process.wait()
+        return {"workload": workload.name, "total": stack.total, "steps": steps}
 
 
-def _spread(values: Any, digits: int) -> str:
-    ordered = sorted(values)
-    return " / ".join(f"{value:.{digits}f}" for value in (ordered[0], ordered[len(ordered) // 2], ordered[-1]))
+def _top_rate(results: Mapping[str, Any]) -> float | None:
+    """Events per second at which the live log was worked off; None where that was not measured."""
+    for each in results.get("whole", ()):
+        if each["workload"] == LIVE.name:
+            return float(each["total"] / median(run["wall_seconds"] for run in each["runs"][DATAFLOW]))
+    return None
+
+
+def _latency(versions: Sequence[Version], top: float | None, seconds: float, note: Note) -> dict[str, Any]:
+    idle, paces = [], []
+    rates = {"100 events/s": DEMO_RATE}
+    if top is not None:
+        rates |= {f"{share:.0%} of the top rate": round(top * share) for share in SHARES}
+    for version in versions:
+        for workload, wanted in ((PACED, rates), (LARGE, {"1,000 events/s": LARGE_RATE})):
+            nothing, measured = measure_paces(workload, version, wanted, seconds, note)
+            idle.append(asdict(nothing))
+            paces += [asdict(each) for each in measured]
+    return {"top_rate": top, "idle": idle, "latency": paces}
+
+
+def figures(comparison: Comparison) -> dict[str, Any]:
+    """A comparison with the ratios to the loop and to older commits."""
+    others = [which for which in comparison.runs if which != DATAFLOW]
+    ratios = {
+        to: {measure: comparison.ratios(DATAFLOW, to, measure) for measure in MEASURES}
+        for to in others if to == LOOP or to.startswith(DATAFLOW)
+    }  # fmt: skip
+    return asdict(comparison) | {"ratios": ratios}
 
 
 if __name__ == "__main__":

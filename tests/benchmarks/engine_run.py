@@ -1,11 +1,14 @@
-"""The dataflow as a worker runs it, until a preloaded log is worked off: python engine_run.py RECORDS; prints JSON.
+"""The dataflow as a worker runs it: python engine_run.py RECORDS [stay]; prints JSON.
 
 Settings come from the environment. The clock starts when reading starts and stops when everything is durable in the
-stores and the dataflow has ended.
+stores and the dataflow has ended. It ends when so many records were read, or, with ``stay``, when its standard input
+is closed; then it prints one line more as soon as the records were read.
 """
 
+import gc
 import json
 import sys
+import threading
 import time
 from datetime import timedelta
 from typing import Final
@@ -24,18 +27,29 @@ SETTLE_SECONDS: Final = 0.1
 class UntilRead:
     """Tells the sources to stop once ``records`` records were read; notes when reading began."""
 
-    def __init__(self, records: int):
+    def __init__(self, records: int, *, stay: bool):
         self._records = records
+        self._stay = stay
         self._read_at: float | None = None
         self.began: tuple[float, float] | None = None
+        self.stopped = False
 
     def __call__(self) -> bool:
+        if self._stay and self._read_at is not None:
+            return self.stopped
         now = time.monotonic()
         if self.began is None:
             self.began = (now, time.process_time())
         if self._read_at is None and sum(map(total, (EVENTS, TICKS, DEAD_LETTERS))) >= self._records:
             self._read_at = now
-        return self._read_at is not None and now - self._read_at >= SETTLE_SECONDS
+            if self._stay:
+                print(json.dumps({"read_seconds": now - self.began[0]}), flush=True)
+        return not self._stay and self._read_at is not None and now - self._read_at >= SETTLE_SECONDS
+
+    def wait_for_end(self) -> None:
+        """Stop when standard input is closed."""
+        sys.stdin.read()
+        self.stopped = True
 
 
 def total(counter: Counter) -> float:
@@ -46,7 +60,11 @@ def total(counter: Counter) -> float:
 
 def main() -> None:
     """Work off the log once."""
-    settings, until = Settings(), UntilRead(int(sys.argv[1]))
+    stay = "stay" in sys.argv[2:]
+    settings, until = Settings(), UntilRead(int(sys.argv[1]), stay=stay)
+    if stay:
+        threading.Thread(target=until.wait_for_end, daemon=True).start()
+    gc.set_threshold(50_000, 20, 50)  # as crmstream.worker does
     prepare_recovery(settings)
     run_worker(settings, 0, [], until, timedelta(seconds=settings.epoch_seconds))
     if until.began is None:

@@ -1,65 +1,47 @@
 """The yardstick: one process, one loop, no engine, written by hand as one would who needs it to be fast.
 
-It consumes, decodes, checks the fields that matter, keeps a dict per customer, scores touched customers with two linear
-models in numpy, writes facts and scores to ClickHouse as Arrow and to Redis in a pipeline, and commits offsets. What it
-leaves out of what the dataflow does: sweeps, labels, learning, reasons, exact recovery, order-free profiles, versions.
+It consumes, decodes, checks the fields that matter, keeps an object per customer and per visitor, joins a visitor to
+the customer at sign-in, scores whom events touched with two linear models in numpy, writes both hashes of each to Redis
+in a pipeline, and facts, profiles and scores to ClickHouse as Arrow once a second, and commits offsets.
+
+It does the work that readers of the stores see, as the dataflow does. It leaves out sweeps over all customers, labels,
+learning, e-mail addresses, late events, exact recovery, versions, and refusals of wrong links.
 
 Usage: python handwritten_loop.py KAFKA CLICKHOUSE_URL REDIS_URL DATABASE RECORDS; prints JSON.
 """
 
+import gc
 import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from math import exp
-from typing import Any, Final
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
 
 import clickhouse_connect
 import numpy as np
 import orjson
 import pyarrow as pa
-import redis
 from confluent_kafka import Consumer, Message, TopicPartition
+from handwritten_hashes import Pipeline, profile_fields, score_fields
+from handwritten_people import DAY, OUTCOMES, Event, Model, Person
+from handwritten_tables import FACTS, changes, customers, facts, letters, links
 
 from contracts.events import TICK_KEY
 from contracts.topics import INPUT_TOPICS
 
 BATCH: Final = 5_000
-DAY: Final = 86_400.0
 FLUSH_SECONDS: Final = 1.0
-TIME: Final = pa.timestamp("us", tz="UTC")
-TABLES: Final = {
-    "web": ("web_events", ("session_id", "url", "product_id")),
-    "transaction": ("transactions", ("order_id", "currency")),
-    "service": ("service_events", ("ticket_id", "conversation_id")),
-    "identity": ("identity_events", ("previous_id",)),
-}
+VISITOR: Final = "anonymous:"
+VISITOR_SECONDS: Final = 90 * 86_400
 TEXT: Final = (str, type(None))
 NUMBER: Final = (int, float, type(None))
 ENVELOPE: Final = ("event_id", "name", "source", "customer_id", "anonymous_id")
-FEATURES: Final = 20
-Event = dict[str, Any]
-Profile = dict[str, float]
-
-
-@dataclass
-class Model:
-    """A linear model on standardised features."""
-
-    mean: np.ndarray[Any, Any]
-    deviation: np.ndarray[Any, Any]
-    weight: np.ndarray[Any, Any]
-
-    def predict(self, features: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-        """Probabilities, one per row."""
-        return 1 / (1 + np.exp(-((features - self.mean) / self.deviation) @ self.weight))
 
 
 def decode(message: Message, kind: str) -> Event:
-    """Read and check one event; raises ValueError or its like for what is none."""
+    """Read and check one event; raises ValueError or its like for an invalid one."""
     event: Event = orjson.loads(message.value() or b"")
     if event["kind"] != kind or not (event["event_id"] and event["name"] and event["source"]):
         raise ValueError("envelope")
@@ -70,7 +52,8 @@ def decode(message: Message, kind: str) -> Event:
             raise ValueError(field)
     event["at"] = datetime.fromisoformat(event["occurred_at"])
     event["in"] = datetime.fromisoformat(event["received_at"])
-    if event["at"].timestamp() > message.timestamp()[1] / 1e3 + DAY:
+    event["seconds"] = event["at"].timestamp()
+    if event["seconds"] > message.timestamp()[1] / 1e3 + DAY:
         raise ValueError("occurred_at")
     check_properties(event["properties"], kind)
     event["position"] = (message.partition(), message.offset())
@@ -79,7 +62,7 @@ def decode(message: Message, kind: str) -> Event:
 
 def check_properties(properties: Event, kind: str) -> None:
     """Raise ValueError if a property that has a column is of another type."""
-    for field in TABLES[kind][1]:
+    for field in FACTS[kind][1]:
         if not isinstance(properties.get(field), TEXT):
             raise ValueError(field)
     for field in ("total", "items", "score"):
@@ -89,39 +72,49 @@ def check_properties(properties: Event, kind: str) -> None:
         raise ValueError("properties.currency")
 
 
-def update(profile: Profile, event: Event) -> None:
-    """Count one event in a profile."""
-    now, name = event["at"].timestamp(), event["name"]
-    gap = max(0.0, now - profile["last_seen"]) if profile["events"] else 0.0
-    profile["first_seen"] = min(profile["first_seen"] or now, now)
-    profile["last_seen"] = max(profile["last_seen"], now)
-    profile["events"] += 1
-    for days in (7, 30, 90):
-        fading = exp(-gap / (days * DAY))
-        profile[f"web_{days}"] = profile[f"web_{days}"] * fading + (event["kind"] == "web")
-        profile[f"orders_{days}"] = profile[f"orders_{days}"] * fading + (name == "Order Completed")
-    profile[name] += 1
-    if event["kind"] == "web":
-        profile["sessions"] += gap > 1_800
-    elif name == "Order Completed":
-        profile["revenue"] += event["properties"].get("total") or 0.0
-        if profile["last_order"]:
-            between = (now - profile["last_order"]) / DAY
-            profile["gaps"] += between
-            profile["squares"] += between * between
-        profile["last_order"] = now
+class People:
+    """Everybody's profile, and which visitor is which customer."""
 
+    def __init__(self) -> None:
+        self._people: dict[str, Person] = {}
+        self._owners: dict[str, str] = {}
+        self._seen: set[str] = set()
+        self.touched: dict[str, Person] = {}
+        self.merged: dict[str, str] = {}
+        self.verdicts: list[tuple[str, str, str, datetime]] = []
 
-def features_of(profile: Profile) -> list[float]:
-    """What the models see of a profile."""
-    now, orders = profile["last_seen"], profile["Order Completed"]
-    return [
-        (now - profile["last_order"]) / DAY, (now - profile["first_seen"]) / DAY, orders, profile["gaps"],
-        profile["squares"], profile["revenue"], profile["revenue"] / (orders or 1), profile["orders_7"],
-        profile["orders_30"], profile["orders_90"], profile["web_7"], profile["web_30"], profile["web_90"],
-        profile["Ticket Opened"], profile["CSAT Submitted"], profile["Order Refunded"], profile["sessions"],
-        profile["Product Added"], profile["Checkout Started"], profile["events"],
-    ]  # fmt: skip
+    def take(self, event: Event) -> None:
+        """Count one event for its person, once, and join visitors who sign in."""
+        if event["event_id"] in self._seen:
+            return
+        self._seen.add(event["event_id"])
+        customer, device = event.get("customer_id"), event.get("anonymous_id")
+        if event["kind"] == "identity" and customer:
+            device = event["properties"].get("previous_id") if event["name"] == "Alias" else device
+            if device and device != customer:
+                self._link(device, customer, event["at"])
+        device = event.get("anonymous_id")
+        name = customer or self._owners.get(device or "") or f"{VISITOR}{device}"
+        self._touch(name).count(event)
+
+    def _touch(self, name: str) -> Person:
+        person = self._people.get(name)
+        if person is None:
+            person = self._people[name] = Person()
+        self.touched[name] = person
+        return person
+
+    def _link(self, device: str, customer: str, at: datetime) -> None:
+        owner, visitor = self._owners.get(device), VISITOR + device
+        outcome = "linked" if owner in {None, customer} else "belongs_to_another"
+        self.verdicts.append((visitor, customer, outcome, at))
+        if owner is not None:
+            return
+        self._owners[device] = self.merged[visitor] = customer
+        history = self._people.pop(visitor, None)
+        if history is not None:
+            self._touch(customer).join(history)
+            self.touched.pop(visitor, None)
 
 
 class Loop:
@@ -135,12 +128,12 @@ class Loop:
         self._kinds = {topic.name: str(topic.kind) for topic in INPUT_TOPICS}
         self._assign()
         self._clickhouse = clickhouse_connect.get_client(dsn=clickhouse_url, database=database)
-        self._redis = redis.Redis.from_url(redis_url)
-        self._profiles: dict[str, Profile] = defaultdict(lambda: defaultdict(float))
-        self._seen: set[str] = set()
-        random = np.random.default_rng(1)
-        self._models = [Model(*(random.random(FEATURES) + 1 for _ in range(3))) for _ in range(2)]
+        self._redis = Pipeline(redis_url)
+        self._people = People()
+        self._models = [Model(seed) for seed, _ in enumerate(OUTCOMES)]
         self._rows: dict[str, list[pa.Table]] = defaultdict(list)
+        self._changed: dict[str, Person] = {}
+        self._merged: dict[str, str] = {}
         self._flushed = time.monotonic()
         self._committed = self.read = 0
 
@@ -150,22 +143,17 @@ class Loop:
         self.read += len(messages)
         by_kind: dict[str, list[Event]] = defaultdict(list)
         dead: list[tuple[Message, str]] = []
-        touched: dict[str, Event] = {}
         for message in messages:
-            self._take(message, by_kind, dead, touched)
+            self._take(message, by_kind, dead)
         for kind, events in by_kind.items():
-            self._rows[TABLES[kind][0]].append(facts(kind, events))
+            self._rows[FACTS[kind][0]].append(facts(kind, events))
         if dead:
             self._rows["dead_letters"].append(letters(dead))
-        if touched:
-            self._score(touched)
+        self._publish()
         if time.monotonic() - self._flushed >= FLUSH_SECONDS:
             self.flush()
 
-    def _take(
-        self, message: Message, by_kind: dict[str, list[Event]], dead: list[tuple[Message, str]],
-        touched: dict[str, Event],
-    ) -> None:  # fmt: skip
+    def _take(self, message: Message, by_kind: dict[str, list[Event]], dead: list[tuple[Message, str]]) -> None:
         if message.key() == TICK_KEY:
             return
         kind = self._kinds[message.topic() or ""]
@@ -175,14 +163,13 @@ class Loop:
             dead.append((message, str(error)))
             return
         by_kind[kind].append(event)
-        customer = event.get("customer_id")
-        if customer and event["event_id"] not in self._seen:
-            self._seen.add(event["event_id"])
-            update(self._profiles[customer], event)
-            touched[customer] = event
+        self._people.take(event)
 
     def flush(self) -> None:
         """Write rows out, then commit offsets."""
+        if self._changed or self._merged:
+            self._rows["customers"].append(customers(self._changed, self._merged))
+            self._changed, self._merged = {}, {}
         for table, pieces in self._rows.items():
             self._clickhouse.insert_arrow(table, pa.concat_tables(pieces), settings={"async_insert": 0})
         self._rows.clear()
@@ -203,87 +190,48 @@ class Loop:
                 places.append(TopicPartition(name, partition, low))
         self._consumer.assign(places)
 
-    def _score(self, touched: dict[str, Event]) -> None:
-        profiles = [self._profiles[customer] for customer in touched]
-        features = np.array([features_of(profile) for profile in profiles])
-        churn, opportunity = (model.predict(features) for model in self._models)
-        self._rows["score_changes"].append(changes(touched, profiles, churn, opportunity))
-        pipeline = self._redis.pipeline(transaction=False)
-        columns = zip(touched.items(), profiles, churn.tolist(), opportunity.tolist(), strict=True)
-        for (customer, event), profile, leaving, buying in columns:
-            pipeline.hset("crm:score:{" + customer + "}", mapping={
-                "as_of": event["occurred_at"], "model_version": "handwritten", "churn": f"{leaving:.6f}",
-                "opportunity": f"{buying:.6f}",
-            })  # fmt: skip
-            pipeline.hset("crm:profile:{" + customer + "}", mapping={
-                "last_seen": event["occurred_at"], "events": int(profile["events"]),
-                "orders": int(profile["Order Completed"]), "revenue": f"{profile['revenue']:.2f}",
-                "sessions": int(profile["sessions"]), "carts": int(profile["Product Added"]),
-            })  # fmt: skip
-        pipeline.zadd("crm:top:churn", dict(zip(touched, churn.tolist(), strict=True)))
-        pipeline.zadd("crm:top:opportunity", dict(zip(touched, opportunity.tolist(), strict=True)))
-        pipeline.execute()
+    def _publish(self) -> None:
+        """Score whom the batch touched, and write what readers look up."""
+        known = self._people
+        if known.verdicts:
+            self._rows["identity_links"].append(links(known.verdicts))
+        for visitor, customer in known.merged.items():
+            self._point(visitor, customer)
+        if known.touched:
+            self._score(known.touched)
+        self._redis.execute()
+        self._merged |= known.merged
+        for visitor in known.merged:
+            self._changed.pop(visitor, None)
+        known.touched, known.merged, known.verdicts = {}, {}, []
 
+    def _point(self, visitor: str, customer: str) -> None:
+        """Leave a pointer to the customer under a visitor's id."""
+        keys = ("crm:score:{" + visitor + "}", "crm:profile:{" + visitor + "}")
+        self._redis.add("DEL", *keys)
+        for key in keys:
+            self._redis.add("HSET", key, "merged_into", customer)
+            self._redis.add("EXPIRE", key, VISITOR_SECONDS)
 
-def facts(kind: str, events: Sequence[Event]) -> pa.Table:
-    """Events as rows of their fact table."""
-    properties = [event["properties"] for event in events]
-    columns: dict[str, Any] = {
-        "event_id": [event["event_id"] for event in events],
-        "name": [event["name"] for event in events],
-        "customer_id": [event.get("customer_id") or "" for event in events],
-        "anonymous_id": [event.get("anonymous_id") or "" for event in events],
-        "occurred_at": pa.array([event["at"] for event in events], TIME),
-        "received_at": pa.array([event["in"] for event in events], TIME),
-        "source": [event["source"] for event in events],
-        "properties": [orjson.dumps(each) for each in properties],
-        "schema_version": np.ones(len(events), np.uint8),
-        "is_late": np.zeros(len(events), np.uint8),
-        "log_partition": np.array([event["position"][0] for event in events], np.uint16),
-        "log_offset": np.array([event["position"][1] for event in events], np.uint64),
-    }
-    columns |= {name: [each.get(name) or "" for each in properties] for name in TABLES[kind][1]}
-    if kind == "transaction":
-        amount = pa.array([round(each.get("total") or 0.0, 4) for each in properties]).cast(pa.decimal128(18, 4))
-        columns |= {"amount": amount, "amount_base": amount}
-        columns["items"] = np.array([each.get("items") or 0 for each in properties], np.uint32)
-    if kind == "service":
-        columns["satisfaction"] = pa.array([each.get("score") for each in properties], pa.float32())
-    return pa.table(columns)
-
-
-def letters(dead: Sequence[tuple[Message, str]]) -> pa.Table:
-    """Refused records as rows of ``dead_letters``."""
-    entered = [datetime.fromtimestamp(message.timestamp()[1] / 1e3, UTC) for message, _ in dead]
-    return pa.table({
-        "topic": [message.topic() for message, _ in dead],
-        "log_partition": np.array([message.partition() for message, _ in dead], np.uint16),
-        "log_offset": np.array([message.offset() for message, _ in dead], np.uint64),
-        "entered_at": pa.array(entered, pa.timestamp("ms", tz="UTC")),
-        "stage": ["decode"] * len(dead),
-        "field": [reason for _, reason in dead],
-        "reason": [reason for _, reason in dead],
-        "body": [message.value() or b"" for message, _ in dead],
-    })
-
-
-def changes(
-    touched: dict[str, Event], profiles: Sequence[Profile], churn: np.ndarray[Any, Any],
-    opportunity: np.ndarray[Any, Any],
-) -> pa.Table:  # fmt: skip
-    """Scores as rows of ``score_changes``."""
-    offsets = np.arange(0, 2 * len(touched) + 1, 2, dtype=np.int32)
-    both = pa.array(np.stack((churn, opportunity), axis=1).ravel())
-    names = pa.DictionaryArray.from_arrays(
-        np.tile(np.array([0, 1], np.int32), len(touched)), pa.array(["churn", "opportunity"])
-    )
-    return pa.table({
-        "customer_id": list(touched),
-        "as_of": pa.array([event["at"] for event in touched.values()], TIME),
-        "version": np.array([profile["events"] for profile in profiles], np.uint64),
-        "model_version": ["handwritten"] * len(touched),
-        "probability": pa.MapArray.from_arrays(pa.array(offsets), names.cast(pa.string()), both),
-    })
+    def _score(self, touched: dict[str, Person]) -> None:
+        ids, people = list(touched), list(touched.values())
+        features = np.array([person.features() for person in people])
+        scores = [model.score(features) for model in self._models]
+        lifecycles = [person.lifecycle() for person in people]
+        where = [(stage, person.segment(stage)) for stage, person in zip(lifecycles, people, strict=True)]
+        self._rows["score_changes"].append(changes(ids, people, where, scores))
+        self._changed |= touched
+        for at, (name, person) in enumerate(touched.items()):
+            self._redis.add("HSET", "crm:score:{" + name + "}", *score_fields(person, where[at], scores, at))
+            self._redis.add("HSET", "crm:profile:{" + name + "}", *profile_fields(person))
+            if name.startswith(VISITOR):
+                self._redis.add("EXPIRE", "crm:score:{" + name + "}", VISITOR_SECONDS)
+                self._redis.add("EXPIRE", "crm:profile:{" + name + "}", VISITOR_SECONDS)
+        for outcome, each in zip(OUTCOMES, scores, strict=True):
+            pairs = zip(each.probability, ids, strict=True)
+            ranks = [part for pair in pairs if not pair[1].startswith(VISITOR) for part in pair]
+            if ranks:
+                self._redis.add("ZADD", f"crm:top:{outcome}", *ranks)
 
 
 def measured(step: Callable[[], None], done: Callable[[], bool], finish: Callable[[], None]) -> dict[str, float]:
@@ -298,6 +246,7 @@ def measured(step: Callable[[], None], done: Callable[[], bool], finish: Callabl
 def main() -> None:
     """Work off the log once."""
     kafka, clickhouse_url, redis_url, database, records = sys.argv[1:]
+    gc.set_threshold(50_000, 20, 50)  # as the dataflow's worker does: batches make many short-lived objects, no cycles
     loop = Loop(kafka, clickhouse_url, redis_url, database)
     figures = measured(loop.step, lambda: loop.read >= int(records), loop.flush)
     loop.close()

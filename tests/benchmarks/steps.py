@@ -1,255 +1,226 @@
-"""What each step costs by itself: the dataflow's own functions on a real log, one after the other, CPU time only.
+"""What each step costs, the dataflow's own machines on a real log: python steps.py BATCH fresh|behind.
 
-Every figure is the least of a few repetitions of this process's CPU time, per thing that the step handles.
+The machines are fed as the engine feeds them: one read of every lane, ``BATCH`` records each, then every step with all
+that reached its bucket. CPU time only, of this process; waiting for servers costs none. Prints JSON, a list of steps.
 """
 
-import copy
+import json
+import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, Final, TypeVar
 
-import numpy as np
 from confluent_kafka import Consumer, Message, TopicPartition
+from online_models.scoring import Score
+from publishing import Publishing
+from streams.identity.addresses import Addresses
+from streams.identity.devices import Devices
+from streams.read.batch import KnownCustomers, lane_batch
+from streams.read.split import split_lane
 
-from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, SweepBlock
-from contracts.outputs import HashWrites, TableRows
+from contracts.blocks import CustomerBatch, DeviceBatch, Forwarded, LaneBatch, PeopleBlock, Progress
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS
-from crmstream.stack.endpoints import Endpoints
-from online_models.labels import LabelState, label
-from online_models.learner import Learner
-from online_models.trainer import TrainerPolicy, new_trainer, offer
-from sinks.clickhouse import ClickHouseWriter
-from sinks.redis import RedisWriter
-from streams.profiles.bucket import ProfileBlock, Tally
-from streams.read.clock import TopicClock
-from streams.profiles.customers import CustomersState, advance, new_bucket
-from streams.dataflow import Stores, bucket_policy, source_config, trainer_policy
+from online_models.trainer import Learn
+from streams.dataflow import (
+    MODELS,
+    Stores,
+    customers_policy,
+    identity_policy,
+    labeller,
+    models_policy,
+    source_config,
+)
+from streams.profiles.customers import Customers
+from streams.publish.reasons import explain
+from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.decode import Decoded, decode
-from streams.profiles.features import FEATURES
-from streams.identity.handover import nothing_handed
-from streams.publish.hashes import profile_hashes, score_hashes
-from streams.profiles.table import ProfileTable, apply_events
-from streams.publish.tables import change_rows, daily_rows
-from streams.steps import split_by_bucket
 
 T = TypeVar("T")
-REPETITIONS: Final = 3
-BATCH: Final = 5_000
-
-
-class Step(NamedTuple):
-    """One step's cost in microseconds of CPU per ``unit``."""
-
-    name: str
-    microseconds: float
-    unit: str
+CONSUME: Final = 5_000
+TOPICS: Final = {topic.name: topic for topic in INPUT_TOPICS}
 
 
 @dataclass
+class Step:
+    """One step: CPU seconds in all, and how many things of a kind it handled."""
+
+    name: str
+    thing: str
+    seconds: float = 0.0
+    things: int = 0
+
+
 class Meter:
-    """Collects the steps."""
+    """Adds up CPU time by step. A step inside another is taken off the outer one."""
 
-    steps: list[Step]
+    def __init__(self) -> None:
+        self.steps: dict[str, Step] = {}
+        self._inner = 0.0
 
-    def measure(self, name: str, unit: str, count: int, work: Callable[[], T], repetitions: int = REPETITIONS) -> T:
-        """Run ``work`` a few times; note the least CPU time per unit and return what it returned last."""
-        least = float("inf")
-        for _ in range(repetitions):
-            began = time.process_time()
-            result = work()
-            least = min(least, time.process_time() - began)
-        self.steps.append(Step(name, least / max(1, count) * 1e6, unit))
+    def run(self, name: str, thing: str, count: int, work: Callable[[], T]) -> T:
+        """Run ``work``, which handles so many things."""
+        outer, self._inner = self._inner, 0.0
+        began = time.process_time()
+        result = work()
+        took = time.process_time() - began
+        step = self.steps.setdefault(name, Step(name, thing))
+        step.seconds += took - self._inner
+        step.things += count
+        self._inner = outer + took
         return result
 
 
-def measure_steps(settings: Settings, endpoints: Endpoints) -> list[Step]:
-    """Take the log of a loaded stack through every step."""
-    meter = Meter([])
-    groups = _consume(meter, endpoints.kafka, settings.partitions)
-    lanes = _decode(meter, groups, settings, endpoints)
-    parts = _route(meter, lanes, settings)
-    sweeps, live, profiles = _profiles(meter, parts, settings)
-    scored = _models(meter, sweeps, live, settings)
-    daily, hashes = _texts_and_rows(meter, scored, profiles, settings)
-    _store(meter, daily, [rows for lane in lanes for rows in lane.facts], hashes, settings, endpoints)
-    return meter.steps
+class Flow:
+    """The machines of all buckets, and what they pass on."""
+
+    def __init__(self, settings: Settings, meter: Meter, publishing: Publishing):
+        self._settings, self._meter, self._publishing = settings, meter, publishing
+        labels = labeller(settings)
+        measured = type(labels)(labels.new_state, self._label(labels.label))
+        models = models_policy(settings)
+        identity, customers = identity_policy(settings), customers_policy(settings)
+        self._makers: dict[str, Callable[[], Any]] = {
+            "Devices.take": lambda: Devices(None, identity),
+            "Addresses.take": lambda: Addresses(None, identity),
+            "Customers.take": lambda: Customers(None, customers, measured),
+            "Learn.take": lambda: Learn(None, models),
+            "Score.take": lambda: Score(None, models, self._explain),
+        }
+        self._machines: dict[tuple[str, str], Any] = {}
+
+    def take(self, lanes: Sequence[LaneBatch]) -> None:
+        """Pass one activation through everything."""
+        events = sum(len(lane.people) for lane in lanes)
+        run = self._meter.run
+        parts: list[tuple[str, DeviceBatch]] = run("split", "event", events, lambda: [
+            part for lane in lanes for part in split_lane(lane, self._settings.buckets, self._settings.partitions)
+        ])  # fmt: skip
+        from_devices = self._step("Devices.take", "event", parts, lambda item: len(item.people))
+        from_addresses = self._step(
+            "Addresses.take", "event", _of(from_devices, Forwarded), lambda item: len(item.customers.events)
+        )
+        from_customers = self._step(
+            "Customers.take", "event", _of(from_addresses, CustomerBatch), lambda item: len(item.parcel.events)
+        )
+        made = [*from_devices, *from_addresses, *from_customers]
+        learned = self._step(
+            "Learn.take", "boundary", [(MODELS, item) for item in made if _name(item) in {"Released", "VisitorSample"}],
+            lambda item: len(getattr(item, "boundaries", ())),
+        )  # fmt: skip
+        models = [(str(item.bucket), item) for item in learned if _name(item) == "BoundaryModels"]
+        scored = self._step(
+            "Score.take", "person", [*models, *_of(made, PeopleBlock)],
+            lambda item: len(item) if isinstance(item, PeopleBlock) else 0,
+        )  # fmt: skip
+        self._publishing.take(lanes, made, learned, scored)
+
+    def _step(
+        self, name: str, thing: str, items: Iterable[tuple[str, Any]], count: Callable[[Any], int]
+    ) -> list[Any]:
+        """Hand each bucket all that came for it; return what all of them gave out."""
+        by_key: dict[str, list[Any]] = defaultdict(list)
+        for key, item in items:
+            by_key[key].append(item)
+        outputs: list[Any] = []
+        for key, together in by_key.items():
+            machine = self._machines.get((name, key))
+            if machine is None:
+                machine = self._machines[name, key] = self._makers[name]()
+            things = sum(map(count, together))
+            outputs += self._meter.run(name, thing, things, partial(machine.take, together))
+        return outputs
+
+    def _label(self, label: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        return lambda state, swept: self._meter.run(
+            "labels (within customers)", "customer", len(swept.features), lambda: label(state, swept)
+        )
+
+    def _explain(self, *arguments: Any) -> Any:
+        return self._meter.run("explain (within score)", "person", len(arguments[0]), lambda: explain(*arguments))
 
 
-Groups = dict[tuple[int, str], list[Message]]
+def _name(item: object) -> str:
+    return type(item).__name__
 
 
-def _consume(meter: Meter, kafka: str, partitions: int) -> Groups:
-    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "bench", "enable.partition.eof": False})
-    places = [TopicPartition(topic.name, partition) for topic in INPUT_TOPICS for partition in range(partitions)]
+def _of(items: Iterable[Any], kind: type[T]) -> list[tuple[str, T]]:
+    return [(str(item.bucket), item) for item in items if isinstance(item, kind)]  # type: ignore[attr-defined]
+
+
+def consume(meter: Meter, kafka: str, partitions: int) -> dict[int, list[Message]]:
+    """Read the whole log, by lane, in the order in which it was published."""
+    consumer = Consumer({"bootstrap.servers": kafka, "group.id": "bench", "queued.max.messages.kbytes": 65_536})
+    places = [TopicPartition(name, partition) for name in TOPICS for partition in range(partitions)]
     marks = [consumer.get_watermark_offsets(place) for place in places]
     total = sum(high - low for low, high in marks)
     consumer.assign([TopicPartition(p.topic, p.partition, low) for p, (low, _) in zip(places, marks, strict=True)])
-    messages = meter.measure("consume", "record", total, lambda: _read(consumer, total), 1)
+    messages = meter.run("consume", "record", total, lambda: _read(consumer, total))
     consumer.close()
-    groups: Groups = defaultdict(list)
-    for message in messages:
-        groups[int(message.partition() or 0), str(message.topic())].append(message)
-    return groups
+    lanes: dict[int, list[Message]] = defaultdict(list)
+    for message in sorted(messages, key=lambda message: message.timestamp()[1]):
+        lanes[message.partition() or 0].append(message)
+    return lanes
 
 
 def _read(consumer: Consumer, total: int) -> list[Message]:
     messages: list[Message] = []
     while len(messages) < total:
-        messages += [message for message in consumer.consume(BATCH, 0.05) if message.error() is None]
+        messages += [message for message in consumer.consume(CONSUME, 0.05) if message.error() is None]
     return messages
 
 
-def _decode(meter: Meter, groups: Groups, settings: Settings, endpoints: Endpoints) -> list[LaneBatch]:
-    stores = Stores(endpoints.kafka, endpoints.clickhouse_url, endpoints.redis_url)
-    policy = source_config(settings, stores, lambda: False).decoding
-    topics = {topic.name: topic for topic in INPUT_TOPICS}
+class Lane:
+    """One lane's clocks, as the reader keeps them."""
 
-    def work() -> list[tuple[int, Decoded]]:
-        done = []
-        for (partition, name), messages in groups.items():
-            clock = TopicClock()
-            for batch in _batches(messages):
-                done.append((partition, decode(batch, topics[name], partition, clock, policy)))  # noqa: PERF401
-        return done
+    def __init__(self, partition: int, meter: Meter, settings: Settings, *, fresh: bool):
+        self._partition, self._meter, self._fresh = partition, meter, fresh
+        self._policy = source_config(settings, Stores("", "", ""), lambda: False).decoding
+        self._clocks = {name: TopicClock() for name in TOPICS}
+        self._known = KnownCustomers()
+        self._slot: int | None = None
 
-    decoded = meter.measure("decode, with rows of facts", "record", sum(map(len, groups.values())), work)
-    times = [int(each.events["occurred"].min()) for _, each in decoded if len(each.events)]
-    start = min(times) // policy.interval
-    return [_lane(partition, each, start, policy.interval) for partition, each in decoded]
+    def batch(self, messages: Sequence[Message]) -> LaneBatch:
+        """Decode one read."""
+        return self._meter.run("decode, with rows of facts", "record", len(messages), lambda: self._decode(messages))
 
-
-def _batches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    for first in range(0, len(messages), BATCH):
-        yield messages[first : first + BATCH]
-
-
-def _lane(partition: int, decoded: Decoded, start: int, interval: int) -> LaneBatch:
-    facts = () if decoded.facts is None else (decoded.facts,)
-    clock = start * interval
-    return LaneBatch(partition, decoded.events, decoded.customers, decoded.buckets, start, clock, True, facts)
-
-
-def _route(meter: Meter, lanes: list[LaneBatch], settings: Settings) -> list[BucketBatch]:
-    def work() -> list[BucketBatch]:
-        return [part for lane in lanes for _, part in split_by_bucket(lane, settings.buckets, settings.partitions)]
-
-    return meter.measure("route to buckets", "event", sum(len(lane.events) for lane in lanes), work)
+    def _decode(self, messages: Sequence[Message]) -> LaneBatch:
+        by_topic: dict[str, list[Message]] = defaultdict(list)
+        for message in messages:
+            by_topic[message.topic() or ""].append(message)
+        got: list[Decoded] = [
+            decode(some, TOPICS[name], self._partition, self._clocks[name], self._policy)
+            for name, some in by_topic.items()
+        ]
+        clocks, interval = list(self._clocks.values()), self._policy.interval
+        clock = lane_clock(clocks)
+        slot = None if clock is None else clock // interval
+        turned, self._slot = slot != self._slot, slot
+        progress = Progress(self._partition, slot, lane_start(clocks, interval), self._fresh, guarded=False)
+        return lane_batch(got, progress, self._known, turned=turned)
 
 
-def _profiles(
-    meter: Meter, parts: list[BucketBatch], settings: Settings
-) -> tuple[list[SweepBlock], list[CustomerBlock], list[ProfileBlock]]:
-    policy, events = bucket_policy(settings), sum(len(part.events) for part in parts)
-    end = max(int(part.events["occurred"].max()) for part in parts if len(part.events)) // policy.interval + 1
-
-    def apply() -> None:
-        tables: dict[int, ProfileTable] = defaultdict(ProfileTable)
-        for part in parts:
-            apply_events(tables[part.bucket], part.customers, part.events, end * policy.interval)
-
-    meter.measure("apply to profiles", "event", events, apply)
-    states = {bucket: new_bucket(bucket, policy) for bucket in range(settings.buckets)}
-    start = min(int(part.events["slot"].min()) for part in parts if len(part.events))
-    outputs = []
-    for part in parts:
-        done = replace(part, clock=end * policy.interval, fresh=False)
-        for item in (nothing_handed(part.bucket, end, start), done):
-            outputs += list(advance(states[part.bucket], item, policy, Tally()))
-    customers = sum(len(state.table) for state in states.values())
-    sweeps = meter.measure("sweep, with features", "customer", customers, lambda: _sweep(states, end, settings))
-    blocks = [output for output in outputs if isinstance(output, ProfileBlock) and len(output.ids)]
-    return sweeps, [replace(sweep.customers, sweep=False, recorded=False) for sweep in sweeps], blocks
+def drive(settings: Settings, batch: int, *, fresh: bool) -> Mapping[str, Step]:
+    """Take the log through all steps."""
+    meter, kafka = Meter(), str(settings.kafka_bootstrap_servers)
+    records = consume(meter, kafka, settings.partitions)
+    publishing = Publishing(settings, meter.run)
+    flow = Flow(settings, meter, publishing)
+    lanes = {partition: Lane(partition, meter, settings, fresh=fresh) for partition in sorted(records)}
+    for first in range(0, max(map(len, records.values())), batch):
+        flow.take([lane.batch(records[at][first : first + batch]) for at, lane in lanes.items()])
+    publishing.close()
+    return meter.steps
 
 
-def _sweep(states: dict[int, CustomersState], end: int, settings: Settings) -> list[SweepBlock]:
-    """One more boundary for every bucket; their slots stay where they are, so that it can be repeated."""
-    policy, sweeps = bucket_policy(settings), []
-    for bucket, state in states.items():
-        nothing = BucketBatch(bucket, _NO_EVENTS, np.empty(0, object), (end + 1) * policy.interval, False)
-        once = copy.copy(state)
-        for item in (nothing_handed(bucket, end + 1), nothing):
-            sweeps += [each for each in advance(once, item, policy, Tally()) if isinstance(each, SweepBlock)]
-    return sweeps
+def main() -> None:
+    """Measure, and print the steps."""
+    steps = drive(Settings(), int(sys.argv[1]), fresh=sys.argv[2] == "fresh")
+    print(json.dumps([asdict(step) for step in steps.values()]))
 
 
-_NO_EVENTS: Final = np.empty(0, "u1")
-
-
-def _models(meter: Meter, sweeps: list[SweepBlock], live: list[CustomerBlock], settings: Settings) -> list[Any]:
-    outcomes, hours = settings.outcomes, settings.sweep_hours
-    customers = sum(len(sweep.rows) for sweep in sweeps)
-    trained = [replace(sweep, trainable=np.ones(len(sweep.rows), np.bool_)) for sweep in sweeps]
-    meter.measure("label: take a snapshot", "customer", customers, lambda: [
-        label(LabelState(), sweep, outcomes, hours) for sweep in trained])  # fmt: skip
-    features = np.concatenate([block.features for block in live])
-    labels = features[:, 0] > np.median(features[:, 0])
-    learner = meter.measure("learn, per outcome", "example", len(labels), lambda: _learn(features, labels))
-    policy = trainer_policy(settings)
-    return meter.measure("score, both outcomes", "customer", customers, lambda: _score(live, learner, policy))
-
-
-def _learn(features: Any, labels: Any) -> Learner:
-    learner = Learner(FEATURES)
-    learner.learn(features, labels)
-    return learner
-
-
-def _score(live: list[CustomerBlock], learner: Learner, policy: TrainerPolicy) -> list[Any]:
-    state = new_trainer(policy.outcomes, FEATURES)
-    state.boundary = max(block.boundary for block in live)
-    for model in state.models.values():
-        model.buyers = learner
-        model.quantiles = np.linspace(0, 1, 1_000)
-    return list(offer(state, live, policy))
-
-
-Hashes = dict[str, list[HashWrites]]
-
-
-def _texts_and_rows(
-    meter: Meter, scored: list[Any], profiles: list[ProfileBlock], settings: Settings
-) -> tuple[list[TableRows], Hashes]:
-    customers, changed = sum(len(block.customers.ids) for block in scored), sum(len(block.ids) for block in profiles)
-    interval, currency = bucket_policy(settings).interval, settings.base_currency
-    daily = meter.measure("rows of a sweep", "customer", customers, lambda: [
-        daily_rows(block, interval) for block in scored])  # fmt: skip
-    meter.measure("rows of live scores, with reasons", "customer", customers, lambda: list(map(change_rows, scored)))
-    scores = meter.measure("score hashes as text, with reasons", "customer", customers, lambda: [
-        writes for block in scored for writes in score_hashes(block, 0)])  # fmt: skip
-    known = meter.measure("profile hashes as text", "customer", changed, lambda: [
-        profile_hashes(block, currency, 0) for block in profiles])  # fmt: skip
-    return daily, {"score hashes": scores, "profile hashes": known}
-
-
-def _store(
-    meter: Meter, daily: list[TableRows], facts: list[TableRows], hashes: Hashes, settings: Settings, to: Endpoints
-) -> None:
-    for name, rows in (("facts", facts), ("a sweep", daily)):
-        _insert(meter, f"insert {name} into ClickHouse", rows, settings, to)
-    for name, blocks in hashes.items():
-        _write(meter, f"write {name} to Redis", blocks, to)
-
-
-def _insert(meter: Meter, name: str, rows: list[TableRows], settings: Settings, endpoints: Endpoints) -> None:
-    writer = ClickHouseWriter.to(endpoints.clickhouse_url, settings.clickhouse_database)
-
-    def work() -> None:
-        writer.write(rows)
-        writer.flush()
-
-    meter.measure(name, "row", sum(each.rows.num_rows for each in rows), work)
-    writer.close()
-
-
-def _write(meter: Meter, name: str, hashes: list[HashWrites], endpoints: Endpoints) -> None:
-    writer = RedisWriter.to(endpoints.redis_url)
-
-    def work() -> None:
-        writer.write(hashes)
-        writer.flush()
-
-    meter.measure(name, "hash", sum(len(each.ids) for each in hashes), work)
-    writer.close()
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """Migrations and the ClickHouse writer on the real engine, over HTTP."""
 
 import math
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -22,8 +23,9 @@ from crmstream.stack.endpoints import Endpoints
 from sinks.clickhouse import ClickHouseWriter
 from sinks.clients import clickhouse_client
 from sinks.dead_letters import dead_letters_table
+from sinks.exchange_rates import convert_amounts
 from sinks.migrations import migrate
-from sinks.queries import migrations
+from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
 from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
 from streams.publish.reasons import signed_features
@@ -137,6 +139,58 @@ def test_another_history_of_migrations_is_refused(
         migrate(empty, "crm_migration_tests")
 
 
+OLD = {
+    "web_events": [fact("e1", 5, customer_id="", anonymous_id="v"), fact("e2", 6), fact("e2", 9)],
+    "transactions": [fact("t1", 5)],
+    "identity_events": [fact("i1", 5)],
+}
+
+
+def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(
+    empty: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = migrations()
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: {n: s for n, s in ours.items() if n < "010"})
+    migrate(empty, "crm_migration_tests")
+    for name, rows in OLD.items():
+        empty.insert_arrow(name, table(rows))
+    empty.insert_arrow("dead_letters", dead_letters_table([letter(4), letter(2), letter(3, b"other")]))
+    empty.command(
+        "INSERT INTO identity_links VALUES ('anonymous:a', 'c-1', 'linked', '2026-01-01 10:00:00', '2026-01-02')"
+    )
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: ours)
+    deaths = 0
+    for name in ("010_fact_owners", "011_identity_links"):
+        for at in range(1, len(statements(ours[name]))):
+            kill_after(empty, monkeypatch, at, name)
+            deaths += 1
+    assert deaths > 20
+    assert migrate(empty, "crm_migration_tests") == ["011_identity_links"]
+    found = {name: empty.query(f"SELECT event_id, visitor, log_offset FROM {name} FINAL ORDER BY 1").result_rows
+             for name in FACT_TABLES.values()}  # fmt: skip
+    assert found == {
+        "web_events": [("e1", "v", 5), ("e2", "", 9)],  # an older table has kept only the last of a record
+        "transactions": [("t1", "", 5)], "service_events": [], "identity_events": [("i1", "", 5)],
+    }  # fmt: skip
+    assert empty.query("SELECT log_offset FROM dead_letters FINAL ORDER BY 1").result_rows == [(2,), (3,)]
+    assert empty.query("SELECT identity, person, outcome FROM identity_links FINAL").result_rows == [
+        ("anonymous:a", "c-1", "linked")
+    ]
+    left = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
+    assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {*TABLES, "schema_migrations", "newest_scores", "daily_reasons"}
+
+
+def kill_after(client: Client, monkeypatch: pytest.MonkeyPatch, at: int, name: str) -> None:
+    """Run the migration, and die after so many of its statements."""
+    whole = sinks.migrations.migrations
+    parts = whole()[name].split(";\n")
+    broken = {**whole(), name: ";\n".join([*parts[:at], "DIE"])}
+    with monkeypatch.context() as patch:
+        patch.setattr(sinks.migrations, "migrations", lambda: broken)
+        with pytest.raises(Exception, match="DIE"):
+            migrate(client, "crm_migration_tests")
+
+
 def test_a_database_name_is_an_identifier(stack: Endpoints) -> None:
     name = "odd`name"
     client = clickhouse_client(stack.clickhouse_url, name)
@@ -156,6 +210,52 @@ def test_an_event_written_twice_is_one_row(name: str, writer: ClickHouseWriter, 
         f"SELECT event_id, occurred_at, log_offset FROM {name} FINAL ORDER BY event_id"
     ).result_rows
     assert found == [("e1", WHEN.replace(tzinfo=None), 5), ("e2", WHEN.replace(tzinfo=None), 6)]
+
+
+def test_the_first_record_in_the_log_wins_whatever_comes_last(client: Client, writer: ClickHouseWriter) -> None:
+    for offset in (40, 7, 41):
+        writer.write([TableRows("web_events", table([fact("again", offset, is_late=int(offset > 7))]))])
+        writer.flush()
+    writer.write([TableRows("web_events", table([fact("again", 7, log_partition=3), fact("again", 7)]))])
+    writer.flush()
+    found = client.query(
+        "SELECT log_partition, log_offset, is_late FROM web_events FINAL WHERE event_id = 'again'"
+    )
+    assert found.result_rows == [(2, 7, 0)]
+
+
+def test_visitors_have_events_of_their_own(client: Client, writer: ClickHouseWriter) -> None:
+    people = [("", "one"), ("", "two"), ("c-9", "one"), ("c-9", "two"), ("one", "")]
+    rows = [
+        fact("same", at, customer_id=customer, anonymous_id=device) for at, (customer, device) in enumerate(people)
+    ]
+    for _ in range(2):
+        writer.write([TableRows("web_events", table(rows))])
+        writer.flush()
+    found = client.query(
+        "SELECT customer_id, visitor, log_offset FROM web_events FINAL WHERE event_id = 'same' ORDER BY ALL"
+    )
+    assert found.result_rows == [("", "one", 0), ("", "two", 1), ("c-9", "", 2), ("one", "", 4)]
+
+
+def test_converted_money_wins_over_the_record_that_waits(client: Client, writer: ClickHouseWriter) -> None:
+    money = {"amount": pa.decimal128(18, 4), "amount_base": pa.decimal128(18, 4), "amount_waits": pa.uint8()}
+    ten, none = Decimal("10.0000"), Decimal(0)
+
+    def order(offset: int, waits: int, base: Decimal = none) -> TableRows:
+        row = fact("yen", offset, currency="JPY", amount=ten, amount_base=base, amount_waits=waits)
+        return TableRows("transactions", table([row], **money))
+
+    writer.write([order(5, 1), order(9, 1)])
+    writer.flush()
+    client.command("INSERT INTO exchange_rates VALUES ('JPY', '1970-01-01', 0.5, 'EUR')")
+    convert_amounts(client)
+    writer.write([order(5, 1)])  # a replay of the log
+    writer.flush()
+    found = client.query(
+        "SELECT log_offset, amount_base, amount_waits FROM transactions FINAL WHERE event_id = 'yen'"
+    )
+    assert found.result_rows == [(5, Decimal("5.0000"), 0)]
 
 
 def test_money_is_exact_and_absent_columns_have_their_default(
@@ -290,6 +390,22 @@ def test_unknown_measures_are_nan(writer: ClickHouseWriter, client: Client) -> N
     auc, kept = client.query("SELECT auc, weights FROM model_quality FINAL").result_rows[0]
     assert math.isnan(auc)
     assert kept == {"log_orders": -0.5}
+
+
+def letter(offset: int, body: bytes = b"{", problem: str = "is wrong", source: str = "") -> DeadLetter:
+    return DeadLetter("crm-web-events", 1, offset, 1_700_000_000_000 + offset, b"k", body, "decode", "body", problem,
+                      source=source)  # fmt: skip
+
+
+def test_the_same_invalid_record_is_one_dead_letter(client: Client, writer: ClickHouseWriter) -> None:
+    client.command("TRUNCATE TABLE dead_letters")
+    for letters in ([letter(9), letter(4)], [letter(12)], [letter(5, b"["), letter(6, problem="is late")],
+                    [letter(7, source="shop")]):  # fmt: skip
+        writer.write([TableRows("dead_letters", dead_letters_table(letters))])
+        writer.flush()
+    found = client.query("SELECT log_offset FROM dead_letters FINAL ORDER BY 1").result_rows
+    assert found == [(4,), (5,), (6,), (7,)]
+    client.command("TRUNCATE TABLE dead_letters")
 
 
 def test_dead_letters_keep_every_byte(writer: ClickHouseWriter, client: Client) -> None:

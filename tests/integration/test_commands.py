@@ -7,7 +7,6 @@ import re
 import shlex
 import subprocess
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -21,7 +20,6 @@ from connectors.kafka.publisher import Publisher
 from connectors.kafka.topics import ensure_topics
 from connectors.simulator.truth import ShopTruth
 from contracts.events import TICK_KEY
-from contracts.identity import email_key, visitor_id
 from contracts.stored import profile_key, score_key, top_key
 from contracts.topics import INPUT_TOPICS
 from crmstream import cli
@@ -209,14 +207,19 @@ def test_status_finds_the_newest_event_behind_many_ticks(crm: Crm, stack: Endpoi
     assert status["newest_occurred_at"] == "2024-02-03T04:05:07Z"
 
 
-def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
+def test_status_counts_dead_letters_customers_and_visitors(crm: Crm, stack: Endpoints) -> None:
     crm("migrate")
     client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
     client.command(
-        "INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 1), ('t', 0, 2)"
+        "INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES ('t', 0, 1, 'a'), ('t', 0, 2, 'b')"
     )
-    client.command("INSERT INTO dead_letters (topic, log_partition, log_offset) VALUES ('t', 0, 2)")
-    assert json.loads(crm("status", "--json").stdout)["dead_letters"] == 2
+    for offset in (2, 3):  # the same after a crash, and the same record again
+        values = f"('t', 0, {offset}, 'b')"
+        client.command(f"INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES {values}")
+    people = "('c-1', ''), ('anonymous:a', ''), ('anonymous:b', 'email:1f'), ('email:1f', 'c-1'), ('email:2f', '')"
+    client.command(f"INSERT INTO customers (customer_id, merged_into) VALUES {people}")
+    status = json.loads(crm("status", "--json").stdout)
+    assert (status["dead_letters"], status["customers"], status["visitors"]) == (2, 1, 2)
 
 
 def came(table: str, source: str, number: int, name: str, properties: dict[str, object], days_ago: float = 1) -> str:
@@ -339,40 +342,3 @@ def test_status_says_that_the_database_is_missing(crm: Crm) -> None:
     answer = crm("status")
     assert answer.exit_code == 0
     assert "run `crmstream migrate`" in answer.stdout
-
-
-@pytest.fixture
-def linked(stack: Endpoints, crm: Crm) -> str:
-    """A customer with two devices and an address, and a third device that belongs to somebody else."""
-    assert crm("migrate").exit_code == 0
-    customer = f"c-{uuid4().hex[:8]}"
-    client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
-    noon = datetime(2024, 5, 1, 12, tzinfo=UTC)
-    names = [visitor_id("phone"), visitor_id("laptop"), email_key("c@example.com")]
-    rows = [[name, customer, "linked", noon, noon] for name in names]
-    rows.append([visitor_id("shared"), customer, "belongs_to_another", noon, noon])
-    rows.append([visitor_id("shared"), "d-1", "linked", noon, noon])
-    client.insert("identity_links", rows, column_names=["identity", "person", "outcome", "occurred_at", "decided_at"])
-    profiles = [[customer, 7, noon, noon, 12, 3, ""], [visitor_id("phone"), 9, noon, noon, 0, 0, customer]]
-    columns = ["customer_id", "version", "first_seen", "last_seen", "events", "orders", "merged_into"]
-    client.insert("customers", profiles, column_names=columns)
-    client.close()
-    return customer
-
-
-def test_identity_shows_one_person_by_each_of_the_ids(linked: str, crm: Crm, stack: Endpoints) -> None:
-    for asked in ("phone", visitor_id("laptop"), "C@example.com "):
-        found = json.loads(crm("identity", "show", asked, "--json").stdout)
-        assert found["person"] == linked
-        assert {each["identity"] for each in found["links"] if each["outcome"] == "linked"} >= {
-            visitor_id("phone"), visitor_id("laptop"), email_key("c@example.com"),
-        }  # fmt: skip
-    told = crm("identity", "show", linked).stdout
-    assert f"{linked} is a customer." in told
-    assert "two known people are never merged" in told
-    assert "12" in told
-    assert "is customer d-1" in crm("identity", "show", "shared").stdout
-    redis_client(stack.redis_url).hset(score_key(visitor_id("new")), "merged_into", linked)
-    assert f"new is likely customer {linked}" in crm("identity", "show", "new").stdout
-    unknown = crm("identity", "show", "nobody")
-    assert (unknown.exit_code, "Nothing is known of 'nobody'" in unknown.output) == (1, True)

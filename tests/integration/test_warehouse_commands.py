@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -241,6 +242,33 @@ def test_retry_publishes_what_is_an_event_by_now_and_removes_it(crm: Crm, stack:
     assert left(client) == [4, 5, 6, 7]
 
 
+@pytest.fixture
+def republished(letters: list[DeadLetter], client: Client) -> None:
+    """The same records a second time, later in the log."""
+    again = [replace(each, offset=each.offset + 100, timestamp_ms=each.timestamp_ms + 1_000) for each in letters]
+    client.insert_arrow("dead_letters", dead_letters_table(again))
+
+
+@pytest.mark.usefixtures("republished")
+def test_a_record_that_is_rejected_again_is_one_letter_and_leaves_with_its_copies(
+    crm: Crm, stack: Endpoints, client: Client
+) -> None:
+    assert left(client) == [1, 2, 3, 4, 5, 6, 7]
+    assert json.loads(crm("dead-letters", "list", "--json").stdout)["count"] == 7
+    assert crm("dead-letters", "show", f"{TOPIC}/3/1").exit_code == 0
+    copy = crm("dead-letters", "show", f"{TOPIC}/3/101")
+    assert (copy.exit_code, "a copy of an earlier record" in " ".join(copy.stderr.split())) == (1, True)
+    later = letter(300, order(2), hours_ago=-1)  # rejected once more after the retry
+    client.insert_arrow("dead_letters", dead_letters_table([later]))
+    before = ends(stack)
+    assert "1 record published" in crm("dead-letters", "retry", f"{TOPIC}/3/1").stdout
+    assert "1 record published" in crm("dead-letters", "retry", f"{TOPIC}/3/2").stdout
+    assert len(published(stack, before)) == 2, "copies are published once"
+    assert left(client) == [3, 4, 5, 6, 7, 300]
+    assert "5 dead letters removed" in crm("dead-letters", "purge", "--before", "30m", "--yes").stdout
+    assert left(client) == [300]
+
+
 @pytest.mark.usefixtures("letters")
 def test_retry_of_some(crm: Crm, stack: Endpoints, client: Client) -> None:
     before = ends(stack)
@@ -287,13 +315,15 @@ def test_top_ranks_visitors_apart_and_leaves_out_those_who_are_customers(crm: Cr
 
     rows = [
         scored("anonymous:low", 1, 0.03), scored("anonymous:high", 1, 0.01), scored("anonymous:high", 2, 0.09),
-        scored("anonymous:moved", 1, 0.5), scored("anonymous:old", 1, 0.7, days_ago=200), scored("c-1", 1, 0.9),
+        scored("anonymous:moved", 1, 0.5), scored("email:1f", 1, 0.05), scored("email:2f", 1, 0.6),
+        scored("anonymous:old", 1, 0.7, days_ago=200), scored("c-1", 1, 0.9),
     ]  # fmt: skip
     client.insert("score_changes", rows, column_names=columns)
-    client.command("INSERT INTO customers (customer_id, version, merged_into) VALUES ('anonymous:moved', 1, 'c-1')")
+    moved = "('anonymous:moved', 1, 'c-1'), ('email:2f', 1, 'c-1')"
+    client.command(f"INSERT INTO customers (customer_id, version, merged_into) VALUES {moved}")
     found = json.loads(crm("top", "opportunity", "--visitors", "--json").stdout)
     assert [(one["customer_id"], one["probability"]) for one in found] == [
-        ("anonymous:high", 0.09), ("anonymous:low", 0.03),
+        ("anonymous:high", 0.09), ("email:1f", 0.05), ("anonymous:low", 0.03),
     ]  # fmt: skip
     assert (found[0]["percentile"], found[0]["as_of"]) == (40.0, "2024-03-01T12:00:00Z")
     shown = crm("top", "opportunity", "--visitors")

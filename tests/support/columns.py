@@ -38,6 +38,8 @@ class Happening:
     entered: int = 0
     currency: int = 0
     """The number of the currency in which ``amount`` waits for a rate; 0: it is in the base currency."""
+    session: bool = False
+    """Whether the event, if it is a web event, starts a session."""
 
 
 def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArray[np.object_], EventArray]:
@@ -48,6 +50,7 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
         row["slot"] = each.slot if each.slot is not None else each.occurred // interval
         for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency"):
             row[name] = getattr(each, name)
+        row["session"] = each.session and each.code in WEB
     return np.array([each.customer for each in happenings], object), events
 
 
@@ -62,6 +65,7 @@ def happenings(days: int, customers: str = "abcd", max_size: int = 40) -> st.Sea
         amount=st.integers(0, 10**13),
         items=st.integers(0, 1_000),
         score=st.integers(10_000, 50_000),
+        session=st.booleans(),
     )
     return st.lists(one, max_size=max_size)
 

@@ -1,6 +1,6 @@
--- Write the transactions whose money waits, and has an exchange rate now, anew with their worth in the base currency.
--- The same rounding as in the dataflow: half to even, in 1/10,000. What is worth more than an event may be worth waits.
--- The rows have the version that they had (log_offset): of equal ones the last written wins.
+-- Write the transactions whose money waits, and has an exchange rate now, again with their worth in the base currency.
+-- Rounds as the dataflow does: half to even, in 1/10,000. Amounts above the most that an event may have go on waiting.
+-- The new rows win over the old ones, because precedence puts converted money first.
 INSERT INTO transactions
 SELECT * EXCEPT (rate, worth) REPLACE (CAST(toDecimal128(worth, 4) / 10000 AS Decimal(18, 4)) AS amount_base, 0 AS amount_waits)
 FROM

@@ -1,4 +1,4 @@
--- A page of the dead letters that pass a filter, by their place in the log, with the bytes as they came.
+-- A page of the dead letters that pass a filter, by their positions in the log, with the bytes as they came.
 SELECT topic, log_partition, log_offset, entered_at, stage, source, field, reason, error, key, body
 FROM dead_letters FINAL
 WHERE toUnixTimestamp(entered_at) >= {since:UInt32} AND toUnixTimestamp(entered_at) < {before:UInt32}

@@ -1,4 +1,4 @@
--- What is kept under some profile ids; for `crmstream identity show`.
+-- The profiles under some ids; for `crmstream identity show`.
 SELECT customer_id, merged_into, events, orders, first_seen, last_seen
 FROM customers FINAL
 WHERE customer_id IN {ids:Array(String)}

@@ -1,7 +1,11 @@
--- How many customers, unidentified visitors and dead letters there are; for `crmstream status` and the demo.
+-- How many customers, visitors who are not identified, and dead letters there are; for `crmstream status` and the demo.
 SELECT
-    countIf(NOT startsWith(customer_id, 'anonymous:')),
-    countIf(startsWith(customer_id, 'anonymous:') AND merged_into = ''),
+    countIf(NOT is_visitor),
+    countIf(is_visitor AND merged_into = ''),
     (SELECT count() FROM dead_letters FINAL),
     (SELECT count() FROM dead_letters FINAL WHERE entered_at >= now() - INTERVAL 1 DAY)
-FROM customers FINAL
+FROM
+(
+    SELECT startsWith(customer_id, 'anonymous:') OR startsWith(customer_id, 'email:') AS is_visitor, merged_into
+    FROM customers FINAL
+)

@@ -1,5 +1,5 @@
--- The visitors with the highest score of an outcome, each as of the last event, among those seen lately who have not
--- been identified; for `crmstream top --visitors`.
+-- The visitors with the highest score of an outcome, each as of the last event, among those seen lately who are not
+-- identified; for `crmstream top --visitors`. A visitor is a device, or an e-mail address without a customer.
 SELECT
     customer_id,
     argMax(probability[{outcome:String}], version) AS chance,

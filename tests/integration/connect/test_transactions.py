@@ -20,9 +20,10 @@ from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, POSITIONS, SERVICE_EV
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.observe.status import topic_states
-from streams.read.validation import DecodePolicy
+from streams.read.consumer import SharedConsumer, connect
 from streams.read.lane import LanePolicy
 from streams.read.source import LaneReader, SourceConfig
+from streams.read.validation import DecodePolicy
 
 pytestmark = pytest.mark.stack
 HOUR = 3_600_000_000
@@ -75,18 +76,21 @@ def test_lanes_come_to_the_end_and_no_lag_is_left(written: str) -> None:
     policy = DecodePolicy(24 * HOUR, PARTITIONS, PARTITIONS, Rates("EUR"))
     config = SourceConfig(written, policy, LanePolicy(10**15, 10**15, 5_000), 100, lambda: False)
     customers: list[str] = []
+    consumer = connect(written)
+    shared = SharedConsumer(consumer)
     for partition in range(PARTITIONS):
-        reader = LaneReader(partition, config, None)
+        reader = LaneReader(partition, config, shared, None)
         at = reader.snapshot()
-        while not at.at_end or at.owes_clock:
+        while not at.at_end or at.is_behind(policy.interval):
             for batch in reader.next_batch():
-                customers += batch.customers.tolist()
+                customers += batch.people.customers.tolist()
             at = reader.snapshot()
         reader.snapshot()
         for topic, position in at.topics.items():
             place = TopicPartition(topic, partition, position.offset)
-            reader._consumers[topic].commit(offsets=[place], asynchronous=False)
-        reader.close()
+            consumer.commit(offsets=[place], asynchronous=False)
+    for partition in range(PARTITIONS):
+        shared.release(partition)
     assert sorted(name for name in customers if name.startswith("kept-")) == sorted(f"kept-{n}" for n in range(20))
     view = KafkaView(written)
     offsets = view.offsets()

@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from crmstream.commands.aligned import aligned, indented
-from crmstream.commands.identity import Identity, Link, identity_lines
+from crmstream.commands.identity import identity_lines
 from crmstream.commands.score import score_lines
 from crmstream.commands.top import top_lines
+from crmstream.identity.lookup import Identity, Link
 
 UUID_ID = str(UUID(int=2**127 - 1))
 REASONS = "+ 38 days since last order, usually 12; - many products in carts: 9, usually 2; - few orders: 1, usually 4"
@@ -64,13 +65,14 @@ def test_score_fits_80_columns(customer_id: str) -> None:
 
 
 def test_identity_fits_80_columns() -> None:
-    links = [Link(f"anonymous:{UUID_ID}", UUID_ID, outcome, NOON, NOON)
-             for outcome in ("linked", "belongs_to_another", "is_a_customer", "merge_limit")]  # fmt: skip
+    links = [Link(f"anonymous:{UUID_ID}", UUID_ID, outcome, NOON)
+             for outcome in ("linked", "unlinked", "belongs_to_another", "is_a_customer", "merge_limit")]  # fmt: skip
     profiles = [
         {"customer_id": UUID_ID, "merged_into": "", "events": 1, "orders": 12, "first_seen": NOON, "last_seen": NOON},
         {"customer_id": f"anonymous:{UUID_ID}", "merged_into": UUID_ID},
     ]
-    lines = identity_lines(Identity(UUID_ID, UUID_ID, None, links, profiles))
+    owners = {f"anonymous:{UUID_ID}": UUID_ID}
+    lines = identity_lines(Identity(UUID_ID, UUID_ID, f"email:{UUID_ID}", links, owners, profiles))
     assert max(map(len, lines[1:])) <= 80
     assert f"  anonymous:{UUID_ID}" in lines
     assert "    1 event, 12 orders, seen 2026-05-01 12:00 to 2026-05-01 12:00" in lines

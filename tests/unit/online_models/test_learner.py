@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from river import compose, linear_model, optim, preprocessing
+from river.checks import check_estimator
 from scipy.special import expit
 
-from online_models.learner import LEARNING_RATE, MINI_BATCH, Learner
+from online_models.learner import LEARNING_RATE, MINI_BATCH, Learner, Regression, Scaler
 
 NAMES = ["recency", "frequency", "money"]
 Portion = tuple[NDArray[np.float32], NDArray[np.bool_]]
@@ -30,7 +31,7 @@ def portions(seed: int, *sizes: int) -> list[Portion]:
     return [portion(1_000 * seed + number, size) for number, size in enumerate(sizes)]
 
 
-def taught(examples: Iterable[Portion]) -> Learner:
+def trained(examples: Iterable[Portion]) -> Learner:
     learner = Learner(NAMES)
     for features, labels in examples:
         learner.learn(features, labels)
@@ -54,10 +55,17 @@ def test_predictions_are_those_of_rivers_pipeline(sizes: tuple[int, ...]) -> Non
     asked, _ = portion(77, 500)
     expected = river.predict_proba_many(table(asked)).column("True").to_numpy()
     assert learner.predict(asked) == pytest.approx(expected, abs=1e-6)
+    weights = dict(regression.weights) | {"intercept": regression.intercept}
+    assert learner.weights() == pytest.approx(weights, rel=1e-9, abs=1e-12)
+
+
+@pytest.mark.parametrize("model", [Scaler(), Regression(optimizer=optim.SGD(LEARNING_RATE))])
+def test_rivers_own_checks_pass(model: Scaler | Regression) -> None:
+    check_estimator(model)
 
 
 def test_it_learns_which_features_matter_and_how() -> None:
-    weights = taught(portions(2, *[MINI_BATCH] * 60)).weights()
+    weights = trained(portions(2, *[MINI_BATCH] * 60)).weights()
     assert weights["recency"] > 0.5
     assert weights["money"] < -0.5
     assert abs(weights["frequency"]) < 0.2
@@ -68,12 +76,12 @@ def test_before_learning_every_chance_is_even() -> None:
 
 
 def test_no_row_has_no_prediction() -> None:
-    learner = taught(portions(3, 50))
+    learner = trained(portions(3, 50))
     assert learner.predict(np.empty((0, 3), np.float32)).shape == (0,)
 
 
 def test_an_empty_portion_teaches_nothing() -> None:
-    learner = taught(portions(3, 50))
+    learner = trained(portions(3, 50))
     digest = learner.digest()
     learner.learn(np.empty((0, 3), np.float32), np.empty(0, np.bool_))
     assert learner.digest() == digest
@@ -82,18 +90,18 @@ def test_an_empty_portion_teaches_nothing() -> None:
 
 def test_examples_and_positives_are_counted() -> None:
     features, labels = portion(4, 700)
-    learner = taught([(features, labels), (features[:5], np.ones(5, np.bool_))])
+    learner = trained([(features, labels), (features[:5], np.ones(5, np.bool_))])
     assert (learner.learned, learner.positives) == (705, int(labels.sum()) + 5)
 
 
 def test_the_same_portions_make_the_same_model_also_when_pickled_in_their_middle() -> None:
     examples = portions(5, 100, 600, 7, 512)
-    whole, part = taught(examples), taught(examples[:2])
+    whole, part = trained(examples), trained(examples[:2])
     restored: Learner = pickle.loads(pickle.dumps(part))
     for features, labels in examples[2:]:
         restored.learn(features, labels)
     asked, _ = portion(6, 200)
-    assert restored.digest() == whole.digest() == taught(examples).digest()
+    assert restored.digest() == whole.digest() == trained(examples).digest()
     assert restored.predict(asked).tobytes() == whole.predict(asked).tobytes()
     assert restored.weights() == whole.weights()
 
@@ -102,7 +110,7 @@ def test_the_digest_tells_other_portions_and_another_order_apart() -> None:
     examples = portions(7, 100, 100)
     features, labels = examples[1]
     others = [examples[::-1], examples[:1], [*examples, (features[:1], labels[:1])], [examples[0], (features, ~labels)]]
-    digests = {taught(each).digest() for each in [examples, *others]}
+    digests = {trained(each).digest() for each in [examples, *others]}
     assert len(digests) == 1 + len(others)
 
 
@@ -110,13 +118,13 @@ def test_the_digest_tells_models_apart_that_differ_in_weights_or_intercept_alone
     """One step from nothing: who is positive moves the weights, how many are moves the intercept."""
     features, _ = portion(7, 100)
     few, others, many = (np.arange(100) < 20, np.arange(100) >= 80, np.arange(100) < 50)
-    assert taught([(features, few)]).digest() != taught([(features, others)]).digest()
+    assert trained([(features, few)]).digest() != trained([(features, others)]).digest()
     same = np.ones_like(features)
-    assert taught([(same, few)]).digest() == taught([(same, others)]).digest() != taught([(same, many)]).digest()
+    assert trained([(same, few)]).digest() == trained([(same, others)]).digest() != trained([(same, many)]).digest()
 
 
 def test_predicting_changes_nothing() -> None:
-    learner = taught(portions(8, 300))
+    learner = trained(portions(8, 300))
     asked, _ = portion(9, 50)
     digest, before = learner.digest(), asked.copy()
     first = learner.predict(asked)
@@ -126,32 +134,34 @@ def test_predicting_changes_nothing() -> None:
 
 @given(st.lists(st.integers(0, 99), min_size=1, max_size=30))
 def test_a_row_is_scored_alike_in_any_company(chosen: list[int]) -> None:
-    learner = taught(portions(10, 200, 200))
+    learner = trained(portions(10, 200, 200))
     asked, _ = portion(11, 100)
     assert learner.predict(asked[chosen]).tobytes() == learner.predict(asked)[chosen].tobytes()
 
 
-def test_effects_and_intercept_add_up_to_the_log_odds() -> None:
-    learner = taught(portions(12, 512, 512, 512))
+def test_the_line_adds_up_to_the_log_odds() -> None:
+    learner = trained(portions(12, 512, 512, 512))
     asked, _ = portion(13, 60)
-    explainer = learner.explainer()
-    assert [len(part) for part in (explainer.mean, explainer.deviation, explainer.weight)] == [3, 3, 3]
-    log_odds = explainer.effects(asked).sum(axis=1) + learner.weights()["intercept"]
+    line = learner.line()
+    assert (len(line.mean), len(line.slope)) == (3, 3)
+    log_odds = ((asked - line.mean) * line.slope).sum(axis=1) + learner.weights()["intercept"]
     assert learner.predict(asked) == pytest.approx(expit(log_odds), abs=1e-6)
 
 
-def test_the_explainer_knows_mean_and_deviation_of_what_was_learned() -> None:
+def test_the_line_holds_the_mean_of_the_examples_and_weights_per_deviation() -> None:
     examples = portions(14, 300, 900)
     seen = np.concatenate([features for features, _ in examples]).astype(np.float64)
-    explainer = taught(examples).explainer()
-    assert explainer.mean == pytest.approx(seen.mean(axis=0))
-    assert explainer.deviation == pytest.approx(seen.std(axis=0), rel=1e-6)
+    learner = trained(examples)
+    line, weights = learner.line(), learner.weights()
+    assert line.mean == pytest.approx(seen.mean(axis=0))
+    assert line.slope * seen.std(axis=0) == pytest.approx([weights[name] for name in NAMES], rel=1e-5)
 
 
 def test_before_learning_weights_are_zero_and_nothing_has_an_effect() -> None:
     learner = Learner(NAMES)
     assert learner.weights() == dict.fromkeys([*NAMES, "intercept"], 0.0)
-    assert not learner.explainer().effects(portion(15, 3)[0]).any()
+    assert not learner.line().slope.any()
+    assert learner.line().offset == 0.0
 
 
 def constant(value: float, *sizes: int) -> list[Portion]:
@@ -164,9 +174,9 @@ def constant(value: float, *sizes: int) -> list[Portion]:
 
 @pytest.mark.parametrize("value", [3.3, 0.1, -0.7, 1e-6, 123_456.789, 0.0])
 def test_a_constant_feature_has_no_effect(value: float) -> None:
-    explainer = taught(constant(value, *[300, 17, 512, 1] * 25)).explainer()
-    assert (explainer.deviation[2], explainer.weight[2]) == (1.0, 0.0)
-    assert explainer.deviation[:2].min() > 0
+    slope = trained(constant(value, *[300, 17, 512, 1] * 25)).line().slope
+    assert slope[2] == 0.0
+    assert slope[:2].all()
 
 
 @given(
@@ -177,19 +187,19 @@ def test_a_constant_feature_has_no_effect(value: float) -> None:
 def test_a_constant_feature_that_takes_another_value_leaves_the_model_sound(
     value: float, sizes: list[int], other: float
 ) -> None:
-    learner = taught(constant(value, *sizes))
+    learner = trained(constant(value, *sizes))
     asked, labels = portion(17, 50)
     asked[:, 2] = value
     settled = learner.predict(asked)
     asked[7, 2] = other
     assert learner.predict(asked) == pytest.approx(settled)  # a value never seen has no weight yet
     learner.learn(asked, labels)
-    assert np.isfinite([*learner.weights().values(), *learner.explainer().deviation]).all()
+    assert np.isfinite([*learner.weights().values(), *learner.line().slope]).all()
     assert max(map(abs, learner.weights().values())) < 10
     assert np.isfinite(learner.predict(asked)).all()
 
 
 @given(st.lists(st.floats(-(2.0**99), 2.0**99, width=32), min_size=6, max_size=6))
 def test_a_prediction_is_a_chance_whatever_the_features(values: list[float]) -> None:
-    predicted = taught(portions(18, 100)).predict(np.array(values, np.float32).reshape(2, 3))
+    predicted = trained(portions(18, 100)).predict(np.array(values, np.float32).reshape(2, 3))
     assert ((predicted >= 0) & (predicted <= 1)).all()

@@ -10,21 +10,38 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score  # type: ignore[import-untyped]
 
-from online_models.quality import BINS, WINDOW, QualityWindow, area_under_curve, calibration_error, measure
+from online_models import quality
+from online_models.quality import BINS, MANY, ONE, WINDOW, Codes, QualityWindow, encode
 
 Forecasts = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
 def forecasts(max_size: int = 60) -> st.SearchStrategy[Forecasts]:
     """Forecasts with many ties, and what came of them."""
-    chance = st.one_of(st.integers(0, 10).map(lambda tenths: tenths / 10), st.floats(0, 1))
+    chance = st.one_of(st.integers(0, 10).map(lambda tenths: tenths / 10), st.integers(0, ONE).map(lambda n: n / ONE))
     pairs = st.lists(st.tuples(chance, st.booleans()), min_size=1, max_size=max_size)
-    return pairs.map(lambda told: (np.array([f for f, _ in told]), np.array([came for _, came in told], np.bool_)))
+    return pairs.map(lambda seen: (np.array([f for f, _ in seen]), np.array([came for _, came in seen], np.bool_)))
+
+
+def ordered(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> Codes:
+    return np.sort(encode(chances, labels))
+
+
+def measure(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
+    return quality.measure(ordered(chances, labels))
+
+
+def area_under_curve(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    return quality.area_under_curve(ordered(chances, labels))
+
+
+def calibration_error(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:
+    return quality.calibration_error(ordered(chances, labels))
 
 
 @given(forecasts())
-def test_the_area_under_the_curve_is_scikit_learns(told: Forecasts) -> None:
-    chances, labels = told
+def test_the_area_under_the_curve_is_scikit_learns(seen: Forecasts) -> None:
+    chances, labels = seen
     if labels.all() or not labels.any():
         assert math.isnan(area_under_curve(chances, labels))
     else:
@@ -32,8 +49,8 @@ def test_the_area_under_the_curve_is_scikit_learns(told: Forecasts) -> None:
 
 
 @given(forecasts())
-def test_log_loss_and_brier_score_are_scikit_learns(told: Forecasts) -> None:
-    chances, labels = told
+def test_log_loss_and_brier_score_are_scikit_learns(seen: Forecasts) -> None:
+    chances, labels = seen
     found = measure(chances, labels)
     assert found["log_loss"] == pytest.approx(log_loss(labels, np.clip(chances, 1e-6, 1 - 1e-6), labels=[False, True]))
     assert found["brier"] == pytest.approx(brier_score_loss(labels, chances, labels=[False, True], pos_label=True))
@@ -42,8 +59,8 @@ def test_log_loss_and_brier_score_are_scikit_learns(told: Forecasts) -> None:
 
 
 @given(forecasts())
-def test_measures_stay_in_their_ranges_and_do_not_depend_on_order(told: Forecasts) -> None:
-    chances, labels = told
+def test_measures_stay_in_their_ranges_and_do_not_depend_on_order(seen: Forecasts) -> None:
+    chances, labels = seen
     found, turned = measure(chances, labels), measure(chances[::-1], labels[::-1])
     assert turned == pytest.approx(found, nan_ok=True)
     assert 0 <= found["ece"] <= 1
@@ -52,9 +69,9 @@ def test_measures_stay_in_their_ranges_and_do_not_depend_on_order(told: Forecast
 
 
 @given(forecasts())
-def test_forecasting_the_opposite_turns_the_area_over(told: Forecasts) -> None:
-    chances, labels = told
-    assert area_under_curve(-chances, labels) == pytest.approx(1 - area_under_curve(chances, labels), nan_ok=True)
+def test_forecasting_the_opposite_turns_the_area_over(seen: Forecasts) -> None:
+    chances, labels = seen
+    assert area_under_curve(1 - chances, labels) == pytest.approx(1 - area_under_curve(chances, labels), nan_ok=True)
 
 
 def test_ranking_every_positive_first_is_an_area_of_one() -> None:
@@ -74,7 +91,7 @@ def test_a_certainty_that_fails_costs_much_but_not_everything() -> None:
 def test_calibration_error_is_the_gap_in_bins_of_equal_mass(size: int, came: list[bool], order: list[int]) -> None:
     """Distinct forecasts, sorted and cut into ten equal parts; the gap of each counts by its share."""
     count = BINS * size
-    chances, labels = np.linspace(0.02, 0.97, count) ** 2, np.array(came[:count])
+    chances, labels = np.round(np.linspace(0.02, 0.97, count) ** 2, 6), np.array(came[:count])
     bins = [slice(start, start + size) for start in range(0, count, size)]
     expected = sum(abs(labels[part].mean() - chances[part].mean()) * size for part in bins) / count
     mixed = [at for at in order if at < count]
@@ -106,17 +123,25 @@ def test_with_one_class_only_the_area_is_undefined(came: bool) -> None:
     assert [name for name, value in found.items() if math.isnan(value)] == ["auc"]
 
 
-@given(st.lists(st.integers(0, 6_000), min_size=1, max_size=6))
+@given(st.lists(st.one_of(st.integers(0, 300), st.integers(0, 6_000)), min_size=1, max_size=6))
 def test_the_window_holds_the_newest_examples_however_they_came(sizes: list[int]) -> None:
     total = sum(sizes)
-    chances, labels = np.arange(total) / max(total, 1), np.arange(total) % 3 == 0
+    chances, labels = np.arange(total) * 7_919 % 1_009 / 1_009, np.arange(total) % 3 == 0
     window, start = QualityWindow(), 0
     for size in sizes:
         window.add(chances[start : start + size], labels[start : start + size])
         start += size
-    assert window.forecasts.tolist() == chances[-WINDOW:].tolist()
-    assert window.labels.tolist() == labels[-WINDOW:].tolist()
-    assert WINDOW == 10_000
+        assert window.ordered.tolist() == sorted(window.codes.tolist())
+    assert window.codes.tolist() == encode(chances, labels)[-WINDOW:].tolist()
+    assert (WINDOW, MANY < 6_000) == (10_000, True)
+
+
+@given(forecasts())
+def test_a_code_holds_a_forecast_and_its_label(seen: Forecasts) -> None:
+    chances, labels = seen
+    codes = encode(chances, labels)
+    assert ((codes >> 1) / ONE).tolist() == chances.tolist()
+    assert (codes & 1).astype(bool).tolist() == labels.tolist()
 
 
 def test_a_model_is_measured_by_its_newest_examples_only() -> None:
@@ -128,9 +153,9 @@ def test_a_model_is_measured_by_its_newest_examples_only() -> None:
 
 @given(st.lists(st.sampled_from([0.1, 0.25, 0.5, 0.9]), min_size=2, max_size=60), st.integers(0, 1_000))
 def test_ranks_are_those_of_scipy(values: list[float], seed: int) -> None:
-    """The area computed with scipy's ranks, to the last bit."""
+    """The area computed with scipy's ranks."""
     forecasts, labels = np.array(values), np.random.default_rng(seed).random(len(values)) < 0.5
     positives, negatives = int(labels.sum()), int((~labels).sum())
     if positives and negatives:
         area = (rankdata(forecasts)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives)
-        assert area_under_curve(forecasts, labels) == area
+        assert area_under_curve(forecasts, labels) == pytest.approx(area, rel=1e-14)

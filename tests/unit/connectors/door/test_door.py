@@ -17,7 +17,7 @@ from connectors.door.plain import fits_together, microseconds, read_plain
 from connectors.plan.plan import Plan
 from connectors.protocol import Record
 from connectors.sources.source import PlanFile, Source
-from contracts.events import EVENT_TYPES, KINDS, Kind
+from contracts.events import EVENT_TYPES, KINDS, Kind, key_of
 from contracts.notes import NOTES, Note
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.wire import RejectedError, judge
@@ -227,7 +227,7 @@ def test_whatever_comes_leaves_as_a_good_event_or_as_a_refusal(given_draft: dict
         return
     kind: Kind = next(kind for kind in KINDS if kind == body(record)["kind"])
     event = judge(kind, record.value)
-    assert str(event.customer_id or event.anonymous_id).encode() == record.key
+    assert key_of(event, event.properties).encode() == record.key
     assert record.occurred_at is not None
     assert abs(record.occurred_at - microseconds(event.occurred_at)) <= 1
 

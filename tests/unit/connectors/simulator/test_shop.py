@@ -15,7 +15,7 @@ from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.noise import FAULTS, broken_body
 from connectors.simulator.shop import Period, Sent, Shop
 from connectors.simulator.truth import ShopTruth
-from contracts.events import KINDS, Event
+from contracts.events import KINDS, Event, key_of
 from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
 
@@ -83,7 +83,7 @@ def test_the_stream_is_in_order_of_receipt(told: tuple[list[Sent], ShopTruth]) -
 def test_bodies_say_what_the_records_say(events: list[tuple[Sent, Event]]) -> None:
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     for sent, event in events:
-        assert sent.record.key == (event.customer_id or event.anonymous_id or "").encode()
+        assert sent.record.key == key_of(event, event.properties).encode()
         assert event.occurred_at == epoch + timedelta(microseconds=sent.record.occurred_at)
         assert event.received_at == epoch + timedelta(microseconds=sent.received_at)
 

@@ -6,79 +6,91 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, Happening, columns, happenings
 
+from contracts.blocks import RowArray
 from streams import codes
-from streams.profiles.features import FEATURES, PRIOR_GAP_DAYS, compute_features, days_since_order, mean_gap_days
-from streams.profiles.table import ProfileTable, apply_events, fade
+from streams.profiles.deltas import deltas, fade
+from streams.profiles.features import FEATURES, PRIOR_GAP_DAYS, compute_features, days_since_order, rhythm_of
+from streams.profiles.rows import blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
+from streams.profiles.table import ProfileTable
 
 DAYS = 30
 END = DAYS * DAY
 
 
-def table_of(events: list[Happening], end: int = END) -> ProfileTable:
+def rows_of(events: list[Happening], slot: int = DAYS - 1) -> RowArray:
+    """The rows of people who did all this, as of the end of a slot."""
     table = ProfileTable()
     customers, array = columns(events)
-    apply_events(table, customers, array, end)
-    return table
+    at, rows, _ = deltas(table.locate(customers), array, DAY, least=slot)
+    table.add(at, rows, DAY)
+    return table.rows
 
 
 def feature(name: str, events: list[Happening], now: int = END) -> float:
-    rows = table_of(events).used
-    return float(compute_features(rows, now, END)[0, FEATURES.index(name)])
+    return float(compute_features(rows_of(events), now, DAY)[0, FEATURES.index(name)])
 
 
 @given(happenings(DAYS), st.integers(0, 4_000))
 def test_features_are_finite_whenever_one_looks(events: list[Happening], days_later: int) -> None:
-    table = table_of(events)
-    block = compute_features(table.used, END + days_later * DAY, END + days_later * DAY)
-    assert block.shape == (len(table), len(FEATURES))
+    rows = rows_of(events)
+    block = compute_features(rows, END + days_later * DAY, DAY)
+    assert block.shape == (len(rows), len(FEATURES))
     assert block.dtype == np.float32
     assert np.isfinite(block).all()
 
 
 @given(happenings(DAYS, customers="abcdefgh"), st.lists(st.integers(0, 7), max_size=8))
 def test_a_customer_has_the_same_features_in_any_block(events: list[Happening], chosen: list[int]) -> None:
-    rows = table_of(events).used
+    rows = rows_of(events)
     at = np.array([each for each in chosen if each < len(rows)], np.int64)
     now = np.full(len(rows), END) + np.arange(len(rows)) * HOUR
-    whole = compute_features(rows, now, END)
-    assert compute_features(rows[at], now[at], END).tobytes() == whole[at].tobytes()
+    whole = compute_features(rows, now, DAY)
+    assert compute_features(rows[at], now[at], DAY).tobytes() == whole[at].tobytes()
     stage = lifecycle_of(rows, now)
     assert lifecycle_of(rows[at], now[at]).tolist() == stage[at].tolist()
     assert segment_of(rows[at], stage[at]).tolist() == segment_of(rows, stage)[at].tolist()
 
 
-@given(happenings(DAYS), st.integers(0, DAY))
-def test_looking_ahead_and_looking_back_agree(events: list[Happening], ahead: int) -> None:
-    """Decayed counters kept as of a later boundary say the same of ``now`` as those kept as of ``now``."""
-    now = END
-    kept_now, kept_later = table_of(events, end=now), table_of(events, end=now + ahead)
-    here = compute_features(kept_now.used, now, now)
-    later = compute_features(kept_later.used, now, now + ahead)
-    assert here == pytest.approx(later, abs=1e-4)
-
-
-@given(happenings(DAYS))
-def test_fading_a_slot_is_having_looked_a_slot_later(events: list[Happening]) -> None:
-    faded, later = table_of(events), table_of(events, end=END + DAY)
-    fade(faded, DAY)
-    one, other = (compute_features(table.used, END + DAY, END + DAY) for table in (faded, later))
-    assert one == pytest.approx(other, abs=1e-4)
+@given(happenings(DAYS), st.integers(0, 40), st.integers(-DAY, 40 * DAY))
+def test_features_do_not_depend_on_the_slot_to_which_a_row_was_faded(
+    events: list[Happening], slots: int, later: int
+) -> None:
+    rows, now = rows_of(events), END + later
+    faded = rows.copy()
+    fade(faded, np.full(len(rows), DAYS - 1 + slots), DAY)
+    assert compute_features(rows, now, DAY) == pytest.approx(compute_features(faded, now, DAY), abs=1e-4)
 
 
 def test_no_row_gives_no_features() -> None:
-    assert compute_features(ProfileTable().used, 0, 0).shape == (0, len(FEATURES))
+    assert compute_features(blank_rows(0), 0, DAY).shape == (0, len(FEATURES))
 
 
 def test_the_gap_is_shrunk_towards_the_prior() -> None:
-    rows = table_of([Happening("a", 0)] + [Happening("b", day * DAY) for day in (0, 10, 20)]).used
-    assert mean_gap_days(rows).tolist() == [PRIOR_GAP_DAYS, (20 + PRIOR_GAP_DAYS) / 3]
+    rows = rows_of([Happening("a", 0)] + [Happening("b", day * DAY) for day in (0, 10, 20)])
+    assert rhythm_of(rows).mean.tolist() == [PRIOR_GAP_DAYS, (20 + PRIOR_GAP_DAYS) / 3]
+
+
+def test_orders_less_than_an_hour_apart_are_one_purchase_in_parts() -> None:
+    parts = [Happening("a", 0), Happening("a", HOUR - 1), Happening("b", 0), Happening("b", HOUR)]
+    rhythm = rhythm_of(rows_of(parts))
+    assert rhythm.mean.tolist() == [PRIOR_GAP_DAYS, (1 / 24 + PRIOR_GAP_DAYS) / 2]
+    assert rhythm.recent.tolist() == [[0, 0, 0], [1 / 24, 0, 0]]
+    assert rhythm.spread[0] == 0
+
+
+def test_the_spread_is_that_of_the_newest_gaps_around_the_mean_of_all() -> None:
+    rows = rows_of([Happening("a", day * DAY) for day in (0, 1, 2, 12, 20)])
+    mean = (20 + PRIOR_GAP_DAYS) / 5
+    squares = sum((gap - mean) ** 2 for gap in (1, 10, 8, PRIOR_GAP_DAYS)) / 4
+    assert rhythm_of(rows).recent.tolist() == [[8, 10, 1]]
+    assert rhythm_of(rows).spread == pytest.approx([np.sqrt(squares) / mean])
 
 
 def test_people_without_orders_have_no_features_of_orders() -> None:
     """Whatever else they do, and however long ago: nothing of theirs can look overdue, or like a recent order."""
     idle = [Happening("a", 0, codes.PAGE_VIEW), Happening("b", 20 * DAY, codes.PRODUCT_ADDED)]
-    block = compute_features(table_of(idle).used, END, END)
+    block = compute_features(rows_of(idle), END, DAY)
     words = ("order", "gap", "overdue", "revenue", "conversion")
     of_orders = [at for at, name in enumerate(FEATURES) if any(word in name for word in words)]
     assert len(of_orders) == 11
@@ -86,7 +98,7 @@ def test_people_without_orders_have_no_features_of_orders() -> None:
 
 
 def test_days_since_order_are_none_for_those_who_never_ordered() -> None:
-    rows = table_of([Happening("a", 5 * DAY, codes.PAGE_VIEW), Happening("b", 7 * DAY), Happening("b", 6 * DAY)]).used
+    rows = rows_of([Happening("a", 5 * DAY, codes.PAGE_VIEW), Happening("b", 7 * DAY), Happening("b", 6 * DAY)])
     assert days_since_order(rows, 10 * DAY).tolist() == [0.0, 3.0]
     assert days_since_order(rows, 0).tolist() == [0.0, 0.0]
 
@@ -136,7 +148,7 @@ MONTHLY = [Happening("a", day * DAY) for day in range(0, 301, 30)]
 def test_stages_follow_the_customers_own_rhythm(
     events: list[Happening], day: int, lifecycle: str, segment: str
 ) -> None:
-    rows = table_of(events, end=500 * DAY).used
+    rows = rows_of(events, slot=500)
     stage = lifecycle_of(rows, day * DAY)
     assert LIFECYCLES[stage[0]] == lifecycle
     assert SEGMENTS[segment_of(rows, stage)[0]] == segment

@@ -4,11 +4,22 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from streams.profiles.features import mean_gap_days
-from streams.profiles.table import DAY, NEVER, NOT_YET, ROW_DTYPE
-from streams.profiles.segments import ACTIVE, AT_RISK, LAPSED, LIFECYCLES, NEW, PROSPECT, SEGMENTS, lifecycle_of, segment_of
+from contracts.blocks import RowArray
+from contracts.rates import DAY_US as DAY
+from streams.profiles.features import rhythm_of
+from streams.profiles.rows import RECENT, blank_rows
+from streams.profiles.segments import (
+    ACTIVE,
+    AT_RISK,
+    LAPSED,
+    LIFECYCLES,
+    NEW,
+    PROSPECT,
+    SEGMENTS,
+    lifecycle_of,
+    segment_of,
+)
 
 MONTHLY = tuple(range(0, 301, 30))
 """Eleven orders in 300 days: the gap shrinks to 360 / 11, or 32.7 days."""
@@ -16,13 +27,14 @@ WEEKLY = tuple(range(0, 71, 7))
 """Eleven orders in 70 days: the gap shrinks to 130 / 11, or 11.8 days, so the least limits hold."""
 
 
-def row_of(*order_days: int) -> NDArray[np.void]:
-    """The profile of a customer first seen on day 0 who ordered on these days."""
-    row = np.zeros(1, ROW_DTYPE)
-    row["orders"], row["gap_count"] = len(order_days), max(len(order_days) - 1, 0)
-    row["first_order"], row["last_order"] = NOT_YET, NEVER
+def row_of(*order_days: int) -> RowArray:
+    """The profile of a customer who ordered on these days."""
+    row = blank_rows(1)
+    row["orders"] = len(order_days)
     if order_days:
         row["first_order"], row["last_order"] = min(order_days) * DAY, max(order_days) * DAY
+        newest = sorted(order_days, reverse=True)[:RECENT]
+        row["recent_orders"][0, : len(newest)] = np.array(newest) * DAY
     return row
 
 
@@ -97,6 +109,6 @@ def test_lapsed_is_silent_for_four_of_the_customers_own_gaps_and_at_least_ninety
     days: set[int], after: int
 ) -> None:
     row = row_of(*days)
-    gap = float(mean_gap_days(row)[0])
+    gap = float(rhythm_of(row).mean[0])
     lapsed = lifecycle_of(row, (max(days) + after) * DAY)[0] == LAPSED
     assert lapsed == (after > max(90.0, 4 * gap))

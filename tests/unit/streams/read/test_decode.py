@@ -11,18 +11,24 @@ import pytest
 from confluent_kafka import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
+from support.bodies import BODIES
 from support.records import DAY, NOW, NOW_MS, POLICY, Record, event
 
 from contracts import wire
 from contracts.currencies import number_of
-from contracts.events import MAX_AMOUNT, TICK_KEY, Event
+from contracts.events import MAX_AMOUNT, TICK_KEY, Event, key_of
 from contracts.rates import Rates
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import ALERTS, IDENTITIES, INPUT_TOPICS, SERVICE_EVENTS, TRANSACTIONS, WEB_EVENTS, Topic
 from streams import codes
+from streams.read.bodies import to_wire
 from streams.read.clock import TopicClock
-from streams.read.decode import Decoded, decode, to_wire
-from streams.read.validation import DecodePolicy, microseconds
+from streams.read.decode import Decoded, decode
+from streams.read.validation import DecodePolicy
+
+
+def microseconds(time: datetime) -> int:
+    return round(time.timestamp() * 1e6)
 
 
 def order(total: Any = 12.5, currency: Any = "USD", **changes: Any) -> dict[str, Any]:
@@ -70,11 +76,11 @@ def fact(decoded: Decoded, column: str) -> list[Any]:
 
 def test_an_event_is_known_by_its_kind_its_customer_and_its_id() -> None:
     """As in the fact tables: shops that number orders and visits alike must not lose one of them."""
-    same = [Log().read(event(), event(name="Product Viewed", properties={"product_id": "p"})).events["id_hash"]]
+    same = [Log().read(event(), event(name="Product Viewed", properties={"product_id": "p"})).people.events["id_hash"]]
     other = [
-        Log().read(event(event_id="e-2")).events["id_hash"],
-        Log().read(event(customer_id="c-2")).events["id_hash"],
-        Log(SERVICE_EVENTS).read(event("service", "Call Missed")).events["id_hash"],
+        Log().read(event(event_id="e-2")).people.events["id_hash"],
+        Log().read(event(customer_id="c-2")).people.events["id_hash"],
+        Log(SERVICE_EVENTS).read(event("service", "Call Missed")).people.events["id_hash"],
     ]
     assert len(set(np.concatenate(same))) == 1
     assert len(set(np.concatenate(same + other))) == 4
@@ -101,29 +107,31 @@ def test_what_is_worth_too_much_in_the_base_currency_waits_for_another_rate() ->
 def test_an_event_becomes_a_fact_and_an_update(topic: Topic, body: dict[str, Any], code: int) -> None:
     decoded = Log(topic).read(body)
     assert decoded.dead == []
-    (one,) = decoded.events
+    (one,) = decoded.people.events
     assert one["code"] == code
     assert one["occurred"] == microseconds(NOW)
     assert one["slot"] == microseconds(NOW) // DAY
     assert one["entered"] == NOW_MS
-    assert decoded.customers.tolist() == ["c-1"]
-    assert decoded.buckets.tolist() == [murmur2(b"c-1", POLICY.buckets)]
+    assert decoded.people.customers.tolist() == ["c-1"]
+    assert decoded.people.home.tolist() == decoded.people.customer_buckets.tolist() == [murmur2(b"c-1", POLICY.buckets)]
     assert fact(decoded, "event_id") == ["e-1"]
     assert fact(decoded, "name") == [body["name"]]
     assert fact(decoded, "occurred_at") == [NOW]
     assert json.loads(fact(decoded, "properties")[0]) == body["properties"]
 
 
-def test_a_visitor_is_a_fact_and_no_update() -> None:
+def test_a_visitor_is_a_fact_and_an_event_of_a_device() -> None:
     decoded = Log().read(event(customer_id=..., anonymous_id="a-1"))
     assert fact(decoded, "anonymous_id") == ["a-1"]
     assert fact(decoded, "customer_id") == [""]
-    assert len(decoded.events) == len(decoded.customers) == len(decoded.buckets) == 0
+    assert (decoded.people.customers.tolist(), decoded.people.devices.tolist()) == ([""], ["a-1"])
+    assert decoded.people.customer_buckets.tolist() == [-1]
+    assert decoded.people.home.tolist() == [murmur2(b"a-1", POLICY.buckets)]
 
 
 def test_money_is_exact_in_its_own_and_in_the_base_currency() -> None:
     decoded = Log(TRANSACTIONS).read(order(12.34), order(0.1, "EUR"), order(MAX_AMOUNT), order(0))
-    assert decoded.events["amount"].tolist() == [123_400, 1_250, MAX_AMOUNT * 10_000, 0]
+    assert decoded.people.events["amount"].tolist() == [123_400, 1_250, MAX_AMOUNT * 10_000, 0]
     assert [str(amount) for amount in fact(decoded, "amount")] == ["12.3400", "0.1000", f"{MAX_AMOUNT}.0000", "0.0000"]
     assert [str(amount) for amount in fact(decoded, "amount_base")] == [
         "12.3400",
@@ -131,7 +139,7 @@ def test_money_is_exact_in_its_own_and_in_the_base_currency() -> None:
         f"{MAX_AMOUNT}.0000",
         "0.0000",
     ]
-    assert decoded.events["items"].tolist() == [2, 2, 2, 2]
+    assert decoded.people.events["items"].tolist() == [2, 2, 2, 2]
 
 
 @pytest.mark.parametrize("currency", ["GBP", "JPY", "XXX", "QQQ"])
@@ -142,20 +150,20 @@ def test_money_without_a_rate_is_kept_in_its_own_currency_and_waits(currency: st
     assert [float(amount) for amount in fact(decoded, "amount_base")] == [0, 1, 0]
     assert [float(amount) for amount in fact(decoded, "amount")] == [12.34, 1, 0]
     assert fact(decoded, "currency") == [currency, "USD", ""]
-    assert decoded.events["currency"].tolist() == [number_of(currency), 0, 0]
-    assert decoded.events["amount"].tolist() == [123_400, 10_000, 0]
+    assert decoded.people.events["currency"].tolist() == [number_of(currency), 0, 0]
+    assert decoded.people.events["amount"].tolist() == [123_400, 10_000, 0]
 
 
 @given(st.integers(0, 10**11))
 def test_every_amount_of_whole_cents_is_kept_to_the_cent(cents: int) -> None:
     decoded = Log(TRANSACTIONS).read(Record(json.dumps(order(cents / 100)).encode()))
-    assert decoded.events["amount"].tolist() == [cents * 100]
+    assert decoded.people.events["amount"].tolist() == [cents * 100]
 
 
 def test_satisfaction_is_scaled_and_missing_stays_missing() -> None:
     scored = event("service", "CSAT Submitted", properties={"score": 4.5})
     decoded = Log(SERVICE_EVENTS).read(scored, event("service", "Ticket Opened", properties={"ticket_id": "t"}))
-    assert decoded.events["score"].tolist() == [45_000, 0]
+    assert decoded.people.events["score"].tolist() == [45_000, 0]
     assert fact(decoded, "satisfaction") == [4.5, None]
 
 
@@ -168,7 +176,7 @@ def test_ticks_move_the_clock_and_are_nothing_else() -> None:
     log = Log()
     decoded = log.read(Record(tick(), record_key=TICK_KEY))
     assert (decoded.ticks, decoded.read, decoded.facts, decoded.dead) == (1, 1, None, [])
-    assert len(decoded.events) == 0
+    assert len(decoded.people.events) == 0
     assert log.clock.now == microseconds(NOW)
 
 
@@ -187,15 +195,15 @@ def test_notes_of_a_publisher_of_history_move_no_clock_not_even_the_first(intent
 
 def test_nothing_read_is_nothing_decoded() -> None:
     decoded = Log().read()
-    assert (decoded.facts, decoded.dead, decoded.read, len(decoded.events)) == (None, [], 0, 0)
+    assert (decoded.facts, decoded.dead, decoded.read, len(decoded.people.events)) == (None, [], 0, 0)
 
 
 def test_late_events_are_marked_in_facts_and_updates() -> None:
     yesterday = (NOW - timedelta(days=1)).isoformat()
     decoded = Log().read(event(), event(event_id="e-2", occurred_at=yesterday))
-    assert decoded.events["late"].tolist() == [False, True]
+    assert decoded.people.events["late"].tolist() == [False, True]
     assert fact(decoded, "is_late") == [0, 1]
-    assert decoded.events["slot"].tolist() == [microseconds(NOW) // DAY] * 2
+    assert decoded.people.events["slot"].tolist() == [microseconds(NOW) // DAY] * 2
 
 
 # What is wrong
@@ -292,16 +300,89 @@ def test_a_record_in_a_partition_that_is_not_its_own_is_refused() -> None:
     assert f"belongs in partition {home}" in decoded.dead[0].problem
 
 
-def test_a_visitor_stands_in_the_partition_of_the_anonymous_id() -> None:
-    policy = DecodePolicy(DAY, 4, 8, Rates("USD"))
-    home = murmur2(b"a", 4)
-    for partition in range(4):
-        decoded = Log(policy=policy, partition=partition).read(event(customer_id=..., anonymous_id="a"))
-        if partition == home:
-            assert (decoded.dead, decoded.visits.visitors.tolist()) == ([], ["anonymous:a"])
-            assert decoded.visits.buckets.tolist() == [murmur2(b"a", 8)]
-        else:
-            assert decoded.dead[0].field == "anonymous_id"
+SPREAD = DecodePolicy(DAY, 4, 8, Rates("USD"))
+IDS_OF_PARTITION = {murmur2(f"x-{n}".encode(), 4): f"x-{n}" for n in range(30)}
+HERE, THERE, ELSEWHERE = IDS_OF_PARTITION[0], IDS_OF_PARTITION[1], IDS_OF_PARTITION[2]
+KIND_OF_TOPIC = {WEB_EVENTS: "web", IDENTITIES: "identity", TRANSACTIONS: "transaction", SERVICE_EVENTS: "service"}
+
+
+@pytest.mark.parametrize(
+    ("topics", "customer", "device", "expected"),
+    [
+        # in partition 0: (customer, device that the event is tied to, the id by which its bucket is found), or a field
+        ([WEB_EVENTS, IDENTITIES], None, HERE, ("", HERE, HERE)),
+        ([WEB_EVENTS, IDENTITIES], THERE, HERE, (THERE, HERE, HERE)),
+        ([WEB_EVENTS, IDENTITIES], HERE, THERE, (HERE, "", HERE)),  # stands with its customer: older logs
+        ([WEB_EVENTS, IDENTITIES], HERE, None, (HERE, "", HERE)),
+        ([WEB_EVENTS, IDENTITIES], HERE, HERE, (HERE, HERE, HERE)),
+        ([WEB_EVENTS, IDENTITIES], THERE, ELSEWHERE, "anonymous_id"),
+        ([WEB_EVENTS, IDENTITIES], None, THERE, "anonymous_id"),
+        ([WEB_EVENTS, IDENTITIES, TRANSACTIONS, SERVICE_EVENTS], THERE, None, "customer_id"),
+        ([TRANSACTIONS, SERVICE_EVENTS], HERE, None, (HERE, "", HERE)),
+        ([TRANSACTIONS, SERVICE_EVENTS], HERE, THERE, (HERE, "", HERE)),
+        ([TRANSACTIONS, SERVICE_EVENTS], None, HERE, ("", HERE, HERE)),
+        ([TRANSACTIONS, SERVICE_EVENTS], THERE, HERE, "customer_id"),
+        ([TRANSACTIONS, SERVICE_EVENTS], None, THERE, "anonymous_id"),
+    ],
+)
+def test_a_record_stands_with_its_device_or_its_customer(
+    topics: list[Topic], customer: str | None, device: str | None, expected: tuple[str, str, str] | str
+) -> None:
+    for topic in topics:
+        ids = {"customer_id": customer or ..., "anonymous_id": device or ...}
+        decoded = Log(topic, policy=SPREAD).read(event(KIND_OF_TOPIC[topic], "Anything Else", **ids))
+        if isinstance(expected, str):
+            assert reason(decoded) == (expected, "validate")
+            continue
+        people = decoded.people
+        assert (people.customers[0], people.devices[0], people.home[0]) == (
+            *expected[:2], murmur2(expected[2].encode(), 8),
+        )  # fmt: skip
+        assert people.customer_buckets[0] == (murmur2(customer.encode(), 8) if customer else -1)
+        assert fact(decoded, "anonymous_id") == [device or ""]
+
+
+@pytest.mark.parametrize(
+    ("customer", "device", "previous", "expected"),
+    [
+        (THERE, None, HERE, (HERE, HERE)),
+        (THERE, ELSEWHERE, HERE, (HERE, HERE)),
+        (HERE, None, THERE, ("", HERE)),  # stands with its customer
+        (None, HERE, THERE, (HERE, HERE)),  # says nothing, so it stands with its own device
+        (THERE, HERE, "null", (HERE, HERE)),
+        (THERE, HERE, ELSEWHERE, "properties.previous_id"),
+    ],
+)
+def test_an_alias_stands_with_the_id_that_it_gives_away(
+    customer: str | None, device: str | None, previous: str, expected: tuple[str, str] | str
+) -> None:
+    ids = {"customer_id": customer or ..., "anonymous_id": device or ...}
+    body = event("identity", "Alias", properties={"previous_id": previous}, **ids)
+    decoded = Log(IDENTITIES, policy=SPREAD).read(body)
+    if isinstance(expected, str):
+        assert reason(decoded) == (expected, "validate")
+    else:
+        assert decoded.people.devices.tolist() == [expected[0]]
+        assert decoded.people.home.tolist() == [murmur2(expected[1].encode(), 8)]
+
+
+@given(
+    st.sampled_from(["web", "transaction", "service", "identity"]), st.sampled_from(["Anything", "Alias"]),
+    *[st.sampled_from([None, HERE, THERE, ELSEWHERE])] * 3,
+)  # fmt: skip
+def test_a_record_in_the_partition_of_its_key_is_always_accepted(
+    kind: Any, name: str, customer: str | None, device: str | None, previous: str | None
+) -> None:
+    if not (customer or device) or (name == "Alias" and (kind != "identity" or not previous)):
+        return
+    ids = {"customer_id": customer or ..., "anonymous_id": device or ...}
+    body = event(kind, name, properties={"previous_id": previous} if previous else {}, **ids)
+    judged = wire.judge(kind, json.dumps(body).encode())
+    partition = murmur2(key_of(judged, judged.properties).encode(), 4)
+    (topic,) = (topic for topic, each in KIND_OF_TOPIC.items() if each == kind)
+    decoded = Log(topic, policy=SPREAD, partition=partition).read(body)
+    assert decoded.dead == []
+    assert decoded.people.home[0] % 4 == partition
 
 
 def test_a_dead_letter_keeps_the_record_and_where_it_stood_in_log_order() -> None:
@@ -327,59 +408,6 @@ def test_what_is_no_input_topic_cannot_be_decoded() -> None:
 
 
 # The fast reader and the judge
-
-JSON_VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=4,
-)
-TIMES = st.sampled_from(
-    [
-        "2026-03-01T12:00:00Z",
-        "2026-03-01T12:00:00.123456789Z",
-        "2026-03-01 12:00:00+00:00",
-        "2026-03-01T12:00:00",
-        "2026-03-01T23:59:60Z",
-        "2026-03-01T12:00Z",
-        "20260301T120000Z",
-        "1767225600",
-        "9999-12-31T23:59:59-23:59",
-        "0001-01-01T00:00:00+23:59",
-        "1969-12-31T23:59:59.999999Z",
-    ]
-)
-IDS = st.sampled_from(
-    ["c-1", "é" * 100, "x" * 101, "", " ", "a\n", "a\x7f", "\ud83d\ude00", "\ud800", "\u2028", "null"]
-)
-NUMBERS = st.sampled_from([0, -0.0, 1, 1.0, 5, 0.1, 1e9, 1e9 + 1, 2**63, 10**400, -1, 1e-320, float("nan")])
-NEAR = {
-    "event_id": IDS,
-    "kind": st.sampled_from(["web", "transaction", "service", "identity", "tick"]),
-    "name": st.sampled_from(["Page Viewed", "Order Completed", "CSAT Submitted", "Alias", "Other"]),
-    "customer_id": IDS | st.none(),
-    "anonymous_id": IDS | st.none(),
-    "occurred_at": TIMES,
-    "received_at": TIMES,
-    "source": IDS,
-    "schema_version": st.sampled_from([1, 1.0, 2, "1", True]),
-    "properties": st.dictionaries(
-        st.sampled_from(
-            ["total", "currency", "items", "score", "url", "product_id", "previous_id", "traits", "order_id"]
-        ),
-        NUMBERS | IDS | st.sampled_from(["USD", "EUR", "USD\n"]) | JSON_VALUES,
-        max_size=5,
-    ),
-}
-CHANGES = st.one_of(*[st.tuples(st.just(name), values | JSON_VALUES) for name, values in NEAR.items()])
-BODIES = st.builds(
-    lambda kind, name, changes, properties: json.dumps(
-        event(kind, name, properties=properties) | dict(changes), ensure_ascii=len(changes) % 2 == 0
-    ),
-    st.sampled_from(["web", "transaction", "service", "identity"]),
-    st.sampled_from(["Page Viewed", "Order Completed", "CSAT Submitted", "Alias", "Other"]),
-    st.lists(CHANGES, max_size=3),
-    NEAR["properties"],
-).map(lambda text: text.encode("utf-8", "surrogatepass"))
 
 
 def judgement(kind: Any, body: bytes) -> Event | wire.RejectedError:
@@ -423,9 +451,9 @@ def test_nothing_stops_decoding_and_every_record_is_somewhere(topic: Topic, bodi
     decoded = log.read(*[Record(body, record_key=TICK_KEY if ticks else b"c-1") for body in bodies])
     kept = 0 if decoded.facts is None else decoded.facts.rows.num_rows
     assert kept + decoded.ticks + len(decoded.dead) == decoded.read == len(bodies)
-    assert len(decoded.events) <= kept
-    assert (decoded.events["occurred"] >= 0).all()
-    assert np.all(decoded.events["slot"] >= decoded.events["occurred"] // DAY)
+    assert len(decoded.people.events) <= kept
+    assert (decoded.people.events["occurred"] >= 0).all()
+    assert np.all(decoded.people.events["slot"] >= decoded.people.events["occurred"] // DAY)
     for letter in decoded.dead:
         assert letter.field
         assert letter.problem

@@ -1,4 +1,4 @@
-"""The rules of reading a lane: who may be read next, how much at a time, and what the buckets are told of the clock."""
+"""The rules of reading a lane: who may be read next, how much at a time, and the slot that devices know."""
 
 import pytest
 from hypothesis import given
@@ -123,56 +123,55 @@ def test_the_size_of_a_batch_stays_in_its_bounds(moves: list[tuple[int, int]], m
         assert min(SMALLEST_BATCH, most) <= topic.batch <= most
 
 
-# What the buckets are told
+# The slot that the devices step knows
 
 
-def test_nothing_is_told_before_every_topic_has_had_a_record() -> None:
+def test_there_is_no_slot_before_every_topic_has_had_a_record() -> None:
     state = lane(a=position(5 * DAY), b=position(None))
-    assert (state.tell(DAY), state.clock, state.start(DAY)) == (None, None, None)
-    assert not state.owes_clock
+    assert (state.advance(DAY), state.clock, state.start(DAY)) == (None, None, None)
+    assert not state.is_behind(DAY)
 
 
-def test_the_clock_is_told_as_it_is_while_it_goes_slowly() -> None:
+def test_the_slot_follows_the_clock_while_it_goes_slowly() -> None:
     state = lane(a=position(5 * DAY + HOUR), b=position(9 * DAY))
-    assert state.tell(DAY) == 5 * DAY + HOUR
+    assert state.advance(DAY) == 5
     state.topics["a"] = position(8 * DAY, first=5 * DAY)
-    assert state.owes_clock
-    assert state.tell(DAY) == 8 * DAY
-    assert not state.owes_clock
+    assert state.is_behind(DAY)
+    assert state.advance(DAY) == 8
+    assert not state.is_behind(DAY)
 
 
-def test_a_jump_is_told_in_parts() -> None:
+def test_a_jump_is_announced_in_parts() -> None:
     state = lane(a=position(0))
-    state.tell(DAY)
+    state.advance(DAY)
     state.topics["a"] = position((2 * MOST_BOUNDARIES + 5) * DAY + HOUR, first=0)
-    told = [state.tell(DAY) for _ in range(4)]
-    assert told == [32 * DAY, 64 * DAY, 69 * DAY + HOUR, 69 * DAY + HOUR]
+    assert [state.advance(DAY) for _ in range(4)] == [64, 128, 133, 133]
 
 
 def test_a_lane_that_starts_with_a_jump_counts_from_its_first_slot() -> None:
     state = lane(a=position(100 * DAY, first=3 * DAY + HOUR))
     assert state.start(DAY) == 3
-    assert state.tell(DAY) == (3 + MOST_BOUNDARIES) * DAY
-    assert state.owes_clock
+    assert state.advance(DAY) == 3 + MOST_BOUNDARIES
+    assert state.is_behind(DAY)
 
 
 @given(
     jumps=st.lists(st.integers(0, 200 * 24), min_size=1, max_size=5),
     interval=st.sampled_from([HOUR, DAY, 31 * DAY]),
 )
-def test_what_is_told_never_goes_back_or_too_far_and_catches_up(jumps: list[int], interval: int) -> None:
+def test_the_slot_never_goes_back_or_too_far_and_catches_up(jumps: list[int], interval: int) -> None:
     topic = position(7 * HOUR)
     state = lane(a=topic)
-    told = 7 * HOUR // interval * interval
+    before = 7 * HOUR // interval
     for hours in jumps:
         topic.clock.now = (topic.clock.now or 0) + hours * HOUR
-        while state.owes_clock:
-            now = state.tell(interval)
-            assert now is not None
-            assert told <= now <= min(topic.clock.now, told + MOST_BOUNDARIES * interval)
-            assert now == topic.clock.now or now // interval - told // interval == MOST_BOUNDARIES
-            told = now
-        assert state.told == topic.clock.now
+        while state.is_behind(interval):
+            slot = state.advance(interval)
+            assert slot is not None
+            assert before <= slot <= topic.clock.now // interval
+            assert slot == topic.clock.now // interval or slot - before == MOST_BOUNDARIES
+            before = slot
+        assert state.slot == topic.clock.now // interval
 
 
 def test_a_lane_follows_its_slowest_topic_and_starts_with_its_first_event() -> None:

@@ -1,0 +1,200 @@
+"""The score step of one bucket: people in, the same people with their scores out.
+
+A sweep waits for the models of its boundaries, so its scores are a function of the data. Live and restated people and
+visitors are scored at once by the newest models that are there.
+"""
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import (
+    BoundaryModel,
+    BoundaryModels,
+    LinearModels,
+    OutcomeScores,
+    PeopleBlock,
+    Ranking,
+    ScoredBlock,
+)
+from online_models.linear import probabilities
+from online_models.notable import Memory, notable_rows
+from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
+from online_models.policy import FAMILY, ModelsPolicy
+from online_models.trainer import untrained
+
+BEFORE_ANY: Final = -(2**31)
+"""The boundary of the models before any example."""
+KINDS: Final = 2
+"""Lines of an outcome's models: people with orders, and people without."""
+Explain = Callable[
+    [NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]],
+    NDArray[np.int64],
+]
+"""``explain(features (n, F), means (m, F), slopes (m, F), of (n,), asked (n,))`` returns the keys of reasons (n, 3):
+row i is explained by ``means[of[i]]`` and ``slopes[of[i]]``, and has none unless ``asked[i]``."""
+Input = PeopleBlock | BoundaryModels
+
+
+@dataclass
+class ScoreState:
+    """The newest models with the visitors' rankings, and the memory of what readers saw last.
+
+    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there yet.
+    """
+
+    newest: BoundaryModel
+    rankings: Mapping[str, Ranking] = field(default_factory=dict)
+    models: dict[int, BoundaryModel] = field(default_factory=dict)
+    waiting: list[PeopleBlock] = field(default_factory=list)
+    seen: Memory = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The models of a block: ``models[of[i]]`` are those of row i; ``lines[i]`` is its line in their stacked arrays."""
+
+    models: Sequence[BoundaryModel]
+    of: NDArray[np.int32]
+    starts: NDArray[np.int64]
+    """Where the rows of each of the models start; the last entry is the number of rows."""
+    lines: NDArray[np.int32]
+
+
+class Score:
+    """Scores the people of one bucket. ``saved`` is what :meth:`freeze` returned in an earlier run."""
+
+    def __init__(self, saved: bytes | None, policy: ModelsPolicy, explain: Explain):
+        self._policy, self._explain = policy, explain
+        self.state = _new(policy) if saved is None else _thawed(saved)
+
+    def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
+        """Take models and people in; return the people who have models now, those who came live first."""
+        for item in items:
+            if isinstance(item, BoundaryModels):
+                self._learn(item)
+        scored = []
+        for item in items:
+            if isinstance(item, PeopleBlock) and len(item):
+                if item.kind == "sweep":
+                    self.state.waiting.append(item)
+                else:
+                    scored.append(self._score(item, _one(item, self.state.newest)))
+        return scored + [self._sweep(people) for people in self._ready()]
+
+    def resumed(self) -> list[ScoredBlock]:
+        """Return nothing: sweeps that wait go on when their models come."""
+        return []
+
+    def freeze(self) -> bytes:
+        """Return the state as bytes."""
+        return pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
+
+    def _learn(self, message: BoundaryModels) -> None:
+        state = self.state
+        state.newest, state.rankings = message.newest, message.rankings
+        state.models.update((model.boundary, model) for model in message.models)
+
+    def _ready(self) -> list[PeopleBlock]:
+        """Take the sweeps whose models are all there, in their order."""
+        state = self.state
+        newest = state.newest.boundary
+        ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
+        state.waiting = state.waiting[len(ready) :]
+        return ready
+
+    def _sweep(self, people: PeopleBlock) -> ScoredBlock:
+        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+
+        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        """
+        chosen = _by_boundary(people, self.state.models)
+        first = int(people.boundaries[0])
+        self.state.models = {k: model for k, model in self.state.models.items() if k >= first}
+        return self._score(people, chosen)
+
+    def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
+        scores = {outcome.name: self._outcome(outcome.name, people, chosen) for outcome in self._policy.outcomes}
+        notable = notable_rows(self.state.seen, people, scores, self._policy.week)
+        return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
+
+    def _outcome(self, name: str, people: PeopleBlock, chosen: Chosen) -> OutcomeScores:
+        models = [model.outcomes[name] for model in chosen.models]
+        means = np.concatenate([model.means for model in models])
+        slopes = np.concatenate([model.slopes for model in models])
+        kinds = [BUYERS, VISITORS if people.visitors else OTHERS]
+        offsets = np.stack([model.offsets for model in models])[:, kinds].ravel()
+        lines = chosen.lines
+        chances = probabilities(people.features, slopes, offsets, lines)
+        if people.visitors:
+            places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
+        else:
+            places = _percentiles(models, chosen.starts, chances)
+        reasons = self._explain(people.features, means, slopes, lines, ~np.isnan(chances))
+        return OutcomeScores(chances, places, reasons, means, lines)
+
+
+def _new(policy: ModelsPolicy) -> ScoreState:
+    return ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
+
+
+def _thawed(saved: bytes) -> ScoreState:
+    state: ScoreState = pickle.loads(saved)  # noqa: S301 - our own store
+    return state
+
+
+def _through(people: PeopleBlock) -> int:
+    """Return the last boundary of a sweep."""
+    return int(people.boundaries[-1])
+
+
+def _one(people: PeopleBlock, model: BoundaryModel) -> Chosen:
+    """One model for all rows."""
+    count = len(people)
+    return Chosen([model], np.zeros(count, np.int32), np.array([0, count]), lines_of(people.buyers))
+
+
+def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Chosen:
+    """The models of each row's boundary. The rows of a sweep ascend by boundary."""
+    boundaries = people.boundaries
+    turns = np.flatnonzero(boundaries[1:] != boundaries[:-1]) + 1
+    starts = np.concatenate((np.zeros(1, np.int64), turns, np.array([len(people)])))
+    of = np.repeat(np.arange(len(turns) + 1, dtype=np.int32), np.diff(starts))
+    found = [models.get(boundary) for boundary in boundaries[starts[:-1]].tolist()]
+    present = [model for model in found if model is not None]
+    if len(present) < len(found):
+        raise RuntimeError("a sweep has customers at a boundary for which no population was delivered")
+    return Chosen(present, of, starts, KINDS * of + lines_of(people.buyers))
+
+
+def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return the share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
+    if not len(ranking.values):
+        return np.full(len(chances), np.nan, np.float32)
+    place = ranking.below[np.searchsorted(ranking.values, chances)] * 100.0
+    return _rounded(place, chances)
+
+
+def _percentiles(
+    models: Sequence[LinearModels], starts: NDArray[np.int64], chances: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the share of customers with a lower score, in per cent with one digit; 50 where none is known.
+
+    The rows from ``starts[i]`` on are ranked among the customers of ``models[i]``.
+    """
+    below = np.full(len(chances), 50.0)
+    bounds = starts.tolist()
+    for model, start, stop in zip(models, bounds[:-1], bounds[1:], strict=True):
+        if len(model.quantiles):
+            places = np.searchsorted(model.quantiles, chances[start:stop])
+            np.multiply(places, 100.0 / len(model.quantiles), out=below[start:stop])
+    return _rounded(below, chances)
+
+
+def _rounded(per_cent: NDArray[np.float64], chances: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.where(np.isnan(chances), np.nan, np.round(per_cent, 1)).astype(np.float32)

@@ -1,0 +1,163 @@
+"""One bucket of e-mail addresses: an address has a history of its own until a customer owns it.
+
+What devices forward for customers passes through at once: customers hold later slots themselves. Only the progress that
+is reported to them is that of this step, the slowest of all buckets of devices. Pure: no engine, no client, no clock.
+"""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
+from contracts.metrics import VISITORS
+from streams.identity.decisions import Decisions
+from streams.identity.histories import Additions
+from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.kept import Kept
+from streams.identity.moved import join, pick
+from streams.identity.outflow import Outflow
+from streams.identity.policy import IdentityPolicy
+from streams.profiles.progress import Senders
+from streams.profiles.waiting import Waiting
+
+Output = CustomerBatch | Verdicts | Block
+
+
+@dataclass
+class AddressesState(Kept):
+    """Everything that a bucket of addresses remembers."""
+
+    table: Literal["devices", "addresses"] = "addresses"
+    senders: Senders = field(default_factory=lambda: Senders(1))
+    waiting: Waiting = field(default_factory=Waiting)
+    moved: list[MovedRows] = field(default_factory=list)
+
+
+class Addresses:
+    """The machine of one bucket of addresses."""
+
+    def __init__(self, saved: bytes | None, policy: IdentityPolicy):
+        self._policy = policy
+        if saved is None:
+            self._state = AddressesState(senders=Senders(policy.buckets))
+        else:
+            self._state = pickle.loads(saved)  # noqa: S301 - our own store
+
+    def take(self, items: Sequence[Forwarded]) -> list[Output]:
+        """Take what devices forward, and return what goes on to customers and what it completes."""
+        state, turned = self._state, False
+        state.bucket = items[0].bucket
+        passed = [item.customers for item in items if len(item.customers)]
+        for item in items:
+            if state.senders.latest.get(item.progress.source) != item.progress:
+                state.senders.note(item.progress)
+                turned = True
+            self._put(item)
+        before = state.reported
+        if turned or before is None:
+            senders = state.senders
+            state.reported = Progress(state.bucket, senders.slot, senders.start, senders.fresh, senders.guarded)
+        outflow, rest = self._work() if self._is_due(turned=turned) else (None, [])
+        return [*self._passed(passed, outflow, before), *rest]
+
+    def resumed(self) -> list[Output]:
+        """Convert the amounts that waited and have a rate now."""
+        return [*convert_waiting(self._state, self._policy)]
+
+    def freeze(self) -> bytes:
+        """The state, pickled."""
+        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+
+    def _put(self, item: Forwarded) -> None:
+        state, parcel = self._state, item.addresses
+        if len(parcel.events):
+            state.waiting.put(parcel.events["slot"], parcel.events, parcel.owners)
+        if parcel.moved is not None:
+            state.moved.append(parcel.moved)
+        if item.claims:
+            state.links.put(item.claims)
+
+    def _is_due(self, *, turned: bool) -> bool:
+        """Whether there may be anything to do but passing on."""
+        state = self._state
+        if state.reported is None or state.reported.slot is None or state.reported.start is None:
+            return False
+        waits = state.waiting.first is not None or state.moved or state.links.links
+        return turned or bool(waits) or state.slot is None
+
+    def _work(self) -> tuple[Outflow, list[Output]]:
+        """Apply what counts up to the slot of the slowest sender."""
+        state, outflow = self._state, Outflow()
+        progress = state.reported
+        if progress is None or progress.slot is None or progress.start is None:
+            raise RuntimeError("not all buckets of devices have reported yet")
+        first = progress.start if state.slot is None else state.slot
+        links = state.links.due(progress.slot, first)
+        decisions = Decisions(state.owned, self._policy)
+        positions = state.owned.locate(link.identity for link in links) if links else np.empty(0, np.int64)
+        for link, at in zip(links, positions.tolist(), strict=True):
+            decisions.decide(at, link)
+        additions = self._additions(progress.slot, outflow)
+        sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
+        outflow.put_moved(sent)
+        VISITORS.labels(f"addresses-{state.bucket}").set(state.owned.visitors)
+        return outflow, [*decisions.blocks(state.bucket, guarded=progress.guarded), *blocks]
+
+    def _additions(self, slot: int, outflow: Outflow) -> Additions:
+        """Return what is added to addresses' own rows; what belongs to their owners goes on."""
+        at, events = self._own_events(slot, outflow)
+        moved_at, moved = self._own_rows(slot, outflow)
+        return Additions(at, events, moved_at, moved)
+
+    def _own_events(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], EventArray]:
+        columns = self._state.waiting.due(slot)
+        if columns is None:
+            return Additions().at, Additions().events
+        events, names = columns
+        order = np.argsort(events["slot"], kind="stable")
+        events, names = events[order], names[order]
+        at = self._state.owned.locate(names)
+        theirs, owners, routes = self._state.owned.owners_of(at, events["slot"])
+        outflow.put_events(events[theirs], owners[theirs], routes[theirs])
+        return at[~theirs], events[~theirs]
+
+    def _own_rows(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], MovedRows]:
+        state = self._state
+        if not state.moved:
+            return Additions().moved_at, Additions().moved
+        everything = join(state.moved)
+        later = everything.slots > slot
+        state.moved = [pick(everything, later)] if later.any() else []
+        moved = pick(everything, ~later)
+        at = state.owned.locate(moved.owners)
+        theirs, owners, routes = state.owned.owners_of(at, moved.slots)
+        if theirs.any():
+            going = replace(pick(moved, theirs), owners=owners[theirs])
+            outflow.put_moved([(routes[theirs], going)])
+        return at[~theirs], pick(moved, ~theirs)
+
+    def _passed(self, parcels: list[Parcel], outflow: Outflow | None, before: Progress | None) -> list[CustomerBatch]:
+        """Return what goes to each bucket of customers; to all when the own progress changed.
+
+        Parcels may be taken one by one, so only the last one for a bucket may report a new slot.
+        """
+        state = self._state
+        progress = state.reported
+        if progress is None:
+            return []
+        turned = progress != before
+        earlier = before or Progress(state.bucket, None, None, fresh=False, guarded=progress.guarded)
+        batches = []
+        for bucket in range(self._policy.buckets) if turned or outflow else (state.bucket,):
+            mine = parcels if bucket == state.bucket else []
+            own = outflow.parcel(bucket) if outflow else None
+            every = [*mine, own] if own else [*mine]
+            if turned and not every:
+                every = [Parcel()]
+            batches += [CustomerBatch(bucket, earlier, parcel) for parcel in every[:-1]]
+            batches += [CustomerBatch(bucket, progress, parcel) for parcel in every[-1:]]
+        return batches

@@ -1,0 +1,239 @@
+"""One bucket of devices: a device has a history of its own until it has an owner; then its events go to the owner.
+
+Events with a customer id go to that customer at once, whoever owns the device. What counts in a later slot than that of
+the bucket's lane waits here. Pure: no engine, no client, no clock.
+"""
+
+import pickle
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from operator import attrgetter
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Progress, Texts, Verdicts, no_events
+from contracts.identity import ANONYMOUS, EMAIL
+from contracts.metrics import DUPLICATES, LATE, TOO_LATE, VISITORS
+from streams.identity.decisions import Decisions
+from streams.identity.histories import Additions
+from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.kept import Kept
+from streams.identity.known_customers import KnownCustomers
+from streams.identity.outflow import Outflow
+from streams.identity.policy import IdentityPolicy
+from streams.identity.sessions import CustomerVisits, silent_before, starts, web_events
+from streams.profiles.known_ids import KnownIds
+from streams.profiles.waiting import Waiting
+
+Output = Forwarded | Verdicts | Block
+_NOTHING = Parcel()
+
+
+@dataclass
+class DevicesState(Kept):
+    """Everything that a bucket of devices remembers."""
+
+    table: Literal["devices", "addresses"] = "devices"
+    progress: Progress | None = None
+    waiting: Waiting = field(default_factory=Waiting)
+    known_ids: KnownIds = field(default_factory=lambda: KnownIds(1))
+    known_customers: KnownCustomers = field(default_factory=KnownCustomers)
+    visits: CustomerVisits = field(default_factory=CustomerVisits)
+
+
+@dataclass(frozen=True)
+class _Due:
+    """Events that count now, in the order of their slots."""
+
+    events: EventArray
+    customers: Texts
+    devices: Texts
+    customer_buckets: NDArray[np.int64]
+
+    def pick(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "_Due":
+        return _Due(self.events[kept], self.customers[kept], self.devices[kept], self.customer_buckets[kept])
+
+
+class Devices:
+    """The machine of one bucket of devices."""
+
+    def __init__(self, saved: bytes | None, policy: IdentityPolicy):
+        self._policy = policy
+        if saved is None:
+            self._state = DevicesState(known_ids=KnownIds(policy.known_ids))
+        else:
+            self._state = pickle.loads(saved)  # noqa: S301 - our own store
+
+    def take(self, items: Sequence[DeviceBatch]) -> list[Output]:
+        """Take batches of lanes in, and return what they complete."""
+        state = self._state
+        for item in items:
+            self._put(item)
+        progress = state.progress
+        if progress is None or progress.slot is None or progress.start is None:
+            return []
+        first = progress.start if state.slot is None else state.slot
+        due = _due(state, progress.slot, first)
+        links = state.links.due(progress.slot, first)
+        due = self._without_duplicates(due, first, progress.slot)
+        outflow, decisions = Outflow(), Decisions(state.owned, self._policy, state.known_customers)
+        additions = self._sort(due, links, outflow, decisions)
+        sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
+        outflow.put_moved(sent)
+        if progress.slot != first:
+            state.visits.forget(silent_before(progress.slot, self._policy))
+        VISITORS.labels(state.bucket).set(state.owned.visitors)
+        decided = decisions.blocks(state.bucket, guarded=progress.guarded)
+        claims = [link for link in links if link.identity.startswith(EMAIL)]
+        return [*self._forwarded(outflow, claims), *decided, *blocks]
+
+    def resumed(self) -> list[Output]:
+        """Convert the amounts that waited and have a rate now."""
+        return [*convert_waiting(self._state, self._policy)]
+
+    def freeze(self) -> bytes:
+        """The state, pickled."""
+        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+
+    def _put(self, item: DeviceBatch) -> None:
+        state, people = self._state, item.people
+        state.bucket = item.bucket
+        state.progress = item.progress or state.progress
+        if len(people):
+            columns = (people.events, people.customers, people.devices, people.customer_buckets)
+            state.waiting.put(people.events["slot"], *columns)
+        state.links.put(item.links)
+        state.known_customers.add(item.known_customers.tolist())
+
+    def _sort(self, due: _Due, links: list[Link], outflow: Outflow, decisions: Decisions) -> Additions:
+        """Decide the links, send events to their owners, and return those of devices' own rows."""
+        owned, at = self._state.owned, np.full(len(due.events), -1, np.int64)
+        tied = np.flatnonzero(due.devices != "")
+        if len(tied):
+            at[tied] = owned.locate((ANONYMOUS + due.devices[tied]).tolist())
+        self._decide(due, links, decisions)
+        if not len(at):
+            return Additions()
+        events, direct = self._with_sessions(due, at), due.customer_buckets >= 0
+        if direct.all():
+            outflow.put_events(events, due.customers, due.customer_buckets)
+            return Additions()
+        theirs, owners, routes = owned.owners_of(at, events["slot"])
+        owners[direct], routes[direct] = due.customers[direct], due.customer_buckets[direct]
+        going = theirs | direct
+        if going.all():
+            outflow.put_events(events, owners, routes)
+            return Additions()
+        if not going.any():
+            return Additions(at, events)
+        outflow.put_events(events[going], owners[going], routes[going])
+        return Additions(at[~going], events[~going])
+
+    def _decide(self, due: _Due, links: list[Link], decisions: Decisions) -> None:
+        """Decide the links of devices, slot by slot; ids of customers are known from their slot on."""
+        state, known = self._state, self._state.known_customers
+        own, slots, done = due.customer_buckets == state.bucket, due.events["slot"], 0
+        for slot, group in groupby(links, attrgetter("slot")):
+            until = int(np.searchsorted(slots, slot, "right"))
+            known.add(due.customers[done:until][own[done:until]].tolist())
+            done = until
+            here = list(group)
+            known.add(link.person for link in here if link.person and not link.person.startswith(EMAIL))
+            devices = [link for link in here if link.identity.startswith(ANONYMOUS)]
+            for link, at in zip(devices, state.owned.locate(link.identity for link in devices).tolist(), strict=True):
+                decisions.decide(at, link)
+        if own.any():
+            known.add(due.customers[done:][own[done:]].tolist())
+
+    def _without_duplicates(self, due: _Due, first: int, slot: int) -> _Due:
+        """Return the events without those of no customer whose id is known. The others' are found by customers."""
+        anonymous = np.flatnonzero(due.customer_buckets < 0)
+        known = self._state.known_ids
+        if not len(anonymous):
+            if slot > first:
+                known.rotate()
+            return due
+        events = due.events[anonymous]
+        new, old = _admitted(known, events, first, slot)
+        DUPLICATES.inc(len(events) - int(new.sum()))
+        TOO_LATE.inc(int((new & old).sum()))
+        LATE.inc(int((events["late"] & new).sum()))
+        kept = new & ~old
+        if kept.all():
+            return due
+        chosen = np.ones(len(due.events), np.bool_)
+        chosen[anonymous[~kept]] = False
+        return due.pick(chosen)
+
+    def _with_sessions(self, due: _Due, at: NDArray[np.int64]) -> EventArray:
+        """Return the events with those marked that start a session."""
+        web = web_events(due.events)
+        if not len(web):
+            return due.events
+        state, events, found = self._state, due.events.copy(), np.zeros(len(due.events), np.bool_)
+        tied, untied = web[at[web] >= 0], web[at[web] < 0]
+        if len(tied):
+            found[tied] = starts(at[tied], events[tied], state.owned.web_seconds, self._policy)
+        if len(untied):
+            found[untied] = state.visits.starts(due.customers[untied].tolist(), events[untied], self._policy)
+        events["session"] = found
+        return events
+
+    def _forwarded(self, outflow: Outflow, claims: list[Link]) -> list[Forwarded]:
+        """Return what goes to each bucket; to all when the own progress changed."""
+        state, buckets = self._state, self._policy.buckets
+        if state.progress is None:
+            return []
+        progress = state.progress._replace(source=state.bucket)
+        turned, state.reported = progress != state.reported, progress
+        forwarded = []
+        for bucket in range(buckets):
+            customers, addresses = outflow.parcel(bucket), outflow.parcel(buckets + bucket)
+            mine = tuple(link for link in claims if self._policy.bucket_of(link.identity) == bucket) if claims else ()
+            if turned or customers or addresses or mine:
+                forwarded.append(Forwarded(bucket, progress, customers or _NOTHING, addresses or _NOTHING, mine))
+        return forwarded
+
+
+def _due(state: DevicesState, slot: int, least: int) -> _Due:
+    """Remove what counts up to a slot from what waits. A slot that is over counts as ``least``."""
+    columns = state.waiting.due(slot)
+    if columns is None:
+        return _Due(no_events(), *(np.empty(0, object),) * 2, np.empty(0, np.int64))
+    due = _Due(*columns)
+    slots = due.events["slot"]
+    if len(slots) > 1 and (slots[1:] < slots[:-1]).any():
+        due = due.pick(np.argsort(slots, kind="stable"))
+    if due.events["slot"][0] < least:
+        due = _Due(due.events.copy(), due.customers, due.devices, due.customer_buckets)
+        np.maximum(due.events["slot"], least, out=due.events["slot"])
+    return due
+
+
+def _admitted(
+    known: KnownIds, events: EventArray, first: int, slot: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which ids are new, and which times are too old to say. The boundaries after slot ``first`` are crossed.
+
+    At each of them ids may be forgotten, so that events are admitted slot by slot when the window may get full.
+    """
+    ids, times = events["id_hash"], events["occurred"]
+    if slot == first or known.room() >= len(events):
+        new, old = known.admit(ids, times), known.too_old(times)
+    else:
+        new, old = np.empty(len(events), np.bool_), np.empty(len(events), np.bool_)
+        slots, start = events["slot"], 0
+        for stop in [*(np.flatnonzero(slots[1:] != slots[:-1]) + 1).tolist(), len(events)]:
+            if slots[start] > first:
+                known.rotate()
+            new[start:stop] = known.admit(ids[start:stop], times[start:stop])
+            old[start:stop] = known.too_old(times[start:stop])
+            start = stop
+        if slots[-1] == slot:
+            return new, old
+    if slot > first:
+        known.rotate()
+    return new, old

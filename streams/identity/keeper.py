@@ -1,0 +1,75 @@
+"""What devices and addresses do alike: go on to a slot, cross the boundary before it, give out visitors."""
+
+import numpy as np
+
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress, VisitorSample
+from contracts.rates import WAITS
+from streams.identity.histories import Additions, Moves, Sent, carry_out
+from streams.identity.kept import Kept
+from streams.identity.policy import IdentityPolicy
+from streams.identity.visitors import forget, live, restated, sample, stored, unpublished
+from streams.profiles.deltas import fade
+from streams.profiles.money import settle
+
+Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
+
+
+def advance(
+    kept: Kept, progress: Progress, additions: Additions, moves: Moves, policy: IdentityPolicy
+) -> tuple[Sent, list[Block]]:
+    """Go on to the slot of ``progress``, with all that counts up to it. Return the rows that left, and blocks.
+
+    The boundary that is crossed sees what counts in the slots before it; of several only the newest is seen.
+    """
+    before, kept.slot = kept.slot, progress.slot
+    turns_fresh = progress.fresh and not kept.fresh
+    kept.fresh, kept.guarded = progress.fresh, progress.guarded
+    crossed = before is None or kept.current > before
+    sent: Sent = []
+    blocks: list[Block] = []
+    if crossed:
+        sent, additions, moves = _finish_slots(kept, additions, moves, policy)
+        blocks += unpublished(kept, policy)
+        if kept.table == "devices":
+            blocks.append(sample(kept, policy))
+    if additions or len(moves):
+        sent += carry_out(kept.owned, additions, moves, policy)
+    if crossed:
+        kept.owned.end_slots(kept.current)
+        blocks += forget(kept, policy)
+    if kept.fresh:
+        others = [*restated(kept, policy)] if crossed or turns_fresh else []
+        blocks += [*live(kept, policy), *others]
+    return sent, blocks
+
+
+def _finish_slots(
+    kept: Kept, additions: Additions, moves: Moves, policy: IdentityPolicy
+) -> tuple[Sent, Additions, Moves]:
+    """Do what counts before the current slot. Return the rows that left, and what is left to do."""
+    if not additions and not len(moves):
+        return [], additions, moves
+    events, leaving, moved = (
+        slots < kept.current for slots in (additions.events["slot"], moves.slots, additions.moved.slots)
+    )
+    sent = carry_out(kept.owned, additions.pick(events, moved), moves.pick(leaving), policy)
+    return sent, additions.pick(~events, ~moved), moves.pick(~leaving)
+
+
+def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
+    """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed."""
+    table = kept.owned.table
+    entries = table.unconverted.entries
+    if kept.slot is None or not len(entries):
+        return []
+    worth = policy.rates.worth(entries["currency"], entries["occurred"], entries["amount"])
+    at = np.unique(entries["row"][worth != WAITS]).astype(np.int64)
+    if not len(at):
+        return []
+    faded = table.rows[at]
+    fade(faded, kept.slot, policy.interval)
+    table.rows[at] = faded
+    rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
+    table.unconverted.replace(rest)
+    table.touch(at, np.zeros(len(at), np.int64))
+    return [*live(kept, policy)] if kept.fresh else [*stored(kept, at)]

@@ -1,0 +1,30 @@
+"""What a bucket of devices or addresses remembers, whichever of the two it is."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from contracts.blocks import Progress
+from streams.identity.decisions import WaitingLinks
+from streams.identity.owned import Owned
+
+
+@dataclass
+class Kept:
+    """The table with its owners, and how far the bucket is. ``slot`` is None until its clock is known."""
+
+    table: Literal["devices", "addresses"]
+    bucket: int = -1
+    slot: int | None = None
+    fresh: bool = False
+    guarded: bool = False
+    owned: Owned = field(default_factory=Owned)
+    links: WaitingLinks = field(default_factory=WaitingLinks)
+    reported: Progress | None = None
+    """What was last reported to every bucket."""
+
+    @property
+    def current(self) -> int:
+        """The current slot of a bucket that has started."""
+        if self.slot is None:
+            raise RuntimeError("the clock of the bucket is not known yet")
+        return self.slot

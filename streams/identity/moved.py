@@ -1,0 +1,51 @@
+"""Profile rows on their way from one table to another, with the amounts of theirs that wait for a rate."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import MovedRows, no_texts
+from streams.profiles.rows import blank_rows
+from streams.profiles.unconverted import entries_of, join_entries
+
+
+def no_moved() -> MovedRows:
+    """Return no rows at all."""
+    return MovedRows(np.empty(0, np.int64), no_texts(), no_texts(), blank_rows(0), np.empty(0, np.int64))
+
+
+def pick(moved: MovedRows, kept: NDArray[np.bool_]) -> MovedRows:
+    """Return the rows that are ``kept``, with their waiting amounts."""
+    if kept.all():
+        return moved
+    return MovedRows(
+        moved.slots[kept],
+        moved.sources[kept],
+        moved.owners[kept],
+        moved.rows[kept],
+        moved.entered[kept],
+        entries_of(moved.unconverted, kept),
+    )
+
+
+def join(parts: Sequence[MovedRows]) -> MovedRows:
+    """Return all rows of several parts, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return no_moved()
+    entries, start = [], 0
+    for part in parts:
+        shifted = part.unconverted.copy()
+        shifted["row"] += start
+        entries.append(shifted)
+        start += len(part)
+    return MovedRows(
+        np.concatenate([part.slots for part in parts]),
+        np.concatenate([part.sources for part in parts]),
+        np.concatenate([part.owners for part in parts]),
+        np.concatenate([part.rows for part in parts]),
+        np.concatenate([part.entered for part in parts]),
+        join_entries(entries),
+    )

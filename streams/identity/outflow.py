@@ -1,0 +1,62 @@
+"""What goes on to the owners: events and moved rows by their buckets. Also how far a sender is."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import EventArray, MovedRows, Parcel, Texts, no_events, no_texts
+from streams.identity.histories import Sent
+from streams.identity.moved import join, pick
+
+
+@dataclass
+class Outflow:
+    """Parcels under way, by route."""
+
+    _events: dict[int, list[tuple[EventArray, Texts]]] = field(default_factory=dict)
+    _moved: dict[int, list[MovedRows]] = field(default_factory=dict)
+
+    def put_events(self, events: EventArray, owners: Texts, routes: NDArray[np.integer]) -> None:
+        """Send events to their owners, in their order."""
+        for route, some in _by_route(routes):
+            self._events.setdefault(route, []).append((events[some], owners[some]))
+
+    def put_moved(self, sent: Sent) -> None:
+        """Send rows to their owners."""
+        for routes, moved in sent:
+            for route in set(routes.tolist()):
+                self._moved.setdefault(route, []).append(pick(moved, routes == route))
+
+    def parcel(self, route: int) -> Parcel | None:
+        """Return what goes by one route; None if it is nothing."""
+        events, moved = self._events.get(route), self._moved.get(route)
+        if events is None and moved is None:
+            return None
+        rows = join(moved) if moved else None
+        if not events:
+            return Parcel(no_events(), no_texts(), rows)
+        if len(events) == 1:
+            return Parcel(*events[0], rows)
+        columns = zip(*events, strict=True)
+        joined, owners = (np.concatenate(column) for column in columns)
+        return Parcel(joined, owners, rows)
+
+
+def _by_route(
+    routes: NDArray[np.integer],
+) -> Iterator[tuple[int, NDArray[np.int64] | slice]]:
+    """Yield each route with the positions of what goes there."""
+    if not len(routes):
+        return
+    lowest = int(routes.min())
+    if lowest == int(routes.max()):
+        yield lowest, slice(None)
+        return
+    order = np.argsort(routes.astype(np.int16), kind="stable")
+    found = routes[order]
+    starts = [0, *(np.flatnonzero(found[1:] != found[:-1]) + 1).tolist(), len(found)]
+    for start, stop in pairwise(starts):
+        yield int(found[start]), order[start:stop]

@@ -1,0 +1,172 @@
+"""The table of devices or addresses: each has a profile row of its own, or an owner to whom its events go.
+
+Ownership is decided per slot, so it doesn't depend on how batches are cut. A free device's events of the slot of its
+first link go to the owner: some may have reached the device's row before, but the row moves to the owner with the same
+slot. A device that has an owner when a slot begins keeps it for all events of that slot: what was forwarded before an
+unlink or an upgrade can't be taken back.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import Texts
+from contracts.identity import EMAIL
+from streams.profiles.table import ProfileTable
+
+NO_OWNER: Final = ""
+NO_ROUTE: Final = -1
+FREE: Final = 2**31 - 1
+"""The slot from which a free device's events go to an owner."""
+LONG_AGO: Final = -(2**40)
+"""The second of the last web event where there was none."""
+_ALWAYS: Final = -(2**31)
+_SMALLEST: Final = 64
+
+
+class Span(NamedTuple):
+    """From slot ``start`` on, the events of one device go to ``owner``."""
+
+    start: int
+    owner: str
+    route: int
+
+
+class Owned:
+    """Profiles and owners of one bucket. A *route* is the owner's bucket; addresses' routes follow all customers'.
+
+    ``web_seconds`` is the time of each device's newest web event in seconds, whoever it counted for.
+    """
+
+    def __init__(self) -> None:
+        self.table = ProfileTable()
+        self._owners: Texts = np.empty(0, object)
+        self._routes = np.empty(0, np.int32)
+        self._since = np.empty(0, np.int32)
+        self._web_seconds = np.empty(0, np.int64)
+        self._timelines: dict[int, list[Span]] = {}
+        self._merges: dict[str, int] = {}
+        self.visitors = 0
+        """Rows that have a history of their own."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        size = len(self.table.names)
+        columns = {name: getattr(self, name)[:size] for name in _COLUMNS}
+        others = ("table", "_timelines", "_merges", "visitors")
+        return columns | {name: getattr(self, name) for name in others}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__.update({name: state[name].copy() for name in _COLUMNS})
+
+    @property
+    def web_seconds(self) -> NDArray[np.int64]:
+        """The second of the newest web event, by position; :data:`LONG_AGO` where there was none."""
+        return self._web_seconds
+
+    def locate(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return the position of each profile id; unknown ids get blank rows."""
+        at = self.table.locate(names)
+        size = len(self.table.names)
+        if size > len(self._since):
+            self._grow(max(_SMALLEST, 2 * size))
+        return at
+
+    def owner(self, position: int) -> str:
+        """Return the owner by the newest link; '' without one."""
+        owner: str = self._owners[position]
+        return owner
+
+    def merges(self, person: str) -> int:
+        """Return how many rows of this table the person owns."""
+        return self._merges.get(person, 0)
+
+    def is_settled(self) -> NDArray[np.bool_]:
+        """Return which positions must stay: they have an owner, or had one in the current slot."""
+        found: NDArray[np.bool_] = self._since[: len(self.table.names)] != FREE
+        found[list(self._timelines)] = True
+        return found
+
+    def count_visitors(self, at: NDArray[np.int64]) -> None:
+        """Count rows that get their first event."""
+        new = at[self.table.rows["events"][at] == 0]
+        if len(new):
+            self.visitors += len(set(new.tolist()))
+
+    def assign(self, position: int, owner: str, route: int, slot: int) -> bool:
+        """Give a row to an owner, or to nobody (''), by a link of a slot. Return whether the row moves there."""
+        before = self._owners[position]
+        for person, step in ((before, -1), (owner, 1)):
+            if person:
+                self._merges[person] = self._merges.get(person, 0) + step
+        if before and not self._merges[before]:
+            del self._merges[before]
+        timeline = self._timelines.get(position)
+        if before or timeline:
+            moves = self._add_span(position, Span(slot, owner, route))
+            start = self._timelines[position][-1].start
+        else:
+            moves, start = True, slot
+        self._owners[position], self._routes[position] = owner, route
+        self._since[position] = start if owner else FREE
+        return moves
+
+    def _add_span(self, position: int, new: Span) -> bool:
+        """Add a change to a device that had an owner before. Return whether its row moves."""
+        timeline = self._timelines.setdefault(position, self._spans(position))
+        free = not _in_slot(timeline, new.start).owner
+        start = new.start if free else new.start + 1
+        while timeline[-1].start >= start:
+            timeline.pop()
+        timeline.append(new._replace(start=start))
+        return free
+
+    def _spans(self, position: int) -> list[Span]:
+        own, since = Span(_ALWAYS, NO_OWNER, NO_ROUTE), int(self._since[position])
+        return [own, Span(since, self._owners[position], int(self._routes[position]))]
+
+    def owners_of(
+        self, at: NDArray[np.int64], slots: NDArray[np.integer]
+    ) -> tuple[NDArray[np.bool_], Texts, NDArray[np.int32]]:
+        """Return for events of rows in slots: which go to an owner, to whom, and by which route."""
+        theirs: NDArray[np.bool_] = slots >= self._since[at]
+        owners, routes = self._owners[at], self._routes[at]
+        if self._timelines:
+            changing = np.fromiter(self._timelines, np.int64, len(self._timelines))
+            for each in np.flatnonzero(np.isin(at, changing)).tolist():
+                span = _in_slot(self._timelines[int(at[each])], int(slots[each]))
+                theirs[each], owners[each], routes[each] = bool(span.owner), span.owner, span.route
+        return theirs, owners, routes
+
+    def end_slots(self, slot: int) -> None:
+        """Forget how ownership was before a slot: no more events of earlier ones will come."""
+        done = [position for position, spans in self._timelines.items() if spans[-1].start <= slot]
+        for position in done:
+            del self._timelines[position]
+
+    def release(self, positions: NDArray[np.int64]) -> None:
+        """Forget rows without an owner; others may get their positions."""
+        self.table.release(positions)
+        self._web_seconds[positions] = LONG_AGO
+
+    def _grow(self, size: int) -> None:
+        blank = (np.full(size, NO_OWNER, object), np.full(size, NO_ROUTE, np.int32), np.full(size, FREE, np.int32),
+                 np.full(size, LONG_AGO, np.int64))  # fmt: skip
+        for name, column in zip(_COLUMNS, blank, strict=True):
+            old = getattr(self, name)
+            column[: len(old)] = old
+            setattr(self, name, column)
+
+
+_COLUMNS: Final = ("_owners", "_routes", "_since", "_web_seconds")
+
+
+def _in_slot(timeline: list[Span], slot: int) -> Span:
+    return next(span for span in reversed(timeline) if span.start <= slot)
+
+
+def route_of(person: str, bucket: int, buckets: int) -> int:
+    """Return the route to a person: the bucket of a customer, that of an address behind all of these."""
+    return bucket + buckets if person.startswith(EMAIL) else bucket

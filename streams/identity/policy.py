@@ -1,0 +1,36 @@
+"""What devices and addresses must know of the settings, and the outcomes of decisions about links."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from contracts.rates import Rates
+
+LINKED: Final = "linked"
+UNLINKED: Final = "unlinked"
+TAKEN: Final = "belongs_to_another"
+KNOWN: Final = "is_a_customer"
+FULL: Final = "merge_limit"
+DAY_US: Final = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class IdentityPolicy:
+    """Settings of devices and addresses. Times in microseconds, the session gap in seconds.
+
+    ``bucket_of`` returns the bucket of a profile id, the same in every step.
+    """
+
+    interval: int
+    buckets: int
+    partitions: int
+    bucket_of: Callable[[str], int]
+    most_merges: int = 100
+    """Devices that a customer may take over in one bucket."""
+    known_ids: int = 1 << 20
+    """Event ids that a bucket remembers at least, to recognise duplicates."""
+    visitors_forgotten_after: int = 90 * DAY_US
+    """Visitors silent for longer are forgotten."""
+    session_gap: int = 1_800
+    """A web event starts a session when its device had none for longer than so many seconds before."""
+    rates: Rates = field(default_factory=Rates)

@@ -1,0 +1,161 @@
+"""Events and moved rows on their way into a table of customers: they wait for their slot, then become rows to add."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from heapq import merge
+from itertools import pairwise
+from operator import attrgetter
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import Entries, EventArray, MovedRows, Parcel, RowArray, Texts
+from contracts.metrics import DUPLICATES, LATE, TOO_LATE
+from contracts.rates import Rates
+from streams.journal import JOURNAL
+from streams.profiles.deltas import deltas, fade
+from streams.profiles.known_ids import KnownIds
+from streams.profiles.money import convert_events, settle
+from streams.profiles.raw import compress, take
+from streams.profiles.rows import blank_rows
+from streams.profiles.table import ProfileTable
+from streams.profiles.unconverted import join_entries
+from streams.profiles.waiting import Waiting
+
+
+@dataclass(frozen=True)
+class Step:
+    """Rows to add to positions in a slot. ``distinct`` says that no position comes twice."""
+
+    slot: int
+    at: NDArray[np.int64]
+    rows: RowArray
+    distinct: bool
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where events go: a table, the window of known ids, and the rates in force. ``interval`` in microseconds."""
+
+    table: ProfileTable
+    known: KnownIds
+    rates: Rates
+    interval: int
+
+
+_NO_ROWS: Final = blank_rows(0)
+_NOWHERE: Final = np.empty(0, np.int64)
+
+
+@dataclass
+class Arrivals:
+    """What waits: events with their owners; moved rows with their owners, times of entry and waiting money."""
+
+    events: Waiting = field(default_factory=Waiting)
+    moved: Waiting = field(default_factory=Waiting)
+
+    def put(self, parcel: Parcel) -> None:
+        """Take a parcel in."""
+        if len(parcel.events):
+            self.events.put(parcel.events["slot"], parcel.events, parcel.owners)
+        if parcel.moved is not None and len(parcel.moved):
+            moved = parcel.moved
+            self.moved.put(moved.slots, moved.slots, moved.owners, moved.rows, moved.entered, _money_of(moved))
+
+    def due(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
+        """Yield what is to be added up to slot ``target``, in the order of slots. What came late counts in ``slot``.
+
+        The caller crosses the boundaries up to each step's slot before it adds the step and asks for the next one.
+        """
+        moves, events = self._moves(target, slot, to), self._events(target, slot, to)
+        return merge(events, moves, key=attrgetter("slot"))
+
+    def _moves(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
+        columns = self.moved.due(target)
+        if columns is None:
+            return
+        slots, owners, rows, entered, money = columns
+        some = rows["events"] > 0  # a device that did nothing makes no customer
+        slots, owners, rows, entered, money = slots[some], owners[some], rows[some], entered[some], money[some]
+        at, slots, rows = to.table.locate(owners), np.maximum(slots, slot), rows.copy()
+        fade(rows, slots, to.interval)
+        rest, _ = settle(rows, _joined(money), to.rates, to.interval)
+        rest["row"] = at[rest["row"]]
+        to.table.unconverted.add(rest)
+        to.table.touch(at, entered)
+        for current in np.unique(slots).tolist():
+            mine = np.flatnonzero(slots == current)
+            yield Step(current, at[mine], take(rows, mine), distinct=False)
+
+    def _events(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
+        columns = self.events.due(target)
+        if columns is None:
+            return
+        events, owners = columns
+        slots = np.maximum(events["slot"], slot)
+        for some in _portions(slots, to.known):
+            first = int(slots[some[0]])
+            yield Step(first, _NOWHERE, _NO_ROWS, distinct=True)  # ids are forgotten at the boundaries before it
+            yield from _steps(take(events, some), owners[some], first, to)
+
+
+def _portions(slots: NDArray[np.int64], known: KnownIds) -> Sequence[NDArray[np.int64]]:
+    """Return the events in the order of their slots, in one go unless known ids may be forgotten in between.
+
+    Of two copies in different slots the one in the earlier slot counts, so the order matters.
+    """
+    order = np.arange(len(slots)) if (slots[1:] >= slots[:-1]).all() else np.argsort(slots, kind="stable")
+    if len(slots) <= known.room():
+        return [order]
+    return np.split(order, np.flatnonzero(np.diff(slots[order])) + 1)
+
+
+def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Iterator[Step]:
+    """Yield what new events add, slot by slot."""
+    new = _new(events, to.known)
+    if not new.all():
+        events, owners = compress(events, new), owners[new]
+    if not len(events):
+        return
+    at = to.table.locate(owners)
+    to.table.touch(at, np.ascontiguousarray(events["entered"]))
+    positions, rows, entries = deltas(at, convert_events(events, to.rates), to.interval, slot)
+    to.table.unconverted.add(entries)
+    slots = rows["slot"]
+    starts = [0, *(np.flatnonzero(np.diff(slots)) + 1).tolist(), len(rows)]
+    for start, end in pairwise(starts):
+        yield Step(int(slots[start]), positions[start:end], rows[start:end], distinct=True)
+
+
+def _new(events: EventArray, known: KnownIds) -> NDArray[np.bool_]:
+    """Return which events count: neither duplicates nor from before the window of known ids."""
+    times = np.ascontiguousarray(events["occurred"])
+    new = known.admit(events["id_hash"], times)
+    duplicates, old = len(events) - int(np.count_nonzero(new)), known.too_old(times) & new
+    late = int(np.count_nonzero(events["late"] & new))
+    for metric, count in ((DUPLICATES, duplicates), (TOO_LATE, int(np.count_nonzero(old))), (LATE, late)):
+        if count:
+            metric.inc(count)
+    if late:
+        JOURNAL.late(late)
+    counted: NDArray[np.bool_] = new & ~old
+    return counted
+
+
+def _money_of(moved: MovedRows) -> Texts:
+    """Return the waiting amounts of each moved row as an array of entries, or None."""
+    money = np.full(len(moved), None, object)
+    for row in np.unique(moved.unconverted["row"]).tolist():
+        money[row] = moved.unconverted[moved.unconverted["row"] == row]
+    return money
+
+
+def _joined(money: Texts) -> Entries:
+    """Return the waiting amounts of moved rows as one array; ``row`` is the row's index."""
+    parts = []
+    for row, entries in enumerate(money.tolist()):
+        if entries is not None:
+            parts.append(entries.copy())
+            parts[-1]["row"] = row
+    return join_entries(parts)

@@ -1,0 +1,206 @@
+"""What events add to profiles, as rows of the same shape; and adding such rows, which is also how a device's moves.
+
+A *delta* is the row of one profile that knows only the events of one slot, as of the slot's end. Deltas are made for a
+whole batch at once, however many slots it spans; then one slot after the other is added to the table. Decay is lazy: a
+row is faded when something is added to it in a later slot, in one step, so the rounding does not depend on how batches
+were cut. Everything here is order-free. Pure.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.blocks import Entries, EventArray, RowArray
+from contracts.rates import DAY_US
+from streams import codes
+from streams.profiles.matrices import column_of, counts, decayed, first_times, last_times, recent_orders, sums
+from streams.profiles.money import MOST_MONEY, set_aside, sum_money
+from streams.profiles.raw import take
+from streams.profiles.rows import COUNTS, DECAYED, LAST_TIMES, NEVER, ONE, RECENT, blank_rows
+
+NO_SLOT: Final = -1
+"""Before the first slot."""
+_CODES: Final = 64
+_WEB: Final = range(codes.PAGE_VIEW, codes.TICKET_OPENED)
+_SERVICE: Final = range(codes.TICKET_OPENED, codes.IDENTITY)
+_TAUS: Final = tuple(sorted(set(DECAYED.values())))
+_TAU_OF: Final = np.array([_TAUS.index(days) for days in DECAYED.values()])
+_RATES: Final = -1.0 / (np.array(_TAUS) * DAY_US)
+"""What the logarithm of a decayed counter changes by in a microsecond, for each time constant."""
+_REVENUE: Final = list(DECAYED).index("revenue_90d")
+(_ITEMS, _SESSIONS), (_SESSION,) = column_of(COUNTS, "items", "sessions"), column_of(LAST_TIMES, "last_session")
+
+_COUNTERS: Final[Mapping[str, Sequence[int]]] = {
+    "events": range(_CODES),
+    "orders": (codes.ORDER,),
+    "refunds": (codes.REFUND,),
+    "cancelled": (codes.CANCELLATION,),
+    "web_events": _WEB,
+    "product_views": (codes.PRODUCT_VIEW,),
+    "carts": (codes.PRODUCT_ADDED,),
+    "cart_views": (codes.CART_VIEW,),
+    "checkouts": (codes.CHECKOUT,),
+    "service_events": _SERVICE,
+    "tickets": (codes.TICKET_OPENED,),
+    "tickets_solved": (codes.TICKET_SOLVED,),
+    "satisfaction_count": (codes.SATISFACTION,),
+}
+"""The codes that each counter counts."""
+_MARKED: Final[Mapping[str, Sequence[int]]] = {
+    "last_seen": range(_CODES),
+    "last_order": (codes.ORDER,),
+    "last_web": _WEB,
+    "last_view": (codes.PRODUCT_VIEW,),
+    "last_cart": (codes.PRODUCT_ADDED,),
+    "last_checkout": (codes.CHECKOUT,),
+    "last_refund": (codes.REFUND,),
+    "last_ticket": (codes.TICKET_OPENED,),
+}
+"""The codes whose newest time each column keeps."""
+_FADING: Final[Mapping[str, Sequence[int]]] = {
+    "orders_7d": (codes.ORDER,), "orders_30d": (codes.ORDER,), "orders_90d": (codes.ORDER,),
+    "web_7d": _WEB, "web_30d": _WEB, "web_90d": _WEB,
+    "tickets_30d": (codes.TICKET_OPENED,),
+}  # fmt: skip
+
+
+def _table(names: tuple[str, ...], codes_of: Mapping[str, Sequence[int]], value: int) -> NDArray[np.int64]:
+    """Return what an event of each code adds to each column."""
+    table = np.zeros((_CODES, len(names)), np.int64)
+    for name, chosen in codes_of.items():
+        table[list(chosen), names.index(name)] = value
+    return table
+
+
+_COUNTED: Final = _table(COUNTS, _COUNTERS, 1).astype(np.int32)
+_KEPT: Final = _table(LAST_TIMES, _MARKED, 1).astype(np.bool_)
+_WEIGHT: Final = _table(tuple(DECAYED), _FADING, ONE).astype(np.float64)
+
+
+def deltas(
+    at: NDArray[np.int64], events: EventArray, interval: int, least: int = NO_SLOT
+) -> tuple[NDArray[np.int64], RowArray, Entries]:
+    """Return what events add: positions, one row per slot and position in that order, and the amounts that wait.
+
+    ``at`` is the position of each event's profile, which is also the ``row`` of a waiting amount. An event of a slot
+    before ``least`` counts in ``least``. The caller has dropped duplicates.
+    """
+    events, entries = set_aside(events, at)
+    slot = np.maximum(events["slot"], least).astype(np.int64)
+    order, start = _groups(slot, at)
+    rows = blank_rows(len(start))
+    first = order[start]
+    rows["slot"] = slot[first]
+    _fill(rows, start, take(events, order), slot[order], interval)
+    return at[first], rows, entries
+
+
+def _groups(slot: NDArray[np.int64], at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the order of slots and positions, and where in it each group of equal ones starts."""
+    if len(at) < 2:
+        return np.arange(len(at)), np.arange(len(at))
+    group = slot * (int(at.max()) + 1) + at
+    order = np.argsort(group)
+    group = group[order]
+    new = np.empty(len(at), np.bool_)
+    new[0] = True
+    np.not_equal(group[1:], group[:-1], out=new[1:])
+    return order, np.flatnonzero(new)
+
+
+def _fill(
+    rows: RowArray, start: NDArray[np.int64], events: EventArray, slot: NDArray[np.int64], interval: int
+) -> None:
+    """Set what groups of events amount to; group i starts at ``start[i]``."""
+    if not len(events):
+        return
+    code, time, session = events["code"], np.ascontiguousarray(events["occurred"]), events["session"]
+    counted = _COUNTED[code]
+    counted[:, _SESSIONS] = session
+    kept = np.where(_KEPT[code], time[:, None], NEVER)
+    kept[:, _SESSION] = np.where(session, time, NEVER)
+    age = ((slot + 1) * interval - time).astype(np.float64)
+    fading = np.exp(age[:, None] * _RATES)[:, _TAU_OF]
+    weight = _WEIGHT[code] * fading
+    counted[:, _ITEMS] = np.where(code == codes.ORDER, events["items"], 0)
+    counts(rows)[:] = np.add.reduceat(counted, start, axis=0)
+    last_times(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
+    rows["first_seen"] = np.minimum.reduceat(time, start)
+    decayed(rows)[:] = np.add.reduceat(np.rint(weight, out=weight).astype(np.int64), start, axis=0)
+    if code.min() < codes.PAGE_VIEW:
+        _add_transactions(rows, start, events, fading[:, _REVENUE])
+    if code.max() >= codes.TICKET_OPENED:
+        satisfied = np.where(code == codes.SATISFACTION, events["score"], 0)
+        rows["satisfaction_sum"] = np.add.reduceat(satisfied, start, dtype=np.int64)
+
+
+def _add_transactions(
+    rows: RowArray, start: NDArray[np.int64], events: EventArray, fading: NDArray[np.float64]
+) -> None:
+    """Set money and the times of orders; ``fading`` is the weight of each event in ``revenue_90d``."""
+    code, amount = events["code"], np.ascontiguousarray(events["amount"])
+    order, refund = code == codes.ORDER, code == codes.REFUND
+    spent = np.where(order, amount, 0)
+    rows["revenue"] = sum_money(spent, start)
+    rows["revenue_90d"] = sum_money(np.rint(spent * fading).astype(np.int64), start)
+    if refund.any():
+        rows["refunded"] = sum_money(np.where(refund, amount, 0), start)
+    picked = np.flatnonzero(order)
+    group, time = np.searchsorted(start, picked, "right") - 1, events["occurred"][picked]
+    np.minimum.at(rows["first_order"], group, time)
+    newest = np.lexsort((-time, group))
+    group, time = group[newest], time[newest]
+    rank = np.arange(len(group)) - np.searchsorted(group, group)
+    kept = rank < RECENT
+    recent_orders(rows)[group[kept], rank[kept]] = time[kept]
+
+
+def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> None:
+    """Move rows on to the ends of later slots (one, or one per row): their decayed counters fade."""
+    behind = slots - rows["slot"]
+    if not behind.any():
+        return
+    rows["slot"] = slots
+    faded = np.exp((behind * float(interval))[:, None] * _RATES)[:, _TAU_OF]
+    faded *= decayed(rows)
+    decayed(rows)[:] = np.rint(faded, out=faded)
+
+
+def add_rows(into: RowArray, added: RowArray, interval: int) -> None:
+    """Add row i of ``added`` to row i of ``into``, as of the later of their slots. ``into`` is an array of its own."""
+    slots = np.maximum(into["slot"], added["slot"])
+    if (added["slot"] != slots).any():
+        added = added.copy()
+        fade(added, slots, interval)
+    fade(into, slots, interval)
+    total = sums(into)
+    total += sums(added)
+    np.minimum(total, MOST_MONEY, out=total)
+    counted = counts(into)
+    counted += counts(added)
+    first, last = first_times(into), last_times(into)
+    np.minimum(first, first_times(added), out=first)
+    np.maximum(last, last_times(added), out=last)
+    _add_recent(into, added)
+
+
+def _add_recent(into: RowArray, added: RowArray) -> None:
+    """Keep the newest order times of both."""
+    fresh = recent_orders(added)
+    ordered = np.flatnonzero(fresh[:, 0] != NEVER)
+    if not len(ordered):
+        return
+    both = np.concatenate((recent_orders(into)[ordered], fresh[ordered]), axis=1)
+    both.sort(axis=1)
+    recent_orders(into)[ordered] = both[:, : RECENT - 1 : -1]
+
+
+def in_turns(at: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """Cut positions into runs in which none comes twice: the first of each, then the second, and so on."""
+    order = np.argsort(at, kind="stable")
+    sorted_at = at[order]
+    turn = np.arange(len(at)) - np.searchsorted(sorted_at, sorted_at)
+    for number in range(int(turn.max()) + 1 if len(at) else 0):
+        yield order[turn == number]

@@ -1,0 +1,98 @@
+"""A set of 64-bit hashes as one numpy array: open addressing with linear probing, whole arrays at a time."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALLEST: Final = 1 << 10
+_ROOM: Final = 2
+"""At least so many places per hash: probing stays short."""
+_FREE: Final = np.uint64(0)
+_STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Stands for the hash 0, which marks a free place."""
+
+
+class HashSet:
+    """A growing set of hashes: 16 to 32 bytes each in memory, 8 in a pickle."""
+
+    def __init__(self) -> None:
+        self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"hashes": self._places[self._places != _FREE]}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__()  # type: ignore[misc]
+        self._insert(state["hashes"])
+
+    def holds(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Return which hashes are in the set."""
+        found: NDArray[np.bool_] = self._places[self._probe(_no_zeros(hashes))] != _FREE
+        return found
+
+    def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Add hashes; return which were not there, of equal ones the first."""
+        hashes = _no_zeros(hashes)
+        self._reserve(len(hashes))
+        at = self._probe(hashes)
+        new: NDArray[np.bool_] = self._places[at] == _FREE
+        if not new.any():
+            return new
+        chosen = np.flatnonzero(new)
+        _, first = np.unique(hashes[chosen], return_index=True)
+        if len(first) < len(chosen):
+            first.sort()
+            new[:] = False
+            new[chosen[first]] = True
+            chosen = chosen[first]
+        self._settle(hashes[chosen], at[chosen])
+        return new
+
+    def _insert(self, hashes: NDArray[np.uint64]) -> None:
+        """Add distinct hashes that are not there."""
+        self._reserve(len(hashes))
+        self._settle(hashes, self._probe(hashes))
+
+    def _settle(self, hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> None:
+        """Put distinct hashes at the free places that were found for them, or behind, where several found the same."""
+        self._size += len(hashes)
+        while True:
+            self._places[at] = hashes
+            lost = self._places[at] != hashes
+            if not lost.any():
+                return
+            hashes = hashes[lost]
+            at = self._probe(hashes)
+
+    def _probe(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Return the place of each hash: where it is, or the free place where it would be."""
+        mask = len(self._places) - 1
+        at = (hashes & np.uint64(mask)).view(np.int64)
+        found = self._places[at]
+        left = np.flatnonzero((found != hashes) & (found != _FREE))
+        while len(left):
+            at[left] = (at[left] + 1) & mask
+            found = self._places[at[left]]
+            left = left[(found != hashes[left]) & (found != _FREE)]
+        return at
+
+    def _reserve(self, more: int) -> None:
+        """Make room for more hashes. The array grows by doubling, so growth costs a constant per hash."""
+        size = len(self._places)
+        if (self._size + more) * _ROOM <= size:
+            return
+        while (self._size + more) * _ROOM > size:
+            size *= 2
+        hashes = self._places[self._places != _FREE]
+        self._places, self._size = np.zeros(size, np.uint64), 0
+        self._settle(hashes, self._probe(hashes))
+
+
+def _no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    hashes = np.ascontiguousarray(hashes)
+    return hashes if hashes.all() else np.where(hashes == _FREE, _STAND_IN, hashes)

@@ -1,0 +1,40 @@
+"""Rows of structured arrays moved as plain bytes. numpy copies them field by field otherwise, twenty times slower."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+def take(array: Array, at: NDArray[np.int64]) -> Array:
+    """Return the elements at positions."""
+    taken: Array = _bytes(array).take(at).view(array.dtype)
+    return taken
+
+
+def compress(array: Array, chosen: NDArray[np.bool_]) -> Array:
+    """Return the chosen elements."""
+    compressed: Array = _bytes(array).compress(chosen).view(array.dtype)
+    return compressed
+
+
+def put(array: Array, at: NDArray[np.int64], values: Array) -> None:
+    """Set the elements at positions."""
+    _bytes(array)[at] = _bytes(values)
+
+
+def join(parts: Sequence[Array]) -> Array:
+    """Return the elements of several arrays of one type, in their order."""
+    if len(parts) == 1:
+        return parts[0]
+    joined: Array = np.concatenate([_bytes(part) for part in parts]).view(parts[0].dtype)
+    return joined
+
+
+def _bytes(array: Array) -> Array:
+    if array.dtype.fields is None:
+        return array
+    return np.ascontiguousarray(array).view(f"V{array.dtype.itemsize}")

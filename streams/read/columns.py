@@ -1,0 +1,152 @@
+"""Decoded events of one kind as columns, with the profiles that they concern and where these are kept."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts import wire
+from contracts.events import ALIAS, Kind
+from contracts.identity import is_no_customer
+from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
+from streams.read.places import buckets_of
+
+WITH_DEVICE: Final = frozenset(("web", "identity"))
+"""The kinds whose records stand with their device."""
+
+
+class Message(Protocol):
+    """The methods of a Kafka message that decoding uses."""
+
+    def value(self) -> bytes | None: ...  # noqa: D102 - confluent_kafka's own names
+    def key(self) -> bytes | None: ...  # noqa: D102
+    def offset(self) -> int: ...  # noqa: D102
+    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
+    def headers(self) -> list[tuple[str, bytes | None]] | None: ...  # noqa: D102
+
+
+@dataclass
+class Reading:
+    """Bodies that read well, in log order, with the messages they came in."""
+
+    messages: list[Message] = field(default_factory=list)
+    envelopes: list[wire.Envelope] = field(default_factory=list)
+    properties: list[Any] = field(default_factory=list)
+
+    def without(self, positions: set[int]) -> "Reading":
+        """The same without some of them."""
+        stay = [at for at in range(len(self.messages)) if at not in positions]
+        return Reading(
+            [self.messages[at] for at in stay],
+            [self.envelopes[at] for at in stay],
+            [self.properties[at] for at in stay],
+        )
+
+
+@dataclass(frozen=True)
+class Money:
+    """Money of n events in 1/10,000: in its own currency and in the base currency.
+
+    ``waits_in`` is the number of the currency where there is no rate yet (``base`` is 0 there), else 0.
+    """
+
+    amount: NDArray[np.int64]
+    base: NDArray[np.int64]
+    waits_in: NDArray[np.int16]
+
+
+@dataclass
+class Columns:
+    """Columns of n events. ``device`` is '' where an event is not tied to one.
+
+    ``home`` is the bucket of the device, else of the customer, and negative where the record stands in neither's
+    partition. ``unfit`` marks events with an id that is nobody's. Times in microseconds, ``entered`` in milliseconds.
+    """
+
+    envelopes: Sequence[wire.Envelope]
+    properties: Sequence[Any]
+    name: list[str]
+    customer: list[str]
+    anonymous: list[str]
+    device: list[str]
+    home: NDArray[np.int64]
+    customer_bucket: NDArray[np.int64]
+    unfit: NDArray[np.bool_]
+    occurred: NDArray[np.int64]
+    received: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    entered: NDArray[np.int64]
+    code: NDArray[np.int8]
+    money: Money | None = None
+
+    def __len__(self) -> int:
+        return len(self.envelopes)
+
+
+def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, buckets: int) -> Columns:
+    """Make columns of bodies that stand in a partition; ``buckets`` is a multiple of ``partitions``."""
+    envelopes, messages, count = reading.envelopes, reading.messages, len(reading.messages)
+    names = [event.name for event in envelopes]
+    customer = [event.customer_id or "" for event in envelopes]
+    anonymous = [event.anonymous_id or "" for event in envelopes]
+    device = _devices(kind, names, customer, anonymous, reading.properties)
+    places = buckets_of(buckets)
+    device_bucket, customer_bucket = places.of(device), places.of(customer)
+    tied = (device_bucket >= 0) & (device_bucket % partitions == partition)
+    direct = (customer_bucket >= 0) & (customer_bucket % partitions == partition)
+    if not tied.all():
+        device = [one if is_tied else "" for one, is_tied in zip(device, tied.tolist(), strict=True)]
+    unfit = (customer_bucket < -1) | ((device_bucket if kind == "web" else places.of(anonymous)) < -1)
+    return Columns(
+        envelopes=envelopes,
+        properties=reading.properties,
+        name=names,
+        customer=customer,
+        anonymous=anonymous,
+        device=device,
+        home=np.where(tied, device_bucket, np.where(direct, customer_bucket, -1)),
+        customer_bucket=customer_bucket,
+        unfit=unfit,
+        occurred=_times([event.occurred_at for event in envelopes]),
+        received=_times([event.received_at for event in envelopes]),
+        offset=np.fromiter([message.offset() for message in messages], np.int64, count),
+        entered=np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
+        code=_codes(names, kind),
+    )
+
+
+def _devices(
+    kind: Kind, names: list[str], customer: list[str], anonymous: list[str], properties: list[Any]
+) -> list[str]:
+    """The device that each event concerns: of an alias the id by which it is keyed."""
+    if kind not in WITH_DEVICE:
+        return ["" if known else device for known, device in zip(customer, anonymous, strict=True)]
+    if ALIAS not in names or kind == "web":
+        return anonymous
+    return [
+        each.previous_id if name == ALIAS and known and _is_fit(each.previous_id) else device
+        for name, known, device, each in zip(names, customer, anonymous, properties, strict=True)
+    ]
+
+
+def _is_fit(previous_id: str | None) -> bool:
+    return bool(previous_id) and not is_no_customer(previous_id)
+
+
+def _codes(names: list[str], kind: Kind) -> NDArray[np.int8]:
+    other = OTHER_OF_KIND[kind]
+    codes = {name: CODE_OF_NAME.get(name, other) for name in set(names)}
+    return np.fromiter(map(codes.__getitem__, names), np.int8, len(names))
+
+
+def _times(times: list[datetime]) -> NDArray[np.int64]:
+    """Microseconds since the Unix epoch."""
+    return np.rint(np.fromiter(map(datetime.timestamp, times), np.float64, len(times)) * 1e6).astype(np.int64)
+
+
+def texts(values: Iterable[str]) -> NDArray[np.object_]:
+    """Make an array of texts."""
+    return np.array(list(values), object)

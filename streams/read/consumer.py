@@ -1,0 +1,192 @@
+"""One Kafka consumer for all lanes of a process.
+
+A consumer costs a thread, a queue and a poll, so the process has one. A poll reads whatever comes next and shares it
+out into a buffer of raw messages per topic-partition. Lanes take from the buffers what their policy allows. A buffer
+that grows over its bound pauses its topic-partition until half of it has been taken.
+
+Delivery: buffered messages count as not read. Lanes keep the positions of what they have decoded.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from contracts.topics import CONSUMER_GROUP
+from streams.journal import JOURNAL
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE: Final = 8_000
+"""Messages of one poll."""
+WAIT_SECONDS: Final = 0.002
+"""How long a poll waits for more where a lane has nothing to do but is not at the end of its log."""
+POLL_AGAIN_SECONDS: Final = 0.001
+SHORTEST_REST: Final = 0.005
+LONGEST_REST: Final = 0.02
+CONNECT_SECONDS: Final = 30.0
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How much one topic-partition may hold in memory before it is paused; it is resumed below half."""
+
+    messages: int = 10_000
+    bytes: int = 4_000_000
+
+
+@dataclass
+class Buffer:
+    """Messages and Kafka's notices of one topic-partition, in the order of its log. ``bytes`` is an estimate."""
+
+    where: TopicPartition
+    messages: list[Message] = field(default_factory=list)
+    bytes: int = 0
+    paused: bool = False
+
+    def add(self, messages: list[Message]) -> None:
+        """Append messages."""
+        self.messages += messages
+        self.bytes += sum(map(len, messages))
+
+    def take(self, most: int) -> list[Message]:
+        """Remove and return the oldest messages."""
+        taken = self.messages[:most]
+        del self.messages[:most]
+        held = len(self.messages)
+        self.bytes = self.bytes * held // (held + len(taken)) if held else 0
+        return taken
+
+    def is_over(self, bound: Bound, part: float = 1.0) -> bool:
+        """Whether more than a part of the bound is held."""
+        return len(self.messages) > bound.messages * part or self.bytes > bound.bytes * part
+
+
+class SharedConsumer:
+    """The consumer of a process. Not for several threads. Closed when its last lane leaves."""
+
+    def __init__(self, consumer: Consumer, bound: Bound = Bound(), monotonic: Callable[[], float] = time.monotonic):
+        self._consumer = consumer
+        self._bound = bound
+        self._monotonic = monotonic
+        self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
+        self._polled_at = -1.0
+        self._rest = SHORTEST_REST
+        self._until = datetime.now(UTC)
+
+    def cluster_id(self) -> str:
+        """The id of the Kafka cluster. Raises ``KafkaException`` where no broker answers."""
+        return str(self._consumer.list_topics(timeout=CONNECT_SECONDS).cluster_id)
+
+    def limits(self, topic: str, partition: int) -> tuple[int, int]:
+        """The first offset of a log and the one after its last, as the broker says now."""
+        low, high = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=CONNECT_SECONDS)
+        return int(low), int(high)
+
+    def known_end(self, topic: str, partition: int) -> int:
+        """The end of a log as the last fetch reported it; negative before there was one."""
+        where = self._buffers[topic, partition].where
+        return int(self._consumer.get_watermark_offsets(where, cached=True)[1])
+
+    def assign(self, partition: int, offsets: Mapping[str, int]) -> None:
+        """Read partition ``partition`` of topics, each from an offset on, besides what is read already."""
+        self._consumer.incremental_assign([TopicPartition(name, partition, at) for name, at in offsets.items()])
+        for name in offsets:
+            self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
+
+    def release(self, partition: int) -> None:
+        """Read a lane no more; leave Kafka with the last one."""
+        for key in [key for key in self._buffers if key[1] == partition]:
+            del self._buffers[key]
+        if not self._buffers:
+            self._consumer.close()
+
+    def held(self, topic: str, partition: int) -> int:
+        """How many messages a buffer holds."""
+        return len(self._buffers[topic, partition].messages)
+
+    def poll(self, *, wait: bool) -> None:
+        """Read once for all lanes, unless a lane has just done so. With ``wait``, for up to 2 ms."""
+        if self._monotonic() - self._polled_at < POLL_AGAIN_SECONDS:
+            return
+        found = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS if wait else 0.0)
+        self._polled_at = self._monotonic()
+        self._rest = SHORTEST_REST if found else min(LONGEST_REST, 1.5 * self._rest)
+        self._until = datetime.now(UTC) + timedelta(seconds=self._rest)
+        if found:
+            self._share_out(found)
+
+    def take(self, topic: str, partition: int, most: int) -> list[Message]:
+        """Take up to ``most`` messages and notices out of a buffer."""
+        buffer = self._buffers[topic, partition]
+        taken = buffer.take(most)
+        if buffer.paused and not buffer.is_over(self._bound, 0.5):
+            self._consumer.resume([buffer.where])
+            buffer.paused = False
+        return taken
+
+    def rest(self) -> datetime:
+        """When an idle lane asks again: at the same moment as the others, so that the process wakes once for all.
+
+        The rest grows from 5 to 20 ms while nothing comes.
+        """
+        return self._until
+
+    def commit(self, partition: int, offsets: Mapping[str, int]) -> None:
+        """Publish the positions of a lane to the group, without waiting for the answer."""
+        places = [TopicPartition(name, partition, offset) for name, offset in offsets.items()]
+        try:
+            self._consumer.commit(offsets=places, asynchronous=True)
+        except KafkaException as error:
+            log.info("the position in partition %d could not be published: %s", partition, error.args[0].str())
+
+    def _share_out(self, found: list[Message]) -> None:
+        shares: dict[tuple[str | None, int | None], list[Message]] = {}
+        for message in found:
+            key = message.topic(), message.partition()
+            if key in shares:
+                shares[key].append(message)
+            else:
+                shares[key] = [message]
+        for key, messages in shares.items():
+            buffer = self._buffers.get(key)
+            if buffer is None:
+                _log_strays(messages)
+                continue
+            buffer.add(messages)
+            if not buffer.paused and buffer.is_over(self._bound):
+                self._consumer.pause([buffer.where])
+                buffer.paused = True
+
+
+def connect(bootstrap_servers: str) -> Consumer:
+    """Make the consumer; it connects in its own thread."""
+    settings: dict[str, Any] = {
+        "bootstrap.servers": bootstrap_servers,
+        "group.id": CONSUMER_GROUP,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "auto.offset.reset": "error",
+        "enable.partition.eof": True,
+        "queued.max.messages.kbytes": 32_768,
+        "fetch.wait.max.ms": 500,
+        "log_level": 0,
+        "error_cb": _log_error,
+    }
+    return Consumer(settings)
+
+
+def _log_strays(messages: list[Message]) -> None:
+    """Log what belongs to no lane: errors of the client itself, and the rest of a lane that has been released."""
+    for message in messages:
+        error = message.error()
+        if error is not None and not error.retriable() and error.code() != KafkaError._PARTITION_EOF:
+            log.warning("kafka: %s", error.str())
+
+
+def _log_error(error: KafkaError) -> None:
+    JOURNAL.trouble(f"kafka: {error.str()}")

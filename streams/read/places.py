@@ -1,0 +1,43 @@
+"""Where ids belong: the bucket of each, and from it the partition in which its records must stand."""
+
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from confluent_kafka import murmur2
+from numpy.typing import NDArray
+
+from contracts.identity import is_no_customer
+
+NO_ID: Final = -1
+"""The bucket of the empty text."""
+UNFIT: Final = -2
+"""The bucket of placeholders and reserved names, which are nobody's id."""
+REMEMBERED: Final = 100_000
+
+
+class Buckets(dict[str, int]):
+    """The bucket of each id, remembered: the same people come again and again. Forgets all when it is full."""
+
+    def __init__(self, buckets: int):
+        super().__init__({"": NO_ID})
+        self._buckets = buckets
+
+    def __missing__(self, identifier: str) -> int:
+        """Find the bucket of an id that is not remembered."""
+        bucket = UNFIT if is_no_customer(identifier) else int(murmur2(identifier.encode(), self._buckets))
+        self[identifier] = bucket
+        return bucket
+
+    def of(self, identifiers: list[str]) -> NDArray[np.int64]:
+        """The buckets of n ids."""
+        if len(self) > REMEMBERED:
+            self.clear()
+            self[""] = NO_ID
+        return np.fromiter(map(self.__getitem__, identifiers), np.int64, len(identifiers))
+
+
+@lru_cache(4)
+def buckets_of(buckets: int) -> Buckets:
+    """The one memory of this process for a number of buckets."""
+    return Buckets(buckets)

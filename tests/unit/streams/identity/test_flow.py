@@ -1,0 +1,419 @@
+"""Devices, addresses and a simple table of customers, against plain Python: any log, any cuts, any interleaving."""
+
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.columns import DAY, HOUR, MINUTE
+from support.identity_oracle import Did, OracleAddresses, OracleDevices, Sent
+
+from contracts.blocks import (
+    EVENT_DTYPE, CustomerBatch, Departures, DeviceBatch, Forwarded, Link, PeopleBlock, PeopleEvents, ProfileBlock,
+    Progress, Verdicts, VisitorSample,
+)  # fmt: skip
+from contracts.currencies import number_of
+from contracts.identity import home_of, visitor_id
+from contracts.rates import Rates
+from streams import codes
+from streams.identity.addresses import Addresses
+from streams.identity.devices import Devices
+from streams.identity.policy import IdentityPolicy
+from streams.profiles.deltas import deltas, fade
+from streams.profiles.rows import DECAYED, ROW_DTYPE
+from streams.profiles.table import ProfileTable
+
+BUCKETS = 2
+DAYS = 7
+FORGOTTEN = 2 * DAY
+E1, E2 = "email:1", "email:2"
+HOMES = {"u": 0, "v": 1, "w": 0, "x": 1, "c": 0, "d": 1, E1: 0, E2: 1}
+RATES = Rates("EUR", {"USD": ((0, 0.5),)})
+UNITS = 40
+"""Units by which decayed columns may differ: each step of fading rounds once."""
+
+
+def bucket_of(profile_id: str) -> int:
+    return HOMES[home_of(profile_id)]
+
+
+def policy(rates: Rates = RATES) -> IdentityPolicy:
+    return IdentityPolicy(
+        DAY, BUCKETS, BUCKETS, bucket_of, most_merges=2, known_ids=3, visitors_forgotten_after=FORGOTTEN, rates=rates
+    )
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record of a log: an event, or a link (``identity`` to ``person``). Times in microseconds."""
+
+    received: int
+    occurred: int
+    customer: str = ""
+    device: str = ""
+    code: int = codes.PAGE_VIEW
+    amount: int = 0
+    currency: int = 0
+    id: int = 0
+    identity: str = ""
+    person: str = ""
+    strays: bool = False
+    """Whether it stands in the lane of its customer."""
+
+    @property
+    def topic(self) -> int:
+        return 1 if self.identity else 0
+
+    @property
+    def lane(self) -> int:
+        if self.identity:
+            home = HOMES[home_of(self.identity)] if self.identity[:5] != "email" else HOMES[self.device or self.person]
+            return 1 - home if self.strays else home
+        return HOMES[self.device or self.customer]
+
+    @property
+    def home(self) -> int:
+        """The bucket of devices that handles it."""
+        return HOMES[home_of(self.identity)] if self.identity.startswith("anonymous") else self.lane
+
+
+def lane_items(records: Sequence[Record], lane: int, cuts: set[int], fresh: int, order: list[int]) -> Iterator[Any]:
+    """The batches of a lane, as lists of (bucket, batch). Its topics are read in any order."""
+    topics = [deque(r for r in records if r.lane == lane and r.topic == topic) for topic in (0, 1)]
+    clocks: list[int] = [0, 0]
+    yield batches(lane, [], clocks, fresh=False)
+    part: list[tuple[Record, int]] = []
+    for number, draw in enumerate(itertools.cycle(order or [0])):
+        if not any(topics):
+            break
+        topic = draw % 2 if topics[draw % 2] else 1 - draw % 2
+        record = topics[topic].popleft()
+        slot = max(record.occurred // DAY, clocks[topic] // DAY)
+        clocks[topic] = max(clocks[topic], min(record.occurred, record.received))
+        part.append((record, slot))
+        if number in cuts:
+            yield batches(lane, part, clocks, fresh=(fresh >> (number % 8)) & 1 == 1)
+            part = []
+    yield batches(lane, part, clocks, fresh=False)
+    yield batches(lane, [], [DAYS * DAY + 1] * 2, fresh=True)
+
+
+def batches(lane: int, part: list[tuple[Record, int]], clocks: list[int], *, fresh: bool) -> list[DeviceBatch]:
+    progress = Progress(lane, min(clocks) // DAY, 0, fresh, guarded=False)
+    made = []
+    for bucket in range(BUCKETS):
+        events = [(r, slot) for r, slot in part if not r.identity and r.home == bucket]
+        links = [Link(slot, r.occurred, r.received // 1000, r.identity, r.person)
+                 for r, slot in part if r.identity and r.home == bucket]  # fmt: skip
+        named = [r.customer or r.person for r, _ in part]
+        known = [name for name in named if name in "cduvwx" and name and HOMES[name] == bucket and bucket != lane]
+        if bucket == lane or events or links or known:
+            made.append(DeviceBatch(bucket, progress if bucket == lane else None, people_of(events), tuple(links),
+                                    np.array(known, object)))  # fmt: skip
+    return made
+
+
+def people_of(events: list[tuple[Record, int]]) -> PeopleEvents:
+    rows = np.zeros(len(events), EVENT_DTYPE)
+    for row, (each, slot) in zip(rows, events, strict=True):
+        row["id_hash"], row["occurred"], row["entered"], row["amount"] = (
+            each.id, each.occurred, each.received // 1000, each.amount)  # fmt: skip
+        row["slot"], row["currency"], row["code"] = slot, each.currency, each.code
+    return PeopleEvents(
+        rows,
+        np.array([r.customer for r, _ in events], object),
+        np.array([r.device for r, _ in events], object),
+        np.array([r.home for r, _ in events], np.int64),
+        np.array([HOMES[r.customer] if r.customer else -1 for r, _ in events], np.int64),
+    )
+
+
+@dataclass
+class Sink:
+    """One bucket of customers: adds what comes, slot by slot. Nothing may come for a slot that is over."""
+
+    bucket: int
+    slots: dict[int, int] = field(default_factory=dict)
+    parts: list[tuple[int, Any]] = field(default_factory=list)
+    did: dict[str, list[tuple[int, Did]]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, batch: CustomerBatch) -> None:
+        assert batch.bucket == self.bucket
+        over = min(self.slots.values()) if len(self.slots) == BUCKETS else -1
+        parcel = batch.parcel
+        for owner, row in zip(parcel.owners, parcel.events, strict=True):
+            assert bucket_of(owner) == self.bucket
+            assert not owner.startswith(("email:", "anonymous:"))
+            assert row["slot"] >= over
+            self.parts.append((int(row["slot"]), (owner, row)))
+        moved = parcel.moved
+        for at in range(0 if moved is None else len(moved)):
+            assert moved is not None
+            assert bucket_of(moved.owners[at]) == self.bucket
+            assert moved.slots[at] >= over
+            assert moved.rows["slot"][at] == moved.slots[at]
+            entries = moved.unconverted[moved.unconverted["row"] == at]
+            self.parts.append((int(moved.slots[at]), (moved.owners[at], moved.rows[at : at + 1], entries)))
+        if batch.progress.slot is not None:
+            assert batch.progress.slot >= self.slots.get(batch.progress.source, -1)
+            self.slots[batch.progress.source] = batch.progress.slot
+
+    def table(self, boundary: int) -> ProfileTable:
+        table = ProfileTable()
+        for slot in range(boundary):
+            for _, part in (each for each in self.parts if each[0] == slot):
+                at = table.locate([part[0]])
+                if len(part) == 2:
+                    where, rows, entries = deltas(at, converted(np.array([part[1]], EVENT_DTYPE)), DAY)
+                    table.add(where, rows, DAY)
+                else:
+                    table.add(at, part[1], DAY)
+                    entries = part[2].copy()
+                    entries["row"] = at[0]
+                table.unconverted.add(entries)
+        return table
+
+
+def converted(events: Any) -> Any:
+    return events
+
+
+@dataclass
+class World:
+    """All machines with their oracles, and channels of any delay between them."""
+
+    policy: IdentityPolicy
+    saves: bool
+    devices: list[Devices] = field(default_factory=list)
+    addresses: list[Addresses] = field(default_factory=list)
+    channels: dict[tuple[str, int, int], deque[Any]] = field(default_factory=lambda: defaultdict(deque))
+    verdicts: list[tuple[str, str, str]] = field(default_factory=list)
+    redis: dict[str, Any] = field(default_factory=dict)
+    stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.devices = [Devices(None, self.policy) for _ in range(BUCKETS)]
+        self.addresses = [Addresses(None, self.policy) for _ in range(BUCKETS)]
+        self.device_oracles = [OracleDevices(2, FORGOTTEN) for _ in range(BUCKETS)]
+        self.address_oracles = [OracleAddresses(FORGOTTEN, BUCKETS) for _ in range(BUCKETS)]
+        self.sinks = [Sink(bucket) for bucket in range(BUCKETS)]
+
+    def restart(self, new: IdentityPolicy) -> None:
+        self.policy = new
+        for machines, kind in ((self.devices, Devices), (self.addresses, Addresses)):
+            for number, machine in enumerate(machines):
+                machines[number] = kind(machine.freeze(), new)
+                self.note(machines[number].resumed())
+
+    def send(self, items: list[DeviceBatch], lane: int) -> None:
+        for item in items:
+            self.channels["devices", lane, item.bucket].append(item)
+
+    def deliver(self, draw: int) -> bool:
+        """Let one machine take what waits for it, from some of the channels."""
+        busy = sorted({(kind, to) for (kind, _, to), waiting in self.channels.items() if waiting})
+        if not busy:
+            return False
+        kind, to = busy[draw % len(busy)]
+        items = []
+        for channel, waiting in sorted(self.channels.items()):
+            if (channel[0], channel[2]) == (kind, to):
+                for _ in range(len(waiting) if draw % 3 else min(1, len(waiting))):
+                    items.append(waiting.popleft())
+        getattr(self, f"run_{kind}")(to, items)
+        return True
+
+    def run_devices(self, bucket: int, items: list[DeviceBatch]) -> None:
+        outputs = self.devices[bucket].take(items)
+        sent = self.device_oracles[bucket].take(items, bucket_of)
+        self.note(outputs)
+        for forwarded in (out for out in outputs if isinstance(out, Forwarded)):
+            parts = sent.pop(forwarded.bucket, (Sent(), Sent()))
+            self.channels["addresses", bucket, forwarded.bucket].append((forwarded, parts))
+        assert not sent, "everything that the oracle sends is sent"
+        if self.saves:
+            self.devices[bucket] = Devices(self.devices[bucket].freeze(), self.policy)
+
+    def run_addresses(self, bucket: int, items: list[tuple[Forwarded, tuple[Sent, Sent]]]) -> None:
+        outputs = self.addresses[bucket].take([item for item, _ in items])
+        self.note(outputs)
+        for owner, slot, did in self.address_oracles[bucket].take(*map(list, zip(*items, strict=True))):
+            self.sinks[bucket_of(owner)].did[owner].append((slot, did))
+        for batch in (out for out in outputs if isinstance(out, CustomerBatch)):
+            self.channels["sinks", bucket, batch.bucket].append(batch)
+        if self.saves:
+            self.addresses[bucket] = Addresses(self.addresses[bucket].freeze(), self.policy)
+
+    def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
+        for item in items:
+            self.sinks[bucket].take(item)
+
+    def note(self, outputs: Sequence[Any]) -> None:
+        for out in outputs:
+            match out:
+                case Verdicts():
+                    self.verdicts += [each[:3] for each in out.verdicts]
+                case PeopleBlock():
+                    assert out.rows is not None
+                    assert np.isfinite(out.features).all()
+                    assert (out.rows["events"] > 0).all()
+                    for name, row, version in zip(out.ids, out.rows, out.versions.tolist(), strict=True):
+                        assert version > self.redis.get(name, (-1,))[0] or out.kind == "restated"
+                        self.redis[name] = (version, row)
+                        if out.kind == "live":
+                            self.store(name, version, row)
+                case ProfileBlock():
+                    for name, row, version in zip(out.ids, out.rows, out.versions.tolist(), strict=True):
+                        self.store(name, version, row)
+                case Departures():
+                    for name, version, person in zip(out.ids, out.versions.tolist(), out.persons, strict=True):
+                        assert version > self.redis.pop(name, (-1,))[0]
+                        if person:
+                            self.store(name, version, None)
+                case VisitorSample():
+                    assert out.count >= len(out.features)
+
+    def store(self, name: str, version: int, row: Any) -> None:
+        if version >= self.stored.get(name, (-1,))[0]:
+            self.stored[name] = (version, row)
+
+
+def run(records: list[Record], draws: list[int], cuts: set[int], fresh: int, *, saves: bool = False,
+        rates: Rates = RATES, then: Callable[[World, int], None] = lambda *_: None) -> World:  # fmt: skip
+    world = World(policy(rates), saves)
+    lanes = [lane_items(records, lane, cuts, fresh, draws[lane:]) for lane in range(BUCKETS)]
+    turns = itertools.chain(draws, itertools.cycle([0, 1, 2, 3]))
+    idle = 0
+    for turn, draw in enumerate(turns):
+        then(world, turn)
+        lane = draw % (BUCKETS + 2)
+        batch = next(lanes[lane], None) if lane < BUCKETS else None
+        if batch is not None:
+            world.send(batch, lane)
+        idle = 0 if world.deliver(draw) or batch is not None else idle + 1
+        if idle > 8:
+            return world
+    raise AssertionError
+
+
+def columns_of(dids: Sequence[tuple[int, Did]], of: dict[int, Record], *, own_slots: bool = False) -> Any:
+    """The columns of somebody who did all this under one id; also the newest slot."""
+    events = np.zeros(len(dids), EVENT_DTYPE)
+    for row, (slot, did) in zip(events, dids, strict=True):
+        record = of[did.id]
+        row["occurred"], row["code"], row["session"] = did.occurred, did.code, did.session
+        row["slot"] = did.slot if own_slots else slot
+        row["amount"] = record.amount // 2 if record.currency else record.amount
+    _, rows, _ = deltas(np.zeros(len(dids), np.int64), events, DAY)
+    table = ProfileTable()
+    table.add(table.locate(["x"] * len(rows)), rows, DAY)
+    return table.rows[:1]
+
+
+def same(row: Any, expected: Any) -> None:
+    """Compare two rows: decayed columns up to some units, as of the later slot, all others exactly."""
+    pair = np.concatenate((np.atleast_1d(row), np.atleast_1d(expected))).astype(ROW_DTYPE)
+    fade(pair, int(pair["slot"].max()), DAY)
+    for name in ROW_DTYPE.names or ():
+        if name in DECAYED:
+            assert abs(int(pair[name][0]) - int(pair[name][1])) <= UNITS, name
+        elif name not in ("key", "slot"):
+            assert (pair[name][0] == pair[name][1]).all(), (name, pair[name])
+
+
+def check(world: World, records: list[Record], *, money: bool = True) -> None:
+    of = {record.id: record for record in records}
+    oracles = [*world.device_oracles, *world.address_oracles]
+    expected: dict[str, list[Any]] = defaultdict(list)
+    found: dict[str, list[Any]] = defaultdict(list)
+    for oracle in oracles:
+        for verdict in oracle.core.verdicts:
+            expected[verdict[0]].append(verdict)
+    for verdict in world.verdicts:
+        found[verdict[0]].append(verdict)
+    assert found == expected
+    for sink in world.sinks:
+        for boundary in range(1, DAYS + 2):
+            table = sink.table(boundary)
+            assert set(table.names) == {name for name, dids in sink.did.items() if any(s < boundary for s, _ in dids)}
+            for name, row in zip(table.names, table.rows, strict=True):
+                dids = [each for each in sink.did[name] if each[0] < boundary]
+                same(row, columns_of(dids, of))
+                same(row, columns_of(dids, of, own_slots=True))
+    visitors = {}
+    for machine, oracle in zip([*world.devices, *world.addresses], oracles, strict=True):
+        kept = machine._state  # noqa: SLF001
+        owned, names = kept.owned, kept.owned.table.names
+        assert {name: owned.owner(at) for at, name in enumerate(names) if name and owned.owner(at)} == oracle.core.owner
+        mine = {name: row for name, row in zip(names, owned.table.rows, strict=True) if row["events"]}
+        assert mine.keys() == {name for name, dids in oracle.core.history.items() if dids}
+        assert len(mine) == owned.visitors
+        for name, row in mine.items():
+            same(row, columns_of([(did.slot, did) for did in oracle.core.history[name]], of, own_slots=True))
+        visitors |= mine
+    assert {name: row for name, (_, row) in world.redis.items()} == visitors
+    for name, row in visitors.items():
+        assert world.stored[name][1] == row
+
+
+def make(drawn: list[tuple[Any, ...]], *, money: bool) -> list[Record]:
+    """Records in the order of a log, with times that are mostly in order."""
+    made = []
+    for number, (at, lag, what, who, other, some_id) in enumerate(sorted(drawn, key=lambda each: each[0])):
+        received, occurred = at * 20 * MINUTE, max(0, at * 20 * MINUTE - lag)
+        common: dict[str, Any] = {"received": received, "occurred": occurred, "id": number + 1}
+        if what == "visit":
+            made.append(Record(device=who, code=some_id, **common))
+        elif what == "buys" and money:
+            usd = number_of("USD") if some_id % 2 else 0
+            made.append(Record(device=who, code=codes.ORDER, amount=2 * some_id, currency=usd, **common))
+        elif what == "twice" and made and not made[-1].identity:
+            made.append(made[-1])
+        elif what == "known":
+            made.append(Record(device=who, customer=other, **common))
+        elif what == "direct":
+            made.append(Record(customer=other, code=some_id, **common))
+        elif what == "own":
+            made.append(Record(customer=who, **common))
+        elif what == "link":
+            made.append(Record(identity=visitor_id(who), person=other, strays=some_id == 99, **common))
+        elif what == "equal":
+            made.append(Record(identity=visitor_id(who), person=who, **common))
+        elif what == "typed":
+            made.append(Record(identity=visitor_id(who), person=E1 if other == "c" else E2, **common))
+        elif what == "claim":
+            made.append(Record(identity=E1 if some_id % 2 else E2, device=who, person=other, **common))
+        elif what == "undo":
+            undone = [visitor_id(who), E1, E2][some_id % 3]
+            made.append(Record(identity=undone, device=who, person="", **common))
+    return made
+
+
+_KINDS = ["visit"] * 5 + ["known"] * 2 + ["link"] * 3 + ["undo"] * 2 + ["typed", "claim"] * 2 + [
+    "buys", "direct", "own", "equal", "twice"]  # fmt: skip
+_LOG = st.lists(
+    st.tuples(
+        st.integers(0, DAYS * 72 - 1),
+        st.sampled_from([0, 0, 0, 40 * MINUTE, 5 * HOUR, 3 * DAY, -DAY]),
+        st.sampled_from(_KINDS),
+        st.sampled_from("uvwx"),
+        st.sampled_from("cd"),
+        st.sampled_from([codes.PAGE_VIEW, codes.PRODUCT_VIEW, codes.TICKET_OPENED, codes.IDENTITY, 99 - 60, 11, 12]),
+    ),
+    max_size=40,
+)
+_DRAWS = st.lists(st.integers(0, 11), min_size=2, max_size=60)
+_CUTS = st.sets(st.integers(0, 40))
+
+
+@settings(max_examples=300, deadline=None)
+@given(_LOG, _DRAWS, _CUTS, st.integers(0, 255), st.booleans())
+def test_any_log_comes_to_what_plain_python_makes_of_it(
+    drawn: Any, draws: list[int], cuts: set[int], fresh: int, saves: bool
+) -> None:
+    records = make(drawn, money=False)
+    check(run(records, draws, cuts, fresh, saves=saves), records)

@@ -1,0 +1,244 @@
+"""The algebra of profiles: order-free, equal to a plain loop over the events, whoever did what under which id."""
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.columns import DAY, HOUR, SERVICE, WEB, Happening, columns, cut, happenings
+
+from contracts.blocks import RowArray
+from contracts.events import MAX_AMOUNT
+from streams import codes
+from streams.profiles.deltas import add_rows, deltas, fade, in_turns
+from streams.profiles.money import MOST_MONEY
+from streams.profiles.rows import (
+    COUNTS,
+    DECAYED,
+    FIRST_TIMES,
+    LAST_TIMES,
+    NEVER,
+    NOT_YET,
+    ONE,
+    RECENT,
+    ROW_DTYPE,
+    SUMS,
+    blank_rows,
+)
+from streams.profiles.table import ProfileTable
+
+DAYS = 4
+COUNTERS = {
+    codes.ORDER: "orders",
+    codes.REFUND: "refunds",
+    codes.CANCELLATION: "cancelled",
+    codes.PRODUCT_VIEW: "product_views",
+    codes.PRODUCT_ADDED: "carts",
+    codes.CART_VIEW: "cart_views",
+    codes.CHECKOUT: "checkouts",
+    codes.TICKET_OPENED: "tickets",
+    codes.TICKET_SOLVED: "tickets_solved",
+    codes.SATISFACTION: "satisfaction_count",
+}
+LASTS = {
+    codes.ORDER: "last_order",
+    codes.REFUND: "last_refund",
+    codes.PRODUCT_VIEW: "last_view",
+    codes.PRODUCT_ADDED: "last_cart",
+    codes.CHECKOUT: "last_checkout",
+    codes.TICKET_OPENED: "last_ticket",
+}
+Row = dict[str, int]
+
+
+def build(pieces: Sequence[Sequence[Happening]]) -> ProfileTable:
+    """A table that took pieces in, each of any number of slots."""
+    table = ProfileTable()
+    for piece in pieces:
+        customers, events = columns(piece)
+        at, rows, _ = deltas(table.locate(customers), events, DAY)
+        for slot in np.unique(rows["slot"]):
+            mine = rows["slot"] == slot
+            table.add(at[mine], rows[mine], DAY, distinct=True)
+    return table
+
+
+def content(table: ProfileTable) -> tuple[list[str], bytes]:
+    """Everything that a table says, whatever the order in which its customers came."""
+    order = table.in_order()
+    return table.names[order].tolist(), table.rows[order].tobytes()
+
+
+def by_slot(events: Sequence[Happening]) -> list[Happening]:
+    return sorted(events, key=lambda each: each.occurred // DAY)
+
+
+def one_row(events: Sequence[Happening]) -> RowArray:
+    """The row of somebody who did all this, faded to the last slot."""
+    table = build([by_slot(events)])
+    rows = table.rows.copy() if len(table) else blank_rows(1)
+    rows["key"] = 0
+    fade(rows, np.full(1, DAYS), DAY)
+    return rows
+
+
+def by_hand(events: Sequence[Happening]) -> Row:
+    """What a row should hold, one event and one obvious rule at a time."""
+    row: Row = defaultdict(int, dict.fromkeys(LAST_TIMES, NEVER) | dict.fromkeys(FIRST_TIMES, NOT_YET))
+    for each in events:
+        row["events"] += 1
+        for first in ("first_seen", *(["first_order"] if each.code == codes.ORDER else [])):
+            row[first] = min(row[first], each.occurred)
+        started = ["last_session"] if each.session and each.code in WEB else []
+        kept = [LASTS[each.code]] if each.code in LASTS else []
+        for last in ("last_seen", *kept, *started, *(["last_web"] if each.code in WEB else [])):
+            row[last] = max(row[last], each.occurred)
+        if each.code in COUNTERS:
+            row[COUNTERS[each.code]] += 1
+        row["sessions"] += len(started)
+        row["web_events"] += each.code in WEB
+        row["service_events"] += each.code in SERVICE
+        _sums(row, each)
+    return row
+
+
+def _sums(row: Row, each: Happening) -> None:
+    if each.code == codes.ORDER:
+        row["revenue"] += each.amount
+        row["items"] += each.items
+        _decay(row, ("orders_7d", "orders_30d", "orders_90d"), each)
+        _decay(row, ("revenue_90d",), each, each.amount)
+    if each.code == codes.REFUND:
+        row["refunded"] += each.amount
+    if each.code == codes.SATISFACTION:
+        row["satisfaction_sum"] += each.score
+    if each.code in WEB:
+        _decay(row, ("web_7d", "web_30d", "web_90d"), each)
+    if each.code == codes.TICKET_OPENED:
+        _decay(row, ("tickets_30d",), each)
+
+
+def _decay(row: Row, names: tuple[str, ...], each: Happening, unit: float = ONE) -> None:
+    for name in names:
+        row[name] += round(math.exp(-((DAYS + 1) * DAY - each.occurred) / (DECAYED[name] * DAY)) * unit)
+
+
+def assert_equal(row: RowArray, expected: Row) -> None:
+    """Columns equal; decayed ones up to the rounding of each event and of each slot."""
+    exact = (*FIRST_TIMES, *LAST_TIMES, *SUMS, *COUNTS)
+    assert {name: int(row[name][0]) for name in exact} == {name: expected[name] for name in exact}
+    for name in DECAYED:
+        assert int(row[name][0]) == pytest.approx(expected[name], abs=2 * expected["events"] + DAYS + 2)
+
+
+@given(happenings(DAYS, "a"))
+def test_a_row_is_what_a_loop_over_the_events_gives(events: list[Happening]) -> None:
+    row = one_row(events)
+    assert_equal(row, by_hand(events))
+    orders = sorted((each.occurred for each in events if each.code == codes.ORDER), reverse=True)
+    assert row["recent_orders"][0].tolist() == (orders + [NEVER] * RECENT)[:RECENT]
+
+
+@given(events=happenings(DAYS), cuts=st.sets(st.integers(1, 40)), data=st.data())
+def test_cuts_and_the_order_within_a_slot_change_nothing(
+    events: list[Happening], cuts: set[int], data: st.DataObject
+) -> None:
+    ordered = by_slot(events)
+    whole = content(build([ordered]))
+    assert content(build(cut(ordered, cuts))) == whole
+    assert content(build(cut(by_slot(data.draw(st.permutations(events))), cuts))) == whole
+
+
+@given(mine=happenings(DAYS, "a", max_size=20), device=happenings(DAYS, "a", max_size=20))
+def test_a_device_and_a_customer_together_are_one_person_who_did_everything(
+    mine: list[Happening], device: list[Happening]
+) -> None:
+    into, added = one_row(mine), one_row(device)
+    other = added.copy()
+    add_rows(other, into, DAY)
+    add_rows(into, added, DAY)
+    assert into.tobytes() == other.tobytes()
+    together = one_row(mine + device)
+    assert_equal(into, by_hand(mine + device))
+    assert into["recent_orders"].tolist() == together["recent_orders"].tolist()
+
+
+@given(st.lists(happenings(DAYS, "a", max_size=8), min_size=3, max_size=3))
+def test_adding_rows_of_one_slot_does_not_depend_on_their_order(parts: list[list[Happening]]) -> None:
+    one, two, three = (one_row(part) for part in parts)
+    left, right = one.copy(), two.copy()
+    add_rows(left, two, DAY)
+    add_rows(left, three, DAY)
+    add_rows(right, three, DAY)
+    add_rows(right, one, DAY)
+    assert left.tobytes() == right.tobytes()
+
+
+@given(happenings(DAYS, "a"))
+def test_adding_nobody_changes_nothing(events: list[Happening]) -> None:
+    row = one_row(events)
+    same = row.copy()
+    add_rows(same, blank_rows(1), DAY)
+    assert same.tobytes() == row.tobytes()
+
+
+def test_a_row_is_faded_in_one_step_to_the_later_slot() -> None:
+    row, later = one_row([Happening("a", 0)]), blank_rows(1)
+    row["slot"], later["slot"] = 0, 1_000
+    row["orders_7d"], row["orders_90d"] = 3 * ONE, 3 * ONE
+    add_rows(row, later, DAY)
+    assert row["orders_7d"].tolist() == [0]
+    assert row["orders_90d"].tolist() == [round(3 * ONE * math.exp(-1_000 / 90))]
+    assert row["slot"].tolist() == [1_000]
+
+
+def test_events_that_come_late_count_in_a_later_slot() -> None:
+    _, events = columns([Happening("a", HOUR), Happening("a", 5 * DAY + HOUR)])
+    at, rows, _ = deltas(np.zeros(2, np.int64), events, DAY, least=3)
+    assert (at.tolist(), rows["slot"].tolist()) == ([0, 0], [3, 5])
+    assert rows["last_order"].tolist() == [HOUR, 5 * DAY + HOUR]
+    assert rows["orders_7d"][0] == round(math.exp(-(4 * DAY - HOUR) / (7 * DAY)) * ONE)
+
+
+@pytest.mark.parametrize("count", [3, 12_000])
+def test_sums_of_money_stop_at_what_the_tables_hold(count: int) -> None:
+    most = MAX_AMOUNT * 10_000
+    _, events = columns([Happening("a", 0, code, amount=most) for code in (codes.ORDER, codes.REFUND)] * count)
+    _, rows, _ = deltas(np.zeros(len(events), np.int64), events, DAY)
+    expected = min(count * most, MOST_MONEY)
+    assert (rows["revenue"].tolist(), rows["refunded"].tolist()) == ([expected], [expected])
+    add_rows(rows, rows.copy(), DAY)
+    assert rows["revenue"].tolist() == [min(2 * expected, MOST_MONEY)]
+
+
+def test_money_that_waits_is_an_entry_of_its_own() -> None:
+    _, events = columns([
+        Happening("a", 0, amount=5, currency=7), Happening("b", 0, codes.REFUND, amount=6, currency=8),
+        Happening("b", 0, amount=1), Happening("b", 0, codes.PAGE_VIEW, currency=9),
+    ])  # fmt: skip
+    at, rows, entries = deltas(np.array([4, 9, 9, 9]), events, DAY)
+    assert (at.tolist(), rows["revenue"].tolist(), rows["orders"].tolist()) == ([4, 9], [0, 1], [1, 1])
+    assert entries[["row", "currency", "refund", "amount"]].tolist() == [(4, 7, False, 5), (9, 8, True, 6)]
+
+
+@given(st.lists(st.integers(0, 4), max_size=20))
+def test_turns_hold_each_position_once_in_its_order(at: list[int]) -> None:
+    turns = [turn.tolist() for turn in in_turns(np.array(at, np.int64))]
+    assert sorted(index for turn in turns for index in turn) == list(range(len(at)))
+    for turn in turns:
+        assert len({at[index] for index in turn}) == len(turn)
+    for position in set(at):
+        mine = [index for turn in turns for index in turn if at[index] == position]
+        assert mine == sorted(mine)
+
+
+def test_no_events_make_no_rows() -> None:
+    at, rows, entries = deltas(np.empty(0, np.int64), columns([])[1], DAY)
+    assert (len(at), len(rows), len(entries)) == (0, 0, 0)
+
+
+def test_a_row_takes_280_bytes() -> None:
+    assert ROW_DTYPE.itemsize == 280
