@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from support.scored import DAY, random_scored
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock
+from contracts.blocks import Departures, ModelReport, ProfileBlock, Verdict, Verdicts
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
@@ -43,6 +43,9 @@ SWEEP = random_scored(2, "abc", kind="sweep", rows=None)
 LEFT = Departures(
     0, np.array(["anonymous:v", "anonymous:w"], object), np.array(["a", ""], object), np.array([9, 9]), False
 )
+DECIDED = Verdicts(
+    0, [Verdict("anonymous:v", "a", "linked", HOUR), Verdict("anonymous:v", "b", "belongs_to_another", 1)]
+)
 REPORT = ModelReport(
     outcome="churn", boundary=9_862, model_version="logistic-2@1997-01-01T00", examples=5, positives=2,
     examples_total=105, weights={"log_orders": -0.25, "intercept": 1.5}, digest="c0ffee",
@@ -53,7 +56,11 @@ REPORT = ModelReport(
 def table_columns(table: str) -> dict[str, str]:
     """The columns of a table and their ClickHouse types, as the migrations make it."""
     made = [statement for script in migrations().values() for statement in statements(script)]
-    creates = [each for each in made if re.match(rf"CREATE (OR REPLACE )?TABLE (IF NOT EXISTS )?{table}\n", each)]
+    creates = [
+        each
+        for each in made
+        if re.match(rf"CREATE (OR REPLACE )?TABLE (IF NOT EXISTS )?{table}(_new_{{run}})?\n", each)
+    ]
     body = creates[-1].split("(\n", 1)[1].split("\n)\n", 1)[0]
     after = made[made.index(creates[-1]) :]
     added = [each.split("IF NOT EXISTS ")[1] for each in after if each.startswith(f"ALTER TABLE {table} ADD COLUMN")]
@@ -65,7 +72,9 @@ def rendered(item: Any, currency: str | None = "EUR") -> dict[str, pa.Table]:
     return {block.table: block.render([]) for block in table_blocks(item, DAY, currency)}
 
 
-@pytest.mark.parametrize("item", [LIVE, SWEEP, LEFT, REPORT], ids=["live", "sweep", "departures", "report"])
+@pytest.mark.parametrize(
+    "item", [LIVE, SWEEP, LEFT, REPORT, DECIDED], ids=["live", "sweep", "departures", "report", "verdicts"]
+)
 def test_rows_have_the_columns_and_types_of_their_table(item: Any) -> None:
     for name, rows in rendered(item).items():
         expected = table_columns(name)
@@ -205,6 +214,12 @@ def test_a_report_is_one_row() -> None:
         "log_loss": 0.6, "brier": 0.2, "ece": 0.01, "weights": [("log_orders", -0.25), ("intercept", 1.5)],
         "digest": "c0ffee",
     }  # fmt: skip
+
+
+def test_decisions_are_rows_in_their_order() -> None:
+    rows = rendered(DECIDED)["identity_links"].to_pylist()
+    assert [(row["person"], row["outcome"]) for row in rows] == [("a", "linked"), ("b", "belongs_to_another")]
+    assert rows[0]["occurred_at"] == START.replace(hour=1)
 
 
 def test_a_measure_that_is_not_defined_stays_undefined() -> None:
