@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from support.hashes import FakeConnection, Server
 from support.scored import random_scored
 
-from contracts.blocks import Departures, OutcomeScores, PeopleBlock, ScoredBlock
+from contracts.blocks import Departures, OutcomeScores, ScoredBlock
 from contracts.outputs import HashBlock
 from contracts.stored import profile_key, score_key, top_key
 from sinks.redis_pipe import Pipe
@@ -221,8 +221,7 @@ def test_the_largest_values_are_written_too() -> None:
     assert stored(blocks, arrow=True).hashes == stored(blocks, arrow=False).hashes
 
 
-def test_swept_people_have_no_profiles() -> None:
-    block = random_scored(1, "a", rows=None)
-    assert isinstance(block.people, PeopleBlock)
-    with pytest.raises(ValueError, match="a block of live people has no profile rows"):
-        blocks_of(block)
+def test_people_who_leave_during_a_catch_up_come_with_their_profiles() -> None:
+    scores, profiles = blocks_of(random_scored(1, "ab", kind="sweep", leaving=np.ones(2, bool)))
+    assert (scores.live, scores.order, profiles.ids.tolist()) == (False, "swept", ["a", "b"])
+    assert scores.texts().clear == profiles.texts().clear == [True, True]
