@@ -93,7 +93,7 @@ def read(kind: Kind, body: bytes) -> tuple[Envelope, PropertiesStruct]:
 
     In valid JSON only an escape, or DEL, can bring a control character into an id, so ids are searched only then: a
     pattern for each of them would cost more than all the rest of the reading. Properties without a column are skipped
-    unread: here it is seen to that they are text at least.
+    unread, so this checks only that they are valid UTF-8.
     """
     envelope = ENVELOPE.decode(body)
     escaped = b"\\" in body

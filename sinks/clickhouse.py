@@ -50,7 +50,7 @@ class Limits:
 
     block_rows: int = 100_000
     due_rows: int = 20_000
-    max_wait_seconds: float = 1.0
+    max_wait_seconds: float = 2.0
     max_waiting_rows: int = 500_000
     threads: int = 3
 
@@ -82,7 +82,7 @@ class _Queue:
 
 
 class ClickHouseWriter:
-    """Gathers rows per table and inserts a table's when they are many or a second old.
+    """Gathers rows per table and inserts a table's when they are many or two seconds old.
 
     ``split`` makes blocks of rows of what is handed over. ``connect`` is called in each of the writer's threads, at the
     first rows, and again until ClickHouse answers.

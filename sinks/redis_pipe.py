@@ -86,7 +86,8 @@ class Pipe:
     def _load_script(self) -> None:
         connection = self._connect()
         if not self._has_script:
-            connection.send_packed_command([hiredis.pack_command(("SCRIPT", "LOAD", _SCRIPT))], check_health=False)
+            words: tuple[Any, ...] = ("SCRIPT", "LOAD", _SCRIPT)
+            connection.send_packed_command([hiredis.pack_command(words)], check_health=False)
             self._read(1)
             self._has_script = True
 

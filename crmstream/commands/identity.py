@@ -33,7 +33,7 @@ WHY: Final = {
 """What the outcomes of refused links mean."""
 _EFFECT: Final = (
     "What was merged stays with the customer. From the next sweep on, events under this id count for the visitor "
-    "again, until an event links the id anew."
+    "again, until an event links the id once more."
 )
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A customer id, an anonymous id, or an e-mail address.")]
@@ -84,7 +84,7 @@ def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help
     else. It publishes an Unlink event. What was merged stays with the
     customer: counts and sums cannot be taken apart. From the next sweep on
     (within CRM_SWEEP_HOURS) events under this id count for the visitor again,
-    with a new history. A later Identify or Alias may link the id anew, to any
+    with a new history. A later Identify or Alias may link the id again, to any
     customer. Write anonymous:ID if an anonymous id looks like an address.
 
     [bold]Examples[/bold]

@@ -21,12 +21,12 @@ from contracts.topics import INPUT_TOPICS
 from contracts.wire import RejectedError, judge
 from crmstream.dead_letters.letters import Letter, Place, remove_places
 
-AT_THE_DOOR: Final = (
+REFUSED_EARLY: Final = (
     "refused before it was an event: send it again from its source (docs/operations.md, Rejected records)"
 )
 EMPTY: Final = "has no body"
-TICK: Final = "is a tick: the next one takes its place"
-OTHER_TOPIC: Final = "its topic is none that the dataflow reads"
+TICK: Final = "is a tick: the next one replaces it"
+OTHER_TOPIC: Final = "the dataflow does not read its topic"
 _KINDS: Final[dict[str, Kind]] = {topic.name: topic.kind for topic in INPUT_TOPICS if topic.kind is not None}
 
 
@@ -47,7 +47,7 @@ def why_not(letter: Letter) -> str | None:
     rules. The connector cannot read it again, because it would hash or encrypt the same values twice.
     """
     if letter.key == REFUSED_KEY:
-        return AT_THE_DOOR
+        return REFUSED_EARLY
     if letter.key == TICK_KEY:
         return TICK
     if letter.place.topic not in _KINDS:
@@ -58,7 +58,7 @@ def why_not(letter: Letter) -> str | None:
 def judged(letters: Iterable[Letter], found: Retried) -> Iterator[tuple[Place, Record]]:
     """Yield the records that the contract accepts now; count the others.
 
-    The key is made anew, as publishers make it, because a wrong key may have been the cause.
+    The key is derived from the event, as publishers do, because a wrong key may have been the cause.
     """
     for letter in letters:
         if reason := why_not(letter):

@@ -23,7 +23,7 @@ from crmstream.stack.endpoints import Endpoints
 
 SAMPLE_SECONDS: Final = 1.0
 MOST_COUNTED: Final = 20_000
-"""Waiting records that are read to tell events from ticks; of more only the sum is known."""
+"""Waiting records that are read to count events and ticks apart; of more only the sum is known."""
 _INPUTS: Final = {topic.name: FACT_TABLES[topic.kind] for topic in INPUT_TOPICS if topic.kind}
 """The topics that the dataflow reads, with the tables of their events."""
 

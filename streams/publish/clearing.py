@@ -7,7 +7,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from contracts.blocks import PeopleBlock
 from streams.publish import resp
+
+
+def behind(people: PeopleBlock) -> bool:
+    """Whether the stores may be behind by more than one change: after a catch-up, and for those who leave in one."""
+    return people.kind == "restated" or (people.kind == "sweep" and people.rows is not None)
 
 
 def clearing(

@@ -13,13 +13,14 @@ def hash_blocks(
 ) -> list[HashBlock]:
     """The hashes that a block writes.
 
-    Live and restated people: scores and profile. A published sweep: scores only. Visitors' hashes expire after so many
-    seconds. ``currency`` is the base currency (None: undecided).
+    People who come with their profile rows (live and restated ones, and those who leave during a catch-up): scores and
+    profile. A published sweep: scores only. Visitors' hashes expire after so many seconds. ``currency`` is the base
+    currency (None: undecided).
     """
     if isinstance(item, Departures):
         return list(departed_hashes(item, outcomes, expires_seconds)) if len(item.ids) else []
     blocks: list[HashBlock] = [score_hashes(item, expires_seconds)]
-    if item.people.kind != "sweep":
+    if item.people.rows is not None:
         blocks.append(profile_hashes(item.people, currency, expires_seconds))
     rows = shown(item)
     if rows is not None:

@@ -13,7 +13,7 @@ from contracts.blocks import Departures, PeopleBlock, RowArray, Texts
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
 from streams.publish import resp
-from streams.publish.clearing import clearing, expiring, time_texts
+from streams.publish.clearing import behind, clearing, expiring, time_texts
 
 TIMES: Final = ("first_seen", "last_seen", "first_order", "last_order")
 COUNTS: Final = (
@@ -99,7 +99,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
         raise ValueError(f"a block of {people.kind} people has no profile rows")
     return ProfileHashes(
         people.ids, people.versions, people.rows, np.full(len(people), people.visitors),
-        np.full(len(people), people.kind == "restated"), currency, expires_seconds, people.kind == "live",
+        np.full(len(people), behind(people)), currency, expires_seconds, people.kind == "live",
         people.guarded,
     )  # fmt: skip
 

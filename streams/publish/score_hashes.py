@@ -13,7 +13,7 @@ from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
 from streams.publish import resp
-from streams.publish.clearing import clearing, expiring, time_texts
+from streams.publish.clearing import behind, clearing, expiring, time_texts
 from streams.publish.wording import reason_lines, reason_texts
 
 
@@ -157,7 +157,8 @@ class ScoreHashes:
             resp.coded_field("segment", self.segment, SEGMENTS),
             resp.coded_field("lifecycle", self.lifecycle, LIFECYCLES),
         ]
-        words, absent = np.full(len(key), len(fields)), {}
+        words = np.full(len(key), len(fields))
+        absent: dict[str, NDArray[np.bool_]] = {}
         for name, answers in zip(self.outcomes, self.answers, strict=True):
             asked = ~np.isnan(answers.probability)
             placed = asked & ~np.isnan(answers.percentile)
@@ -210,7 +211,7 @@ def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
         ids=people.ids, versions=people.versions, as_of=people.as_of,
         models=np.array(block.model_versions, object)[block.model_of] if len(people) else people.ids,
         segment=people.segment, lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
-        visitors=np.full(len(people), people.visitors), clear=np.full(len(people), people.kind == "restated"),
+        visitors=np.full(len(people), people.visitors), clear=np.full(len(people), behind(people)),
         outcomes=tuple(block.scores), answers=tuple(map(answers_of, block.scores.values())),
         expires_seconds=expires_seconds, live=people.kind == "live", guarded=people.guarded,
         oldest=int(entered.min()) if people.kind == "live" and len(entered) else 0,

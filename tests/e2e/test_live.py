@@ -166,6 +166,26 @@ def test_two_browsers_become_the_customer_who_signs_in(flow: Flow) -> None:
     assert "ann is a customer" in told
 
 
+def test_a_link_shows_at_once_and_can_be_undone(flow: Flow) -> None:
+    collect(flow, page("borrowed"), {"type": "identify", "userId": "cleo", "anonymousId": "borrowed",
+                                     "traits": {"email": "cleo@example.com"}})  # fmt: skip
+    with redis_client(flow.endpoints.redis_url) as redis:
+        score = "crm:score:{anonymous:borrowed}"
+        flow.await_that(lambda: redis.hget(score, "merged_into") == "cleo", "the device belongs to the customer")
+        assert "borrowed is customer cleo." in flow.run("identity", "show", "borrowed")
+        assert "cleo@example.com is customer cleo." in flow.run("identity", "show", "cleo@example.com")
+        for identity in ("borrowed", "cleo@example.com"):
+            assert f"{identity} is unlinked from cleo." in " ".join(
+                flow.run("identity", "unlink", identity, "--yes").split()
+            )
+        assert "borrowed is a visitor who is not identified." in flow.run("identity", "show", "borrowed")
+        assert flow.run("identity", "show", "cleo").count("unlinked from cleo") == 2
+        assert redis.hget("crm:profile:{cleo}", "web_events") == "1", "what was merged stays"
+        collect(flow, {"type": "alias", "userId": "dora", "previousId": "borrowed"})
+        flow.await_that(lambda: redis.hget(score, "merged_into") == "dora", "the device is linked to another customer")
+        assert "borrowed is customer dora." in flow.run("identity", "show", "borrowed")
+
+
 def test_other_vocabularies_are_orders_and_a_synchronisation_is_no_visit(flow: Flow) -> None:
     """Events as older SDKs, Google Analytics and careless programs send them, down to the profile."""
     bought = [

@@ -101,9 +101,7 @@ def test_two_migrations_at_once_do_no_harm(stack: Endpoints, empty: Client) -> N
     for thread in threads:
         thread.join()
     assert migrate(empty, "crm_migration_tests") == []
-    noted = [
-        row[0] for row in empty.query("SELECT name FROM schema_migrations FINAL ORDER BY name").result_rows
-    ]
+    noted = [row[0] for row in empty.query("SELECT name FROM schema_migrations FINAL ORDER BY name").result_rows]
     assert noted == list(migrations())
 
 
@@ -146,9 +144,7 @@ OLD = {
 }
 
 
-def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(
-    empty: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(empty: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     ours = migrations()
     monkeypatch.setattr(sinks.migrations, "migrations", lambda: {n: s for n, s in ours.items() if n < "010"})
     migrate(empty, "crm_migration_tests")
@@ -177,7 +173,12 @@ def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(
         ("anonymous:a", "c-1", "linked")
     ]
     left = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
-    assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {*TABLES, "schema_migrations", "newest_scores"}
+    assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {
+        *TABLES,
+        "schema_migrations",
+        "newest_scores",
+        "daily_reasons",
+    }
 
 
 def kill_after(client: Client, monkeypatch: pytest.MonkeyPatch, at: int, name: str) -> None:
@@ -206,9 +207,7 @@ def test_an_event_written_twice_is_one_row(name: str, writer: ClickHouseWriter, 
     for rows in (twice, twice[:1]):
         writer.write([TableRows(name, table(rows))])
         writer.flush()
-    found = client.query(
-        f"SELECT event_id, occurred_at, log_offset FROM {name} FINAL ORDER BY event_id"
-    ).result_rows
+    found = client.query(f"SELECT event_id, occurred_at, log_offset FROM {name} FINAL ORDER BY event_id").result_rows
     assert found == [("e1", WHEN.replace(tzinfo=None), 5), ("e2", WHEN.replace(tzinfo=None), 6)]
 
 
@@ -218,17 +217,13 @@ def test_the_first_record_in_the_log_wins_whatever_comes_last(client: Client, wr
         writer.flush()
     writer.write([TableRows("web_events", table([fact("again", 7, log_partition=3), fact("again", 7)]))])
     writer.flush()
-    found = client.query(
-        "SELECT log_partition, log_offset, is_late FROM web_events FINAL WHERE event_id = 'again'"
-    )
+    found = client.query("SELECT log_partition, log_offset, is_late FROM web_events FINAL WHERE event_id = 'again'")
     assert found.result_rows == [(2, 7, 0)]
 
 
 def test_visitors_have_events_of_their_own(client: Client, writer: ClickHouseWriter) -> None:
     people = [("", "one"), ("", "two"), ("c-9", "one"), ("c-9", "two"), ("one", "")]
-    rows = [
-        fact("same", at, customer_id=customer, anonymous_id=device) for at, (customer, device) in enumerate(people)
-    ]
+    rows = [fact("same", at, customer_id=customer, anonymous_id=device) for at, (customer, device) in enumerate(people)]
     for _ in range(2):
         writer.write([TableRows("web_events", table(rows))])
         writer.flush()
@@ -252,15 +247,11 @@ def test_converted_money_wins_over_the_record_that_waits(client: Client, writer:
     convert_amounts(client)
     writer.write([order(5, 1)])  # a replay of the log
     writer.flush()
-    found = client.query(
-        "SELECT log_offset, amount_base, amount_waits FROM transactions FINAL WHERE event_id = 'yen'"
-    )
+    found = client.query("SELECT log_offset, amount_base, amount_waits FROM transactions FINAL WHERE event_id = 'yen'")
     assert found.result_rows == [(5, Decimal("5.0000"), 0)]
 
 
-def test_money_is_exact_and_absent_columns_have_their_default(
-    writer: ClickHouseWriter, client: Client
-) -> None:
+def test_money_is_exact_and_absent_columns_have_their_default(writer: ClickHouseWriter, client: Client) -> None:
     amounts = [Decimal("0.1000"), Decimal("0.2000"), Decimal("99999999999999.9999")]
     rows = [fact(f"m{i}", i, customer_id="money", amount=amount) for i, amount in enumerate(amounts)]
     writer.write([TableRows("transactions", table(rows, amount=pa.decimal128(18, 4)))])
@@ -311,9 +302,7 @@ def test_newest_scores_come_from_sweeps_and_from_events(writer: ClickHouseWriter
     writer.write([sweep("c-1", 1, 0.1), change("c-1", 2, 0.2), change("c-2", 1, 0.3), sweep("c-2", 2, 0.4)])
     writer.write([sweep("c-2", 2, 0.4)])
     writer.flush()
-    found = client.query(
-        "SELECT customer_id, version, probability['churn'] FROM newest_scores ORDER BY customer_id"
-    )
+    found = client.query("SELECT customer_id, version, probability['churn'] FROM newest_scores ORDER BY customer_id")
     assert found.result_rows == [("c-1", 2, 0.2), ("c-2", 2, 0.4)]
     assert client.query("SELECT count() FROM customer_daily FINAL").result_rows == [(2,)]
 
@@ -420,9 +409,7 @@ def test_dead_letters_keep_every_byte(writer: ClickHouseWriter, client: Client) 
     for _ in range(2):
         writer.write([TableRows("dead_letters", dead_letters_table(letters))])
         writer.flush()
-    found = client.query(
-        "SELECT log_offset, hex(key), hex(body), reason FROM dead_letters FINAL ORDER BY log_offset"
-    )
+    found = client.query("SELECT log_offset, hex(key), hex(body), reason FROM dead_letters FINAL ORDER BY log_offset")
     assert found.result_rows == [
         (1, "FF00", bytes(range(256)).hex().upper(), "body: is wrong"),
         (2, "", "", "body: is wrong"),
@@ -441,9 +428,7 @@ def test_dead_letters_keep_every_byte(writer: ClickHouseWriter, client: Client) 
         ),
     ],
 )
-def test_rows_of_a_wrong_shape_are_a_clear_error(
-    rows: TableRows, message: str, writer: ClickHouseWriter
-) -> None:
+def test_rows_of_a_wrong_shape_are_a_clear_error(rows: TableRows, message: str, writer: ClickHouseWriter) -> None:
     writer.write([rows])
     with pytest.raises(StoreRefusedError, match=message) as caught:
         writer.flush()

@@ -207,7 +207,7 @@ def test_status_finds_the_newest_event_behind_many_ticks(crm: Crm, stack: Endpoi
     assert status["newest_occurred_at"] == "2024-02-03T04:05:07Z"
 
 
-def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
+def test_status_counts_dead_letters_customers_and_visitors(crm: Crm, stack: Endpoints) -> None:
     crm("migrate")
     client = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
     client.command(
@@ -216,7 +216,10 @@ def test_status_counts_dead_letters(crm: Crm, stack: Endpoints) -> None:
     for offset in (2, 3):  # the same after a crash, and the same record again
         values = f"('t', 0, {offset}, 'b')"
         client.command(f"INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES {values}")
-    assert json.loads(crm("status", "--json").stdout)["dead_letters"] == 2
+    people = "('c-1', ''), ('anonymous:a', ''), ('anonymous:b', 'email:1f'), ('email:1f', 'c-1'), ('email:2f', '')"
+    client.command(f"INSERT INTO customers (customer_id, merged_into) VALUES {people}")
+    status = json.loads(crm("status", "--json").stdout)
+    assert (status["dead_letters"], status["customers"], status["visitors"]) == (2, 1, 2)
 
 
 def came(table: str, source: str, number: int, name: str, properties: dict[str, object], days_ago: float = 1) -> str:

@@ -1,6 +1,6 @@
--- The tables are made anew with other keys, which ClickHouse cannot change in place: make a table, copy the rows, exchange
--- the two, drop the old one. {run} is a name of this run's own (sinks/migrations.py): until the exchange a run touches
--- nothing but its own copy, so a run that died is simply run again. Rows are copied in blocks of at most 64 MiB.
+-- Other keys need new tables, because ClickHouse cannot change a key in place: create a table, copy the rows, exchange the
+-- two, drop the old one. {run} is unique to each run (sinks/migrations.py): until the exchange a run writes only to its own
+-- copy, so a migration that died runs again from its start. Rows are copied in blocks of about 64 MiB.
 
 -- Facts: one row per event, known by its customer (else its visitor) and event id. The record that stands first in the
 -- log wins, so a history that is published again changes no row. visitor is the anonymous id of an event without a

@@ -1,5 +1,6 @@
 """Reasons follow from the numbers: the largest effects first, each with its value and what is usual."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,13 @@ from streams.publish.wording import FEW, MOST_CHARACTERS, reason_lines, reason_n
 WIDTH = len(FEATURES)
 
 
-def raw(values: dict[str, float]) -> list[float]:
+def raw(values: Mapping[str, float]) -> list[float]:
     """Features of one person, given as plain values (days, counts, money)."""
     named = [(at, values.get(name, 0.0)) for at, name in enumerate(FEATURES)]
     return [float(np.log1p(value)) if at in LOGARITHMIC else value for at, value in named]
 
 
-def rows(*values: dict[str, float]) -> NDArray[np.float32]:
+def rows(*values: Mapping[str, float]) -> NDArray[np.float32]:
     return np.array([raw(one) for one in values], np.float32)
 
 
@@ -33,7 +34,7 @@ class Model(NamedTuple):
     slopes: NDArray[np.float64]
 
 
-def model(weights: dict[str, float], usual: dict[str, float] | None = None) -> Model:
+def model(weights: Mapping[str, float], usual: Mapping[str, float] | None = None) -> Model:
     """A model in which some features weigh, as of people with usual values."""
     return Model(np.array(raw(usual or {})), np.array([weights.get(name, 0.0) for name in FEATURES]))
 
@@ -45,7 +46,7 @@ def keys_and_usual(
     return explain(features, means, slopes, of, asked), means
 
 
-def reasons(buyers: Model, *people: dict[str, float], others: Model | None = None) -> list[str]:
+def reasons(buyers: Model, *people: Mapping[str, float], others: Model | None = None) -> list[str]:
     """The reasons of people; only those with orders are asked where there is no model of the others."""
     features = rows(*people)
     ordered = features[:, FEATURES.index("log_orders")] > 0

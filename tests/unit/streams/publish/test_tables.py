@@ -1,37 +1,33 @@
 """Rows have the columns of their ClickHouse table, exact money, and entries in maps only where a question was asked."""
 
 import math
-from collections.abc import Callable, Sequence
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from support.columns import DAY, HOUR, Happening, columns
+from support.scored import DAY, random_scored
 
-from contracts.blocks import BucketBatch, CustomerBlock, Explainer, ModelReport, OutcomeScores, ScoredBlock, SweepBlock
-from contracts.crossings import Moved, Verdict
-from contracts.outputs import TableRows
+from contracts.blocks import Departures, ModelReport, ProfileBlock, Verdict, Verdicts
+from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
-from streams import codes
-from streams.profiles.bucket import BucketPolicy, ProfileBlock, Tally
-from streams.profiles.customers import Output, advance, new_bucket
-from streams.read.facts import to_money, to_time
 from streams.profiles.features import FEATURES
-from streams.identity.handover import nothing_handed
-from streams.publish.tables import change_rows, customers_rows, daily_rows, moved_rows, quality_rows, verdict_rows
+from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
+from streams.profiles.segments import LIFECYCLES, SEGMENTS
+from streams.publish.reasons import signed_features
+from streams.publish.score_rows import quality_rows
+from streams.publish.tables import table_blocks
+from streams.publish.wording import reason_lines
 
-POLICY = BucketPolicy(DAY, 700 * DAY, 2, ("orders",), 1_000, 90 * DAY)
-NAN = float("nan")
 START = datetime(1970, 1, 1, tzinfo=UTC)
-EXPLAINER = Explainer(np.zeros(len(FEATURES)), np.ones(len(FEATURES)), np.eye(len(FEATURES))[3])
-"""Of a model in which one more unit of ``log_orders`` is one more of log-odds."""
+HOUR = DAY // 24
 ARROW_TYPES = {
     "String": pa.string(),
     "UInt64": pa.uint64(),
-    "Int64": pa.int64(),
     "Float32": pa.float32(),
     "Float64": pa.float64(),
     "Decimal(18, 4)": pa.decimal128(18, 4),
@@ -40,186 +36,171 @@ ARROW_TYPES = {
     "Map(String, Float64)": pa.map_(pa.string(), pa.float64()),
     "Map(String, Float32)": pa.map_(pa.string(), pa.float32()),
     "Map(String, String)": pa.map_(pa.string(), pa.string()),
+    "Map(String, Array(Int8))": pa.map_(pa.string(), pa.list_(pa.int8())),
 }
+LIVE = random_scored(1, "abc")
+SWEEP = random_scored(2, "abc", kind="sweep", rows=None)
+LEFT = Departures(
+    0, np.array(["anonymous:v", "anonymous:w"], object), np.array(["a", ""], object), np.array([9, 9]), False
+)
+DECIDED = Verdicts(
+    0, [Verdict("anonymous:v", "a", "linked", HOUR), Verdict("anonymous:v", "b", "belongs_to_another", 1)]
+)
+REPORT = ModelReport(
+    outcome="churn", boundary=9_862, model_version="logistic-2@1997-01-01T00", examples=5, positives=2,
+    examples_total=105, weights={"log_orders": -0.25, "intercept": 1.5}, digest="c0ffee",
+    quality={"window": 100, "base_rate": 0.4, "auc": 0.7, "log_loss": 0.6, "brier": 0.2, "ece": 0.01},
+)  # fmt: skip
 
 
 def table_columns(table: str) -> dict[str, str]:
     """The columns of a table and their ClickHouse types, as the migrations make it."""
     made = [statement for script in migrations().values() for statement in statements(script)]
-    (create,) = [each for each in made if each.startswith(f"CREATE TABLE IF NOT EXISTS {table}\n")]
-    body = create.split("(\n", 1)[1].split("\n)\n", 1)[0]
-    added = [each.split("IF NOT EXISTS ")[1] for each in made if each.startswith(f"ALTER TABLE {table} ADD COLUMN")]
-    added = [each.split(" DEFAULT ")[0] for each in added]
+    creates = [
+        each
+        for each in made
+        if re.match(rf"CREATE (OR REPLACE )?TABLE (IF NOT EXISTS )?{table}(_new_{{run}})?\n", each)
+    ]
+    body = creates[-1].split("(\n", 1)[1].split("\n)\n", 1)[0]
+    after = made[made.index(creates[-1]) :]
+    added = [each.split("IF NOT EXISTS ")[1] for each in after if each.startswith(f"ALTER TABLE {table} ADD COLUMN")]
+    added = [re.split(" DEFAULT | AFTER ", each)[0] for each in added]
     return dict(line.strip().rstrip(",").split(" ", 1) for line in [*body.splitlines(), *added])
 
 
-def run(happened: Sequence[Happening], clock: int) -> list[Output]:
-    """What a bucket gives out of these events near the log's end."""
-    customers, events = columns(happened)
-    batch = BucketBatch(0, events, customers, clock, True)
-    bucket, tally = new_bucket(0, POLICY), Tally()
-    items = (nothing_handed(0, clock // DAY), batch)
-    return [output for item in items for output in advance(bucket, item, POLICY, tally)]
-
-
-def profiles(*happened: Happening) -> ProfileBlock:
-    (block,) = [each for each in run(happened, DAY) if isinstance(each, ProfileBlock) and each.published]
-    return block
-
-
-def swept(*happened: Happening, day: int = 1) -> CustomerBlock:
-    return [each.customers for each in run(happened, day * DAY) if isinstance(each, SweepBlock)][-1]
-
-
-def moved(*happened: Happening) -> CustomerBlock:
-    (block,) = [each for each in run(happened, DAY - 1) if isinstance(each, CustomerBlock)]
-    return block
-
-
-def scores(*probability: float, percentile: Sequence[float] | None = None) -> OutcomeScores:
-    per_cent = probability if percentile is None else percentile
-    return OutcomeScores(np.array(probability), np.array(per_cent, np.float32), EXPLAINER)
-
-
-def by_customer(rows: TableRows, column: str) -> dict[str, object]:
-    return dict(zip(rows.rows["customer_id"].to_pylist(), rows.rows[column].to_pylist(), strict=True))
-
-
-def scored(block: CustomerBlock) -> ScoredBlock:
-    return ScoredBlock(block, {"churn": scores(*[0.5] * len(block.ids))}, "logistic-2@x")
-
-
-REPORT = ModelReport(
-    outcome="churn",
-    boundary=9_862,
-    model_version="logistic-2@1997-01-01T00",
-    examples=5,
-    positives=2,
-    examples_total=105,
-    quality={"window": 100, "base_rate": 0.4, "auc": 0.7, "log_loss": 0.6, "brier": 0.2, "ece": 0.01},
-    weights={"log_orders": -0.25, "intercept": 1.5},
-    digest="c0ffee",
-)
-ORDER = Happening("a", HOUR)
+def rendered(item: Any, currency: str | None = "EUR") -> dict[str, pa.Table]:
+    return {block.table: block.render([]) for block in table_blocks(item, DAY, currency)}
 
 
 @pytest.mark.parametrize(
-    "rows",
-    [
-        customers_rows(profiles(ORDER)),
-        daily_rows(scored(swept(ORDER)), DAY),
-        change_rows(scored(moved(ORDER))),
-        quality_rows(REPORT, DAY),
-        moved_rows(Moved(np.array(["anonymous:v"], object), np.array(["a"], object), np.array([1], np.int64))),
-        verdict_rows([Verdict("anonymous:v", "a", "linked", HOUR, 1)], DAY),
-    ],
-    ids=lambda rows: rows.table,
+    "item", [LIVE, SWEEP, LEFT, REPORT, DECIDED], ids=["live", "sweep", "departures", "report", "verdicts"]
 )
-def test_rows_have_the_columns_and_types_of_their_table(rows: TableRows) -> None:
-    expected = table_columns(rows.table)
-    schema = rows.rows.schema
-    assert sorted(schema.names) == sorted(expected)
-    for name, told in expected.items():
-        kind = told.removeprefix("LowCardinality(").removeprefix("Nullable(")
-        kind = kind if kind == told else kind.removesuffix(")")
-        found = schema.field(name).type
-        assert (found.value_type if pa.types.is_dictionary(found) else found) == ARROW_TYPES[kind], name
+def test_rows_have_the_columns_and_types_of_their_table(item: Any) -> None:
+    for name, rows in rendered(item).items():
+        expected = table_columns(name)
+        assert sorted(rows.schema.names) == sorted(expected)
+        for column, kind in expected.items():
+            inner = re.sub(r"^(?:LowCardinality|Nullable)\((.*)\)$", r"\1", kind)
+            found = rows.schema.field(column).type
+            assert (found.value_type if pa.types.is_dictionary(found) else found) == ARROW_TYPES[inner], column
+
+
+def test_each_item_goes_to_its_tables() -> None:
+    assert list(rendered(LIVE)) == ["score_changes", "customers"]
+    assert list(rendered(SWEEP)) == ["customer_daily"]
+    assert rendered(random_scored(1, "abc", kind="restated")) == {}
+    rows = TableRows("web_events", pa.table({"x": [1]}))
+    assert rendered(rows) == {"web_events": rows.rows}
 
 
 # customers
 
 
+def profiles(ids: str, versions: list[int], **columns: Any) -> ProfileBlock:
+    rows = blank_rows(len(ids))
+    rows["first_seen"] = rows["last_seen"] = 0
+    for name, values in columns.items():
+        rows[name] = values
+    return ProfileBlock(0, np.array([*ids], object), np.array(versions, np.int64), rows)
+
+
+def by_customer(rows: pa.Table, column: str) -> dict[str, Any]:
+    return dict(zip(rows["customer_id"].to_pylist(), rows[column].to_pylist(), strict=True))
+
+
 def test_times_that_have_not_come_yet_are_null() -> None:
-    rows = customers_rows(profiles(ORDER, Happening("b", 2 * HOUR, codes.PAGE_VIEW)))
-    one, two = START.replace(hour=1), START.replace(hour=2)
-    assert by_customer(rows, "first_order") == {"a": one, "b": None}
-    assert by_customer(rows, "last_order") == {"a": one, "b": None}
-    assert by_customer(rows, "last_web") == {"a": None, "b": two}
-    assert by_customer(rows, "last_ticket") == {"a": None, "b": None}
-    assert by_customer(rows, "first_seen") == {"a": one, "b": two}
-
-
-def test_an_event_at_the_first_moment_of_time_is_no_null() -> None:
-    assert by_customer(customers_rows(profiles(Happening("a", 0))), "first_order") == {"a": START}
+    rows = rendered(profiles("ab", [1, 1], first_order=[0, NOT_YET], last_order=[DAY + 1, NEVER]))["customers"]
+    assert by_customer(rows, "first_order") == {"a": START, "b": None}
+    assert by_customer(rows, "last_order") == {"a": START.replace(day=2, microsecond=1), "b": None}
 
 
 def test_money_is_exact_also_where_a_float_is_not() -> None:
-    amounts = [2**53 + 1, 12_345, 1]
-    rows = customers_rows(profiles(*[Happening(f"c{amount}", HOUR, amount=amount) for amount in amounts]))
-    expected: dict[str, object] = {f"c{amount}": Decimal(amount).scaleb(-4) for amount in amounts}
-    assert by_customer(rows, "revenue") == expected
+    amounts = [2**53 + 1, 12_345, -1]
+    rows = rendered(profiles("abc", [1] * 3, revenue=amounts))["customers"]
+    assert rows["revenue"].to_pylist() == [Decimal(amount).scaleb(-4) for amount in amounts]
+    assert rows["currency"].to_pylist() == ["EUR"] * 3
+    assert rendered(profiles("a", [1]), None)["customers"]["currency"].to_pylist() == [""]
 
 
-def test_money_below_zero_stays_below_zero() -> None:
-    assert to_money(np.array([-1, -(2**53) - 1, 0])).to_pylist() == [
-        Decimal("-0.0001"), Decimal("-900719925474.0993"), Decimal("0.0000"),
-    ]  # fmt: skip
+def test_counters_and_means_are_readable() -> None:
+    block = profiles("ab", [1, 1], orders=[3, 1], first_order=[0, 0], last_order=[10 * DAY, 0],
+                     satisfaction_sum=[90_000, 0], satisfaction_count=[2, 0], orders_7d=[ONE // 2, 0],
+                     revenue_90d=[12_345, 0], slot=[4, -1])  # fmt: skip
+    rows = rendered(block)["customers"]
+    assert by_customer(rows, "mean_gap_days") == {"a": 5.0, "b": None}
+    assert by_customer(rows, "satisfaction") == {"a": 4.5, "b": None}
+    assert by_customer(rows, "orders_7d") == {"a": 0.5, "b": 0.0}
+    assert by_customer(rows, "revenue_90d") == {"a": 1.2345, "b": 0.0}
+    assert by_customer(rows, "decayed_at") == {"a": START.replace(day=6), "b": START}
 
 
-def test_times_keep_their_microseconds() -> None:
-    assert to_time(np.array([1])).to_pylist() == [START.replace(microsecond=1)]
+def test_an_insert_has_the_newest_row_of_each_id() -> None:
+    blocks = [table_blocks(each, DAY, "EUR")[-1] for each in (
+        profiles("ab", [1, 5], orders=[1, 5]), profiles("abc", [3, 4, 1], orders=[3, 4, 1]), profiles("a", [2]),
+        profiles("c", [1], orders=[9]))]  # fmt: skip
+    assert by_customer(blocks[0].render(blocks[1:]), "orders") == {"a": 3, "b": 5, "c": 9}
 
 
-def test_counts_and_sums_are_those_of_the_profile() -> None:
-    tickets = [Happening("a", HOUR, codes.TICKET_OPENED), Happening("a", HOUR, codes.SATISFACTION, score=45_000)]
-    block = profiles(Happening("a", HOUR, amount=50_000, items=3), Happening("a", 5 * HOUR, items=1), *tickets)
-    (row,) = customers_rows(block).rows.to_pylist()
-    assert (row["customer_id"], row["version"]) == ("a", block.versions[0])
-    assert (row["events"], row["orders"], row["items"], row["tickets"]) == (4, 2, 4, 1)
-    assert (row["revenue"], row["satisfaction_sum"]) == (Decimal(5), Decimal("4.5"))
-    assert (row["gap_count"], row["gap_sum_squares"]) == (1, 16)
-    assert row["orders_7d"] == block.rows["orders_7d"][0]
+def test_of_merged_visitors_the_customer_is_left_and_forgotten_ones_stay() -> None:
+    (block,) = table_blocks(LEFT, DAY, "EUR")
+    rows = block.render([])
+    assert by_customer(rows, "merged_into") == {"anonymous:v": "a"}
+    assert by_customer(rows, "orders") == {"anonymous:v": 0}
+    assert block.fits(table_blocks(LIVE, DAY, "EUR")[1])
 
 
 # customer_daily and score_changes
 
 
-def test_a_sweep_is_as_of_its_boundary() -> None:
-    block = scored(swept(ORDER, day=3))
-    assert daily_rows(block, DAY).rows["as_of"].to_pylist() == [START.replace(day=4)]
-    assert daily_rows(block, 6 * HOUR).rows["as_of"].to_pylist() == [START.replace(hour=18)]
+@pytest.mark.parametrize("item", [LIVE, SWEEP], ids=["change", "daily"])
+def test_scores_stand_beside_what_explains_them_where_they_are_asked(item: Any) -> None:
+    (block, *_) = table_blocks(item, DAY, "EUR")
+    rows = block.render([])
+    for at, row in enumerate(rows.to_pylist()):
+        asked = [name for name, each in item.scores.items() if not math.isnan(each.probability[at])]
+        assert [name for name, _ in row["probability"]] == [name for name, _ in row["reasons"]] == asked
+        for name, value in row["probability"]:
+            assert value == item.scores[name].probability[at]
+        for name, value in row["reasons"]:
+            each = item.scores[name]
+            line = reason_lines(each.reasons[at : at + 1], each.usual, each.usual_of[at : at + 1])[0]
+            assert value == (line if item is LIVE else signed_features(each.reasons[at]).tolist())
+        assert row["lifecycle"] == LIFECYCLES[item.people.lifecycle[at]]
+        assert row["segment"] == SEGMENTS[item.people.segment[at]]
+        assert row["model_version"] == item.model_versions[item.model_of[at]]
 
 
-def test_a_change_is_as_of_the_customers_newest_event() -> None:
-    rows = change_rows(scored(moved(ORDER, Happening("a", 5 * HOUR + 7))))
-    assert by_customer(rows, "as_of") == {"a": START.replace(hour=5, microsecond=7)}
-
-
-def test_a_daily_row_holds_what_the_models_saw() -> None:
-    block = swept(ORDER, ORDER, Happening("b", HOUR, codes.PAGE_VIEW))
-    rows = daily_rows(scored(block), DAY)
+def test_a_sweep_is_as_of_its_boundaries_and_holds_what_the_models_saw() -> None:
+    people = replace(SWEEP.people, boundaries=np.array([3, 3, 4], np.int32))
+    (block,) = table_blocks(replace(SWEEP, people=people), 6 * HOUR, None)
+    rows = block.render([])
+    assert rows["as_of"].to_pylist() == [START.replace(hour=18)] * 2 + [START.replace(day=2)]
     for at, name in enumerate(FEATURES):
-        assert rows.rows[name].to_numpy().tolist() == block.features[:, at].tolist()
-    assert rows.rows["version"].to_pylist() == block.versions.tolist()
-    assert by_customer(rows, "model_version") == {"a": "logistic-2@x", "b": "logistic-2@x"}
+        assert rows[name].to_numpy().tolist() == people.features[:, at].tolist()
 
 
-def test_stages_are_told_by_name() -> None:
-    block = swept(ORDER, ORDER, Happening("b", HOUR, codes.PAGE_VIEW))
-    rows = daily_rows(scored(block), DAY)
-    assert by_customer(rows, "lifecycle") == {"a": "active", "b": "prospect"}
-    assert by_customer(rows, "segment") == {"a": "loyal", "b": "prospects"}
+def test_blocks_of_several_models_and_boundaries_are_one_insert() -> None:
+    other = replace(random_scored(3, "de", kind="sweep", rows=None), model_versions=["x", "logistic-2@1997-11-14T00"])
+    first, second = (table_blocks(each, DAY, None)[0] for each in (SWEEP, other))
+    together = first.render([second])
+    assert together.equals(pa.concat_tables([first.render([]), second.render([])]).unify_dictionaries()) or (
+        together.to_pylist() == first.render([]).to_pylist() + second.render([]).to_pylist()
+    )
 
 
-def asked_in_part() -> ScoredBlock:
-    """Three customers: of the first both questions are asked, of the second one, of the third none."""
-    block = replace(moved(*[Happening(one, HOUR) for one in "abc"]), ids=np.array(["a", "b", "c"], object))
-    churn = scores(0.25, NAN, NAN, percentile=[80.5, NAN, NAN])
-    return ScoredBlock(block, {"churn": churn, "buys": scores(0.75, 0.5, NAN, percentile=[10, 20, 50])}, "m")
+def test_changes_of_one_person_in_an_insert_are_the_newest() -> None:
+    later = random_scored(7, "ab", slot=20_001)
+    first, second = (table_blocks(each, DAY, None)[0] for each in (LIVE, later))
+    rows = first.render([second])
+    assert rows["customer_id"].to_pylist() == ["c", "a", "b"]
+    assert rows.to_pylist()[1:] == second.render([]).to_pylist()
 
 
-@pytest.mark.parametrize("rows_of", [lambda block: daily_rows(block, DAY), change_rows], ids=["daily", "change"])
-def test_maps_have_entries_only_where_the_question_is_asked(rows_of: Callable[[ScoredBlock], TableRows]) -> None:
-    rows = rows_of(asked_in_part())
-    assert by_customer(rows, "probability") == {"a": [("churn", 0.25), ("buys", 0.75)], "b": [("buys", 0.5)], "c": []}
-    assert by_customer(rows, "percentile") == {"a": [("churn", 80.5), ("buys", 10)], "b": [("buys", 20)], "c": []}
-
-
-def test_reasons_stand_beside_the_probabilities_that_they_explain() -> None:
-    reason = "+ orders: 1, usually none"
-    assert by_customer(change_rows(asked_in_part()), "reasons") == {
-        "a": [("churn", reason), ("buys", reason)], "b": [("buys", reason)], "c": [],
-    }  # fmt: skip
+def test_rows_of_other_outcomes_are_another_insert() -> None:
+    fewer = replace(SWEEP, scores={"churn": SWEEP.scores["churn"]})
+    first, second = (table_blocks(each, DAY, None)[0] for each in (SWEEP, fewer))
+    blocks: list[TableBlock] = [second, table_blocks(LIVE, DAY, None)[0]]
+    assert not any(first.fits(each) for each in blocks)
 
 
 # model_quality
@@ -228,24 +209,25 @@ def test_reasons_stand_beside_the_probabilities_that_they_explain() -> None:
 def test_a_report_is_one_row() -> None:
     (row,) = quality_rows(REPORT, DAY).rows.to_pylist()
     assert row == {
-        "as_of": datetime(1997, 1, 1, tzinfo=UTC),
-        "outcome": "churn",
-        "model_version": "logistic-2@1997-01-01T00",
-        "examples": 5,
-        "positives": 2,
-        "examples_total": 105,
-        "window": 100,
-        "base_rate": 0.4,
-        "auc": 0.7,
-        "log_loss": 0.6,
-        "brier": 0.2,
-        "ece": 0.01,
-        "weights": [("log_orders", -0.25), ("intercept", 1.5)],
+        "as_of": datetime(1997, 1, 1, tzinfo=UTC), "outcome": "churn", "model_version": "logistic-2@1997-01-01T00",
+        "examples": 5, "positives": 2, "examples_total": 105, "window": 100, "base_rate": 0.4, "auc": 0.7,
+        "log_loss": 0.6, "brier": 0.2, "ece": 0.01, "weights": [("log_orders", -0.25), ("intercept", 1.5)],
         "digest": "c0ffee",
-    }
+    }  # fmt: skip
+
+
+def test_decisions_are_rows_in_their_order() -> None:
+    rows = rendered(DECIDED)["identity_links"].to_pylist()
+    assert [(row["person"], row["outcome"]) for row in rows] == [("a", "linked"), ("b", "belongs_to_another")]
+    assert rows[0]["occurred_at"] == START.replace(hour=1)
 
 
 def test_a_measure_that_is_not_defined_stays_undefined() -> None:
-    rows = quality_rows(replace(REPORT, quality={**REPORT.quality, "auc": NAN}), DAY).rows
+    rows = quality_rows(replace(REPORT, quality={**REPORT.quality, "auc": math.nan}), DAY).rows
     assert rows["auc"].null_count == 0
     assert math.isnan(rows["auc"].to_pylist()[0])
+
+
+def test_the_view_of_reasons_names_all_features() -> None:
+    view = next(each for each in statements(migrations()["009_readable_customers"]) if "daily_reasons" in each)
+    assert re.findall(r"'([a-z_0-9]{6,})'", view) == list(FEATURES)
