@@ -23,26 +23,26 @@ DATAFLOW, LOOP = "dataflow", "hand-written loop"
 def main() -> None:
     """Print the page, write the plots."""
     source = Path(sys.argv[1])
-    print(page(json.loads(source.read_text(encoding="utf-8")), source), end="")
+    text, plots = page(json.loads(source.read_text(encoding="utf-8")))
+    for name, svg in plots.items():
+        (source.parent / name).write_text(svg, encoding="utf-8")
+    print(text, end="")
 
 
-def page(results: Results, source: Path) -> str:
-    """The page; plots go beside ``source``."""
-    made = _parts(results, source)
-
-    def filled(found: re.Match[str]) -> str:
-        return made[found[1]]()
-
-    return re.sub(r"\{\{(.+?)\}\}", filled, TEMPLATE.read_text(encoding="utf-8"))
+def page(results: Results) -> tuple[str, dict[str, str]]:
+    """The page, and its plots by file name."""
+    plots: dict[str, str] = {}
+    made = _parts(results, plots)
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: made[found[1]](), TEMPLATE.read_text(encoding="utf-8")), plots
 
 
-def _parts(results: Results, source: Path) -> Mapping[str, Callable[[], str]]:
-    """What each placeholder stands for."""
+def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[], str]]:
+    """What each placeholder stands for; making a plot adds it to ``plots``."""
     wholes = {each["workload"]: each for each in results.get("whole", ())}
     live, catch_up = (next((wholes[name] for name in wholes if what in name), None) for what in ("live", "catch-up"))
 
     def plot(name: str, svg: str) -> str:
-        (source.parent / f"{name}.svg").write_text(svg, encoding="utf-8")
+        plots[f"{name}.svg"] = svg
         return f"![{name}](performance/{name}.svg)"
 
     def when(part: Any, make: Callable[[Any], str]) -> Callable[[], str]:
