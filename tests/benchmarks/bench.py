@@ -6,7 +6,6 @@ Starts local stacks of its own on free ports, in temporary folders. Nothing is a
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from compare import DATAFLOW, LOOP, MEASURES, Comparison, compare
 from demo import measure_demos
 from latency import measure_paces
 from rich.console import Console
-from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, read_json
+from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, ordinary, read_json
 from tables import show
 from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, SMALL, Workload
 
@@ -104,7 +103,7 @@ def _steps(workloads: Sequence[Workload], note: Note) -> dict[str, Any]:
         steps.append(measure_steps(workload))
     note("the size of the state")
     state = subprocess.run(
-        [sys.executable, str(HERE / "state.py")], env=HEAD.environment({**os.environ}),
+        [sys.executable, str(HERE / "state.py")], env=HEAD.environment(ordinary()),
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return {"steps": steps, "state": json.loads(state.stdout)}

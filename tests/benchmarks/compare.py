@@ -96,6 +96,9 @@ def run_once(which: str, stack: Stack) -> Run:
 
 
 def _result(process: "subprocess.Popen[str]") -> dict[str, float]:
-    figures = read_json(process)
-    process.wait(RUN_SECONDS)
+    try:
+        figures = read_json(process)
+        process.wait(RUN_SECONDS)
+    finally:
+        process.kill()  # does nothing to a process that has ended
     return figures

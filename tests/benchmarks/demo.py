@@ -1,7 +1,6 @@
 """``crmstream demo`` as a user starts it: two years of the shop, then its live part, by each version in turn."""
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -9,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from stacks import RUN_SECONDS, Version
+from stacks import RUN_SECONDS, Version, ordinary
 
 _COMMAND: Final = "import sys; from crmstream.cli import app; sys.argv[0] = 'crmstream'; app()"
 
@@ -43,11 +42,10 @@ def measure_demos(
 
 
 def _demo(version: Version, seconds: float) -> Demo:
-    ours = {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
     with tempfile.TemporaryDirectory(prefix="crm-bench-demo-") as folder:
         done = subprocess.run(
             [sys.executable, "-c", _COMMAND, "demo", "--json", "--seconds", str(seconds)],
-            env=version.environment(ours | {"CRM_DATA_DIR": folder}), cwd=folder,
+            env=version.environment(ordinary() | {"CRM_DATA_DIR": folder}), cwd=folder,
             capture_output=True, text=True, timeout=RUN_SECONDS, check=False,
         )  # fmt: skip
     if done.returncode:

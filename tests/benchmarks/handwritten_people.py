@@ -39,7 +39,14 @@ DECAYED: Final = {
 }  # fmt: skip
 MONEY: Final = ("revenue", "refunded", "satisfaction_sum")
 FIRST: Final = ("first_seen", "first_order")
-LAST: Final = ("last_seen", "last_order", "last_web", "last_ticket")
+LAST: Final = (
+    "last_seen", "last_order", "last_web", "last_session", "last_view", "last_cart", "last_checkout", "last_refund",
+    "last_ticket",
+)  # fmt: skip
+LAST_OF: Final = {
+    "Order Refunded": "last_refund", "Product Viewed": "last_view", "Product Added": "last_cart",
+    "Checkout Started": "last_checkout", "Ticket Opened": "last_ticket",
+}  # fmt: skip
 
 
 class Person:
@@ -51,6 +58,7 @@ class Person:
         self.tickets_solved = self.satisfaction_count = 0
         self.revenue = self.refunded = self.satisfaction_sum = self.gaps = self.squares = 0.0
         self.first_seen = self.first_order = self.last_seen = self.last_order = self.last_web = self.last_ticket = 0.0
+        self.last_session = self.last_view = self.last_cart = self.last_checkout = self.last_refund = 0.0
         self.orders_7d = self.orders_30d = self.orders_90d = self.web_7d = self.web_30d = self.web_90d = 0.0
         self.tickets_30d = self.revenue_90d = 0.0
 
@@ -79,6 +87,9 @@ class Person:
         counter = COUNTERS.get(name)
         if counter is not None:
             setattr(self, counter, getattr(self, counter) + 1)
+        last = LAST_OF.get(name)
+        if last is not None and getattr(self, last) < now:
+            setattr(self, last, now)
         if kind == "web":
             self._visit(now)
         elif name == "Order Completed":
@@ -90,7 +101,9 @@ class Person:
 
     def _visit(self, now: float) -> None:
         self.web_events += 1
-        self.sessions += now - self.last_web > SESSION
+        if now - self.last_web > SESSION:
+            self.sessions += 1
+            self.last_session = max(self.last_session, now)
         self.last_web = max(self.last_web, now)
         self.web_7d += 1
         self.web_30d += 1
@@ -115,7 +128,6 @@ class Person:
         self.service_events += 1
         if name == "Ticket Opened":
             self.tickets_30d += 1
-            self.last_ticket = max(self.last_ticket, now)
         elif name == "CSAT Submitted":
             self.satisfaction_count += 1
             self.satisfaction_sum += properties.get("score") or 0.0
@@ -136,6 +148,10 @@ class Person:
     def mean_gap(self) -> float:
         """Days between orders."""
         return (self.gaps + GAP) / max(1, self.orders)
+
+    def satisfaction(self) -> float | None:
+        """The mean of the ratings, 1 to 5."""
+        return self.satisfaction_sum / self.satisfaction_count if self.satisfaction_count else None
 
     def lifecycle(self) -> str:
         """Where the person stands, by the last order against the person's own rhythm."""
@@ -164,7 +180,7 @@ class Person:
         """What the models see, in the order of :data:`FEATURES`."""
         now, orders, gap = self.last_seen, self.orders, self.mean_gap()
         spread = max(0.0, (self.squares + GAP * GAP) / max(1, orders) - gap * gap) ** 0.5 / gap
-        satisfaction = self.satisfaction_sum / self.satisfaction_count - 3 if self.satisfaction_count else 0.0
+        satisfaction = (self.satisfaction() or 3.0) - 3.0
         return [
             log1p((now - self.last_order) / DAY) if orders else 0.0, 0.0, log1p((now - self.first_seen) / DAY),
             log1p(orders), log1p(gap), spread, log1p(self.revenue), log1p(self.revenue / (orders or 1)),

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 import pyarrow as pa
 from confluent_kafka import Message
-from handwritten_people import COUNTS, DECAYED, MONEY, OUTCOMES, Event, Person, Scores
+from handwritten_people import COUNTS, DECAYED, LAST, OUTCOMES, Event, Person, Scores
 
 TIME: Final = pa.timestamp("us", tz="UTC")
 FACTS: Final = {
@@ -96,13 +96,16 @@ def customers(people: Mapping[str, Person], merged: Mapping[str, str]) -> pa.Tab
         "merged_into": [""] * len(known) + list(merged.values()),
         "version": np.array([person.events for person in known] + [2**32] * len(merged), np.uint64),
         "first_seen": times([person.first_seen for person in rows]),
-        "last_seen": times([person.last_seen for person in rows]),
+        "first_order": times([person.first_order or None for person in rows]),
+        "currency": ["USD"] * len(rows),
+        "decayed_at": times([person.last_seen for person in rows]).cast(pa.timestamp("s", tz="UTC"), safe=False),
+        "satisfaction": [person.satisfaction() for person in rows],
+        "mean_gap_days": [person.mean_gap() if person.orders > 1 else None for person in rows],
     }
-    for name in ("first_order", "last_order", "last_web", "last_ticket"):
-        columns[name] = times([getattr(person, name) or None for person in rows])
+    columns |= {name: times([getattr(person, name) or None for person in rows]) for name in LAST}
     columns |= {name: np.array([getattr(person, name) for person in rows], np.uint64) for name in COUNTS}
     columns |= {name: np.array([getattr(person, name) for person in rows]) for name in DECAYED}
-    for name in MONEY:
+    for name in ("revenue", "refunded"):
         amounts = pa.array([round(getattr(person, name), 4) for person in rows], pa.float64())
         columns[name] = amounts.cast(pa.decimal128(18, 4))
     return pa.table(columns)
@@ -113,7 +116,6 @@ def links(verdicts: Sequence[tuple[str, str, str, datetime]]) -> pa.Table:
     identity, person, outcome, occurred = zip(*verdicts, strict=True)
     return pa.table({
         "identity": identity, "person": person, "outcome": outcome, "occurred_at": pa.array(occurred, TIME),
-        "decided_at": pa.array(occurred, pa.timestamp("s", tz="UTC")),
     })  # fmt: skip
 
 

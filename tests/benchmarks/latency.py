@@ -74,7 +74,8 @@ def measure_paces(
 def _worker(stack: Stack) -> Iterator[psutil.Process]:
     """One worker that has worked the log off, and a heartbeat."""
     process = stack.start("engine_run.py", str(stack.facts["records"]), "stay")
-    heartbeat = subprocess.Popen([sys.executable, "-m", "crmstream.heartbeat"], env=stack.environment)
+    beating = [sys.executable, "-m", "crmstream.heartbeat"]
+    heartbeat = subprocess.Popen(beating, env=stack.environment, stderr=subprocess.DEVNULL)
     try:
         read_json(process)
         time.sleep(SETTLE_SECONDS)

@@ -1,6 +1,6 @@
 """Writes the page of performance from a file of figures: python report.py RESULTS.json > docs/performance.md.
 
-The prose is in ``docs/performance/page.md``; each ``{{name}}`` in it becomes a table, a plot or a figure of the
+The prose is in ``page.md`` beside this file; each ``{{name}}`` in it becomes a table, a plot or a figure of the
 results, so the page says only what one run of ``bench.py --save`` showed. Plots are written beside the results.
 """
 
@@ -15,8 +15,7 @@ from typing import Any, Final
 from plots import bars, stacks
 from tables import MEASURES, Results, Rows, demo_table, idle_table, latency_table, ratio_table, step_table, whole_table
 
-ROOT: Final = Path(__file__).parents[2]
-TEMPLATE: Final = ROOT / "docs" / "performance" / "page.md"
+TEMPLATE: Final = Path(__file__).with_name("page.md")
 NOT_MEASURED: Final = "*Not measured in this run.*"
 DATAFLOW, LOOP = "dataflow", "hand-written loop"
 
@@ -24,55 +23,51 @@ DATAFLOW, LOOP = "dataflow", "hand-written loop"
 def main() -> None:
     """Print the page, write the plots."""
     source = Path(sys.argv[1])
-    print(page(json.loads(source.read_text(encoding="utf-8")), source), end="")
+    text, plots = page(json.loads(source.read_text(encoding="utf-8")))
+    for name, svg in plots.items():
+        (source.parent / name).write_text(svg, encoding="utf-8")
+    print(text, end="")
 
 
-def page(results: Results, source: Path) -> str:
-    """The page; plots go beside ``source``."""
-    made = _parts(results, source)
-
-    def filled(found: re.Match[str]) -> str:
-        return made[found[1]]()
-
-    return re.sub(r"\{\{(.+?)\}\}", filled, TEMPLATE.read_text(encoding="utf-8"))
+def page(results: Results) -> tuple[str, dict[str, str]]:
+    """The page, and its plots by file name."""
+    plots: dict[str, str] = {}
+    made = _parts(results, plots)
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: made[found[1]](), TEMPLATE.read_text(encoding="utf-8")), plots
 
 
-def _parts(results: Results, source: Path) -> Mapping[str, Callable[[], str]]:
-    """What each placeholder stands for."""
+def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[], str]]:
+    """What each placeholder stands for; making a plot adds it to ``plots``."""
     wholes = {each["workload"]: each for each in results.get("whole", ())}
     live, catch_up = (next((wholes[name] for name in wholes if what in name), None) for what in ("live", "catch-up"))
-    history = results.get("demo_history")
 
     def plot(name: str, svg: str) -> str:
-        (source.parent / f"{name}.svg").write_text(svg, encoding="utf-8")
+        plots[f"{name}.svg"] = svg
         return f"![{name}](performance/{name}.svg)"
 
-    def when(there: object, make: Callable[[], str]) -> Callable[[], str]:
-        return make if there else lambda: NOT_MEASURED
+    def when(part: Any, make: Callable[[Any], str]) -> Callable[[], str]:
+        return (lambda: make(part)) if part else lambda: NOT_MEASURED
 
-    return {
+    def whole(name: str, part: Results | None) -> dict[str, Callable[[], str]]:
+        return {
+            f"{name} table": when(part, lambda each: markdown(*whole_table(each))),
+            f"{name} ratios": when(part and part["ratios"], lambda _: markdown(*ratio_table(part or {}))),
+            f"{name} events": when(part, lambda each: f"{each['total']:,}"),
+            f"{name} rows": when(part, lambda each: f"{_stored(each, 'customer_daily'):,}"),
+            f"{name} plot": when(part, lambda each: plot(name.replace(" ", "-"), _whole_plot(each))),
+        }
+
+    return whole("live", live) | whole("catch-up", catch_up) | whole("demo history", results.get("demo_history")) | {
         "machine": lambda: _machine(results),
-        "command": lambda: f"`{source.name}` holds the figures",
-        "live table": when(live, lambda: markdown(*whole_table(live))),
-        "live ratios": when(live, lambda: markdown(*ratio_table(live))),
-        "live events": when(live, lambda: f"{live['total']:,}"),
-        "live plot": when(live, lambda: plot("live", _whole_plot(live))),
-        "catch-up table": when(catch_up, lambda: markdown(*whole_table(catch_up))),
-        "catch-up ratios": when(catch_up, lambda: markdown(*ratio_table(catch_up))),
-        "catch-up events": when(catch_up, lambda: f"{catch_up['total']:,}"),
-        "catch-up rows": when(catch_up, lambda: f"{_stored(catch_up, 'customer_daily'):,}"),
-        "catch-up plot": when(catch_up, lambda: plot("catch-up", _whole_plot(catch_up))),
-        "demo history table": when(history, lambda: markdown(*whole_table(history))),
-        "demo history ratios": when(history and history["ratios"], lambda: markdown(*ratio_table(history))),
-        "demo table": when(results.get("demo"), lambda: markdown(*demo_table(results))),
-        "latency table": when(results.get("latency"), lambda: markdown(*latency_table(results))),
-        "latency plot": when(results.get("latency"), lambda: plot("latency", _latency_plot(results))),
-        "top rate": when(results.get("top_rate"), lambda: f"{results['top_rate']:,.0f}"),
-        "idle table": when(results.get("idle"), lambda: markdown(*idle_table(results))),
-        "step table": when(results.get("steps"), lambda: markdown(*step_table(results))),
-        "step plot": when(results.get("steps"), lambda: plot("steps", _step_plot(results))),
-        "state": when(results.get("state"), lambda: _state(results["state"])),
-    }
+        "demo table": when(results.get("demo"), lambda _: markdown(*demo_table(results))),
+        "latency table": when(results.get("latency"), lambda _: markdown(*latency_table(results))),
+        "latency plot": when(results.get("latency"), lambda _: plot("latency", _latency_plot(results))),
+        "top rate": when(results.get("top_rate"), lambda rate: f"{rate:,.0f}"),
+        "idle table": when(results.get("idle"), lambda _: markdown(*idle_table(results))),
+        "step table": when(results.get("steps"), lambda _: markdown(*step_table(results))),
+        "step plot": when(results.get("steps"), lambda _: plot("steps", _step_plot(results))),
+        "state": when(results.get("state"), _state),
+    }  # fmt: skip
 
 
 def markdown(header: Sequence[str], rows: Rows) -> str:

@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -120,11 +121,15 @@ class Stack:
         return read_json(self._holder)
 
 
+def ordinary() -> dict[str, str]:
+    """This program's environment without the settings of an installation."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("CRM_")}
+
+
 @contextmanager
 def loaded_stack(version: Version, workload: str) -> Iterator[Stack]:
     """A throw-away local stack of a version whose log holds the workload."""
-    environment = version.environment({**os.environ})
-    holder = _popen([sys.executable, str(HERE / "stack_holder.py"), workload], environment)
+    holder = _popen([sys.executable, str(HERE / "stack_holder.py"), workload], version.environment(ordinary()))
     try:
         yield Stack(version, holder)
     finally:
@@ -141,9 +146,14 @@ def end(process: "subprocess.Popen[str]") -> str:
 
 
 def read_json(process: "subprocess.Popen[str]") -> dict[str, Any]:
-    """One line of JSON that a program prints. Raises RuntimeError with its errors if it ends instead."""
+    """One line of JSON that a program prints. Raises RuntimeError with its errors if it ends or hangs instead."""
     assert process.stdout is not None
-    line = process.stdout.readline()
+    hanging = threading.Timer(RUN_SECONDS, process.kill)
+    hanging.start()
+    try:
+        line = process.stdout.readline()
+    finally:
+        hanging.cancel()
     if not line:
         process.wait()
         raise RuntimeError(f"{process.args!r} failed:\n{_errors(process)}")
