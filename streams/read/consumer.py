@@ -74,7 +74,9 @@ class SharedConsumer:
         self._bound = bound
         self._monotonic = monotonic
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
+        self._unassigned: list[TopicPartition] = []
         self._polled_at = -1.0
+        self.is_closed = False
         self._rest = SHORTEST_REST
         self._until = datetime.now(UTC)
 
@@ -93,8 +95,12 @@ class SharedConsumer:
         return int(self._consumer.get_watermark_offsets(where, cached=True)[1])
 
     def assign(self, partition: int, offsets: Mapping[str, int]) -> None:
-        """Read partition ``partition`` of topics, each from an offset on, besides what is read already."""
-        self._consumer.incremental_assign([TopicPartition(name, partition, at) for name, at in offsets.items()])
+        """Read partition ``partition`` of topics, each from an offset on, besides what is read already.
+
+        It starts with the next poll: once something is fetched, every question waits for the broker's long poll of half a
+        second, and lanes that are built one after another ask many.
+        """
+        self._unassigned += [TopicPartition(name, partition, at) for name, at in offsets.items()]
         for name in offsets:
             self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
 
@@ -104,6 +110,7 @@ class SharedConsumer:
             del self._buffers[key]
         if not self._buffers:
             self._consumer.close()
+            self.is_closed = True
 
     def held(self, topic: str, partition: int) -> int:
         """How many messages a buffer holds."""
@@ -113,6 +120,9 @@ class SharedConsumer:
         """Read once for all lanes, unless a lane has just done so. With ``wait``, for up to 2 ms."""
         if self._monotonic() - self._polled_at < POLL_AGAIN_SECONDS:
             return
+        if self._unassigned:
+            self._consumer.incremental_assign(self._unassigned)
+            self._unassigned = []
         found = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS if wait else 0.0)
         self._polled_at = self._monotonic()
         self._rest = SHORTEST_REST if found else min(LONGEST_REST, 1.5 * self._rest)

@@ -79,7 +79,7 @@ class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
     @at_edge
     def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "LaneReader":  # noqa: ARG002
         """Connect a lane and check that the log is the one that its position belongs to."""
-        if self._consumer is None:
+        if self._consumer is None or self._consumer.is_closed:
             self._consumer = SharedConsumer(connect(self._config.bootstrap_servers))
         return LaneReader(int(for_part), self._config, self._consumer, resume_state)
 
