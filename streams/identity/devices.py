@@ -158,12 +158,14 @@ class Devices:
             return due
         events = due.events[anonymous]
         new, old = _admitted(known, events, first, slot)
-        DUPLICATES.inc(len(events) - int(new.sum()))
-        TOO_LATE.inc(int((new & old).sum()))
-        LATE.inc(int((events["late"] & new).sum()))
+        late = events["late"] & new
+        if late.any():
+            LATE.inc(int(late.sum()))
         kept = new & ~old
         if kept.all():
             return due
+        DUPLICATES.inc(len(events) - int(new.sum()))
+        TOO_LATE.inc(int((new & old).sum()))
         chosen = np.ones(len(due.events), np.bool_)
         chosen[anonymous[~kept]] = False
         return due.pick(chosen)
