@@ -1,9 +1,9 @@
 """Events and moved rows on their way into a table of customers: they wait for their slot, then become rows to add."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from heapq import merge
-from itertools import pairwise
+from itertools import pairwise, starmap
 from operator import attrgetter
 from typing import Final
 
@@ -68,8 +68,8 @@ class Arrivals:
 
         The caller crosses the boundaries up to each step's slot before it adds the step and asks for the next one.
         """
-        moves, events = self._moves(target, slot, to), self._events(target, slot, to)
-        return merge(events, moves, key=attrgetter("slot"))
+        events = self._events(target, slot, to)
+        return merge(events, self._moves(target, slot, to), key=attrgetter("slot")) if len(self.moved) else events
 
     def _moves(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
         columns = self.moved.due(target)
@@ -94,21 +94,19 @@ class Arrivals:
             return
         events, owners = columns
         slots = np.maximum(events["slot"], slot)
+        if not (slots[1:] >= slots[:-1]).all():  # of two copies in different slots the one in the earlier slot counts
+            order = np.argsort(slots, kind="stable")
+            slots, events, owners = slots[order], take(events, order), owners[order]
         for some in _portions(slots, to.known):
-            first = int(slots[some[0]])
+            first = int(slots[some][0])
             yield Step(first, _NOWHERE, _NO_ROWS, distinct=True)  # ids are forgotten at the boundaries before it
-            yield from _steps(take(events, some), owners[some], first, to)
+            yield from _steps(events[some], owners[some], first, to)
 
 
-def _portions(slots: NDArray[np.int64], known: KnownIds) -> Sequence[NDArray[np.int64]]:
-    """Return the events in the order of their slots, in one go unless known ids may be forgotten in between.
-
-    Of two copies in different slots the one in the earlier slot counts, so the order matters.
-    """
-    order = np.arange(len(slots)) if (slots[1:] >= slots[:-1]).all() else np.argsort(slots, kind="stable")
-    if len(slots) <= known.room():
-        return [order]
-    return np.split(order, np.flatnonzero(np.diff(slots[order])) + 1)
+def _portions(slots: NDArray[np.int64], known: KnownIds) -> Iterator[slice]:
+    """Cut events between slots if known ids may be forgotten there, else keep them in one piece."""
+    cuts = [] if len(slots) <= known.room() else (np.flatnonzero(np.diff(slots)) + 1).tolist()
+    yield from starmap(slice, pairwise([0, *cuts, len(slots)]))
 
 
 def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Iterator[Step]:

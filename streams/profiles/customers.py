@@ -189,7 +189,7 @@ class Customers:
     def _live(self, at: NDArray[np.int64], *, guarded: bool = False) -> list[Output]:
         if not len(at):
             return []
-        block = self._maker(guarded=guarded).live(self._state.table, at, self._slot)
+        block = self._maker(guarded=guarded).current(self._state.table, at, self._slot, "live")
         self._state.table.given_out(at)
         return [block]
 

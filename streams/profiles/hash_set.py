@@ -43,14 +43,13 @@ class HashSet:
         new: NDArray[np.bool_] = self._places[at] == _FREE
         if not new.any():
             return new
-        chosen = np.flatnonzero(new)
-        _, first = np.unique(hashes[chosen], return_index=True)
-        if len(first) < len(chosen):
-            first.sort()
+        found = hashes if new.all() else hashes[new]
+        ascending = np.sort(found)
+        if (ascending[1:] == ascending[:-1]).any():
+            chosen = np.flatnonzero(new)[np.unique(found, return_index=True)[1]]
             new[:] = False
-            new[chosen[first]] = True
-            chosen = chosen[first]
-        self._settle(hashes[chosen], at[chosen])
+            new[chosen] = True
+        self._settle(hashes[new], at[new])
         return new
 
     def _insert(self, hashes: NDArray[np.uint64]) -> None:

@@ -1,7 +1,7 @@
 """Blocks of people with their features: what scoring gets of a table of profiles. Pure."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,14 +13,16 @@ from streams.profiles.rows import versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
 from streams.profiles.table import ProfileTable
 
+Kind = Literal["sweep", "live", "restated"]
 
-@dataclass(frozen=True)
-class Chosen:
+
+class Chosen(NamedTuple):
     """Some people: positions in their table, copies of their rows, and as of which slots and moments they are seen."""
 
+    kind: Kind
     at: NDArray[np.int64]
     rows: RowArray
-    boundaries: NDArray[np.int32]
+    slots: NDArray[np.int32]
     now: NDArray[np.int64]
 
 
@@ -38,33 +40,24 @@ class Maker:
         self, table: ProfileTable, at: NDArray[np.int64], rows: RowArray, boundaries: NDArray[np.int32]
     ) -> PeopleBlock:
         """Return people as of boundaries, one per row; ``rows`` are copies made there. It is not for readers yet."""
-        chosen = Chosen(at, rows, boundaries, boundaries.astype(np.int64) * self.interval)
-        return self._block(table, "sweep", chosen)
-
-    def live(self, table: ProfileTable, at: NDArray[np.int64], slot: int) -> PeopleBlock:
-        """Return people as of the current slot, each at the time of its newest event or at the slot's start."""
-        block = self.current(table, at, slot, "live")
-        return replace(block, entered=table.entered[at])
+        return self._block(table, Chosen("sweep", at, rows, boundaries, boundaries.astype(np.int64) * self.interval))
 
     def current(
         self, table: ProfileTable, at: NDArray[np.int64], slot: int, kind: Literal["live", "restated"]
     ) -> PeopleBlock:
-        """Return people as of the current slot with their rows, without the time of a record behind them."""
+        """Return people with their rows as of the current slot: at the time of the newest event or the slot's start."""
         rows = take(table.rows, at)
         now = np.maximum(rows["last_seen"], slot * self.interval)
-        block = self._block(table, kind, Chosen(at, rows, np.full(len(at), slot, np.int32), now))
-        return replace(block, rows=rows, publish=True)
+        return self._block(table, Chosen(kind, at, rows, np.full(len(at), slot, np.int32), now))
 
     def profiles(self, table: ProfileTable, at: NDArray[np.int64]) -> ProfileBlock:
         """Return copies of rows."""
         rows = take(table.rows, at)
         return ProfileBlock(self.bucket, table.names.take(at), versions_of(rows["slot"], rows), rows)
 
-    def _block(
-        self, table: ProfileTable, kind: Literal["sweep", "live", "restated"], chosen: Chosen
-    ) -> PeopleBlock:
-        at, rows, now = chosen.at, chosen.rows, chosen.now
-        slots = chosen.boundaries.astype(np.int64)
+    def _block(self, table: ProfileTable, chosen: Chosen) -> PeopleBlock:
+        kind, at, rows, slots, now = chosen
+        sweep = kind == "sweep"
         rhythm = rhythm_of(rows)
         lifecycle = lifecycle_of(rows, now, rhythm)
         return PeopleBlock(
@@ -74,16 +67,17 @@ class Maker:
             ids=table.names.take(at),
             versions=versions_of(slots, rows),
             as_of=now,
-            boundaries=chosen.boundaries,
+            boundaries=slots,
             features=compute_features(rows, now, self.interval, rhythm),
             buyers=rows["orders"] > 0,
             lifecycle=lifecycle,
             segment=segment_of(rows, lifecycle),
-            leaving=rows["last_seen"] < (slots + 1) * self.interval - self.dormant_after,
+            leaving=rows["last_seen"] < (slots + np.int64(1)) * self.interval - self.dormant_after,
             positions=at.astype(np.int32),
-            entered=np.zeros(len(at), np.int64),
-            publish=False,
+            entered=np.zeros(len(at), np.int64) if sweep else table.entered[at],
+            publish=not sweep,
             guarded=self.guarded,
+            rows=None if sweep else rows,
         )
 
 
