@@ -24,8 +24,10 @@ from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
-from streams.identity.sessions import CustomerVisits, silent_before, starts, web_events
+from streams.identity.sessions import CustomerVisits, silent_before, starts, visits_of, web_events
+from streams.journal import JOURNAL
 from streams.profiles.known_ids import KnownIds
+from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
 
 Output = Forwarded | Verdicts | Block
@@ -53,8 +55,8 @@ class _Due:
     devices: Texts
     customer_buckets: NDArray[np.int64]
 
-    def pick(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "_Due":
-        return _Due(self.events[kept], self.customers[kept], self.devices[kept], self.customer_buckets[kept])
+    def pick(self, kept: NDArray[np.int64]) -> "_Due":
+        return _Due(take(self.events, kept), self.customers[kept], self.devices[kept], self.customer_buckets[kept])
 
 
 class Devices:
@@ -129,8 +131,8 @@ class Devices:
             return Additions()
         if not going.any():
             return Additions(at, events)
-        outflow.put_events(events[going], owners[going], routes[going])
-        return Additions(at[~going], events[~going])
+        outflow.put_events(compress(events, going), owners[going], routes[going])
+        return Additions(at[~going], compress(events, ~going))
 
     def _decide(self, due: _Due, links: list[Link], decisions: Decisions) -> None:
         """Decide the links of devices, slot by slot; ids of customers are known from their slot on."""
@@ -156,11 +158,12 @@ class Devices:
             if slot > first:
                 known.rotate()
             return due
-        events = due.events[anonymous]
+        events = take(due.events, anonymous)
         new, old = _admitted(known, events, first, slot)
         late = events["late"] & new
         if late.any():
             LATE.inc(int(late.sum()))
+            JOURNAL.late(int(late.sum()))
         kept = new & ~old
         if kept.all():
             return due
@@ -168,19 +171,20 @@ class Devices:
         TOO_LATE.inc(int((new & old).sum()))
         chosen = np.ones(len(due.events), np.bool_)
         chosen[anonymous[~kept]] = False
-        return due.pick(chosen)
+        return due.pick(np.flatnonzero(chosen))
 
     def _with_sessions(self, due: _Due, at: NDArray[np.int64]) -> EventArray:
         """Return the events with those marked that start a session."""
         web = web_events(due.events)
         if not len(web):
             return due.events
-        state, events, found = self._state, due.events.copy(), np.zeros(len(due.events), np.bool_)
+        state, found = self._state, np.zeros(len(due.events), np.bool_)
+        events = take(due.events, np.arange(len(found)))
         tied, untied = web[at[web] >= 0], web[at[web] < 0]
         if len(tied):
-            found[tied] = starts(at[tied], events[tied], state.owned.web_seconds, self._policy)
+            found[tied] = starts(at[tied], visits_of(events, tied), state.owned.web_seconds, self._policy)
         if len(untied):
-            found[untied] = state.visits.starts(due.customers[untied].tolist(), events[untied], self._policy)
+            found[untied] = state.visits.starts(due.customers[untied].tolist(), visits_of(events, untied), self._policy)
         events["session"] = found
         return events
 

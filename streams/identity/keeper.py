@@ -10,6 +10,7 @@ from streams.identity.policy import IdentityPolicy
 from streams.identity.visitors import forget, live, restated, sample, stored, unpublished
 from streams.profiles.deltas import fade
 from streams.profiles.money import settle
+from streams.profiles.raw import put, take
 
 Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 
@@ -66,10 +67,10 @@ def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
     at = np.unique(entries["row"][worth != WAITS]).astype(np.int64)
     if not len(at):
         return []
-    faded = table.rows[at]
+    faded = take(table.rows, at)
     fade(faded, kept.slot, policy.interval)
-    table.rows[at] = faded
+    put(table.rows, at, faded)
     rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
     table.unconverted.replace(rest)
     table.touch(at, np.zeros(len(at), np.int64))
-    return [*live(kept, policy)] if kept.fresh else [*stored(kept, at)]
+    return [*live(kept, policy)] if kept.fresh else [*stored(kept, at, policy)]
