@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from contracts.blocks import Entries, EventArray, RowArray
 from contracts.rates import DAY_US
 from streams import codes
-from streams.profiles.matrices import column_of, counts, decayed, first_times, last_times, recent_orders, sums
-from streams.profiles.money import MOST_MONEY, set_aside, sum_money
+from streams.profiles.matrices import counts, decayed, first_times, last_times, recent_orders, sums
+from streams.profiles.money import MOST_MONEY, add_money, set_aside
 from streams.profiles.raw import take
-from streams.profiles.rows import COUNTS, DECAYED, LAST_TIMES, NEVER, ONE, RECENT, blank_rows
+from streams.profiles.rows import COUNTS, DECAYED, LAST_TIMES, NEVER, NOT_YET, ONE, RECENT, blank_rows
 
 NO_SLOT: Final = -1
 """Before the first slot."""
@@ -30,7 +30,10 @@ _TAU_OF: Final = np.array([_TAUS.index(days) for days in DECAYED.values()])
 _RATES: Final = -1.0 / (np.array(_TAUS) * DAY_US)
 """What the logarithm of a decayed counter changes by in a microsecond, for each time constant."""
 _REVENUE: Final = list(DECAYED).index("revenue_90d")
-(_ITEMS, _SESSIONS), (_SESSION,) = column_of(COUNTS, "items", "sessions"), column_of(LAST_TIMES, "last_session")
+_SESSIONS, _SESSION = COUNTS.index("sessions"), LAST_TIMES.index("last_session")
+_LANES: Final = 16
+"""Counters of 16 bits that are added up as four numbers of 64."""
+_MOST_COUNT: Final = 2**16 - 1
 
 _COUNTERS: Final[Mapping[str, Sequence[int]]] = {
     "events": range(_CODES),
@@ -74,8 +77,10 @@ def _table(names: tuple[str, ...], codes_of: Mapping[str, Sequence[int]], value:
     return table
 
 
-_COUNTED: Final = _table(COUNTS, _COUNTERS, 1).astype(np.int32)
-_KEPT: Final = _table(LAST_TIMES, _MARKED, 1).astype(np.bool_)
+_COUNTED: Final = np.zeros((_CODES, _LANES), np.uint16)
+_COUNTED[:, : len(COUNTS)] = _table(COUNTS, _COUNTERS, 1)
+_KEPT: Final = np.where(_table(LAST_TIMES, _MARKED, 1), NOT_YET, NEVER)
+"""A bound for the time that an event of each code leaves in each column."""
 _WEIGHT: Final = _table(tuple(DECAYED), _FADING, ONE).astype(np.float64)
 
 
@@ -117,38 +122,50 @@ def _fill(
     if not len(events):
         return
     code, time, session = events["code"], np.ascontiguousarray(events["occurred"]), events["session"]
-    counted = _COUNTED[code]
-    counted[:, _SESSIONS] = session
-    kept = np.where(_KEPT[code], time[:, None], NEVER)
-    kept[:, _SESSION] = np.where(session, time, NEVER)
-    age = ((slot + 1) * interval - time).astype(np.float64)
-    fading = np.exp(age[:, None] * _RATES)[:, _TAU_OF]
-    weight = _WEIGHT[code] * fading
-    counted[:, _ITEMS] = np.where(code == codes.ORDER, events["items"], 0)
-    counts(rows)[:] = np.add.reduceat(counted, start, axis=0)
-    last_times(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
     rows["first_seen"] = np.minimum.reduceat(time, start)
+    kept = np.minimum(_KEPT.take(code, axis=0), time[:, None])
+    kept[:, _SESSION] = np.where(session, time, NEVER)
+    last_times(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
+    counts(rows)[:] = _counted(code, session, start)
+    age = ((slot + 1) * interval - time).astype(np.float64)
+    fading = np.exp(age[:, None] * _RATES)
+    weight = _WEIGHT.take(code, axis=0)
+    weight *= fading.take(_TAU_OF, axis=1)
     decayed(rows)[:] = np.add.reduceat(np.rint(weight, out=weight).astype(np.int64), start, axis=0)
     if code.min() < codes.PAGE_VIEW:
-        _add_transactions(rows, start, events, fading[:, _REVENUE])
+        _add_transactions(rows, start, events, fading[:, _TAU_OF[_REVENUE]])
     if code.max() >= codes.TICKET_OPENED:
         satisfied = np.where(code == codes.SATISFACTION, events["score"], 0)
         rows["satisfaction_sum"] = np.add.reduceat(satisfied, start, dtype=np.int64)
 
 
+def _counted(
+    code: NDArray[np.int8], session: NDArray[np.bool_], start: NDArray[np.int64]
+) -> NDArray[np.unsignedinteger]:
+    """Return :data:`COUNTS` of groups but for the items. Four counters of 16 bits are added up as one number."""
+    counted = _COUNTED.take(code, axis=0)
+    counted[:, _SESSIONS] = session
+    if len(code) <= _MOST_COUNT:
+        totals = np.add.reduceat(counted.view(np.int64), start, axis=0).view(np.uint16)
+    else:
+        totals = np.add.reduceat(counted, start, axis=0, dtype=np.uint32)
+    return totals[:, : len(COUNTS)]
+
+
 def _add_transactions(
     rows: RowArray, start: NDArray[np.int64], events: EventArray, fading: NDArray[np.float64]
 ) -> None:
-    """Set money and the times of orders; ``fading`` is the weight of each event in ``revenue_90d``."""
-    code, amount = events["code"], np.ascontiguousarray(events["amount"])
-    order, refund = code == codes.ORDER, code == codes.REFUND
-    spent = np.where(order, amount, 0)
-    rows["revenue"] = sum_money(spent, start)
-    rows["revenue_90d"] = sum_money(np.rint(spent * fading).astype(np.int64), start)
-    if refund.any():
-        rows["refunded"] = sum_money(np.where(refund, amount, 0), start)
-    picked = np.flatnonzero(order)
-    group, time = np.searchsorted(start, picked, "right") - 1, events["occurred"][picked]
+    """Set money, items and the times of orders; ``fading`` is the weight of each event in ``revenue_90d``."""
+    code = events["code"]
+    refunds = np.flatnonzero(code == codes.REFUND)
+    if len(refunds):
+        add_money(rows["refunded"], np.searchsorted(start, refunds, "right") - 1, events["amount"][refunds])
+    orders = np.flatnonzero(code == codes.ORDER)
+    group = np.searchsorted(start, orders, "right") - 1
+    amount, time = events["amount"][orders], events["occurred"][orders]
+    add_money(rows["revenue"], group, amount)
+    add_money(rows["revenue_90d"], group, np.rint(amount * fading[orders]).astype(np.int64))
+    np.add.at(rows["items"], group, events["items"][orders])
     np.minimum.at(rows["first_order"], group, time)
     newest = np.lexsort((-time, group))
     group, time = group[newest], time[newest]

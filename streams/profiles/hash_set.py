@@ -1,11 +1,17 @@
-"""A set of 64-bit hashes as one numpy array: open addressing with linear probing, whole arrays at a time."""
+"""A set of 64-bit hashes as one numpy array: open addressing with linear probing, whole arrays at a time.
 
+Places come from a product with a secret of the process, so that nobody can choose ids that all want the same place.
+What the set holds does not depend on it.
+"""
+
+import secrets
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 _SMALLEST: Final = 1 << 10
+_SECRET: Final = np.uint64(secrets.randbits(64) | 1)
 _ROOM: Final = 2
 """At least so many places per hash: probing stays short."""
 _FREE: Final = np.uint64(0)
@@ -71,7 +77,7 @@ class HashSet:
     def _probe(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
         """Return the place of each hash: where it is, or the free place where it would be."""
         mask = len(self._places) - 1
-        at = (hashes & np.uint64(mask)).view(np.int64)
+        at = ((hashes * _SECRET) >> np.uint64(64 - mask.bit_length())).view(np.int64)
         found = self._places[at]
         left = np.flatnonzero((found != hashes) & (found != _FREE))
         while len(left):

@@ -57,9 +57,3 @@ def decayed(rows: RowArray) -> NDArray[np.int64]:
 def counts(rows: RowArray) -> NDArray[np.int32]:
     """Return :data:`COUNTS`, shape (rows, 15)."""
     return rows.getfield(*_COUNTS)
-
-
-def column_of(columns: Sequence[Any], *names: Any) -> list[int]:
-    """Return the places of some names among ``columns``."""
-    places = {name: place for place, name in enumerate(columns)}
-    return [places[name] for name in names]

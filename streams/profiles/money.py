@@ -20,24 +20,10 @@ REVENUE_DAYS: Final = 90
 """The time constant of ``revenue_90d``."""
 _PORTION: Final = 8_000
 """So many of the largest amounts that an event may hold add up to less than 64 bits hold."""
-_MOST_SUM: Final = 2**63
-
-
-def sum_money(amounts: NDArray[np.int64], start: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sums of groups of amounts (none below zero), up to :data:`MOST_MONEY`; group i starts at ``start[i]``.
-
-    So capped, sums are order-free still.
-    """
-    if int(amounts.max()) * len(amounts) < _MOST_SUM:
-        return np.minimum(np.add.reduceat(amounts, start), MOST_MONEY)
-    total = np.zeros(len(start), np.int64)
-    group = np.repeat(np.arange(len(start)), np.diff(start, append=len(amounts)))
-    add_money(total, group, amounts)
-    return total
 
 
 def add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray[np.int64]) -> None:
-    """Add amounts (none below zero) to a column at positions, up to :data:`MOST_MONEY`."""
+    """Add amounts (none below zero) to a column at positions, up to :data:`MOST_MONEY`: so capped it is order-free."""
     for start in range(0, len(at), _PORTION):
         some = at[start : start + _PORTION]
         np.add.at(column, some, amounts[start : start + _PORTION])

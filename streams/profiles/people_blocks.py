@@ -1,7 +1,7 @@
 """Blocks of people with their features: what scoring gets of a table of profiles. Pure."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from streams.profiles.rows import versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
 from streams.profiles.table import ProfileTable
 
+PORTION: Final = 8_000
 Kind = Literal["sweep", "live", "restated"]
+Looks = tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int8]]
 
 
 class Chosen(NamedTuple):
@@ -58,8 +60,7 @@ class Maker:
     def _block(self, table: ProfileTable, chosen: Chosen) -> PeopleBlock:
         kind, at, rows, slots, now = chosen
         sweep = kind == "sweep"
-        rhythm = rhythm_of(rows)
-        lifecycle = lifecycle_of(rows, now, rhythm)
+        features, lifecycle, segment = _looks(rows, now, self.interval)
         return PeopleBlock(
             bucket=self.bucket,
             kind=kind,
@@ -68,10 +69,10 @@ class Maker:
             versions=versions_of(slots, rows),
             as_of=now,
             boundaries=slots,
-            features=compute_features(rows, now, self.interval, rhythm),
+            features=features,
             buyers=rows["orders"] > 0,
             lifecycle=lifecycle,
-            segment=segment_of(rows, lifecycle),
+            segment=segment,
             leaving=rows["last_seen"] < (slots + np.int64(1)) * self.interval - self.dormant_after,
             positions=at.astype(np.int32),
             entered=np.zeros(len(at), np.int64) if sweep else table.entered[at],
@@ -79,6 +80,22 @@ class Maker:
             guarded=self.guarded,
             rows=None if sweep else rows,
         )
+
+
+def _looks(rows: RowArray, now: NDArray[np.int64], interval: int) -> Looks:
+    """Return features, lifecycle and segment of rows, in portions that stay in the processor's cache."""
+    if len(rows) <= PORTION:
+        return _look(rows, now, interval)
+    portions = [slice(start, start + PORTION) for start in range(0, len(rows), PORTION)]
+    looks = [_look(rows[portion], now[portion], interval) for portion in portions]
+    features, lifecycle, segment = (np.concatenate(parts) for parts in zip(*looks, strict=True))
+    return features, lifecycle, segment
+
+
+def _look(rows: RowArray, now: NDArray[np.int64], interval: int) -> Looks:
+    rhythm = rhythm_of(rows)
+    lifecycle = lifecycle_of(rows, now, rhythm)
+    return compute_features(rows, now, interval, rhythm), lifecycle, segment_of(rows, lifecycle)
 
 
 def some_of(block: PeopleBlock, chosen: NDArray[np.bool_]) -> PeopleBlock:

@@ -60,13 +60,24 @@ LAST_OF_COUNTER: Final = {
 
 def blank_rows(count: int) -> RowArray:
     """Return rows of nobody, to whom nothing has happened. Their ``slot`` is -1."""
-    rows: RowArray = np.zeros(count, ROW_DTYPE)
-    for name in (*LAST_TIMES, "recent_orders"):
-        rows[name] = NEVER
-    for name in FIRST_TIMES:
-        rows[name] = NOT_YET
-    rows["slot"] = -1
+    rows: RowArray = np.empty(count, ROW_DTYPE)
+    rows.getfield(_PLAIN, 0)[:] = _BLANK.getfield(_PLAIN, 0)
     return rows
+
+
+def _blank_row() -> RowArray:
+    row: RowArray = np.zeros(1, ROW_DTYPE)
+    for name in (*LAST_TIMES, "recent_orders"):
+        row[name] = NEVER
+    for name in FIRST_TIMES:
+        row[name] = NOT_YET
+    row["slot"] = -1
+    return row
+
+
+_BLANK: Final = _blank_row()
+_PLAIN: Final = np.dtype(f"V{ROW_DTYPE.itemsize}")
+"""A row as plain bytes: numpy copies structured rows field by field otherwise."""
 
 
 VERSION_SHIFT: Final = 32

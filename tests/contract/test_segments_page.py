@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from contracts.rates import DAY_US as DAY
 from streams.profiles import segments
 from streams.profiles.features import PRIOR_GAP_DAYS
-from streams.profiles.table import DAY, blank_rows
-from streams.publish.reasons import MOST_CHARACTERS
+from streams.profiles.rows import RECENT, blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
+from streams.publish.reasons import MOST_CHARACTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
 NOW = 3_000 * DAY
@@ -42,9 +43,11 @@ def test_thresholds_are_those_of_the_code() -> None:
 def customer(orders: int, gap: float, silent: float) -> NDArray[np.void]:
     """A customer whose gap after shrinking is ``gap`` days, silent for so many."""
     row = blank_rows(1)
-    row["orders"], row["gap_count"] = orders, max(orders - 1, 0)
+    row["orders"] = orders
     row["last_seen"] = row["last_order"] = NOW - int(silent * DAY)
     row["first_seen"] = row["first_order"] = row["last_order"] - int((gap * orders - PRIOR_GAP_DAYS) * DAY)
+    times = np.linspace(row["last_order"][0], row["first_order"][0], orders).astype(np.int64)[:RECENT]
+    row["recent_orders"][0, : len(times)] = times
     return row
 
 

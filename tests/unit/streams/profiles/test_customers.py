@@ -24,6 +24,7 @@ from contracts.currencies import number_of
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.rates import Rates
 from streams import codes
+from streams.profiles import people_blocks
 from streams.profiles import sweeps as sweeping
 from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.deltas import add_rows, deltas
@@ -224,6 +225,17 @@ def test_a_small_stack_is_cut_between_boundaries(monkeypatch: pytest.MonkeyPatch
     assert swept(cut.out) == swept(whole.out)
     assert boundaries(cut.out) == boundaries(whole.out)
     assert len(blocks(cut.out, "sweep")) > len(blocks(whole.out, "sweep"))
+
+
+def test_large_blocks_are_looked_at_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = [Happening(f"c{number}", HOUR * number, amount=number) for number in range(20)]
+    whole, cut = Bucket(), Bucket()
+    whole.take(*happened, slot=1)
+    monkeypatch.setattr(people_blocks, "PORTION", 3)
+    cut.take(*happened, slot=1)
+    (one,), (other,) = blocks(whole.out, "sweep"), blocks(cut.out, "sweep")
+    assert one.features.tobytes() == other.features.tobytes()
+    assert one.segment.tolist() == other.segment.tolist()
 
 
 def test_training_takes_each_customer_every_other_sweep_while_the_window_can_close() -> None:
