@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Progress, Texts, Verdicts, no_events
 from contracts.identity import ANONYMOUS, EMAIL
-from contracts.metrics import DUPLICATES, LATE, TOO_LATE, VISITORS
+from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
 from streams.identity.keeper import Block, advance, convert_waiting
@@ -25,7 +25,6 @@ from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import CustomerVisits, silent_before, starts, visits_of, web_events
-from streams.journal import JOURNAL
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
@@ -78,6 +77,8 @@ class Devices:
         if progress is None or progress.slot is None or progress.start is None:
             return []
         first = progress.start if state.slot is None else state.slot
+        if progress.slot < first:
+            raise RuntimeError(f"the clock of lane {progress.source} went back from slot {first} to {progress.slot}")
         due = _due(state, progress.slot, first)
         links = state.links.due(progress.slot, first)
         due = self._without_duplicates(due, first, progress.slot)
@@ -160,10 +161,6 @@ class Devices:
             return due
         events = take(due.events, anonymous)
         new, old = _admitted(known, events, first, slot)
-        late = events["late"] & new
-        if late.any():
-            LATE.inc(int(late.sum()))
-            JOURNAL.late(int(late.sum()))
         kept = new & ~old
         if kept.all():
             return due

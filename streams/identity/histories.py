@@ -10,9 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import EventArray, MovedRows, RowArray, Texts, no_events, no_texts
+from contracts.metrics import LATE
 from streams.identity.moved import no_moved, pick
 from streams.identity.owned import Owned
 from streams.identity.policy import IdentityPolicy
+from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.money import convert_events
 from streams.profiles.raw import compress, join, take
@@ -149,6 +151,10 @@ def _add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
     if len(additions.at):
         at, rows, entries = deltas(additions.at, convert_events(additions.events, policy.rates), policy.interval)
         table.unconverted.add(entries)
+        late = int(np.count_nonzero(additions.events["late"]))
+        if late:
+            LATE.inc(late)
+            JOURNAL.late(late)
     if len(moved):
         both = (at, additions.moved_at) if len(additions.at) else (additions.moved_at,)
         rows = join((rows, moved.rows)) if len(additions.at) else moved.rows

@@ -23,12 +23,12 @@ def advance(
     The boundary that is crossed sees what counts in the slots before it; of several only the newest is seen.
     """
     before, kept.slot = kept.slot, progress.slot
-    turns_fresh = progress.fresh and not kept.fresh
     kept.fresh, kept.guarded = progress.fresh, progress.guarded
     crossed = before is None or kept.current > before
     sent: Sent = []
     blocks: list[Block] = []
     if crossed:
+        kept.stale = True
         sent, additions, moves = _finish_slots(kept, additions, moves, policy)
         blocks += unpublished(kept, policy)
         if kept.table == "devices":
@@ -39,8 +39,9 @@ def advance(
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
     if kept.fresh:
-        others = [*restated(kept, policy)] if crossed or turns_fresh else []
+        others = [*restated(kept, policy)] if kept.stale else []
         blocks += [*live(kept, policy), *others]
+        kept.stale = False
     return sent, blocks
 
 

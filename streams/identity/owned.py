@@ -106,7 +106,7 @@ class Owned:
 
     def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
         """Return those of some positions that nothing keeps: in use, no web event since ``before`` (seconds)."""
-        kept = (self._web_seconds[at] < before) & (self.table.names[at] != "")
+        kept: NDArray[np.bool_] = (self._web_seconds[at] < before) & (self.table.names[at] != "")
         if self._timelines:
             kept &= ~np.isin(at, list(self._timelines))
         return at[kept]
