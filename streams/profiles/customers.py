@@ -85,21 +85,15 @@ class Customers:
             state.bucket = item.bucket
             state.senders.note(item.progress)
             state.arrivals.put(item.parcel)
-        target = state.senders.slot
-        if target is None:
+        if state.senders.slot is None:
             return []
+        target = max(state.senders.slot, state.slot or 0)
         sweeps = self._sweeps(target)
         if state.slot is None:
             state.slot = state.senders.start
             sweeps.put_nobody(self._slot)
         before = self._slot
-        interval = self._policy.sweeps.interval
-        to = Destination(state.table, state.known, self._policy.rates, interval)
-        for step in state.arrivals.due(target, self._slot, to):
-            self._cross(sweeps, step.slot, target)
-            if len(step.at):
-                state.table.add(step.at, step.rows, interval, distinct=step.distinct)
-        self._cross(sweeps, target, target)
+        self._advance(sweeps, target)
         return [*sweeps.finish(), *self._changed(crossed=before != state.slot)]
 
     def resumed(self) -> list[Output]:
@@ -135,6 +129,16 @@ class Customers:
         state, policy = self._state, self._policy.sweeps
         guarded = guarded or state.senders.guarded
         return Maker(state.bucket, "customers", policy.interval, policy.dormant_after, guarded)
+
+    def _advance(self, sweeps: Sweeps, target: int) -> None:
+        """Add what is due, slot by slot, and cross the boundaries in between."""
+        state, interval = self._state, self._policy.sweeps.interval
+        to = Destination(state.table, state.known, self._policy.rates, interval)
+        for step in state.arrivals.due(target, self._slot, to):
+            self._cross(sweeps, step.slot, target)
+            if len(step.at):
+                state.table.add(step.at, step.rows, interval, distinct=step.distinct)
+        self._cross(sweeps, target, target)
 
     def _cross(self, sweeps: Sweeps, slot: int, target: int) -> None:
         """Cross the boundaries up to ``slot``. Once all customers are dormant, only the last of the run is delivered.
@@ -172,12 +176,11 @@ class Customers:
         CUSTOMERS.labels(str(state.bucket)).set(len(state.table))
         changed = np.flatnonzero(state.table.changed)
         now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
-        out = self._profiles(changed[~now & ~awake] if state.fresh else changed[~now])
-        if state.fresh:
-            live = changed[now | awake]
-            out += self._live(live)
-            out += self._restated(live) if turned else []
-        return out
+        if not state.fresh:
+            return self._profiles(changed[~now])
+        live, asleep = changed[now | awake], changed[~now & ~awake]  # their last score has come with the sweeps above
+        out = [*self._profiles(asleep), *self._live(live)]
+        return [*out, *self._restated(live)] if turned else out
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return who is not dormant as of the current slot."""

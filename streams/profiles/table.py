@@ -108,11 +108,6 @@ class ProfileTable:
         """Return the position of an id; None if it is not there."""
         return self._index.get(name)
 
-    def find_all(self, ids: Iterable[str]) -> NDArray[np.int64]:
-        """Return the position of each id, -1 if it is not there."""
-        get = self._index.get
-        return np.fromiter((get(name, -1) for name in ids), np.int64)
-
     def add(self, at: NDArray[np.int64], added: RowArray, interval: int, *, distinct: bool = False) -> None:
         """Add rows to those at positions. ``distinct`` says that no position comes twice."""
         rows = self._rows
