@@ -22,6 +22,7 @@ from streams.identity.moved import join, pick
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.progress import Senders
+from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
 
 Output = CustomerBatch | Verdicts | Block
@@ -119,11 +120,11 @@ class Addresses:
             return Additions().at, Additions().events
         events, names = columns
         order = np.argsort(events["slot"], kind="stable")
-        events, names = events[order], names[order]
+        events, names = take(events, order), names[order]
         at = self._state.owned.locate(names)
         theirs, owners, routes = self._state.owned.owners_of(at, events["slot"])
-        outflow.put_events(events[theirs], owners[theirs], routes[theirs])
-        return at[~theirs], events[~theirs]
+        outflow.put_events(compress(events, theirs), owners[theirs], routes[theirs])
+        return at[~theirs], compress(events, ~theirs)
 
     def _own_rows(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], MovedRows]:
         state = self._state

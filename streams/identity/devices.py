@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Progress, Texts, Verdicts, no_events
 from contracts.identity import ANONYMOUS, EMAIL
-from contracts.metrics import DUPLICATES, LATE, TOO_LATE, VISITORS
+from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
 from streams.identity.keeper import Block, advance, convert_waiting
@@ -24,8 +24,9 @@ from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
-from streams.identity.sessions import CustomerVisits, silent_before, starts, web_events
+from streams.identity.sessions import CustomerVisits, silent_before, starts, visits_of, web_events
 from streams.profiles.known_ids import KnownIds
+from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
 
 Output = Forwarded | Verdicts | Block
@@ -53,8 +54,8 @@ class _Due:
     devices: Texts
     customer_buckets: NDArray[np.int64]
 
-    def pick(self, kept: NDArray[np.bool_] | NDArray[np.int64]) -> "_Due":
-        return _Due(self.events[kept], self.customers[kept], self.devices[kept], self.customer_buckets[kept])
+    def pick(self, kept: NDArray[np.int64]) -> "_Due":
+        return _Due(take(self.events, kept), self.customers[kept], self.devices[kept], self.customer_buckets[kept])
 
 
 class Devices:
@@ -76,6 +77,8 @@ class Devices:
         if progress is None or progress.slot is None or progress.start is None:
             return []
         first = progress.start if state.slot is None else state.slot
+        if progress.slot < first:
+            raise RuntimeError(f"the clock of lane {progress.source} went back from slot {first} to {progress.slot}")
         due = _due(state, progress.slot, first)
         links = state.links.due(progress.slot, first)
         due = self._without_duplicates(due, first, progress.slot)
@@ -129,8 +132,8 @@ class Devices:
             return Additions()
         if not going.any():
             return Additions(at, events)
-        outflow.put_events(events[going], owners[going], routes[going])
-        return Additions(at[~going], events[~going])
+        outflow.put_events(compress(events, going), owners[going], routes[going])
+        return Additions(at[~going], compress(events, ~going))
 
     def _decide(self, due: _Due, links: list[Link], decisions: Decisions) -> None:
         """Decide the links of devices, slot by slot; ids of customers are known from their slot on."""
@@ -156,29 +159,29 @@ class Devices:
             if slot > first:
                 known.rotate()
             return due
-        events = due.events[anonymous]
+        events = take(due.events, anonymous)
         new, old = _admitted(known, events, first, slot)
-        DUPLICATES.inc(len(events) - int(new.sum()))
-        TOO_LATE.inc(int((new & old).sum()))
-        LATE.inc(int((events["late"] & new).sum()))
         kept = new & ~old
         if kept.all():
             return due
+        DUPLICATES.inc(len(events) - int(new.sum()))
+        TOO_LATE.inc(int((new & old).sum()))
         chosen = np.ones(len(due.events), np.bool_)
         chosen[anonymous[~kept]] = False
-        return due.pick(chosen)
+        return due.pick(np.flatnonzero(chosen))
 
     def _with_sessions(self, due: _Due, at: NDArray[np.int64]) -> EventArray:
         """Return the events with those marked that start a session."""
         web = web_events(due.events)
         if not len(web):
             return due.events
-        state, events, found = self._state, due.events.copy(), np.zeros(len(due.events), np.bool_)
+        state, found = self._state, np.zeros(len(due.events), np.bool_)
+        events = take(due.events, np.arange(len(found)))
         tied, untied = web[at[web] >= 0], web[at[web] < 0]
         if len(tied):
-            found[tied] = starts(at[tied], events[tied], state.owned.web_seconds, self._policy)
+            found[tied] = starts(at[tied], visits_of(events, tied), state.owned.web_seconds, self._policy)
         if len(untied):
-            found[untied] = state.visits.starts(due.customers[untied].tolist(), events[untied], self._policy)
+            found[untied] = state.visits.starts(due.customers[untied].tolist(), visits_of(events, untied), self._policy)
         events["session"] = found
         return events
 

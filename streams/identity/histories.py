@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import EventArray, MovedRows, RowArray, Texts, no_events, no_texts
+from contracts.metrics import LATE
 from streams.identity.moved import no_moved, pick
 from streams.identity.owned import Owned
 from streams.identity.policy import IdentityPolicy
+from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.money import convert_events
+from streams.profiles.raw import compress, join, take
 
 Positions = NDArray[np.int64]
 
@@ -37,7 +40,7 @@ class Additions:
 
     def pick(self, events: NDArray[np.bool_], moved: NDArray[np.bool_]) -> "Additions":
         """Return some of them."""
-        return Additions(self.at[events], self.events[events], self.moved_at[moved], pick(self.moved, moved))
+        return Additions(self.at[events], compress(self.events, events), self.moved_at[moved], pick(self.moved, moved))
 
     def newest_slot(self) -> int:
         """Return the newest slot of all."""
@@ -115,7 +118,7 @@ def add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
     for slot in sorted({*rare.events["slot"].tolist(), *rare.moved.slots.tolist()}):
         now = rare.pick(rare.events["slot"] == slot, rare.moved.slots == slot)
         at = np.union1d(now.at, now.moved_at)
-        blank(owned, at[is_silent(owned.table.rows[at], slot, policy)])
+        blank(owned, at[is_silent(take(owned.table.rows, at), slot, policy)])
         _add(owned, now, policy)
 
 
@@ -148,26 +151,33 @@ def _add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
     if len(additions.at):
         at, rows, entries = deltas(additions.at, convert_events(additions.events, policy.rates), policy.interval)
         table.unconverted.add(entries)
+        late = int(np.count_nonzero(additions.events["late"]))
+        if late:
+            LATE.inc(late)
+            JOURNAL.late(late)
     if len(moved):
         both = (at, additions.moved_at) if len(additions.at) else (additions.moved_at,)
-        rows = np.concatenate((rows, moved.rows)) if len(additions.at) else moved.rows
+        rows = join((rows, moved.rows)) if len(additions.at) else moved.rows
         order = np.argsort(rows["slot"], kind="stable")
-        at, rows = np.concatenate(both)[order], rows[order]
+        at, rows = np.concatenate(both)[order], take(rows, order)
         entries = moved.unconverted.copy()
         entries["row"] = additions.moved_at[entries["row"]]
         table.unconverted.add(entries)
     elif not len(additions.at):
         return
     owned.count_visitors(at)
-    table.add(at, rows, policy.interval)
-    table.touch(additions.at, additions.events["entered"])
-    table.touch(additions.moved_at, moved.entered)
+    one_slot = not len(moved) and rows["slot"][0] == rows["slot"][-1]
+    table.add(at, rows, policy.interval, distinct=bool(one_slot))
+    if len(additions.at):
+        table.touch(additions.at, np.ascontiguousarray(additions.events["entered"]))
+    if len(moved):
+        table.touch(additions.moved_at, moved.entered)
 
 
 def _take(owned: Owned, moves: Moves, policy: IdentityPolicy) -> tuple[NDArray[np.integer], MovedRows]:
     """Remove rows and return those with a history, as of the ends of their moves' slots."""
     table = owned.table
-    rows = table.rows[moves.at]
+    rows = take(table.rows, moves.at)
     kept = (rows["events"] > 0) & ~is_silent(rows, moves.slots, policy)
     fade(rows, np.maximum(moves.slots, rows["slot"]), policy.interval)
     entries = table.unconverted.take(moves.at)

@@ -10,6 +10,7 @@ from streams.identity.policy import IdentityPolicy
 from streams.identity.visitors import forget, live, restated, sample, stored, unpublished
 from streams.profiles.deltas import fade
 from streams.profiles.money import settle
+from streams.profiles.raw import put, take
 
 Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 
@@ -22,12 +23,12 @@ def advance(
     The boundary that is crossed sees what counts in the slots before it; of several only the newest is seen.
     """
     before, kept.slot = kept.slot, progress.slot
-    turns_fresh = progress.fresh and not kept.fresh
     kept.fresh, kept.guarded = progress.fresh, progress.guarded
     crossed = before is None or kept.current > before
     sent: Sent = []
     blocks: list[Block] = []
     if crossed:
+        kept.stale = True
         sent, additions, moves = _finish_slots(kept, additions, moves, policy)
         blocks += unpublished(kept, policy)
         if kept.table == "devices":
@@ -38,8 +39,9 @@ def advance(
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
     if kept.fresh:
-        others = [*restated(kept, policy)] if crossed or turns_fresh else []
+        others = [*restated(kept, policy)] if kept.stale else []
         blocks += [*live(kept, policy), *others]
+        kept.stale = False
     return sent, blocks
 
 
@@ -66,10 +68,10 @@ def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
     at = np.unique(entries["row"][worth != WAITS]).astype(np.int64)
     if not len(at):
         return []
-    faded = table.rows[at]
+    faded = take(table.rows, at)
     fade(faded, kept.slot, policy.interval)
-    table.rows[at] = faded
+    put(table.rows, at, faded)
     rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
     table.unconverted.replace(rest)
     table.touch(at, np.zeros(len(at), np.int64))
-    return [*live(kept, policy)] if kept.fresh else [*stored(kept, at)]
+    return [*live(kept, policy)] if kept.fresh else [*stored(kept, at, policy)]

@@ -17,6 +17,8 @@ class Kept:
     slot: int | None = None
     fresh: bool = False
     guarded: bool = False
+    stale: bool = False
+    """Whether a boundary was crossed since all visitors were scored."""
     owned: Owned = field(default_factory=Owned)
     links: WaitingLinks = field(default_factory=WaitingLinks)
     reported: Progress | None = None

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import MovedRows, no_texts
+from streams.profiles.raw import compress
+from streams.profiles.raw import join as join_rows
 from streams.profiles.rows import blank_rows
 from streams.profiles.unconverted import entries_of, join_entries
 
@@ -23,7 +25,7 @@ def pick(moved: MovedRows, kept: NDArray[np.bool_]) -> MovedRows:
         moved.slots[kept],
         moved.sources[kept],
         moved.owners[kept],
-        moved.rows[kept],
+        compress(moved.rows, kept),
         moved.entered[kept],
         entries_of(moved.unconverted, kept),
     )
@@ -45,7 +47,7 @@ def join(parts: Sequence[MovedRows]) -> MovedRows:
         np.concatenate([part.slots for part in parts]),
         np.concatenate([part.sources for part in parts]),
         np.concatenate([part.owners for part in parts]),
-        np.concatenate([part.rows for part in parts]),
+        join_rows([part.rows for part in parts]),
         np.concatenate([part.entered for part in parts]),
         join_entries(entries),
     )

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from contracts.blocks import EventArray, MovedRows, Parcel, Texts, no_events, no_texts
 from streams.identity.histories import Sent
 from streams.identity.moved import join, pick
+from streams.profiles.raw import join as join_events
+from streams.profiles.raw import take
 
 
 @dataclass
@@ -22,7 +24,8 @@ class Outflow:
     def put_events(self, events: EventArray, owners: Texts, routes: NDArray[np.integer]) -> None:
         """Send events to their owners, in their order."""
         for route, some in _by_route(routes):
-            self._events.setdefault(route, []).append((events[some], owners[some]))
+            mine = (events, owners) if some is None else (take(events, some), owners[some])
+            self._events.setdefault(route, []).append(mine)
 
     def put_moved(self, sent: Sent) -> None:
         """Send rows to their owners."""
@@ -40,20 +43,19 @@ class Outflow:
             return Parcel(no_events(), no_texts(), rows)
         if len(events) == 1:
             return Parcel(*events[0], rows)
-        columns = zip(*events, strict=True)
-        joined, owners = (np.concatenate(column) for column in columns)
-        return Parcel(joined, owners, rows)
+        parts, owners = zip(*events, strict=True)
+        return Parcel(join_events(parts), np.concatenate(owners), rows)
 
 
 def _by_route(
     routes: NDArray[np.integer],
-) -> Iterator[tuple[int, NDArray[np.int64] | slice]]:
-    """Yield each route with the positions of what goes there."""
+) -> Iterator[tuple[int, NDArray[np.int64] | None]]:
+    """Yield each route with the positions of what goes there; None if it is everything."""
     if not len(routes):
         return
     lowest = int(routes.min())
     if lowest == int(routes.max()):
-        yield lowest, slice(None)
+        yield lowest, None
         return
     order = np.argsort(routes.astype(np.int16), kind="stable")
     found = routes[order]

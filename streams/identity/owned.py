@@ -100,11 +100,16 @@ class Owned:
         """Return how many rows of this table the person owns."""
         return self._merges.get(person, 0)
 
-    def is_settled(self) -> NDArray[np.bool_]:
-        """Return which positions must stay: they have an owner, or had one in the current slot."""
-        found: NDArray[np.bool_] = self._since[: len(self.table.names)] != FREE
-        found[list(self._timelines)] = True
-        return found
+    def free(self) -> NDArray[np.int64]:
+        """Return the positions without an owner; only these have histories."""
+        return np.flatnonzero(self._since[: len(self.table.names)] == FREE)
+
+    def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
+        """Return those of some positions that nothing keeps: in use, no web event since ``before`` (seconds)."""
+        kept: NDArray[np.bool_] = (self._web_seconds[at] < before) & (self.table.names[at] != "")
+        if self._timelines:
+            kept &= ~np.isin(at, list(self._timelines))
+        return at[kept]
 
     def count_visitors(self, at: NDArray[np.int64]) -> None:
         """Count rows that get their first event."""
@@ -171,8 +176,12 @@ class Owned:
         self._web_seconds[positions] = LONG_AGO
 
     def _grow(self, size: int) -> None:
-        blank = (np.full(size, NO_OWNER, object), np.full(size, NO_ROUTE, np.int32), np.full(size, FREE, np.int32),
-                 np.full(size, LONG_AGO, np.int64))  # fmt: skip
+        blank: tuple[NDArray[Any], ...] = (
+            np.full(size, NO_OWNER, object),
+            np.full(size, NO_ROUTE, np.int32),
+            np.full(size, FREE, np.int32),
+            np.full(size, LONG_AGO, np.int64),
+        )
         for name, column in zip(_COLUMNS, blank, strict=True):
             old = getattr(self, name)
             column[: len(old)] = old

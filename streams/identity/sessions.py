@@ -4,7 +4,7 @@ The previous event is the newest one before it in the log: a running maximum, so
 from before the moment at which a silent device may be forgotten counts as none, so forgetting changes nothing either.
 """
 
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,18 +25,28 @@ def web_events(events: EventArray) -> NDArray[np.int64]:
     return np.flatnonzero((code >= codes.PAGE_VIEW) & (code < codes.TICKET_OPENED))
 
 
-def starts(
-    at: NDArray[np.int64], events: EventArray, last: NDArray[np.int64], policy: IdentityPolicy
-) -> NDArray[np.bool_]:
+class Visits(NamedTuple):
+    """Web events: their times in microseconds, and their slots."""
+
+    occurred: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+
+def visits_of(events: EventArray, chosen: NDArray[np.int64]) -> Visits:
+    """Return the web events at positions."""
+    return Visits(events["occurred"][chosen], events["slot"][chosen].astype(np.int64))
+
+
+def starts(at: NDArray[np.int64], visits: Visits, last: NDArray[np.int64], policy: IdentityPolicy) -> NDArray[np.bool_]:
     """Return which web events start a session, and move ``last`` on.
 
     ``at[i]`` is the row of event i in ``last`` (seconds). Events are in the order of their slots, and of their log
     within a slot.
     """
-    second = events["occurred"] // SECOND
+    second = visits.occurred // SECOND
     before = _previous(at, second, last[at])
     np.maximum.at(last, at, second)
-    forgotten = before < silent_before(events["slot"].astype(np.int64), policy)
+    forgotten = before < silent_before(visits.slots, policy)
     found: NDArray[np.bool_] = (second - before > policy.session_gap) | forgotten
     return found
 
@@ -84,7 +94,7 @@ class CustomerVisits:
         self._rows = {customer: row for row, customer in enumerate(state["customers"])}
         self._last = state["last"].copy()
 
-    def starts(self, customers: list[str], events: EventArray, policy: IdentityPolicy) -> NDArray[np.bool_]:
+    def starts(self, customers: list[str], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
         """Return which web events of customers start a session."""
         rows = self._rows
         at = np.fromiter([rows.setdefault(customer, len(rows)) for customer in customers], np.int64, len(customers))
@@ -92,7 +102,7 @@ class CustomerVisits:
             grown = np.full(2 * len(rows), LONG_AGO, np.int64)
             grown[: len(self._last)] = self._last
             self._last = grown
-        return starts(at, events, self._last, policy)
+        return starts(at, visits, self._last, policy)
 
     def forget(self, before: int) -> None:
         """Forget customers without a web event since ``before`` (seconds)."""

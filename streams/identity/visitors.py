@@ -5,7 +5,7 @@ the newest boundary and after a catch-up. In a catch-up, changed profiles leave 
 """
 
 from collections.abc import Iterator
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +18,14 @@ from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import silent_before
 from streams.profiles.features import compute_features
-from streams.profiles.rows import versions_of
-from streams.profiles.segments import lifecycle_of, segment_of
+from streams.profiles.people_blocks import Maker
+from streams.profiles.raw import take
 
 SAMPLE: Final = 200
 """Visitors of a bucket in the sample against which visitors are ranked."""
 _MOST_ROWS: Final = 16_384
+_NEVER_DORMANT: Final = 2**62
+"""Microseconds: visitors are forgotten instead."""
 Positions = NDArray[np.int64]
 
 
@@ -35,29 +37,30 @@ def unpublished(kept: Kept, policy: IdentityPolicy) -> list[ProfileBlock]:
     table = kept.owned.table
     at = np.flatnonzero(table.changed)
     if kept.fresh and len(at):
-        at = at[is_silent(table.rows[at], kept.current, policy)]
-    return stored(kept, at)
+        at = at[is_silent(take(table.rows, at), kept.current, policy)]
+    return stored(kept, at, policy)
 
 
-def stored(kept: Kept, at: Positions) -> list[ProfileBlock]:
+def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlock]:
     """Return profiles for ClickHouse, and note that they were given out."""
     if not len(at):
         return []
     table = kept.owned.table
-    rows, names = table.rows[at], table.names[at]
+    block = _maker(kept, policy).profiles(table, at)
     table.given_out(at)
-    return [ProfileBlock(kept.bucket, names, versions_of(rows["slot"], rows), rows)]
+    return [block]
 
 
 def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
     """Draw visitors as of the boundary at which the current slot begins: those whose ids have the smallest hashes."""
     rows, boundary = kept.owned.table.rows, kept.current
-    at = np.flatnonzero((rows["events"] > 0) & ~is_silent(rows, boundary, policy))
+    at = _visitors(kept)
+    at = at[~is_silent(take(rows, at), boundary, policy)]
     count, keys = len(at), rows["key"][at]
     if count > SAMPLE:
         chosen = np.argpartition(keys, SAMPLE)[:SAMPLE]
         at, keys = at[chosen], keys[chosen]
-    drawn = rows[at[np.argsort(keys)]]
+    drawn = take(rows, at[np.argsort(keys)])
     features = compute_features(drawn, boundary * policy.interval, policy.interval)
     return VisitorSample(kept.bucket, boundary, count, features, drawn["orders"] > 0)
 
@@ -65,20 +68,24 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
 def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     """Forget visitors who were silent for too long when the current slot began; return them."""
     owned, boundary = kept.owned, kept.current
-    rows, names = owned.table.rows, owned.table.names
-    silent = is_silent(rows, boundary, policy)
-    gone = np.flatnonzero(silent & (rows["events"] > 0))
+    free = owned.free()
+    silent = free[is_silent(take(owned.table.rows, free), boundary, policy)]
+    gone = silent[owned.table.rows["events"][silent] > 0]
     departures = []
     if len(gone):
-        versions = np.full(len(gone), last_version(boundary - 1))
-        departures = [Departures(kept.bucket, names[gone], np.full(len(gone), "", object), versions, kept.guarded)]
+        versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
+        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded)]
         blank(owned, gone)
-    limit = silent_before(boundary, policy)
-    left = np.flatnonzero(silent & ~owned.is_settled() & (owned.web_seconds[: len(names)] < limit))
-    left = left[names[left] != ""]
+    left = owned.idle(silent, silent_before(boundary, policy))
     if len(left):
         owned.release(left)
     return departures
+
+
+def _visitors(kept: Kept) -> Positions:
+    """Return the positions of all visitors."""
+    free = kept.owned.free()
+    return free[kept.owned.table.rows["events"][free] > 0]
 
 
 def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
@@ -87,7 +94,7 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
     at = np.flatnonzero(table.changed)
     if not len(at):
         return []
-    block = _people(kept, "live", at, policy)
+    block = _maker(kept, policy).current(table, at, kept.current, "live")
     table.given_out(at)
     SCORES.labels("event").inc(len(at))
     return [block]
@@ -95,34 +102,13 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
 
 def restated(kept: Kept, policy: IdentityPolicy) -> Iterator[PeopleBlock]:
     """Return all visitors as of now but those whom events moved."""
-    table = kept.owned.table
-    others = np.flatnonzero((table.rows["events"] > 0) & ~table.changed)
+    table, everybody = kept.owned.table, _visitors(kept)
+    others = everybody[~table.changed[everybody]]
     SCORES.labels("sweep").inc(len(others))
     for start in range(0, len(others), _MOST_ROWS):
-        yield _people(kept, "restated", others[start : start + _MOST_ROWS], policy)
+        at = others[start : start + _MOST_ROWS]
+        yield _maker(kept, policy).current(table, at, kept.current, "restated")
 
 
-def _people(kept: Kept, kind: Literal["live", "restated"], at: Positions, policy: IdentityPolicy) -> PeopleBlock:
-    table, slot = kept.owned.table, kept.current
-    rows = table.rows[at]
-    now = np.maximum(rows["last_seen"], slot * policy.interval)
-    lifecycle = lifecycle_of(rows, now)
-    return PeopleBlock(
-        bucket=kept.bucket,
-        kind=kind,
-        table=kept.table,
-        ids=table.names[at],
-        versions=versions_of(slot, rows),
-        as_of=now,
-        boundaries=np.full(len(at), slot, np.int32),
-        features=compute_features(rows, now, policy.interval),
-        buyers=rows["orders"] > 0,
-        lifecycle=lifecycle,
-        segment=segment_of(rows, lifecycle),
-        leaving=np.zeros(len(at), np.bool_),
-        positions=at.astype(np.int32),
-        entered=table.entered[at],
-        publish=True,
-        guarded=kept.guarded,
-        rows=rows,
-    )
+def _maker(kept: Kept, policy: IdentityPolicy) -> Maker:
+    return Maker(kept.bucket, kept.table, policy.interval, _NEVER_DORMANT, kept.guarded)
