@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import TableBlock
-from streams.profiles.rows import DECAYED, ONE, blank_rows
+from streams.profiles.rows import DECAYED, ONE, blank_rows, versions_of
 from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
 
 _TIMES: Final = (
@@ -92,7 +92,7 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
     """The profiles of a block that has rows."""
     if block.rows is None:
         raise ValueError("a block of swept people has no profile rows")
-    return ProfileRows(block.ids, block.versions, block.rows, None, interval, currency)
+    return ProfileRows(block.ids, versions_of(block.rows["slot"], block.rows), block.rows, None, interval, currency)
 
 
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:

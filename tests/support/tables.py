@@ -46,7 +46,11 @@ def read_written(settings: Settings) -> Written:
     lines = {name: client.raw_query(query, fmt="TabSeparated").splitlines() for name, query in queries.items()}
     with redis_client(settings.redis_url) as redis:
         profiles = [repr((key, sorted(each.items()))).encode() for key, each in _hashes(redis, "crm:profile:*").items()]
-        return Written(lines | {"crm:profile:*": profiles}, _hashes(redis, "crm:score:*"))
+        ranked = {
+            key: [member.encode() for member in sorted(redis.zrange(key, 0, -1))]
+            for key in sorted(redis.scan_iter("crm:top:*"))
+        }
+        return Written(lines | ranked | {"crm:profile:*": profiles}, _hashes(redis, "crm:score:*"))
 
 
 def differences(expected: Written, found: Written) -> list[str]:
