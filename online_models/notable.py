@@ -18,6 +18,8 @@ LEAST: Final = 0.001
 PART: Final = 0.05
 """A probability has moved when it differs by more than ``LEAST + PART * probability``."""
 VERSION_SHIFT: Final = 32
+_EVENTS: Final = (1 << VERSION_SHIFT) - 1
+"""The part of a version that counts the events of the person."""
 SMALLEST: Final = 256
 NEVER: Final = -1
 T = TypeVar("T", bound=np.generic)
@@ -91,6 +93,7 @@ def _moved(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScores],
         moved |= _differs(each.probability, seen.probabilities[name][at])
         moved |= _first(each.reasons) != seen.reasons[name][at]
     moved |= _weeks(people.versions, at, week) > _weeks(versions, at, week)
+    moved |= (people.versions ^ versions) & _EVENTS != 0
     moved &= people.versions >= versions
     found: NDArray[np.bool_] = moved | unseen
     return found

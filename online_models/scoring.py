@@ -48,13 +48,15 @@ Input = PeopleBlock | BoundaryModels
 class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
-    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there yet.
+    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there
+    yet, ``restated`` likewise.
     """
 
     newest: BoundaryModel
     rankings: Mapping[str, Ranking] = field(default_factory=dict)
     models: dict[int, BoundaryModel] = field(default_factory=dict)
     waiting: list[PeopleBlock] = field(default_factory=list)
+    restated: list[PeopleBlock] = field(default_factory=list)
     seen: Memory = field(default_factory=dict)
 
 
@@ -101,9 +103,11 @@ class Score:
             if isinstance(item, PeopleBlock) and len(item):
                 if item.kind == "sweep":
                     self.state.waiting.append(item)
+                elif item.kind == "restated":
+                    self.state.restated.append(item)
                 else:
                     scored.append(self._score(item, _one(item, self.state.newest)))
-        return scored + [self._sweep(people) for people in self._ready()]
+        return scored + [self._sweep(people) for people in self._ready()] + self._restated()
 
     def resumed(self) -> list[ScoredBlock]:
         """Return nothing: sweeps that wait go on when their models come."""
@@ -125,6 +129,13 @@ class Score:
         ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
         state.waiting = state.waiting[len(ready) :]
         return ready
+
+    def _restated(self) -> list[ScoredBlock]:
+        """Score restated people by the newest models, once those of their boundary are there: nobody waits for them."""
+        state = self.state
+        ready = [people for people in state.restated if _through(people) <= state.newest.boundary]
+        state.restated = [people for people in state.restated if _through(people) > state.newest.boundary]
+        return [self._score(people, _one(people, state.newest)) for people in ready]
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
         """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
