@@ -74,6 +74,7 @@ class SharedConsumer:
         self._bound = bound
         self._monotonic = monotonic
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
+        self._of_lane: dict[int, list[Buffer]] = {}
         self._unassigned: list[TopicPartition] = []
         self._polled_at = -1.0
         self.is_closed = False
@@ -97,12 +98,13 @@ class SharedConsumer:
     def assign(self, partition: int, offsets: Mapping[str, int]) -> None:
         """Read partition ``partition`` of topics, each from an offset on, besides what is read already.
 
-        It starts with the next poll: once something is fetched, every question waits for the broker's long poll of half a
-        second, and lanes that are built one after another ask many.
+        It starts with the next poll: once something is fetched, every question waits for the broker's long poll of half
+        a second, and lanes that are built one after another ask many.
         """
         self._unassigned += [TopicPartition(name, partition, at) for name, at in offsets.items()]
         for name in offsets:
             self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
+        self._of_lane[partition] = [self._buffers[name, partition] for name in offsets]
 
     def release(self, partition: int) -> None:
         """Read a lane no more; leave Kafka with the last one."""
@@ -115,6 +117,11 @@ class SharedConsumer:
     def held(self, topic: str, partition: int) -> int:
         """How many messages a buffer holds."""
         return len(self._buffers[topic, partition].messages)
+
+    def is_silent(self, partition: int) -> bool:
+        """Poll; return whether there is still nothing for a lane."""
+        self.poll(wait=False)
+        return not any(buffer.messages for buffer in self._of_lane[partition])
 
     def poll(self, *, wait: bool) -> None:
         """Read once for all lanes, unless a lane has just done so. With ``wait``, for up to 2 ms."""

@@ -62,7 +62,7 @@ class LaneState:
     slot: int | None = None
 
     def new_epoch(self) -> None:
-        """Start counting the epoch's allowance of event time anew."""
+        """Start the epoch's allowance of event time afresh."""
         self.epoch_started_at = self.clock
 
     def readable(self, policy: LanePolicy) -> list[str]:

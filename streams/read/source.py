@@ -109,6 +109,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
+        if self._idle and self._consumer.is_silent(self._partition):
+            return []
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until the devices know all of it
         got = [] if behind else self._read_topics()
         progress = self._progress()

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from contracts.identity import identifier_of
+from contracts.identity import identifier_of, placing_id
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,23 @@ def test_a_value_is_one_id_or_none(value: object, identifier: str | None) -> Non
 def test_what_cannot_be_an_id_is_refused(value: object) -> None:
     with pytest.raises(ValueError, match="is "):
         identifier_of(value)
+
+
+@pytest.mark.parametrize("kind", ["web", "identity"])
+def test_web_and_identity_records_are_keyed_by_their_device(kind: str) -> None:
+    assert placing_id(kind, "c", "a") == placing_id(kind, None, "a") == "a"
+    assert placing_id(kind, "c", None) == "c"
+
+
+@pytest.mark.parametrize("kind", ["transaction", "service"])
+def test_transactions_and_service_records_are_keyed_by_their_customer(kind: str) -> None:
+    assert placing_id(kind, "c", "a") == placing_id(kind, "c", None) == "c"
+    assert placing_id(kind, None, "a", "p") == "a"
+
+
+@pytest.mark.parametrize(
+    ("customer", "previous", "key"),
+    [("c", "p", "p"), (None, "p", "a"), ("c", "null", "a"), ("c", None, "a"), ("c", "c", "c")],
+)
+def test_an_alias_is_keyed_by_the_id_that_it_gives_away(customer: str | None, previous: str | None, key: str) -> None:
+    assert placing_id("identity", customer, "a", previous) == key
