@@ -58,8 +58,8 @@ class Decisions:
         self._owned, self._policy, self._customers = owned, policy, customers
         self.verdicts: list[Verdict] = []
         self._moves: list[tuple[int, int, str, int, int]] = []
-        self._departures: dict[str, tuple[str, int]] = {}
-        """By profile id: the new owner, '' after an unlink, and the version."""
+        self._departures: list[dict[str, tuple[str, int]]] = [{}]
+        """By profile id: the new owner, '' after an unlink, and the version. A second change is in the next one."""
 
     def decide(self, position: int, link: Link) -> None:
         """Decide one link of the device or address at a position."""
@@ -78,7 +78,9 @@ class Decisions:
         route = route_of(person, policy.bucket_of(person), policy.buckets) if person else NO_ROUTE
         if self._owned.assign(position, person, route, link.slot) and person:
             self._moves.append((position, link.slot, person, route, link.entered))
-        self._departures[link.identity] = (person, last_version(link.slot))
+        if link.identity in self._departures[-1]:
+            self._departures.append({})
+        self._departures[-1][link.identity] = (person, last_version(link.slot))
 
     def _outcome(self, before: str, link: Link) -> str | None:
         """Return the outcome of a link; None if it says nothing new."""
@@ -106,10 +108,10 @@ class Decisions:
         return Moves(position, slot, np.array(owners, object), route, time)
 
     def blocks(self, bucket: int, *, guarded: bool) -> list[Verdicts | Departures]:
-        """Return the verdicts, and the visitors who have another owner now."""
+        """Return the verdicts, and the visitors who got another owner, change by change."""
         blocks: list[Verdicts | Departures] = [Verdicts(bucket, self.verdicts)] if self.verdicts else []
-        if self._departures:
-            persons, versions = zip(*self._departures.values(), strict=True)
-            ids: Texts = np.array(list(self._departures), object)
+        for changed in filter(None, self._departures):
+            persons, versions = zip(*changed.values(), strict=True)
+            ids: Texts = np.array(list(changed), object)
             blocks.append(Departures(bucket, ids, np.array(persons, object), np.array(versions, np.int64), guarded))
         return blocks

@@ -143,11 +143,11 @@ class Devices:
             until = int(np.searchsorted(slots, slot, "right"))
             known.add(due.customers[done:until][own[done:until]].tolist())
             done = until
-            here = list(group)
-            known.add(link.person for link in here if link.person and not link.person.startswith(EMAIL))
-            devices = [link for link in here if link.identity.startswith(ANONYMOUS)]
-            for link, at in zip(devices, state.owned.locate(link.identity for link in devices).tolist(), strict=True):
-                decisions.decide(at, link)
+            for link in group:
+                if link.person and not link.person.startswith(EMAIL):
+                    known.add((link.person,))
+                if link.identity.startswith(ANONYMOUS):
+                    decisions.decide(int(state.owned.locate((link.identity,))[0]), link)
         if own.any():
             known.add(due.customers[done:][own[done:]].tolist())
 

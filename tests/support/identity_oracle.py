@@ -75,8 +75,9 @@ class Oracle:
         self.events = [each for each in self.events if each[0] > now]
         self.links = [link for link in self.links if link.slot > now]
         self.customers |= {customer for customer, _, _ in events if customer}
-        self.customers |= {link.person for link in links if link.person and not link.person.startswith(EMAIL)}
         for link in links:
+            if link.person and not link.person.startswith(EMAIL):
+                self.customers.add(link.person)
             if self.of_devices and link.identity.startswith(EMAIL):
                 self.claims.append(link._replace(slot=now))
             else:

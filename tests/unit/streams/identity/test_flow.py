@@ -1,4 +1,4 @@
-"""Devices, addresses and a simple table of customers, against plain Python: any log, any cuts, any interleaving."""
+"""Devices, addresses and customers against plain Python: any log, any cuts, any interleaving, any moment of links."""
 
 import itertools
 from collections import defaultdict, deque
@@ -33,9 +33,12 @@ from streams import codes
 from streams.identity.addresses import Addresses
 from streams.identity.devices import Devices
 from streams.identity.policy import IdentityPolicy
+from streams.profiles.customers import Customers, CustomersPolicy
 from streams.profiles.deltas import deltas, fade
+from streams.profiles.labelling import Labeller
 from streams.profiles.money import convert_events, settle
 from streams.profiles.rows import DECAYED, ROW_DTYPE
+from streams.profiles.sweeps import SweepPolicy
 from streams.profiles.table import ProfileTable
 
 BUCKETS = 2
@@ -44,6 +47,7 @@ FORGOTTEN = 2 * DAY
 E1, E2 = "email:1", "email:2"
 HOMES = {"u": 0, "v": 1, "w": 0, "x": 1, "c": 0, "d": 1, E1: 0, E2: 1}
 RATES = Rates("EUR", {"USD": ((0, 0.5),)})
+LABELLER = Labeller(dict, lambda *_: {})
 UNITS = 40
 """Units by which decayed columns may differ: each step of fading rounds once."""
 
@@ -201,6 +205,10 @@ class World:
     stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",))
+        self.customers = [Customers(None, CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates), LABELLER)
+                          for _ in range(BUCKETS)]  # fmt: skip
+        self.sweeps: dict[tuple[int, str], bytes] = {}
         self.devices = [Devices(None, self.policy) for _ in range(BUCKETS)]
         self.addresses = [Addresses(None, self.policy) for _ in range(BUCKETS)]
         self.device_oracles = [OracleDevices(2, FORGOTTEN) for _ in range(BUCKETS)]
@@ -255,6 +263,10 @@ class World:
     def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
         for item in items:
             self.sinks[bucket].take(item)
+        for out in self.customers[bucket].take(items):
+            if isinstance(out, PeopleBlock) and out.kind == "sweep":
+                for boundary, name, features in zip(out.boundaries.tolist(), out.ids, out.features, strict=True):
+                    self.sweeps[boundary, name] = features.tobytes()
 
     def note(self, outputs: Sequence[Any]) -> None:
         for out in outputs:
@@ -283,7 +295,7 @@ class World:
 
     def leave(self, block: Departures) -> None:
         for name, version, person in zip(block.ids, block.versions.tolist(), block.persons, strict=True):
-            assert version > self.redis.pop(name, (-1,))[0]
+            assert version > self.redis.pop(name, (-1,))[0], name
             if person:
                 self.store(name, version, None)
 
@@ -501,6 +513,7 @@ def test_cuts_interleavings_and_restarts_change_nothing_to_the_last_bit(
         assert rows_of(one) == rows_of(other)
     by_identity = [sorted(world.verdicts, key=lambda verdict: verdict[0]) for world in worlds]
     assert by_identity[0] == by_identity[1]
+    assert worlds[0].sweeps == worlds[1].sweeps
     assert worlds[0].redis.keys() == worlds[1].redis.keys()
     assert {name: repr(kept) for name, kept in worlds[0].stored.items()} == {
         name: repr(kept) for name, kept in worlds[1].stored.items()}  # fmt: skip
