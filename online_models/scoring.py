@@ -49,7 +49,7 @@ class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
     ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there
-    yet, ``restated`` likewise.
+    yet, ``restated`` other people who wait for the models of their boundary.
     """
 
     newest: BoundaryModel
@@ -103,7 +103,7 @@ class Score:
             if isinstance(item, PeopleBlock) and len(item):
                 if item.kind == "sweep":
                     self.state.waiting.append(item)
-                elif item.kind == "restated":
+                elif item.kind == "restated" or self._is_behind(item):
                     self.state.restated.append(item)
                 else:
                     scored.append(self._score(item, _one(item, self.state.newest)))
@@ -129,6 +129,10 @@ class Score:
         ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
         state.waiting = state.waiting[len(ready) :]
         return ready
+
+    def _is_behind(self, people: PeopleBlock) -> bool:
+        """Whether the newest models are older than those of the boundary before: a catch-up has just ended."""
+        return self.state.newest.boundary < _through(people) - 1
 
     def _restated(self) -> list[ScoredBlock]:
         """Score restated people by the newest models, once those of their boundary are there: nobody waits for them."""

@@ -168,7 +168,10 @@ class Customers:
         return rest, at[changed].astype(np.int64)
 
     def _changed(self, *, crossed: bool) -> list[Output]:
-        """Return who changed: at the end of the log as live people, during a catch-up as profiles after boundaries."""
+        """Return who changed. During a catch-up: as profiles, after boundaries. At the end of the log: as live people.
+
+        Whom events of earlier slots changed has been swept since: a live score would repeat that of the sweep.
+        """
         state = self._state
         turned, state.fresh = state.senders.fresh and not state.fresh, state.senders.fresh
         if not state.fresh and not crossed:
@@ -178,9 +181,10 @@ class Customers:
         now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
         if not state.fresh:
             return self._profiles(changed[~now])
-        live, asleep = changed[now | awake], changed[~now & ~awake]  # their last score has come with the sweeps above
-        out = [*self._profiles(asleep), *self._live(live)]
-        return [*out, *self._restated(live)] if turned else out
+        live, earlier = changed[now], changed[~now]
+        out = [*self._profiles(earlier), *self._live(live)]
+        behind = self._all_but(live) if turned else earlier[awake[~now]]
+        return [*out, *self._restated(behind)]
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return who is not dormant as of the current slot."""
@@ -203,13 +207,16 @@ class Customers:
         self._state.table.given_out(at)
         return [block]
 
-    def _restated(self, live: NDArray[np.int64]) -> list[Output]:
+    def _all_but(self, live: NDArray[np.int64]) -> NDArray[np.int64]:
         """Return all others who are not dormant: what readers know of them is from before the catch-up."""
         table = self._state.table
         chosen = self._awake(np.arange(len(table.rows))) & (table.rows["events"] > 0)
         chosen[live] = False
-        at = np.flatnonzero(chosen)
-        return [self._maker().current(table, at, self._slot, "restated")] if len(at) else []
+        return np.flatnonzero(chosen)
+
+    def _restated(self, at: NDArray[np.int64]) -> list[Output]:
+        """Return customers as of now for readers. The sweeps above have the scores of events before the slot."""
+        return [self._maker().current(self._state.table, at, self._slot, "restated")] if len(at) else []
 
 
 def _new_state(policy: CustomersPolicy, labeller: Labeller) -> CustomersState:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contracts.blocks import Departures, PeopleBlock, RowArray, Texts
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
+from streams.profiles.rows import versions_of
 from streams.publish import resp
 from streams.publish.clearing import behind, clearing, expiring, time_texts
 
@@ -98,7 +99,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
     if people.rows is None:
         raise ValueError(f"a block of {people.kind} people has no profile rows")
     return ProfileHashes(
-        people.ids, people.versions, people.rows, np.full(len(people), people.visitors),
+        people.ids, versions_of(people.rows["slot"], people.rows), people.rows, np.full(len(people), people.visitors),
         np.full(len(people), behind(people)), currency, expires_seconds, people.kind == "live",
         people.guarded,
     )  # fmt: skip
