@@ -288,7 +288,7 @@ class World:
         assert np.isfinite(block.features).all()
         assert (block.rows["events"] > 0).all()
         for name, row, version in zip(block.ids, block.rows, block.versions.tolist(), strict=True):
-            assert version > self.redis.get(name, (-1,))[0] or block.kind == "restated"
+            assert version >= self.redis.get(name, (-1,))[0]
             self.redis[name] = (version, row)
             if block.kind == "live":
                 self.store(name, version, row)
