@@ -1,7 +1,7 @@
-"""The score step of one bucket: people in, the same people with their scores out.
+"""The score step of one bucket: it takes people and returns them with their scores.
 
-A sweep waits for the models of its boundaries, so its scores are a function of the data. Live and restated people and
-visitors are scored at once by the newest models that are there.
+A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
+by the newest models. After a catch-up, restated people wait for the models of their boundary.
 """
 
 import pickle
@@ -32,7 +32,7 @@ from online_models.trainer import untrained
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
 FEW: Final = 200
-"""People whose outcomes are explained in one go."""
+"""In blocks of up to this many people, all outcomes are explained in one call."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
@@ -48,8 +48,8 @@ Input = PeopleBlock | BoundaryModels
 class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
-    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there
-    yet, ``restated`` other people who wait for the models of their boundary.
+    ``models`` belong to the boundaries of coming sweeps. ``waiting`` are sweeps that wait for the models of their
+    boundaries, ``restated`` are other people who do.
     """
 
     newest: BoundaryModel
@@ -62,7 +62,7 @@ class ScoreState:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The models of a block: ``models[of[i]]`` are those of row i; ``lines[i]`` is its line in their stacked arrays."""
+    """The models of a block: ``models[of[i]]`` score row i; ``lines[i]`` is its line in their stacked arrays."""
 
     models: Sequence[BoundaryModel]
     of: NDArray[np.int32]
@@ -81,7 +81,7 @@ class Unexplained(NamedTuple):
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """Of whom the question is asked."""
+        """To which people the outcome applies."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
@@ -94,7 +94,7 @@ class Score:
         self.state = _new(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
-        """Take models and people in; return the people who have models now, those who came live first."""
+        """Take models and people; return the people who can be scored now, live people first."""
         for item in items:
             if isinstance(item, BoundaryModels):
                 self._learn(item)
@@ -110,7 +110,7 @@ class Score:
         return scored + [self._sweep(people) for people in self._ready()] + self._restated()
 
     def resumed(self) -> list[ScoredBlock]:
-        """Return nothing: sweeps that wait go on when their models come."""
+        """Return nothing: waiting sweeps are scored when their models arrive."""
         return []
 
     def freeze(self) -> bytes:
@@ -135,16 +135,17 @@ class Score:
         return self.state.newest.boundary < _through(people) - 1
 
     def _restated(self) -> list[ScoredBlock]:
-        """Score restated people by the newest models, once those of their boundary are there: nobody waits for them."""
+        """Score restated people by the newest models, once those include the models of their boundary."""
         state = self.state
         ready = [people for people in state.restated if _through(people) <= state.newest.boundary]
         state.restated = [people for people in state.restated if _through(people) > state.newest.boundary]
         return [self._score(people, _one(people, state.newest)) for people in ready]
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
-        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+        """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.
 
-        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        The models of its own boundaries stay until the next sweep: customers who leave during a catch-up come in a
+        second block of the same boundaries.
         """
         chosen = _by_boundary(people, self.state.models)
         first = int(people.boundaries[0])
@@ -181,7 +182,7 @@ class Score:
     def _reasons(
         self, features: NDArray[np.float32], lines: NDArray[np.int32], found: Sequence[Unexplained]
     ) -> Sequence[NDArray[np.int64]]:
-        """Return the reasons of each outcome. The outcomes of few people are explained in one go: calls cost most."""
+        """Return the reasons of each outcome. In small blocks one call explains all outcomes: calls cost most there."""
         if len(features) > FEW:
             return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
         width = np.int32(len(found[0].means))
@@ -229,7 +230,7 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
 
 
 def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
+    """Return the share of visitors with a lower score, in per cent with one digit; NaN if there is no sample."""
     if not len(ranking.values):
         return np.full(len(chances), np.nan, np.float32)
     place = ranking.below[np.searchsorted(ranking.values, chances)] * 100.0
@@ -239,7 +240,7 @@ def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]
 def _percentiles(
     models: Sequence[LinearModels], starts: NDArray[np.int64], chances: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return the share of customers with a lower score, in per cent with one digit; 50 where none is known.
+    """Return the share of customers with a lower score, in per cent with one digit; 50 if there is no sample.
 
     The rows from ``starts[i]`` on are ranked among the customers of ``models[i]``.
     """

@@ -1,4 +1,4 @@
-"""Which of several writes of one hash is the newest: the others need not be sent."""
+"""Coalesces writes: of several writes of one hash only the newest is sent."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,16 +8,15 @@ import numpy as np
 from contracts.outputs import HashBlock
 
 REMEMBERED: Final = 50_000
-"""Ids of one kind of hash whose newest writes are remembered, at least."""
+"""Minimum number of ids, per kind of hash, whose newest writes are remembered."""
 _ARRIVAL_BITS: Final = 40
 
 
 class Newest:
-    """The newest write of each id, by version and then by arrival, of the ids that were written lately.
+    """Remembers the newest write of each recently written id, by version and then by arrival.
 
-    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while
-    the newer one is remembered. The oldest ids are forgotten, in two generations. The rows that are kept must be
-    written in their order.
+    Blocks of one person may come from two steps, so an older write may arrive after a newer one: it is dropped here.
+    Two generations bound the memory; the older one is forgotten. The remaining rows must be written in their order.
     """
 
     def __init__(self, remembered: int = REMEMBERED):
@@ -27,7 +26,7 @@ class Newest:
         self._arrivals = 0
 
     def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
-        """Return blocks with the rows that no other and no earlier row supersedes. All are of one kind of hash."""
+        """Return the blocks without superseded rows. All blocks are of one kind of hash."""
         stamped = [(block, self._stamps(block)) for block in blocks]
         for block, stamps in stamped:
             self._note(block, stamps)
@@ -55,7 +54,7 @@ class Newest:
             young[customer] = stamp if stamp > known else known
 
     def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
-        """The rows that are as new as what is known of their ids."""
+        """Return the block without rows older than the newest write of their id."""
         if block.order == "forget":
             return block
         young, old = self._young, self._old
