@@ -1,7 +1,8 @@
 """The score step of one bucket: it takes people and returns them with their scores.
 
 A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
-by the newest models. After a catch-up, restated people wait for the models of their boundary.
+by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
+boundary.
 """
 
 import pickle
@@ -49,14 +50,14 @@ class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
     ``models`` belong to the boundaries of coming sweeps. ``waiting`` are sweeps that wait for the models of their
-    boundaries, ``restated`` are other people who do.
+    boundaries, ``others`` are live and restated people who wait for models.
     """
 
     newest: BoundaryModel
     rankings: Mapping[str, Ranking] = field(default_factory=dict)
     models: dict[int, BoundaryModel] = field(default_factory=dict)
     waiting: list[PeopleBlock] = field(default_factory=list)
-    restated: list[PeopleBlock] = field(default_factory=list)
+    others: list[PeopleBlock] = field(default_factory=list)
     seen: Memory = field(default_factory=dict)
 
 
@@ -94,20 +95,18 @@ class Score:
         self.state = _new(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
-        """Take models and people; return the people who can be scored now, live people first."""
+        """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
         for item in items:
             if isinstance(item, BoundaryModels):
                 self._learn(item)
-        scored = []
+        state = self.state
         for item in items:
             if isinstance(item, PeopleBlock) and len(item):
-                if item.kind == "sweep":
-                    self.state.waiting.append(item)
-                elif item.kind == "restated" or self._is_behind(item):
-                    self.state.restated.append(item)
-                else:
-                    scored.append(self._score(item, _one(item, self.state.newest)))
-        return scored + [self._sweep(people) for people in self._ready()] + self._restated()
+                (state.waiting if item.kind == "sweep" else state.others).append(item)
+        others = self._scorable()
+        live = [self._newest(people) for people in others if people.kind == "live"]
+        swept = [self._sweep(people) for people in self._ready()]
+        return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
 
     def resumed(self) -> list[ScoredBlock]:
         """Return nothing: waiting sweeps are scored when their models arrive."""
@@ -130,16 +129,23 @@ class Score:
         state.waiting = state.waiting[len(ready) :]
         return ready
 
-    def _is_behind(self, people: PeopleBlock) -> bool:
-        """Whether the newest models are older than those of the boundary before: a catch-up has just ended."""
-        return self.state.newest.boundary < _through(people) - 1
+    def _may_be_scored(self, people: PeopleBlock) -> bool:
+        """Whether the newest models are new enough: for restated people those of their boundary, for live ones of the
+        one before. Live people therefore wait only just after a catch-up.
+        """
+        needed = _through(people) - (people.kind == "live")
+        return self.state.newest.boundary >= needed
 
-    def _restated(self) -> list[ScoredBlock]:
-        """Score restated people by the newest models, once those include the models of their boundary."""
+    def _scorable(self) -> list[PeopleBlock]:
+        """Take the live and restated people who can be scored now, in their order."""
         state = self.state
-        ready = [people for people in state.restated if _through(people) <= state.newest.boundary]
-        state.restated = [people for people in state.restated if _through(people) > state.newest.boundary]
-        return [self._score(people, _one(people, state.newest)) for people in ready]
+        ready = [people for people in state.others if self._may_be_scored(people)]
+        state.others = [people for people in state.others if not self._may_be_scored(people)]
+        return ready
+
+    def _newest(self, people: PeopleBlock) -> ScoredBlock:
+        """Score people by the newest models."""
+        return self._score(people, _one(people, self.state.newest))
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
         """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.

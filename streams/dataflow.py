@@ -1,8 +1,8 @@
 """The dataflow: from the log to the stores. The only place where streams, models and sinks meet.
 
-    read-events ─→ facts, dead letters ───────────────────────────────────────────────→ write-clickhouse, write-dead-letters
+    read-events ─→ facts, dead letters ─→ write-clickhouse, write-dead-letters
       └→ split-lanes → keep-devices → keep-addresses → keep-customers ─→ learn ─ models ─→ score ─→ write-clickhouse
-                         └ visitors ──────┴─────────────┴ people ─────────────────────────↑   └──→ write-redis
+                         └ visitors ──────┴─────────────┴ people ────────────────────────↑   └──→ write-redis
 
 Every keyed step runs one state machine per bucket (:class:`streams.steps.Step`); only ``learn`` has a single key.
 
@@ -12,26 +12,22 @@ Delivery: state is exactly-once by Bytewax's recovery; outputs are written at le
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
-from confluent_kafka import murmur2
 
 from contracts.blocks import (
     BoundaryModels,
     CustomerBatch,
-    DeviceBatch,
     Forwarded,
     LaneBatch,
-    ModelReport,
     PeopleBlock,
     Released,
     ScoredBlock,
     VisitorSample,
 )
-from contracts.identity import home_of
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
@@ -56,6 +52,7 @@ from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
 from streams.read.lane import LanePolicy
+from streams.read.places import bucket_of
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
@@ -66,7 +63,6 @@ DAY = 24 * HOUR
 SECOND = 1_000_000
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
-T = TypeVar("T")
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -80,14 +76,26 @@ class Stores:
     redis_url: str
 
 
+class _OfBucket(Protocol):
+    """What is kept by bucket."""
+
+    @property
+    def bucket(self) -> int:
+        """The number of the bucket."""
+        ...
+
+
+T = TypeVar("T", bound=_OfBucket)
+
+
 def build_dataflow(
     settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None,
     on_money: Callable[[str], None] = lambda _: None,
 ) -> Dataflow:
     """Wire the whole dataflow.
 
-    Sources ask ``stopping`` before every batch; True ends the dataflow cleanly. ``rates`` are the exchange rates in force
-    (None: those of the settings). ``on_money`` is called with the currencies of money while the base currency is
+    Sources ask ``stopping`` before every batch; True ends the dataflow cleanly. ``rates`` are the exchange rates in
+    force (None: those of the settings). ``on_money`` is called with the currencies of money while the base currency is
     undecided.
     """
     rates = rates_of(settings) if rates is None else rates
@@ -102,12 +110,13 @@ def build_dataflow(
     customers = _machine("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
         Customers, policy=customers_policy(settings, rates), labeller=labeller(settings)))  # fmt: skip
     people = op.merge("people", devices, addresses, customers)
-    deliveries = op.merge(
+    deliveries: KeyedStream[Any] = op.merge(
         "deliveries",
         _of("visitor-samples", devices, VisitorSample, MODELS), _of("examples", customers, Released, MODELS),
     )  # fmt: skip
     learned = _machine("learn", deliveries, partial(Learn, policy=models_policy(settings)))
-    to_score = op.merge("to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))
+    to_score: KeyedStream[Any] = op.merge(
+        "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
     scored = _machine("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
     _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base)
     return flow
@@ -223,11 +232,6 @@ def models_policy(settings: Settings) -> ModelsPolicy:
 def labeller(settings: Settings) -> Labeller:
     """How customers' buckets label their training snapshots."""
     return Labeller(LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours))
-
-
-def bucket_of(profile_id: str, buckets: int) -> int:
-    """The bucket of a profile, the same in every step."""
-    return int(murmur2(home_of(profile_id).encode(), buckets))
 
 
 def _known_ids(settings: Settings) -> int:

@@ -13,16 +13,18 @@ AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time that has come already: the engine wakes a step for it without delay."""
 In = TypeVar("In")
 Out = TypeVar("Out")
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
+Made_co = TypeVar("Made_co", covariant=True)
 
 
-class Machine(Protocol[In, Out]):
+class Machine(Protocol[Taken_contra, Made_co]):
     """A state machine of one bucket: batches in, blocks out. Pure: no engine, no client, no clock."""
 
-    def take(self, items: Sequence[In]) -> list[Out]:
+    def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
         """Take items in, in their order, and return what they complete."""
         ...
 
-    def resumed(self) -> list[Out]:
+    def resumed(self) -> Sequence[Made_co]:
         """Return what a resumption completes, such as money for which this run has a rate. Called once, first."""
         ...
 
@@ -54,7 +56,7 @@ class Step(StatefulBatchLogic[In, Out, bytes]):
     @at_edge
     def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
         """Hand all items of an activation to the machine in one go."""
-        return self._resume() + self._machine.take(values), RETAIN
+        return [*self._resume(), *self._machine.take(values)], RETAIN
 
     @at_edge
     def snapshot(self) -> bytes:
@@ -63,4 +65,4 @@ class Step(StatefulBatchLogic[In, Out, bytes]):
 
     def _resume(self) -> list[Out]:
         due, self._resumed = self._resumed, False
-        return self._machine.resumed() if due else []
+        return list(self._machine.resumed()) if due else []

@@ -7,13 +7,23 @@ import numpy as np
 from confluent_kafka import murmur2
 from numpy.typing import NDArray
 
-from contracts.identity import is_no_customer
+from contracts.identity import home_of, is_no_customer
 
 NO_ID: Final = -1
 """The bucket of the empty text."""
 UNFIT: Final = -2
 """The bucket of placeholders and reserved names, which are nobody's id."""
 REMEMBERED: Final = 100_000
+
+
+def place_of(identifier: str, places: int) -> int:
+    """Return which of the places (partitions or buckets) an id belongs to, as Java's default partitioner does."""
+    return int(murmur2(identifier.encode(), places))
+
+
+def bucket_of(profile_id: str, buckets: int) -> int:
+    """Return the bucket of a profile, the same in every step."""
+    return place_of(home_of(profile_id), buckets)
 
 
 class Buckets(dict[str, int]):
@@ -25,7 +35,7 @@ class Buckets(dict[str, int]):
 
     def __missing__(self, identifier: str) -> int:
         """Find the bucket of an id that is not remembered."""
-        bucket = UNFIT if is_no_customer(identifier) else int(murmur2(identifier.encode(), self._buckets))
+        bucket = UNFIT if is_no_customer(identifier) else place_of(identifier, self._buckets)
         self[identifier] = bucket
         return bucket
 

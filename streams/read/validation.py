@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from confluent_kafka import murmur2
 from numpy.typing import NDArray
 
 from contracts import wire
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, Kind, key_of
 from contracts.rates import Rates
 from streams.read.columns import Columns, Reading
+from streams.read.places import place_of
 
 MILLISECOND: Final = 1_000
 FUTURE: Final = int(FUTURE_TOLERANCE.total_seconds() * 1e6)
@@ -89,6 +89,6 @@ def judge(reading: Reading, columns: Columns, at: int, stand: Stand) -> None:
         event = reading.envelopes[at]
         key = key_of(event, reading.properties[at])
         fields = {event.customer_id: "customer_id", event.anonymous_id: "anonymous_id"}
-        home = murmur2(key.encode(), stand.policy.partitions)
+        home = place_of(key, stand.policy.partitions)
         problem = f"belongs in partition {home}, not {stand.partition}: key records by it, with murmur2"
         raise wire.RejectedError(fields.get(key, "properties.previous_id"), problem)

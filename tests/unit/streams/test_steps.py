@@ -11,13 +11,13 @@ from bytewax.operators import StatefulBatchLogic
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
+from streams.identity.handover import nothing_handed
+from streams.profiles.bucket import BucketPolicy, ProfileBlock
 from support.columns import DAY, HOUR, Happening, columns, happenings
 
 from contracts.blocks import BucketBatch, CustomerBlock, Examples, LaneBatch, Released, SweepBlock
 from streams import error_boundary as edge
-from streams.profiles.bucket import BucketPolicy, ProfileBlock
 from streams.profiles.customers import Input, Output
-from streams.identity.handover import nothing_handed
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
 
 POLICY = BucketPolicy(

@@ -99,6 +99,7 @@ def test_each_item_goes_to_its_tables() -> None:
 def profiles(ids: str, versions: list[int], **columns: Any) -> ProfileBlock:
     rows = blank_rows(len(ids))
     rows["first_seen"] = rows["last_seen"] = 0
+    rows["events"] = versions
     for name, values in columns.items():
         rows[name] = values
     return ProfileBlock(0, np.array([*ids], object), np.array(versions, np.int64), rows)
@@ -139,6 +140,18 @@ def test_an_insert_has_the_newest_row_of_each_id() -> None:
         profiles("ab", [1, 5], orders=[1, 5]), profiles("abc", [3, 4, 1], orders=[3, 4, 1]), profiles("a", [2]),
         profiles("c", [1], orders=[9]))]  # fmt: skip
     assert by_customer(blocks[0].render(blocks[1:]), "orders") == {"a": 3, "b": 5, "c": 9}
+
+
+def test_the_version_of_a_profile_follows_its_row_alone() -> None:
+    """So a profile that is given out again after a restart, in another slot, is the same row."""
+    people = LIVE.people
+    assert people.rows is not None
+    rows = people.rows.copy()
+    rows["slot"], rows["events"] = [3, 4, 5], [7, 8, 9]
+    later = replace(people, rows=rows, versions=people.versions + (9 << 32))
+    tables = [rendered(replace(LIVE, people=each)) for each in (replace(people, rows=rows), later)]
+    versions = [each["customers"]["version"] for each in tables]
+    assert versions[0].to_pylist() == versions[1].to_pylist() == [3 << 32 | 7, 4 << 32 | 8, 5 << 32 | 9]
 
 
 def test_of_merged_visitors_the_customer_is_left_and_forgotten_ones_stay() -> None:
