@@ -1,4 +1,7 @@
-"""The recovery store of the dataflow: a folder of SQLite files, as many as there are partitions.
+"""The recovery store of the dataflow: a folder of SQLite files, as many as there were workers when it was made.
+
+Each file is synced several times in every epoch, and the flow waits for that: so one worker has one file. Any other
+number of workers can go on with them; those without a file send their snapshots to one that has.
 
 It belongs to one layout (partitions, buckets, sweeps, outcomes, currency): with another one its state would be read
 wrongly, so that is refused. Kept apart from the dataflow, whose imports take seconds.
@@ -40,7 +43,7 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    init_db_dir(new, settings.partitions)
+    init_db_dir(new, settings.workers)
     (new / LAYOUT_FILE).write_text(json.dumps(layout), encoding="utf-8")
     for path in (*new.iterdir(), new):
         _sync(path)
