@@ -64,6 +64,16 @@ def test_it_connects_when_its_first_part_is_built_and_not_before(store: Store) -
     assert len(store.connected) == 1
 
 
+def test_its_writer_can_be_reached_while_a_part_is_open(store: Store) -> None:
+    outlet = Outlet(2, store.connect)
+    assert outlet.writer is None
+    first, second = parts_of(outlet, 2)
+    first.close()
+    assert outlet.writer is store.connected[0]
+    second.close()
+    assert outlet.writer is None
+
+
 def test_the_parts_of_a_process_share_one_writer(store: Store) -> None:
     for number, part in enumerate(parts_of(Outlet(3, store.connect), 3)):
         part.write_batch([number])

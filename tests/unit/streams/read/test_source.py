@@ -189,6 +189,15 @@ def test_a_resumed_lane_goes_on_where_the_snapshot_was(stop: int, count: int) ->
     assert ids(before) + ids(after) == whole
 
 
+def test_the_end_of_an_epoch_is_told() -> None:
+    told: list[str] = []
+    lane = reader(FakeConsumer(logs(visit(1))), on_epoch_end=lambda: told.append("end"))
+    drain(lane)
+    assert told == []
+    lane.snapshot()
+    assert told == ["end"]
+
+
 def test_a_position_is_committed_when_its_epoch_is_through_with_one_call() -> None:
     fake = FakeConsumer(logs(visit(1), visit(2)))
     lane = reader(fake)
