@@ -1,4 +1,4 @@
-"""The ids that were used as a customer's own id: none of them is given away as somebody's device."""
+"""The set of customer ids in use: an anonymous id in it is not linked to another customer."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ _REMEMBERED = 1 << 16
 
 
 class KnownCustomers:
-    """A set of customer ids, as 64-bit hashes. Ids of late are also remembered as they are: they come again."""
+    """A set of customer ids, as 64-bit hashes. Recent ids are cached as text, because most ids repeat."""
 
     def __init__(self) -> None:
         self._hashes = HashSet()
