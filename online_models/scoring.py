@@ -130,8 +130,10 @@ class Score:
         return ready
 
     def _may_be_scored(self, people: PeopleBlock) -> bool:
-        """Whether the newest models are new enough: for restated people those of their boundary, for live ones of the
-        one before. Live people therefore wait only just after a catch-up.
+        """Whether the newest models are new enough to score people.
+
+        Restated people need the models of their boundary, live people those of the boundary before. So live people wait
+        only just after a catch-up.
         """
         needed = _through(people) - (people.kind == "live")
         return self.state.newest.boundary >= needed

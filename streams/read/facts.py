@@ -1,4 +1,4 @@
-"""Decoded events as rows of ClickHouse's fact tables."""
+"""Turns decoded events into rows of ClickHouse's fact tables."""
 
 from operator import attrgetter
 from typing import Any, Final
