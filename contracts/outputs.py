@@ -93,7 +93,7 @@ class HashBlock(Protocol):
     ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
     ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
     how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
-    older; rows of a ``swept`` block are dropped so too, but drop none; after a ``forget`` block any version is taken.
+    older; rows of a ``swept`` block are dropped so too, but drop none.
     """
 
     @property

@@ -15,8 +15,10 @@ _ARRIVAL_BITS: Final = 40
 class Newest:
     """Remembers the newest write of each recently written id, by version and then by arrival.
 
-    Blocks of one person may come from two steps, so an older write may arrive after a newer one: it is dropped here.
-    Two generations bound the memory; the older one is forgotten. The remaining rows must be written in their order.
+    Blocks of one person may come from two steps, or wait while newer ones are written, so an older write may arrive
+    after a newer one: it is dropped here. Two generations bound the memory; the older one is forgotten, but not while
+    something waits to be written that was handed over before the younger one began. The remaining rows must be written
+    in their order.
     """
 
     def __init__(self, remembered: int = REMEMBERED):
@@ -24,6 +26,7 @@ class Newest:
         self._young: dict[str, int] = {}
         self._old: dict[str, int] = {}
         self._arrivals = 0
+        self._began = 0
 
     def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
         """Return the blocks without superseded rows. All blocks are of one kind of hash."""
@@ -31,9 +34,15 @@ class Newest:
         for block, stamps in stamped:
             self._note(block, stamps)
         kept = [self._kept(block, stamps) for block, stamps in stamped]
-        if len(self._young) > self._remembered:
-            self._old, self._young = self._young, {}
         return [block for block in kept if len(block.ids)]
+
+    def age(self, handed_over: int, oldest: int) -> None:
+        """Forget the older generation if the younger one is large and no waiting block may need it.
+
+        ``handed_over`` is the number of blocks handed over so far, ``oldest`` the number of the oldest that waits.
+        """
+        if len(self._young) > self._remembered and oldest > self._began:
+            self._old, self._young, self._began = self._young, {}, handed_over
 
     def _stamps(self, block: HashBlock) -> list[int]:
         """A number per row that is larger for a newer version, and of equal versions for the later block."""
@@ -43,10 +52,6 @@ class Newest:
 
     def _note(self, block: HashBlock, stamps: list[int]) -> None:
         young, old = self._young, self._old
-        if block.order == "forget":
-            for customer in block.ids.tolist():
-                young.pop(customer, None)
-                old.pop(customer, None)
         if block.order != "newest":
             return
         for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
@@ -55,8 +60,6 @@ class Newest:
 
     def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
         """Return the block without rows older than the newest write of their id."""
-        if block.order == "forget":
-            return block
         young, old = self._young, self._old
         known = [young.get(customer) or old.get(customer, 0) for customer in block.ids.tolist()]
         kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]

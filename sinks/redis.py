@@ -74,9 +74,10 @@ class RedisWriter:
         self._gather_seconds = gather_seconds
         self._max_waiting_hashes = max_waiting_hashes
         self._live: deque[HashBlock] = deque()
-        self._others: deque[HashBlock] = deque()
+        self._others: deque[tuple[int, HashBlock]] = deque()  # with their numbers
         self._written_of_others = 0  # rows of the first of them
         self._newest: dict[str, Newest] = {}
+        self._handed_over = 0  # blocks: their numbers
         self._unanswered = 0
         self._flushing = 0
         self._failure: CrmError | None = None
@@ -105,7 +106,7 @@ class RedisWriter:
             for block in blocks:
                 self._changed.wait_for(self._has_room)
                 self._raise_failure()
-                (self._live if block.live else self._others).append(block)
+                self._put(block)
                 self._unanswered += len(block.ids)
             if blocks:
                 self._changed.notify_all()
@@ -134,6 +135,13 @@ class RedisWriter:
         if thread:
             thread.join(_CLOSE_SECONDS)
         self._pipe.close()
+
+    def _put(self, block: HashBlock) -> None:
+        self._handed_over += 1
+        if block.live:
+            self._live.append(block)
+        else:
+            self._others.append((self._handed_over, block))
 
     def _start(self) -> None:
         if self._thread is None:
@@ -177,7 +185,7 @@ class RedisWriter:
             return [self._part_of_others(MOST_HASHES if self._flushing else SWEPT_HASHES)]
 
     def _part_of_others(self, most: int) -> HashBlock:
-        block, start = self._others[0], self._written_of_others
+        (_, block), start = self._others[0], self._written_of_others
         stop = min(start + most, len(block.ids))
         self._written_of_others = stop
         if stop == len(block.ids):
@@ -200,6 +208,9 @@ class RedisWriter:
                 LATENCY.observe(max(0.0, now - block.oldest / 1_000))
         with self._changed:
             self._unanswered -= sum(len(block.ids) for block in blocks)
+            oldest = self._others[0][0] if self._others else self._handed_over + 1
+            for prefix in kinds:
+                self._newest[prefix].age(self._handed_over, oldest)
             self._changed.notify_all()
 
     def _send(self, block: HashBlock) -> None:

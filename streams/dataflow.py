@@ -30,17 +30,9 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from contracts.blocks import (
-    BoundaryModels,
-    CustomerBatch,
-    Forwarded,
-    LaneBatch,
-    PeopleBlock,
-    Released,
-    ScoredBlock,
-    VisitorSample,
-)
+from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
+from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
 from online_models.labels import LabelState, label, window_slots
@@ -149,8 +141,8 @@ def _machine(
 def _of(name: str, up: KeyedStream[object], kind: type[T], key: str | None = None) -> KeyedStream[T]:
     """Select the items of type ``kind`` from a stream of several types, keyed by their own bucket or by ``key``.
 
-    The bucket of a block that moves on, such as ``Forwarded``, is the bucket of its receiver, not of its sender. The new
-    key makes Bytewax deliver the block to the worker that runs the receiver.
+    The bucket of a block that moves on, such as ``Forwarded``, is the bucket of its receiver, not of its sender. With
+    the new key Bytewax delivers the block to the worker that runs the receiver.
     """
 
     def pick(item: tuple[str, object]) -> list[tuple[str, T]]:
