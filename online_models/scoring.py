@@ -14,16 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import (
-    BoundaryModel,
-    BoundaryModels,
-    LinearModels,
-    OutcomeScores,
-    PeopleBlock,
-    Ranking,
-    ScoredBlock,
-)
+from contracts.blocks import PeopleBlock
 from contracts.metrics import SCORES
+from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
 from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of

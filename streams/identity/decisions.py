@@ -55,8 +55,7 @@ class WaitingLinks:
 class Decisions:
     """Decides the links of one activation and keeps the results. ``customers`` is None for addresses.
 
-
-    All links of the activation are looked up in one go.
+    All lookups of customer ids and of the table, for all links, are made at once.
     """
 
     def __init__(

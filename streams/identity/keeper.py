@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress, VisitorSample
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
+from contracts.model_blocks import VisitorSample
 from contracts.rates import WAITS
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept

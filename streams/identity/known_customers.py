@@ -16,7 +16,7 @@ _MOST_NEW: Final = 1 << 12
 class KnownCustomers:
     """A set of customer ids, as 64-bit hashes. Recent ids are cached as text, because most ids repeat.
 
-    New ids are hashed when a question comes, many at a time.
+    New ids are hashed at the next query, many at a time.
     """
 
     def __init__(self) -> None:

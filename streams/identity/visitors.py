@@ -11,8 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, VisitorSample
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock
 from contracts.metrics import SCORES
+from contracts.model_blocks import VisitorSample
 from streams.identity.decisions import last_version
 from streams.identity.histories import blank, is_silent
 from streams.identity.kept import Kept

@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock, Released
+from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock
 from contracts.metrics import CUSTOMERS
+from contracts.model_blocks import Released
 from contracts.rates import Rates
 from streams.profiles.arrivals import Arrivals, Destination
 from streams.profiles.deltas import fade

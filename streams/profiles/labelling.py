@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from contracts.blocks import Examples, SweptPeople
+from contracts.model_blocks import Examples, SweptPeople
 
 
 @dataclass(frozen=True)

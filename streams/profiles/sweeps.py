@@ -12,8 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, PeopleBlock, Population, Released, RowArray, SweptPeople
+from contracts.blocks import PeopleBlock, RowArray
 from contracts.metrics import SWEEPS
+from contracts.model_blocks import Examples, Population, Released, SweptPeople
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import LAST_OF_COUNTER, blank_rows

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from contracts.blocks import Departures, ScoredBlock
+from contracts.blocks import Departures
+from contracts.model_blocks import ScoredBlock
 from contracts.outputs import HashBlock
 from streams.publish.profile_hashes import departed_hashes, profile_hashes
 from streams.publish.score_hashes import score_hashes, shown

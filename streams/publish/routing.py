@@ -10,14 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from contracts.blocks import (
-    Departures,
-    LaneBatch,
-    ModelReport,
-    ProfileBlock,
-    ScoredBlock,
-    Verdicts,
-)
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import DeadLetter, TableRows
 from streams.publish.tables import Stored
 

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import OutcomeScores, ScoredBlock, Texts
+from contracts.blocks import Texts
+from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS

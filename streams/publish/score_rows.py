@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import ModelReport, ScoredBlock, Verdict
+from contracts.blocks import Verdict
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock, ScoredBlock, Verdicts
+from contracts.blocks import Departures, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.publish.profile_rows import departed_rows, profile_rows
 from streams.publish.score_rows import ChangeRows, DailyRows, QualityRows, verdict_rows
@@ -19,10 +20,8 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
     the base currency.
     """
     match item:
-        case ScoredBlock() if item.people.kind == "live":
-            return [ChangeRows(item), profile_rows(item.people, interval, currency)]
         case ScoredBlock():
-            return [DailyRows(item, interval)] if item.people.kind == "sweep" else []
+            return _scored(item, interval, currency)
         case ProfileBlock():
             return [profile_rows(item, interval, currency)]
         case Departures():
@@ -33,3 +32,8 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
             return [QualityRows(item, interval)]
     return [item]
 
+
+def _scored(block: ScoredBlock, interval: int, currency: str | None) -> Sequence[TableBlock]:
+    if block.people.kind == "live":
+        return [ChangeRows(block), profile_rows(block.people, interval, currency)]
+    return [DailyRows(block, interval)] if block.people.kind == "sweep" else []

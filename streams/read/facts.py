@@ -58,11 +58,6 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     return TableRows(FACT_TABLES[kind], pa.Table.from_arrays(list(arrays.values()), list(arrays)))
 
 
-def to_time(microseconds: NDArray[np.int64]) -> pa.Array:
-    """Microseconds since the Unix epoch as an Arrow column of UTC times."""
-    return pa.array(microseconds, pa.int64()).view(MICROSECONDS)
-
-
 def to_money(scaled: NDArray[np.int64]) -> pa.Array:
     """Amounts in 1/10,000 as an Arrow column of exact decimals with four digits."""
     words = np.empty((len(scaled), 2), np.int64)

@@ -15,7 +15,8 @@ from streams.identity.handover import nothing_handed
 from streams.profiles.bucket import BucketPolicy, ProfileBlock
 from support.columns import DAY, HOUR, Happening, columns, happenings
 
-from contracts.blocks import BucketBatch, CustomerBlock, Examples, LaneBatch, Released, SweepBlock
+from contracts.blocks import BucketBatch, CustomerBlock, LaneBatch, SweepBlock
+from contracts.model_blocks import Examples, Released
 from streams import error_boundary as edge
 from streams.profiles.customers import Input, Output
 from streams.steps import LabelStep, ProfileStep, TrainStep, split_by_bucket
