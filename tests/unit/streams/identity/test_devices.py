@@ -62,7 +62,8 @@ def batch(slot: int, *parts: Any, fresh: bool = True, known: Sequence[str] = ())
     """A batch of the bucket's own lane; ``parts`` are events and links."""
     links = tuple(part for part in parts if isinstance(part, Link))
     events = next((part for part in parts if isinstance(part, PeopleEvents)), PeopleEvents())
-    return DeviceBatch(0, Progress(0, slot, 0, fresh, guarded=False), events, links, np.array(known, object))
+    progress = Progress(0, slot, 0, fresh, guarded=False)
+    return DeviceBatch(0, progress, events, links, np.array(known, object), np.full(len(known), slot, np.int64))
 
 
 def of(outputs: Sequence[Any], kind: type[T]) -> list[T]:
@@ -187,6 +188,17 @@ def test_the_id_of_a_customer_is_never_given_away(how: str) -> None:
         outputs = [*devices.take([item]), *devices.take([alias])] if later else devices.take([item, alias])
         assert verdicts(outputs) == [("tmp", "real", "is_a_customer")]
         assert moved(outputs) == []
+
+
+def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
+    """Another lane may be ahead by weeks when a log is read again: live, the link came first."""
+    devices = Devices(None, POLICY)
+    ahead = DeviceBatch(0, None, known_customers=np.array(["tmp"], object), known_slots=np.array([5]))
+    outputs = devices.take([batch(0), ahead, batch(4, link("tmp", "real", 4 * DAY))])
+    assert verdicts(outputs) == [("tmp", "real", "linked")]
+    outputs = devices.take([batch(5, link("tmp", "", 5 * DAY), link("tmp", "real", 5 * DAY))])
+    assert verdicts(outputs) == [("tmp", "real", "unlinked"), ("tmp", "real", "is_a_customer")]
+    assert len(devices._state.notices) == 0
 
 
 def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> None:
