@@ -271,9 +271,10 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or forgotten if that is ''.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``; if that is '', nothing is left of it.
 
-    ``versions`` are higher than all earlier versions of these profiles.
+    ``versions`` are higher than all earlier versions of these profiles. ``forgotten`` visitors were silent for long;
+    the others of whom nothing is left were unlinked.
     """
 
     bucket: int
@@ -281,6 +282,7 @@ class Departures:
     persons: Texts
     versions: NDArray[np.int64]
     guarded: bool
+    forgotten: bool = False
 
 
 class Verdict(NamedTuple):

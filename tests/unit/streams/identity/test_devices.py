@@ -207,6 +207,7 @@ def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> Non
     outputs = devices.take([batch(1, link("v", "", DAY), people((DAY + 5, "", "v")))])
     assert went(outputs) == [(0, "c")]
     assert of(outputs, Departures)[-1].persons.tolist() == [""]
+    assert not of(outputs, Departures)[-1].forgotten
     outputs = devices.take([batch(2, people((2 * DAY, "", "v")))])
     assert went(outputs) == []
     assert of(outputs, PeopleBlock)[0].ids.tolist() == [visitor_id("v")]
@@ -228,7 +229,7 @@ def test_silent_visitors_are_forgotten_and_their_positions_used_again() -> None:
     assert of(devices.take([batch(3)]), Departures) == []
     outputs = devices.take([batch(4)])
     gone = of(outputs, Departures)[0]
-    assert (gone.ids.tolist(), gone.persons.tolist()) == ([visitor_id("v")], [""])
+    assert (gone.ids.tolist(), gone.persons.tolist(), gone.forgotten) == ([visitor_id("v")], [""], True)
     assert of(outputs, VisitorSample)[0].count == 0
     block = of(devices.take([batch(4, people((4 * DAY, "", "x")))]), PeopleBlock)[0]
     assert (block.ids.tolist(), block.positions.tolist()) == ([visitor_id("x")], [0])

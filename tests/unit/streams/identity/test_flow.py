@@ -298,8 +298,8 @@ class World:
     def leave(self, block: Departures) -> None:
         for name, version, person in zip(block.ids, block.versions.tolist(), block.persons, strict=True):
             assert version > self.redis.pop(name, (-1,))[0], name
-            if person:
-                self.store(name, version, None)
+            if not block.forgotten:
+                self.store(name, version, person or None)
 
     def store(self, name: str, version: int, row: Any) -> None:
         if version >= self.stored.get(name, (-1,))[0]:
