@@ -6,8 +6,9 @@ convention: a step copies what it changes. Steps on other processes receive them
 Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
 
-A *profile id* names a profile: a customer id as it is, ``anonymous:<id>`` of a device, ``email:<hash>`` of an address
-(:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every step.
+A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an e-mail
+address (:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every
+step.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ EVENT_DTYPE: Final = np.dtype([
     ("late", "?"),
     ("session", "?"),  # this web event starts a session; set by the devices step
 ])  # fmt: skip
-"""One event as profiles need it: 49 bytes."""
+"""The part of an event that profiles use: 49 bytes."""
 
 UNCONVERTED_DTYPE: Final = np.dtype([
     ("row", "i4"),  # the position of the profile among those that the entry comes with
@@ -54,17 +55,17 @@ Texts = NDArray[np.object_]
 
 
 def no_events() -> EventArray:
-    """Return an array of no events."""
+    """Return an empty array of events."""
     return np.empty(0, EVENT_DTYPE)
 
 
 def no_texts() -> Texts:
-    """Return an array of no texts."""
+    """Return an empty array of texts."""
     return np.empty(0, object)
 
 
 def no_entries() -> Entries:
-    """Return an array of no waiting amounts."""
+    """Return an empty array of waiting amounts."""
     return np.empty(0, UNCONVERTED_DTYPE)
 
 
@@ -72,8 +73,8 @@ class Progress(NamedTuple):
     """How far one sender is. ``source`` is the sender: a lane's partition, or the bucket of the step before.
 
     ``slot`` is the slot of its event clock, ``start`` its first slot; both are None until the clock is known. ``fresh``
-    says that the end of the log is near, so scores follow events at once. ``guarded`` says that the part of the log is
-    read that an earlier run may have published already: until it is through, Redis keeps the newer of two versions.
+    is true near the end of the log: scores then follow events at once. ``guarded`` is true while the sender reads a
+    part of the log again that an earlier run may have published: Redis then keeps the newer of two versions.
     """
 
     source: int
@@ -125,9 +126,9 @@ class PeopleEvents:
 class LaneBatch:
     """One read of one lane: partition ``progress.source`` of every input topic.
 
-    ``turned`` says that devices must hear of it though it may hold no events: the slot, ``fresh`` or ``guarded``
-    changed since the batch before. ``known_customers`` are customer ids of device events, with ``known_buckets``, that
-    the reader has not reported lately: the devices step refuses to give such an id away as a device.
+    ``turned`` is true if the slot, ``fresh`` or ``guarded`` changed since the batch before: all buckets of the lane
+    then get a part, even an empty one. ``known_customers`` are customer ids of device events, with ``known_buckets``,
+    that the reader has not reported lately: the devices step never links such an id as another customer's device.
     """
 
     progress: Progress
@@ -146,7 +147,7 @@ class LaneBatch:
 class DeviceBatch:
     """The part of a lane's batch for one bucket of the devices step.
 
-    ``progress`` is None where the batch comes from another lane than the bucket's own: it moves no clock.
+    ``progress`` is None if the batch comes from another lane than the bucket's own: such a batch moves no clock.
     """
 
     bucket: int
@@ -158,7 +159,7 @@ class DeviceBatch:
 
 @dataclass(frozen=True)
 class MovedRows:
-    """Profile rows that change hands: the history of ``sources[i]`` is added to ``owners[i]`` from ``slots[i]`` on.
+    """Profile rows that move to a new owner: the history of ``sources[i]`` is added to ``owners[i]`` in ``slots[i]``.
 
     ``slots`` is the slot of the link. ``entered`` (milliseconds) is when the link entered Kafka.
     """
@@ -188,7 +189,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Forwarded:
-    """From one bucket of devices to one bucket of addresses, which passes ``customers`` on to its own number."""
+    """From a devices bucket to an addresses bucket; ``customers`` is for the customers bucket of the same number."""
 
     bucket: int
     progress: Progress
@@ -209,17 +210,19 @@ class CustomerBatch:
 
 @dataclass(frozen=True)
 class PeopleBlock:
-    """People of one bucket with their features as of moments: the input of scoring.
+    """People of one bucket with their features at given moments: the input of scoring.
 
-    ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
-    just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
-    (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
-    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n,
-    len(FEATURES)) float32. ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0
-    without one. ``leaving`` marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it.
-    Sweeps of a catch-up are only recorded, except that customers who leave come in a block of their own, which is
-    published. ``rows`` are the profile rows of live and restated people, and of those who leave during a catch-up.
-    ``table`` is where the people are kept: devices and addresses hold visitors, who are scored and ranked apart.
+    There are three kinds. A *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and is recorded in
+    ClickHouse. *Live* people were changed by new events and are as of ``as_of``. *Restated* people are as of now,
+    because Redis may be behind after a catch-up; they go to Redis only.
+
+    ``versions`` is ``slot << 32 | events``. ``positions`` are the people's rows in their table; another visitor may get
+    the position of a forgotten one. ``features`` has shape (n, len(FEATURES)), float32. ``entered[i]`` is the time in
+    milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
+    are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
+    a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
+    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked among
+    themselves.
     """
 
     bucket: int
@@ -265,9 +268,9 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors who are visitors no more: ``persons[i]`` has taken over ``ids[i]``, or, where '', it is forgotten.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or forgotten if that is ''.
 
-    ``versions`` are above all that the visitors' own profiles had.
+    ``versions`` are higher than all earlier versions of these profiles.
     """
 
     bucket: int
@@ -297,9 +300,9 @@ class Verdicts:
 
 @dataclass(frozen=True)
 class VisitorSample:
-    """A sample of one bucket's visitors at a boundary, against which visitors are ranked. ``count`` are all of them.
+    """A sample of one bucket's visitors at a boundary, for ranking visitors. ``count`` is the number of all of them.
 
-    ``features`` has shape (sample, len(FEATURES)), float32. An empty sample says that the bucket has nobody.
+    ``features`` has shape (sample, len(FEATURES)), float32. The sample is empty if the bucket has no visitors.
     """
 
     bucket: int
@@ -315,9 +318,8 @@ class SweptPeople:
 
     ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
     the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
-    (:data:`contracts.outcomes.Counter`) in microseconds. Customers who are missing are dormant: nothing happened to
-    them within any outcome's window.
-    ``trainable`` marks those of whom a training snapshot is taken.
+    (:data:`contracts.outcomes.Counter`) in microseconds. Dormant customers are missing: they had no event within any
+    outcome's window. ``trainable`` marks the customers to snapshot for training.
     """
 
     bucket: int
@@ -348,10 +350,10 @@ class Population:
 
 @dataclass(frozen=True)
 class Released:
-    """What one bucket delivers to the models: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
+    """The training data of one bucket: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
 
-    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is. A
-    population is empty if and only if the bucket sweeps nobody at that boundary.
+    Boundaries without customers have empty examples, so that the learn step knows how far the bucket is. A population
+    is empty if and only if the bucket sweeps no customers at that boundary.
     """
 
     bucket: int
@@ -363,10 +365,10 @@ class Released:
 class LinearModels(NamedTuple):
     """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
 
-    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the
-    change of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without,
-    NaN where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal
-    parts.
+    ``means`` and ``slopes`` (2, features) belong to people with orders and to people without: the usual values, and the
+    change of the log-odds per unit. ``offsets`` (3,) belong to people with orders, customers without and visitors
+    without, NaN where the outcome does not apply. ``quantiles`` are ascending scores that divide the customers into
+    equal parts.
     """
 
     means: NDArray[np.float64]
@@ -384,7 +386,7 @@ class BoundaryModel(NamedTuple):
 
 
 class Ranking(NamedTuple):
-    """How visitors' scores are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
+    """The distribution of visitors' scores: ascending ``values`` (n,), and the share below each, ``below`` (n + 1,)."""
 
     values: NDArray[np.float64]
     below: NDArray[np.float64]
@@ -392,7 +394,7 @@ class Ranking(NamedTuple):
 
 @dataclass(frozen=True)
 class BoundaryModels:
-    """From the learn step to one bucket of the score step: the models that it needs, several boundaries at once.
+    """From the learn step to one bucket of the score step: the models of one or more boundaries.
 
     ``models`` ascend: those of boundaries at which the bucket sweeps customers. ``newest`` scores live people from now
     on; ``rankings`` rank visitors by outcome.
@@ -405,17 +407,17 @@ class BoundaryModels:
 
 
 REASON_CODE: Final = 63
-"""The bits of a reason's key that say which feature speaks and in which direction."""
+"""The bits of a reason's key that hold the feature and the direction of its effect."""
 
 
 @dataclass(frozen=True)
 class OutcomeScores:
-    """The scores of one outcome for the people of a block; NaN where the question is not asked of the person.
+    """The scores of one outcome for the people of a block; NaN where the outcome does not apply to the person.
 
-    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one,
-    in per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons``
-    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual``
-    (m, features) are usual values and ``usual_of`` (n,) says which of them a row is compared with.
+    ``probability`` lies in [0, 1], rounded to six digits. ``percentile`` is the share in per cent of people with a
+    lower probability, among people of the same kind (customers or visitors) to whom the outcome applies. ``reasons``
+    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). ``usual`` (m,
+    features) are usual values; row i is compared with ``usual[usual_of[i]]``.
     """
 
     probability: NDArray[np.float64]
@@ -429,7 +431,7 @@ class OutcomeScores:
 class ScoredBlock:
     """People and their scores by outcome. ``model_of[i]`` says which of ``model_versions`` scored row i.
 
-    ``notable`` marks the rows of a published sweep that readers should see: others moved too little to be written.
+    ``notable`` marks the rows of a published sweep that are written to Redis: the others changed too little.
     """
 
     people: PeopleBlock
@@ -441,7 +443,7 @@ class ScoredBlock:
 
 @dataclass(frozen=True)
 class ModelReport:
-    """How one model stood at one boundary: what it learned there and how good its forecasts were."""
+    """The state of one model at one boundary: the examples it learned, the quality of its forecasts, its weights."""
 
     outcome: str
     boundary: int

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         5.0, ge=0.1, le=300, allow_inf_nan=False, description="Kafka must acknowledge within it, or the answer is 503."
     )
     collector_live_view: Literal["loopback", "everybody", "nobody"] = Field(
-        "loopback", description="Who may see the last events and metrics: loopback (this machine), everybody, nobody."
+        "loopback", description="Clients that may see the last events and metrics: loopback, everybody or nobody."
     )
     collector_keep_ip: bool = Field(
         False, description="Whether the sender's address goes into context.ip where a message has none."

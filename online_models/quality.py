@@ -1,8 +1,8 @@
-"""How good the forecasts are, measured on examples before they are learned (Dawid 1984: the prequential principle).
+"""The quality of forecasts, measured on examples before they are learned (Dawid 1984: the prequential principle).
 
 A window of the newest forecasts and labels gives area under the curve, log loss, Brier score and calibration error.
-Forecasts have six digits, so a forecast and its label are one integer here (a *code*), and the window is also kept in
-order: a boundary adds and drops few examples, and all measures follow from the ordered codes without another sort.
+Forecasts have six digits, so a forecast and its label fit one integer (a *code*). The window is also kept sorted: a
+boundary adds and drops few examples, so the measures need no full sort.
 """
 
 from dataclasses import dataclass, field
@@ -15,9 +15,9 @@ WINDOW: Final = 10_000
 """Examples in the window: enough for an AUC within about .006."""
 BINS: Final = 10
 ONE: Final = 1_000_000
-"""A forecast of certainty in the millionths of which codes are made."""
+"""The forecast 1.0 in millionths, the unit of codes."""
 MANY: Final = WINDOW // 8
-"""From so many new examples on, sorting all is cheaper than moving single ones."""
+"""From this number of new examples on, sorting the whole window is cheaper than inserting them."""
 _CUTS: Final = np.linspace(0, 1, BINS + 1)[1:-1]
 _NAMES: Final = ("base_rate", "auc", "log_loss", "brier", "ece")
 Codes = NDArray[np.int32]
@@ -75,8 +75,8 @@ def measure(ordered: Codes) -> dict[str, float]:
 def area_under_curve(ordered: Codes) -> float:
     """Return the chance that a positive ranks above a negative (Mann-Whitney); NaN if there are none of one kind.
 
-    Of equal forecasts the negatives come first, so the negatives before a positive are those that it beats and those
-    with which it ties; a tie counts half.
+    Among equal forecasts negatives come first, so a positive beats or ties with all negatives before it; a tie counts
+    half.
     """
     labels, millionths = ordered & 1, ordered >> 1
     positives = int(labels.sum())
@@ -121,7 +121,7 @@ def _quantiles(ascending: Codes) -> NDArray[np.float64]:
 
 
 def _without(ordered: Codes, gone: Codes) -> Codes:
-    """Return ordered codes without some of them, each as often as it comes in ``gone`` (ordered)."""
+    """Return ordered codes without the codes in ``gone`` (ordered), each removed as often as it occurs there."""
     if not len(gone):
         return ordered
     again = np.arange(len(gone)) - np.searchsorted(gone, gone)
@@ -129,5 +129,5 @@ def _without(ordered: Codes, gone: Codes) -> Codes:
 
 
 def _with(ordered: Codes, new: Codes) -> Codes:
-    """Return ordered codes with other ordered ones among them."""
+    """Merge two arrays of ordered codes."""
     return np.insert(ordered, np.searchsorted(ordered, new), new)

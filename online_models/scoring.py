@@ -1,4 +1,4 @@
-"""The score step of one bucket: people in, the same people with their scores out.
+"""The score step of one bucket: it takes people and returns them with their scores.
 
 A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
 by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
@@ -33,7 +33,7 @@ from online_models.trainer import untrained
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
 FEW: Final = 200
-"""People whose outcomes are explained in one go."""
+"""In blocks of up to this many people, all outcomes are explained in one call."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
@@ -49,8 +49,8 @@ Input = PeopleBlock | BoundaryModels
 class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
-    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there
-    yet, ``others`` are live and restated people who wait likewise.
+    ``models`` belong to the boundaries of coming sweeps. ``waiting`` are sweeps that wait for the models of their
+    boundaries, ``others`` are live and restated people who wait for models.
     """
 
     newest: BoundaryModel
@@ -63,7 +63,7 @@ class ScoreState:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The models of a block: ``models[of[i]]`` are those of row i; ``lines[i]`` is its line in their stacked arrays."""
+    """The models of a block: ``models[of[i]]`` score row i; ``lines[i]`` is its line in their stacked arrays."""
 
     models: Sequence[BoundaryModel]
     of: NDArray[np.int32]
@@ -82,7 +82,7 @@ class Unexplained(NamedTuple):
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """Of whom the question is asked."""
+        """To which people the outcome applies."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
@@ -95,7 +95,7 @@ class Score:
         self.state = _new(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
-        """Take models and people in; return the people who have models now: live ones, sweeps, restated ones."""
+        """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
         for item in items:
             if isinstance(item, BoundaryModels):
                 self._learn(item)
@@ -109,7 +109,7 @@ class Score:
         return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
 
     def resumed(self) -> list[ScoredBlock]:
-        """Return nothing: sweeps that wait go on when their models come."""
+        """Return nothing: waiting sweeps are scored when their models arrive."""
         return []
 
     def freeze(self) -> bytes:
@@ -130,15 +130,14 @@ class Score:
         return ready
 
     def _may_be_scored(self, people: PeopleBlock) -> bool:
-        """Whether the newest models will do: those of the boundary for restated people, for live ones the one before.
-
-        Nobody waits for restated people; live ones wait only where a catch-up has just ended.
+        """Whether the newest models are new enough: for restated people those of their boundary, for live ones of the
+        one before. Live people therefore wait only just after a catch-up.
         """
         needed = _through(people) - (people.kind == "live")
         return self.state.newest.boundary >= needed
 
     def _scorable(self) -> list[PeopleBlock]:
-        """Take the live and restated people whose models have come, in their order."""
+        """Take the live and restated people who can be scored now, in their order."""
         state = self.state
         ready = [people for people in state.others if self._may_be_scored(people)]
         state.others = [people for people in state.others if not self._may_be_scored(people)]
@@ -149,9 +148,10 @@ class Score:
         return self._score(people, _one(people, self.state.newest))
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
-        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+        """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.
 
-        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        The models of its own boundaries stay until the next sweep: customers who leave during a catch-up come in a
+        second block of the same boundaries.
         """
         chosen = _by_boundary(people, self.state.models)
         first = int(people.boundaries[0])
@@ -188,7 +188,7 @@ class Score:
     def _reasons(
         self, features: NDArray[np.float32], lines: NDArray[np.int32], found: Sequence[Unexplained]
     ) -> Sequence[NDArray[np.int64]]:
-        """Return the reasons of each outcome. The outcomes of few people are explained in one go: calls cost most."""
+        """Return the reasons of each outcome. In small blocks one call explains all outcomes: calls cost most there."""
         if len(features) > FEW:
             return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
         width = np.int32(len(found[0].means))
@@ -236,7 +236,7 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
 
 
 def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
+    """Return the share of visitors with a lower score, in per cent with one digit; NaN if there is no sample."""
     if not len(ranking.values):
         return np.full(len(chances), np.nan, np.float32)
     place = ranking.below[np.searchsorted(ranking.values, chances)] * 100.0
@@ -246,7 +246,7 @@ def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]
 def _percentiles(
     models: Sequence[LinearModels], starts: NDArray[np.int64], chances: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return the share of customers with a lower score, in per cent with one digit; 50 where none is known.
+    """Return the share of customers with a lower score, in per cent with one digit; 50 if there is no sample.
 
     The rows from ``starts[i]`` on are ranked among the customers of ``models[i]``.
     """

@@ -1,9 +1,9 @@
 """The learn step: it advances the models of all outcomes boundary by boundary, in an order that the data fixes.
 
 When every bucket has delivered boundary ``k``, the examples released there are forecast, measured and learned in bucket
-order: that is model ``k``. Every bucket of the score step gets the models that it needs. So models, reports and scores
-of sweeps are functions of the data, never of timing, batch bounds or the number of workers. Samples of visitors are
-not waited for: the newest of each bucket rank visitors, who are scored between boundaries only.
+order. The result is model ``k``, which goes to every bucket of the score step. So models, reports and scores of sweeps
+are functions of the data, never of timing, batch bounds or the number of workers. Visitors are ranked by the newest
+sample of each bucket; the learn step does not wait for samples.
 """
 
 import pickle
@@ -37,7 +37,7 @@ Output = BoundaryModels | ModelReport
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one bucket delivered for one boundary: examples by outcome, and a sample of its customers."""
+    """One bucket's data for one boundary: examples by outcome, and a sample of its customers."""
 
     examples: Mapping[str, Examples]
     population: Population
@@ -66,9 +66,9 @@ class Learn:
         self.state = _untrained(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[Output]:
-        """Take deliveries in; return the reports and models of all boundaries that they complete.
+        """Take deliveries; return the reports and models of all boundaries that they complete.
 
-        A bucket delivers in the order of its boundaries, so nothing comes for a boundary that has passed.
+        A bucket delivers its boundaries in order, so no delivery is for a past boundary.
         """
         ranked = self._keep(items)
         outputs: list[Output] = []
@@ -83,7 +83,7 @@ class Learn:
         return outputs
 
     def resumed(self) -> list[Output]:
-        """Return nothing: whatever a run leaves behind waits for other buckets."""
+        """Return nothing: waiting deliveries need those of other buckets."""
         return []
 
     def freeze(self) -> bytes:
@@ -149,7 +149,7 @@ class Learn:
 
 
 def untrained(policy: ModelsPolicy) -> Mapping[str, LinearModels]:
-    """Return the models before any example: even chances for buyers, the prior for others."""
+    """Return the models before any example: a probability of .5 for buyers, the prior for others."""
     return {outcome.name: new_model(outcome, policy.features).lines() for outcome in policy.outcomes}
 
 

@@ -98,10 +98,9 @@ class Addresses:
             raise RuntimeError("not all buckets of devices have reported yet")
         first = progress.start if state.slot is None else state.slot
         links = state.links.due(progress.slot, first)
-        decisions = Decisions(state.owned, self._policy)
-        positions = state.owned.locate(link.identity for link in links) if links else np.empty(0, np.int64)
-        for link, at in zip(links, positions.tolist(), strict=True):
-            decisions.decide(at, link)
+        decisions = Decisions(state.owned, self._policy, links)
+        for link in links:
+            decisions.decide(link)
         additions = self._additions(progress.slot, outflow)
         sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
         outflow.put_moved(sent)

@@ -7,7 +7,8 @@
 - A link to nobody undoes the link in force.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -52,24 +53,33 @@ class WaitingLinks:
 
 
 class Decisions:
-    """Decides the links of one activation, and keeps what they come to. ``customers`` is None for addresses."""
+    """Decides the links of one activation, and keeps what they come to. ``customers`` is None for addresses.
 
-    def __init__(self, owned: Owned, policy: IdentityPolicy, customers: KnownCustomers | None = None):
+    What the activation's links ask of the customers' ids and of the table is looked up at once.
+    """
+
+    def __init__(
+        self, owned: Owned, policy: IdentityPolicy, links: Sequence[Link], customers: KnownCustomers | None = None
+    ):
         self._owned, self._policy, self._customers = owned, policy, customers
+        identities = [link.identity for link in links]
+        self._positions = dict(zip(identities, owned.locate(identities).tolist(), strict=True)) if links else {}
+        self._known = set() if customers is None else customers.among([home_of(each) for each in identities])
+        """Ids of these devices that are customers' ids, as known before the activation."""
         self.verdicts: list[Verdict] = []
         self._moves: list[tuple[int, int, str, int, int]] = []
         self._departures: list[dict[str, tuple[str, int]]] = [{}]
         """By profile id: the new owner, '' after an unlink, and the version. A second change is in the next one."""
 
-    def decide(self, position: int, link: Link) -> None:
-        """Decide one link of the device or address at a position."""
+    def decide(self, link: Link) -> None:
+        """Decide one of the links."""
+        position = self._positions[link.identity]
         before = self._owned.owner(position)
         outcome = self._outcome(before, link)
         if outcome is None:
             return
         person = before if outcome == UNLINKED else link.person
         self.verdicts.append(Verdict(link.identity, person, outcome, link.occurred))
-        IDENTITIES.labels(outcome).inc()
         if outcome in (LINKED, UNLINKED):
             self._assign(position, link)
 
@@ -95,7 +105,7 @@ class Decisions:
     def _of_device(self, link: Link, customers: KnownCustomers) -> str:
         """Return the outcome for a device that nobody owns, or an address that somebody typed."""
         own = home_of(link.identity)
-        if own != link.person and own in customers:
+        if own != link.person and (own in self._known or customers.is_new(own)):
             return KNOWN
         return FULL if self._owned.merges(link.person) >= self._policy.most_merges else LINKED
 
@@ -109,6 +119,8 @@ class Decisions:
 
     def blocks(self, bucket: int, *, guarded: bool) -> list[Verdicts | Departures]:
         """Return the verdicts, and the visitors who got another owner, change by change."""
+        for outcome, count in Counter(verdict.outcome for verdict in self.verdicts).items():
+            IDENTITIES.labels(outcome).inc(count)
         blocks: list[Verdicts | Departures] = [Verdicts(bucket, self.verdicts)] if self.verdicts else []
         for changed in filter(None, self._departures):
             persons, versions = zip(*changed.values(), strict=True)

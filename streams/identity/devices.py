@@ -82,7 +82,8 @@ class Devices:
         due = _due(state, progress.slot, first)
         links = state.links.due(progress.slot, first)
         due = self._without_duplicates(due, first, progress.slot)
-        outflow, decisions = Outflow(), Decisions(state.owned, self._policy, state.known_customers)
+        of_devices = [link for link in links if link.identity.startswith(ANONYMOUS)]
+        outflow, decisions = Outflow(), Decisions(state.owned, self._policy, of_devices, state.known_customers)
         additions = self._sort(due, links, outflow, decisions)
         sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
         outflow.put_moved(sent)
@@ -147,7 +148,7 @@ class Devices:
                 if link.person and not link.person.startswith(EMAIL):
                     known.add((link.person,))
                 if link.identity.startswith(ANONYMOUS):
-                    decisions.decide(int(state.owned.locate((link.identity,))[0]), link)
+                    decisions.decide(link)
         if own.any():
             known.add(due.customers[done:][own[done:]].tolist())
 

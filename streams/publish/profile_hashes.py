@@ -127,8 +127,7 @@ class DepartedHashes:
 
     def fits(self, other: HashBlock) -> bool:
         """Whether the other are hashes of the same kind."""
-        return isinstance(other, DepartedHashes) and (self.prefix, self.fields, self.order) == (
-            other.prefix, other.fields, other.order)  # fmt: skip
+        return isinstance(other, DepartedHashes) and (self.prefix, self.fields) == (other.prefix, other.fields)
 
     def join(self, others: Sequence[Self]) -> Self:
         """The rows of all."""
@@ -169,16 +168,8 @@ def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_sec
         SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),
         PROFILE_PREFIX: (*TIMES, *COUNTS, *MONEY, "currency"),
     }
-    merged = departures.persons != ""
     return [
-        DepartedHashes(prefix, names, departures.ids[rows], departures.persons[rows], departures.versions[rows],
-                       expires_seconds, departures.guarded, order=order)
+        DepartedHashes(prefix, names, departures.ids, departures.persons, departures.versions, expires_seconds,
+                       departures.guarded)
         for prefix, names in fields.items()
-        for rows, order in _by_order(merged)
     ]  # fmt: skip
-
-
-def _by_order(merged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], Order]]:
-    """Visitors who are merged, and those who are removed: the ids of the latter may begin anew."""
-    parts: list[tuple[NDArray[np.bool_], Order]] = [(merged, "newest"), (~merged, "forget")]
-    return [(rows, order) for rows, order in parts if rows.any()]

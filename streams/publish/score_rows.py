@@ -124,22 +124,38 @@ class _Scored:
         }
 
 
-def quality_rows(report: ModelReport, interval: int) -> TableRows:
-    """A model's report as a row of ``model_quality``."""
-    quality = dict(report.quality)
-    row = {
-        "as_of": boundary_column(np.array([report.boundary]), interval),
-        "outcome": [report.outcome],
-        "model_version": [report.model_version],
-        "examples": pa.array([report.examples], pa.uint64()),
-        "positives": pa.array([report.positives], pa.uint64()),
-        "examples_total": pa.array([report.examples_total], pa.uint64()),
-        "window": pa.array([int(quality.pop("window"))], pa.uint64()),
-        **{name: pa.array([value], pa.float64()) for name, value in quality.items()},
-        "weights": pa.array([list(report.weights.items())], pa.map_(pa.string(), pa.float64())),
-        "digest": [report.digest],
-    }
-    return TableRows("model_quality", pa.table(row))
+@dataclass(frozen=True)
+class QualityRows:
+    """A model's report, one row of ``model_quality``; ``interval`` is the sweep's in microseconds."""
+
+    report: ModelReport
+    interval: int
+    table: ClassVar[str] = "model_quality"
+
+    def __len__(self) -> int:
+        return 1
+
+    def fits(self, other: TableBlock) -> bool:
+        """All reports can be in one insert."""
+        return isinstance(other, QualityRows)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """A row for each report."""
+        reports = [self.report, *(each.report for each in others if isinstance(each, QualityRows))]
+        count, measure = pa.uint64(), pa.float64()
+        return pa.table({
+            "as_of": boundary_column(np.array([report.boundary for report in reports]), self.interval),
+            "outcome": [report.outcome for report in reports],
+            "model_version": [report.model_version for report in reports],
+            "examples": pa.array([report.examples for report in reports], count),
+            "positives": pa.array([report.positives for report in reports], count),
+            "examples_total": pa.array([report.examples_total for report in reports], count),
+            "window": pa.array([int(report.quality["window"]) for report in reports], count),
+            **{name: pa.array([report.quality[name] for report in reports], measure)
+               for name in self.report.quality if name != "window"},
+            "weights": pa.array([list(report.weights.items()) for report in reports], pa.map_(pa.string(), measure)),
+            "digest": [report.digest for report in reports],
+        })  # fmt: skip
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:

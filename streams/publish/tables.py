@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contracts.blocks import Departures, ModelReport, ProfileBlock, ScoredBlock, Verdicts
 from contracts.outputs import TableBlock, TableRows
 from streams.publish.profile_rows import departed_rows, profile_rows
-from streams.publish.score_rows import ChangeRows, DailyRows, quality_rows, verdict_rows
+from streams.publish.score_rows import ChangeRows, DailyRows, QualityRows, verdict_rows
 
 Stored = ScoredBlock | ProfileBlock | Departures | Verdicts | ModelReport | TableRows
 """What the dataflow hands to the writer of ClickHouse."""
@@ -26,10 +26,9 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
             return [profile_rows(item, interval, currency)]
         case Departures():
             return [departed_rows(item, interval, currency)]
-        case Verdicts() | ModelReport():
-            return [_reported(item, interval)]
+        case Verdicts():
+            return [verdict_rows(item.verdicts)]
+        case ModelReport():
+            return [QualityRows(item, interval)]
     return [item]
 
-
-def _reported(item: Verdicts | ModelReport, interval: int) -> TableRows:
-    return verdict_rows(item.verdicts) if isinstance(item, Verdicts) else quality_rows(item, interval)
