@@ -1,8 +1,9 @@
 """The whole dataflow without servers: logs, tables and hashes in memory, Bytewax in this process."""
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,16 +15,17 @@ from bytewax.testing import cluster_main
 from confluent_kafka import murmur2
 from support.consumer import FakeConsumer, FakeMessage, Place
 from support.hashes import FakeClient, Server
-from support.records import Record
+from support.records import Record, event
 from support.tables import KEYS, Written
 
 from connectors.kafka.publisher import tick_body
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.shop import Shop
 from contracts.events import TICK_KEY
+from contracts.identity import placing_id
 from contracts.settings import Settings
 from contracts.stored import VERSION_FIELD
-from contracts.topics import INPUT_TOPICS
+from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
 from streams.read.consumer import SharedConsumer
@@ -53,6 +55,21 @@ def logs_of(shop: ShopConfig, partitions: int) -> Logs:
         place = record.topic, int(murmur2(record.key, partitions)) if record.key else 0
         logs[place].append(Record(record.value, 0, record.key, sent.received_at // 1_000))
     _tick(logs, shop.end_us + DAY_US)
+    return logs
+
+
+def logs_of_days(days: Sequence[Sequence[dict[str, Any]]], start: datetime, partitions: int) -> Logs:
+    """Logs of bodies without times, a minute after each other from 6:00 of their day; a tick at every midnight."""
+    logs: Logs = {(topic.name, number): [] for topic in INPUT_TOPICS for number in range(partitions)}
+    for number, bodies in enumerate([*days, []]):
+        midnight = start + timedelta(days=number)
+        _tick(logs, int(midnight.timestamp()) * 1_000_000)
+        for minute, body in enumerate(bodies):
+            time = midnight + timedelta(hours=6, minutes=minute)
+            whole = event(**({"customer_id": ...} | body), occurred_at=time.isoformat(), received_at=time.isoformat())
+            key = placing_id(whole["kind"], whole.get("customer_id"), whole.get("anonymous_id")).encode()
+            place = TOPIC_OF_KIND[whole["kind"]].name, int(murmur2(key, partitions))
+            logs[place].append(Record(json.dumps(whole).encode(), 0, key, int(time.timestamp()) * 1_000))
     return logs
 
 

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.memory import Installation, Logs, installation, logs_of
+from support.memory import Installation, Logs, installation, logs_of, logs_of_days
 from support.tables import differences
 
 from connectors.simulator.config import ShopConfig
+from contracts.identity import email_key, visitor_id
 from contracts.outcomes import Outcome
 
 PARTITIONS = 2
@@ -105,3 +106,77 @@ def test_no_hash_goes_back_while_the_log_before_a_death_is_read_again(
     assert other.server.put_back == []
     assert any(command[0] == "EVALSHA" for command in other.server.commands)
     assert differences(undisturbed.written(), other.written()) == []
+
+
+# Links between ids, through all steps
+
+MAIL = "ann@example.com"
+ANN = email_key(MAIL)
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+def view(number: int, **who: str) -> dict[str, Any]:
+    return {"event_id": f"v-{number}", "kind": "web", "name": "Page Viewed", **who}
+
+
+def said(number: int, name: str, email: str | None = None, **who: str) -> dict[str, Any]:
+    traits = {"traits": {"email": email}} if email else {}
+    return {"event_id": f"i-{number}", "kind": "identity", "name": name, "properties": traits, **who}
+
+
+def bought(number: int, customer: str) -> dict[str, Any]:
+    properties = {"order_id": f"{number}", "total": 10.0, "currency": "USD"}
+    return {"event_id": f"o-{number}", "kind": "transaction", "name": "Order Completed", "customer_id": customer,
+            "properties": properties}  # fmt: skip
+
+
+def after(days: list[list[dict[str, Any]]], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+    """An installation that has read these days."""
+    made = installation(folder, logs_of_days(days, START, PARTITIONS), monkeypatch, **SETTINGS)
+    made.run(2)
+    assert made.letters == []
+    return made
+
+
+def web_events(installed: Installation) -> dict[str, tuple[int, str]]:
+    """By profile id: its web events and who has taken it over."""
+    return {row["customer_id"]: (row["web_events"], row["merged_into"]) for row in installed.tables.final("customers")}
+
+
+def test_the_history_of_a_device_reaches_the_customer_over_the_address(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A visitor types an address; later a customer claims that address, on another device."""
+    phone, tablet = visitor_id("phone"), visitor_id("tablet")
+    installed = after([
+        [view(1, anonymous_id="phone"), view(2, anonymous_id="phone"), said(1, "Identify", MAIL, anonymous_id="phone")],
+        [view(3, anonymous_id="phone"), view(4, anonymous_id="tablet"), bought(1, "c-1")],
+        [said(2, "Identify", MAIL, anonymous_id="tablet", customer_id="c-1"), view(5, anonymous_id="phone")],
+        [view(6, anonymous_id="phone")],
+    ], tmp_path, monkeypatch)  # fmt: skip
+    assert web_events(installed) == {"c-1": (6, ""), phone: (0, ANN), ANN: (0, "c-1"), tablet: (0, "c-1")}
+    pointers = {key: fields.get("merged_into") for key, fields in installed.server.hashes.items()}
+    for kind in ("score", "profile"):
+        found = {name: pointers[f"crm:{kind}:{{{name}}}"] for name in ("c-1", phone, ANN, tablet)}
+        assert found == {"c-1": None, phone: ANN, ANN: "c-1", tablet: "c-1"}
+    assert installed.server.hashes["crm:profile:{c-1}"]["web_events"] == "6"
+    assert [(row["identity"], row["person"], row["outcome"]) for row in installed.tables.final("identity_links")] == [
+        (phone, ANN, "linked"), (tablet, "c-1", "linked"), (ANN, "c-1", "linked"),
+    ]  # fmt: skip
+
+
+def test_after_an_unlink_a_device_has_a_history_of_its_own_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What had moved stays with the customer, as do the events of the day of the unlink."""
+    device = visitor_id("shared")
+    installed = after([
+        [view(1, anonymous_id="shared"), said(1, "Identify", anonymous_id="shared", customer_id="c-1")],
+        [said(2, "Unlink", anonymous_id="shared"), view(2, anonymous_id="shared")],
+        [view(3, anonymous_id="shared"), view(4, anonymous_id="shared")],
+    ], tmp_path, monkeypatch)  # fmt: skip
+    assert web_events(installed) == {"c-1": (2, ""), device: (2, "")}
+    assert "merged_into" not in installed.server.hashes[f"crm:score:{{{device}}}"]
+    assert installed.server.hashes[f"crm:profile:{{{device}}}"]["web_events"] == "2"
+    outcomes = [row["outcome"] for row in installed.tables.rows["identity_links"]]
+    assert outcomes == ["linked", "unlinked"]
