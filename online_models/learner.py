@@ -7,7 +7,6 @@ River's ``learn_many`` takes data frames, and making one costs ten times as much
 both models learn from arrays here (``learn_array``): the same formulas on the same state.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
