@@ -17,6 +17,7 @@ from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
+VERSION: Final = "the version of crmstream's state"
 STATE_VERSION: Final = 4
 """To be raised with every change of what a step pickles: older state is then refused and not misread."""
 
@@ -57,6 +58,12 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
             f"{folder} is no recovery store of this program: its {LAYOUT_FILE} cannot be read. Move that folder away "
             "to rebuild all state from the start of the log."
         ) from None
+    if known.get(VERSION) != STATE_VERSION:
+        raise SettingsError(
+            f"the state in {folder} was made by another version of crmstream (its state has version "
+            f"{known.get(VERSION)}, this one's {STATE_VERSION}). Move that folder away: all state is then rebuilt from the "
+            "start of the log, and the stores keep what they hold. Or go on with the version that made it."
+        )
     undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
     if undecided:
         known[BASE_CURRENCY] = layout[BASE_CURRENCY]
@@ -91,7 +98,7 @@ def _sync(path: Path) -> None:
 def layout_of(settings: Settings, base_currency: str | None = None) -> dict[str, object]:
     """What stored state depends on: the version of its shape, and settings."""
     return {
-        "the version of crmstream's state": STATE_VERSION,
+        VERSION: STATE_VERSION,
         "CRM_PARTITIONS": settings.partitions,
         "CRM_BUCKETS": settings.buckets,
         "CRM_SWEEP_HOURS": settings.sweep_hours,
