@@ -61,8 +61,8 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
     if known.get(VERSION) != STATE_VERSION:
         raise SettingsError(
             f"the state in {folder} was made by another version of crmstream (its state has version "
-            f"{known.get(VERSION)}, this one's {STATE_VERSION}). Move that folder away: all state is then rebuilt from the "
-            "start of the log, and the stores keep what they hold. Or go on with the version that made it."
+            f"{known.get(VERSION)}, this one's {STATE_VERSION}). Move that folder away: all state is then rebuilt "
+            "from the start of the log, and the stores keep what they hold. Or go on with the version that made it."
         )
     undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
     if undecided:

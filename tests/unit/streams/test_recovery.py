@@ -61,7 +61,7 @@ def test_state_from_before_the_base_currency_was_decided_fits_any_and_then_that_
 def test_state_of_another_version_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_recovery(settings)
     monkeypatch.setattr(recovery, "STATE_VERSION", recovery.STATE_VERSION + 1)
-    with pytest.raises(SettingsError, match="another version of crmstream .*Move that folder away"):
+    with pytest.raises(SettingsError, match=r"another version of crmstream .*Move that folder away"):
         prepare_recovery(settings)
 
 
