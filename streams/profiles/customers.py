@@ -58,6 +58,8 @@ class CustomersState:
     slot: int | None = None
     fresh: bool = False
     """Whether live people were given out last time."""
+    told: int | None = None
+    """The slot in which readers last knew of everybody as of that slot."""
     table: ProfileTable = field(default_factory=ProfileTable)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -183,7 +185,8 @@ class Customers:
             return self._profiles(changed[~now])
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned else earlier[awake[~now]]
+        behind = self._all_but(live) if turned and state.told != self._slot else earlier[awake[~now]]
+        state.told = self._slot
         return [*out, *self._restated(behind)]
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:

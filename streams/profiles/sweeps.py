@@ -146,8 +146,8 @@ class Sweeps:
 
 
 def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]:
-    """Return a sweep that is only recorded in two blocks: readers see the last score of those who become dormant."""
-    if block.publish or not block.leaving.any():
+    """Return those who become dormant in a block of their own, with their rows: readers see them for the last time."""
+    if not block.leaving.any():
         return [block]
     leaving = block.leaving
     leavers = replace(some_of(block, leaving), publish=True, rows=compress(rows, leaving))
