@@ -55,7 +55,7 @@ from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 from streams.publish import routing
-from streams.publish.bytewax_sinks import Outlet
+from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
@@ -172,16 +172,16 @@ def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | N
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
     to_blocks = partial(table_blocks, interval=interval, currency=currency)
-    op.output("write-clickhouse", rows, Outlet(settings.partitions, lambda: ClickHouseWriter.to(
+    op.output("write-clickhouse", rows, WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
         stores.clickhouse_url, settings.clickhouse_database, to_blocks)))  # fmt: skip
     to_hashes = partial(
         hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
         expires_seconds=expires)  # fmt: skip
     hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
-    op.output("write-redis", hashes, Outlet(
+    op.output("write-redis", hashes, WriterSink(
         settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
     letters = op.flat_map("letters", made.lanes, routing.letters)
-    op.output("write-dead-letters", letters, Outlet(
+    op.output("write-dead-letters", letters, WriterSink(
         settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip
 
 
