@@ -16,6 +16,7 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
+VERSION: Final = "the version of crmstream's state"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
 STATE_VERSION: Final = 4
 """The version of the pickled state. Raise it with every change of a step's state, so that older state is refused."""
@@ -57,6 +58,12 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
             f"{folder} is not a recovery store of crmstream: its {LAYOUT_FILE} cannot be read. Move that folder away "
             "to rebuild all state from the start of the log."
         ) from None
+    if known.get(VERSION) != STATE_VERSION:
+        raise SettingsError(
+            f"the state in {folder} is of version {known.get(VERSION)}; this crmstream reads version {STATE_VERSION} "
+            "only. Run the crmstream that made it, use another CRM_DATA_DIR, or move that folder away to rebuild all "
+            "state from the start of the log."
+        )
     undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
     if undecided:
         known[BASE_CURRENCY] = layout[BASE_CURRENCY]
@@ -91,7 +98,7 @@ def _sync(path: Path) -> None:
 def layout_of(settings: Settings, base_currency: str | None = None) -> dict[str, object]:
     """Return what stored state depends on: the version of its shape, and settings."""
     return {
-        "the version of crmstream's state": STATE_VERSION,
+        VERSION: STATE_VERSION,
         "CRM_PARTITIONS": settings.partitions,
         "CRM_BUCKETS": settings.buckets,
         "CRM_SWEEP_HOURS": settings.sweep_hours,
