@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
-from contracts.blocks import Examples, LinearModels, Population, Ranking, VisitorSample
+from contracts.model_blocks import Examples, LinearModels, Population, Ranking, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.labels import no_examples
 from online_models.learner import Learner

@@ -10,7 +10,8 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contracts.blocks import (
+from contracts.metrics import EXAMPLES
+from contracts.model_blocks import (
     BoundaryModel,
     BoundaryModels,
     Examples,
@@ -20,7 +21,6 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
-from contracts.metrics import EXAMPLES
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,

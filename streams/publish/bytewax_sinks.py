@@ -1,7 +1,7 @@
-"""Bytewax's side of the sinks: partitions that hand blocks to writers and make them durable with each snapshot.
+"""Bytewax sinks whose partitions hand blocks to writers and flush them with each snapshot.
 
-Delivery: everything handed over is durable in its store when the epoch's snapshot returns, so what a crash makes the
-dataflow do again was at most written early; the stores keep one of each.
+Delivery: at least once. When the snapshot of an epoch returns, all its outputs are durable in their stores. After a
+crash the dataflow repeats outputs since the last snapshot; the stores keep one of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from streams.error_boundary import at_edge
 
 
 class Writer(Protocol):
-    """What is needed of a writer of :mod:`sinks`."""
+    """The part of :class:`sinks.protocol.Writer` that these sinks use."""
 
     def write(self, batch: Sequence[Any]) -> None: ...  # noqa: D102 - see sinks.protocol
     def flush(self) -> None: ...  # noqa: D102
@@ -34,7 +34,7 @@ class Outlet(FixedPartitionedSink[Any, None]):
         self._open = 0
 
     def list_parts(self) -> list[str]:
-        """Every worker can write every part: the stores are reached over the network."""
+        """Return all partitions: every worker can write any of them."""
         return [f"{part:04d}" for part in range(self._parts)]
 
     def part_fn(self, item_key: str) -> int:
@@ -43,7 +43,7 @@ class Outlet(FixedPartitionedSink[Any, None]):
 
     @at_edge
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
-        """Make the process's writer; there is nothing to resume, for the stores know what they have."""
+        """Make the partition, with the writer of this process. There is no state to resume."""
         if self._writer is None:
             self._writer = self._connect()
         self._open += 1
@@ -71,7 +71,7 @@ class WriterPart(StatefulSinkPartition[Any, None]):
 
     @at_edge
     def snapshot(self) -> None:
-        """Make everything durable that the parts of this process were given."""
+        """Flush the writer of this process."""
         self._writer.flush()
 
     @at_edge

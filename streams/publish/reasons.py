@@ -1,12 +1,13 @@
-"""Why a score is what it is: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
+"""Explains scores by reasons: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
 
-A plus raises the score above that of an average person of the same kind, a minus lowers it; the strongest comes first.
-Features that say the same (the orders of a week, a month, a quarter) count as one reason, worded by the one that
-contributes most. What is usual is the average of those from whom the model learned; in days since the last order
-it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are estimates.
+A plus raises the score above the score of an average person of the same kind, a minus lowers it; the strongest reason
+comes first. Features that measure the same thing (the orders of a week, a month, a quarter) count as one reason,
+phrased by the feature that contributes most. The usual value is the average of the model's training examples; for days
+since the last order it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are
+estimates.
 
-:func:`explain` makes numbers of it, for whole blocks; :mod:`streams.publish.wording` makes texts of the numbers, only
-where somebody reads them.
+:func:`explain` encodes reasons as numbers, for whole blocks. :mod:`streams.publish.wording` turns the numbers into
+text, only for scores that are written to Redis or ClickHouse.
 """
 
 from typing import Final, NamedTuple, TypeVar
@@ -24,7 +25,7 @@ GROUPS: Final = (
     ("log_days_since_order", "log_overdue"), ("log_mean_gap_days", "gap_spread"),
     ("log_orders_7d", "log_orders_30d", "log_orders_90d"), ("log_web_7d", "log_web_30d", "log_web_90d"),
 )  # fmt: skip
-"""Features that say the same. Each of the others stands alone."""
+"""Groups of features that measure the same thing. All other features stand alone."""
 
 _AT: Final = {name: at for at, name in enumerate(FEATURES)}
 _GROUPS: Final = [[_AT[name] for name in group] for group in GROUPS]
@@ -38,7 +39,7 @@ _RECENCY, _OVERDUE, _ORDERS, _GAP, _CONVERSION = (
     _AT[name] for name in ("log_days_since_order", "log_overdue", "log_orders", "log_mean_gap_days", "conversion")
 )
 _SMALLEST: Final = np.float32(0.005)
-"""Effects below this are no reason."""
+"""Smaller effects are not given as reasons."""
 _ONE_ORDER: Final = np.float32(np.log1p(1.5))
 _IS_LOG: Final = np.isin(np.arange(len(FEATURES)), LOGARITHMIC)
 _SCALE: Final = np.array([
@@ -68,8 +69,9 @@ def explain(
     """Return the keys of the strongest reasons of n people, shape (n, 3), strongest first.
 
     ``features`` is (n, F). ``means`` and ``slopes`` (log-odds per unit of a feature) are (m, F), and ``of`` (n,) says
-    which of them a person is compared with. A key is :data:`NO_REASON` where no further feature moves the score, and
-    for all whose question is not ``asked`` (n,). A person's keys do not depend on the others in the block.
+    which of them a person is compared with. A key is :data:`NO_REASON` if no further feature moves the score, and for
+    people to whom the outcome does not apply (``asked`` (n,) is False). A person's keys do not depend on other people
+    in the block.
     """
     keys = np.full((len(features), SHOWN), NO_REASON, np.int64)
     if asked.all():
@@ -81,7 +83,7 @@ def explain(
 
 
 class Key(NamedTuple):
-    """What a key says: the feature's number, its rounded value, the person's rhythm in days, and the direction."""
+    """The parts of a key: the feature's number, its rounded value, the person's rhythm in days, and the direction."""
 
     feature: int
     value: int
@@ -97,7 +99,7 @@ def parts_of(key: int) -> Key:
 
 
 def features_of(keys: Numbers) -> Numbers:
-    """The numbers of the features that keys, or one key, are about."""
+    """Return the numbers of the features of keys, or of one key."""
     return (keys >> 1) & ((1 << _FEATURE_BITS) - 1)
 
 
@@ -111,7 +113,7 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
 def _strongest(
     features: NDArray[np.float32], means: NDArray[np.float64], slopes: NDArray[np.float64], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """The keys of people who are all asked. In single precision, which is enough and twice as fast."""
+    """Return the keys of people to whom the outcome applies. Single precision is enough and twice as fast."""
     effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
     groups = _joined(effects)
     strengths, every = np.abs(groups), np.arange(len(groups))
@@ -129,10 +131,10 @@ def _strongest(
 def _effects(
     features: NDArray[np.float32], means: NDArray[np.float32], slopes: NDArray[np.float32], of: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """By how much each feature moves each row's log-odds from the average person's, shape (n, F).
+    """Return how much each feature moves each row's log-odds from the average person's, shape (n, F).
 
-    People with at most one visit have as many orders per visit as orders, so both features say the same: the effect
-    of orders per visit is added to that of orders.
+    For people with at most one visit, orders per visit equal orders: the effect of the former is added to the effect of
+    the latter.
     """
     one = len(means) == 1
     effects = features - (means if one else means[of])
@@ -169,7 +171,7 @@ def _spokesmen(
 def _keys(
     features: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """What a phrase says as one number: value, rhythm, feature, direction."""
+    """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
     found = features[rows, speaking].astype(np.float64)
     found = np.where(_IS_LOG[speaking], np.expm1(found), found) * _SCALE[speaking] + _ADDED[speaking]
     values = np.clip(found, 0, _LARGEST).astype(np.int64)

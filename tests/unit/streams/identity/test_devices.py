@@ -21,11 +21,11 @@ from contracts.blocks import (
     ProfileBlock,
     Progress,
     Verdicts,
-    VisitorSample,
-)  # fmt: skip
+)
 from contracts.currencies import number_of
 from contracts.identity import ANONYMOUS, visitor_id
 from contracts.metrics import DUPLICATES, VISITORS
+from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
 from streams import codes
 from streams.identity.addresses import Addresses

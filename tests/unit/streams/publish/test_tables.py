@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from support.scored import DAY, random_scored
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock, Verdict, Verdicts
+from contracts.blocks import Departures, ProfileBlock, Verdict, Verdicts
+from contracts.model_blocks import ModelReport
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
