@@ -127,8 +127,9 @@ class LaneBatch:
     """One read of one lane: partition ``progress.source`` of every input topic.
 
     ``turned`` is true if the slot, ``fresh`` or ``guarded`` changed since the batch before: all buckets of the lane
-    then get a part, even an empty one. ``known_customers`` are customer ids of device events, with ``known_buckets``,
-    that the reader has not reported lately: the devices step never links such an id as another customer's device.
+    then get a part, even an empty one. ``known_customers`` are customer ids of device events that
+    the reader has not reported lately, with ``known_buckets`` and ``known_slots``: from that slot on the devices step
+    never links such an id as another customer's device.
     """
 
     progress: Progress
@@ -138,6 +139,7 @@ class LaneBatch:
     """For each link the bucket of the devices step that handles it: a device's own, else the record's home."""
     known_customers: Texts = field(default_factory=no_texts)
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     facts: tuple[TableRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     turned: bool = True
@@ -155,6 +157,7 @@ class DeviceBatch:
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: tuple[Link, ...] = ()
     known_customers: Texts = field(default_factory=no_texts)
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -268,9 +271,10 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or forgotten if that is ''.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``; if that is '', nothing is left of it.
 
-    ``versions`` are higher than all earlier versions of these profiles.
+    ``versions`` are higher than all earlier versions of these profiles. ``forgotten`` visitors were silent for long;
+    the others of whom nothing is left were unlinked.
     """
 
     bucket: int
@@ -278,6 +282,7 @@ class Departures:
     persons: Texts
     versions: NDArray[np.int64]
     guarded: bool
+    forgotten: bool = False
 
 
 class Verdict(NamedTuple):

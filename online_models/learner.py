@@ -7,8 +7,8 @@ River's ``learn_many`` takes data frames, and making one costs ten times as much
 both models learn from arrays here (``learn_array``): the same formulas on the same state.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -45,7 +45,7 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         var[var <= ROUNDING * mean**2] = 0.0
         self.means.update(zip(names, mean.tolist(), strict=True))
         self.vars.update(zip(names, var.tolist(), strict=True))
-        self.counts.update(dict.fromkeys(names, new))
+        self.counts = Counter(dict.fromkeys(names, old + new))
 
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""
@@ -59,11 +59,13 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
 
     def learn_array(self, names: Sequence[str], features: Floats, labels: NDArray[np.bool_]) -> None:
         """Take one step of the mean gradient, as ``learn_many`` does with a frame."""
-        saved = self._enter_learn_mode(set(names))
-        try:
-            self._fit(names, labels, 1.0, get_grad=partial(self._eval_gradient_many, features))
-        finally:
-            self._exit_learn_mode(saved)
+        weights = self._weights.to_numpy(names)
+        errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
+        errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
+        self.intercept -= self._get_intercept_update(errors.mean())
+        gradient = np.einsum("ij,i->j", features, errors) / len(features)
+        self.optimizer.step(w=weights, g=gradient)
+        self._weights.update(dict(zip(names, weights.tolist(), strict=True)))
 
 
 class Made(NamedTuple):

@@ -109,7 +109,10 @@ def build_dataflow(
     """
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
-    config = replace(source_config(settings, stores, stopping, rates), on_money=on_money)
+    rows = _clickhouse(settings, stores, rates.base)
+    config = replace(
+        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows)
+    )
     lanes = op.input("read-events", flow, LaneSource(config))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
@@ -127,7 +130,7 @@ def build_dataflow(
     to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
     scored = _machine("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
-    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base)
+    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base, rows)
     return flow
 
 
@@ -162,8 +165,21 @@ class _Outputs:
     scored: KeyedStream[ScoredBlock]
 
 
-def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | None) -> None:
-    interval, expires = settings.sweep_hours * HOUR, settings.visitor_days * DAY // SECOND
+def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> Outlet[ClickHouseWriter]:
+    to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
+    return Outlet(settings.partitions, lambda: ClickHouseWriter.to(
+        stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+
+
+def _begin_flush(rows: Outlet[ClickHouseWriter]) -> None:
+    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less."""
+    if rows.writer is not None:
+        rows.writer.begin_flush()
+
+
+def _write(
+    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, to_clickhouse: Outlet[ClickHouseWriter]
+) -> None:
     results: KeyedStream[PeopleOutput | LearnOutput | ScoredBlock] = op.merge(
         "results", made.people, made.learned, made.scored)  # fmt: skip
     rows = op.merge(
@@ -171,12 +187,10 @@ def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | N
         op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
-    to_blocks = partial(table_blocks, interval=interval, currency=currency)
-    op.output("write-clickhouse", rows, Outlet(settings.partitions, lambda: ClickHouseWriter.to(
-        stores.clickhouse_url, settings.clickhouse_database, to_blocks)))  # fmt: skip
+    op.output("write-clickhouse", rows, to_clickhouse)
     to_hashes = partial(
         hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
-        expires_seconds=expires)  # fmt: skip
+        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
     hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
     op.output("write-redis", hashes, Outlet(
         settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip

@@ -14,7 +14,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Progress, Texts, Verdicts, no_events
+from contracts.blocks import (
+    DeviceBatch,
+    EventArray,
+    Forwarded,
+    Link,
+    Parcel,
+    Progress,
+    Texts,
+    Verdicts,
+    no_events,
+    no_texts,
+)
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from streams.identity.decisions import Decisions
@@ -42,6 +53,8 @@ class DevicesState(Kept):
     waiting: Waiting = field(default_factory=Waiting)
     known_ids: KnownIds = field(default_factory=lambda: KnownIds(1))
     known_customers: KnownCustomers = field(default_factory=KnownCustomers)
+    notices: Waiting = field(default_factory=Waiting)
+    """Ids of customers that are known from a later slot on."""
     visits: CustomerVisits = field(default_factory=CustomerVisits)
 
 
@@ -84,7 +97,7 @@ class Devices:
         due = self._without_duplicates(due, first, progress.slot)
         of_devices = [link for link in links if link.identity.startswith(ANONYMOUS)]
         outflow, decisions = Outflow(), Decisions(state.owned, self._policy, of_devices, state.known_customers)
-        additions = self._sort(due, links, outflow, decisions)
+        additions = self._sort(due, links, outflow, decisions, progress.slot)
         sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
         outflow.put_moved(sent)
         if progress.slot != first:
@@ -110,15 +123,15 @@ class Devices:
             columns = (people.events, people.customers, people.devices, people.customer_buckets)
             state.waiting.put(people.events["slot"], *columns)
         state.links.put(item.links)
-        state.known_customers.add(item.known_customers.tolist())
+        state.notices.put(item.known_slots, item.known_slots, item.known_customers)
 
-    def _sort(self, due: _Due, links: list[Link], outflow: Outflow, decisions: Decisions) -> Additions:
+    def _sort(self, due: _Due, links: list[Link], outflow: Outflow, decisions: Decisions, target: int) -> Additions:
         """Decide the links, send events to their owners, and return the events of devices without an owner."""
         owned, at = self._state.owned, np.full(len(due.events), -1, np.int64)
         tied = np.flatnonzero(due.devices != "")
         if len(tied):
             at[tied] = owned.locate_devices(due.devices[tied].tolist())
-        self._decide(due, links, decisions)
+        self._decide(due, links, decisions, target)
         if not len(at):
             return Additions()
         events, direct = self._with_sessions(due, at), due.customer_buckets >= 0
@@ -136,13 +149,15 @@ class Devices:
         outflow.put_events(compress(events, going), owners[going], routes[going])
         return Additions(at[~going], compress(events, ~going))
 
-    def _decide(self, due: _Due, links: list[Link], decisions: Decisions) -> None:
+    def _decide(self, due: _Due, links: list[Link], decisions: Decisions, target: int) -> None:
         """Decide the links of devices, slot by slot. Customer ids become known in their slot."""
         state, known = self._state, self._state.known_customers
         own, slots, done = due.customer_buckets == state.bucket, due.events["slot"], 0
+        since, noticed = state.notices.due(target) or (np.empty(0, np.int64), no_texts())
         for slot, group in groupby(links, attrgetter("slot")):
             until = int(np.searchsorted(slots, slot, "right"))
             known.add(due.customers[done:until][own[done:until]].tolist())
+            known.add(noticed[since <= slot].tolist())
             done = until
             for link in group:
                 if link.person and not link.person.startswith(EMAIL):
@@ -151,6 +166,7 @@ class Devices:
                     decisions.decide(link)
         if own.any():
             known.add(due.customers[done:][own[done:]].tolist())
+        known.add(noticed.tolist())
 
     def _without_duplicates(self, due: _Due, first: int, slot: int) -> _Due:
         """Drop duplicates among events without a customer id. The customers step drops the other duplicates."""

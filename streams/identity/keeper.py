@@ -61,7 +61,10 @@ def _finish_slots(
 
 
 def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
-    """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed."""
+    """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed.
+
+    Redis may hold newer versions of them: those of the log after the saved state, which is read again now.
+    """
     table = kept.owned.table
     entries = table.unconverted.entries
     if kept.slot is None or not len(entries):
@@ -76,4 +79,5 @@ def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
     rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
     table.unconverted.replace(rest)
     table.touch(at, np.zeros(len(at), np.int64))
+    kept.guarded = True
     return [*live(kept, policy)] if kept.fresh else [*stored(kept, at, policy)]

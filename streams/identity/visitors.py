@@ -76,7 +76,7 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     departures = []
     if len(gone):
         versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
-        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded)]
+        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded, forgotten=True)]
         blank(owned, gone)
     left = owned.idle(silent, silent_before(boundary, policy))
     if len(left):

@@ -5,7 +5,7 @@ crash the dataflow repeats outputs since the last snapshot; the stores keep one 
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
@@ -20,17 +20,20 @@ class Writer(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
-class Outlet(FixedPartitionedSink[Any, None]):
+W = TypeVar("W", bound=Writer)
+
+
+class Outlet(FixedPartitionedSink[Any, None], Generic[W]):
     """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
 
     The number of partitions belongs to the saved state, so it must not follow the number of workers. The partitions of
-    one process share one writer.
+    one process share one writer; ``writer`` is None before the first part is made and after the last has closed.
     """
 
-    def __init__(self, parts: int, connect: Callable[[], Writer]):
+    def __init__(self, parts: int, connect: Callable[[], W]):
         self._parts: Final = parts
         self._connect: Final = connect
-        self._writer: Writer | None = None
+        self.writer: W | None = None
         self._open = 0
 
     def list_parts(self) -> list[str]:
@@ -44,17 +47,17 @@ class Outlet(FixedPartitionedSink[Any, None]):
     @at_edge
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
         """Make the partition, with the writer of this process. There is no state to resume."""
-        if self._writer is None:
-            self._writer = self._connect()
+        if self.writer is None:
+            self.writer = self._connect()
         self._open += 1
-        return WriterPart(self._writer, self._release)
+        return WriterPart(self.writer, self._release)
 
     def _release(self) -> None:
         """Disconnect when the last part in this process has closed."""
         self._open -= 1
-        if not self._open and self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if not self._open and self.writer is not None:
+            self.writer.close()
+            self.writer = None
 
 
 class WriterPart(StatefulSinkPartition[Any, None]):

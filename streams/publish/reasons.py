@@ -55,6 +55,11 @@ _ADDED: Final = np.array([
 _DIGITS: Final = 2
 """Digits that a large value keeps, so that people share phrases."""
 _FEATURE_BITS, _RHYTHM_BITS = 5, 13
+_FIRSTS: Final = np.array([at for at in range(len(FEATURES)) if all(at not in others for _, *others in _GROUPS)])
+"""The features that stand for themselves or for a group."""
+_LAST: Final = np.int32(2**_FEATURE_BITS - 1)
+_MAGNITUDE: Final = np.int32(2**31 - 1) & ~_LAST
+"""The bits of a single-precision number without its sign and the last five."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 _LARGEST: Final = 1 << 40
 
@@ -116,16 +121,28 @@ def _strongest(
     """Return the keys of people to whom the outcome applies. Single precision is enough and twice as fast."""
     effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
     groups = _joined(effects)
-    strengths, every = np.abs(groups), np.arange(len(groups))
-    firsts = np.empty((len(groups), SHOWN), np.int64)
-    for place in range(SHOWN):
-        firsts[:, place] = strongest = strengths.argmax(axis=1)
-        strengths[every, strongest] = -1.0
-    rows, flat = np.repeat(every, SHOWN), firsts.ravel()
+    rows, flat = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
     sizes = groups[rows, flat]
     keys = _keys(features, rows, _spokesmen(effects, rows, flat, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
+
+
+def _largest(groups: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The columns of the largest magnitudes of each row, shape (n, 3), largest first; of equal ones the first.
+
+    A magnitude and its column are one integer here: the bits of a positive float ascend with it, and its last five,
+    a millionth part of it, make way for the column. So the largest of all rows are found a column at a time.
+    """
+    codes = np.ascontiguousarray(groups.T)[_FIRSTS].view(np.int32)
+    codes &= _MAGNITUDE
+    codes |= (_LAST - np.arange(len(_FIRSTS), dtype=np.int32))[:, None]
+    largest = np.empty((len(groups), SHOWN), np.int64)
+    for place in range(SHOWN):
+        found = codes.max(axis=0)
+        largest[:, place] = _FIRSTS[_LAST - (found & _LAST)]
+        codes *= codes != found
+    return largest
 
 
 def _effects(

@@ -29,12 +29,17 @@ def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures
 
 
 def for_clickhouse(item: tuple[str, Any]) -> list[tuple[str, Stored]]:
-    """Route sweeps, live people, changed profiles, departed visitors, decisions about links, and models' reports."""
+    """Route sweeps, live people, changed profiles, departed visitors, decisions about links, and models' reports.
+
+    The last profiles of forgotten visitors stay on record.
+    """
     value = item[1]
     if isinstance(value, ScoredBlock):
         return [(str(value.people.bucket), value)] if value.people.kind != "restated" else []
     if isinstance(value, ModelReport):
         return [(str(value.boundary), value)]
+    if isinstance(value, Departures) and value.forgotten:
+        return []
     if isinstance(value, ProfileBlock | Departures | Verdicts):
         return [(str(value.bucket), value)]
     return []

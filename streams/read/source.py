@@ -54,7 +54,8 @@ WAYS_ON: Final = (
 class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
-    ``on_money`` is called with each currency read while the base currency is undecided.
+    ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
+    a lane has read all of its epoch, before any step takes its snapshot.
     """
 
     bootstrap_servers: str
@@ -63,6 +64,7 @@ class SourceConfig:
     live_backlog_events: int
     stopping: Callable[[], bool]
     on_money: Callable[[str], None] = lambda _: None
+    on_epoch_end: Callable[[], None] = lambda: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
@@ -135,6 +137,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             offsets = {name: position.offset for name, position in self._through.topics.items()}
             self._consumer.commit(self._partition, offsets)
         self._through = deepcopy(self._state)
+        self._config.on_epoch_end()
         self._state.new_epoch()
         return self._through
 

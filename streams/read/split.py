@@ -26,6 +26,7 @@ def split_lane(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[st
             people=_people_of(batch.people, bucket, homes),
             links=tuple(batch.links[at] for at in links.get(bucket, ())),
             known_customers=batch.known_customers[batch.known_buckets == bucket],
+            known_slots=batch.known_slots[batch.known_buckets == bucket],
         ))
         for bucket in sorted(concerned.union(own) if batch.turned else concerned)
     ]  # fmt: skip
