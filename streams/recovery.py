@@ -1,7 +1,7 @@
 """The recovery store of the dataflow: a folder with one SQLite file per worker of the run that made it.
 
-Every file is synced several times in each epoch, and the flow waits for it, so one worker has one file. Any other number
-of workers can continue with the same files: a worker without a file sends its snapshots to one that has.
+Every file is synced several times in each epoch, and the flow waits for it, so one worker has one file. Any other
+number of workers can continue with the same files: a worker without a file sends its snapshots to one that has.
 
 It belongs to one layout (partitions, buckets, sweeps, outcomes, currency) and is refused with another one, because its
 state would be misread. This module is separate from the dataflow, whose imports take seconds.
