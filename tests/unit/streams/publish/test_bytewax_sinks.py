@@ -53,7 +53,7 @@ def store() -> Store:
     return Store()
 
 
-def parts_of(outlet: WriterSink, count: int) -> list[WriterPart]:
+def parts_of(outlet: WriterSink[Any], count: int) -> list[WriterPart]:
     return [outlet.build_part("write", name, None) for name in outlet.list_parts()[:count]]
 
 
