@@ -32,8 +32,8 @@ from streams.run import run_worker
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
 """How long the last snapshot may take: whoever asked a worker to stop kills it after STOP_SECONDS."""
 SWITCH_SECONDS: Final = 0.001
-"""How long a thread that wants the interpreter waits for it, instead of 5 ms: the dataflow and the thread that writes to
-Redis take it from one another many times for each batch, while events wait for their scores."""
+"""How long a thread that wants the interpreter waits for it, instead of 5 ms: the dataflow and the thread that writes
+to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
 FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
