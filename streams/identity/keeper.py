@@ -1,8 +1,9 @@
-"""What devices and addresses do alike: go on to a slot, cross the boundary before it, give out visitors."""
+"""Shared by devices and addresses: advances to a slot, crosses the boundary before it, and emits visitors."""
 
 import numpy as np
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress, VisitorSample
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
+from contracts.model_blocks import VisitorSample
 from contracts.rates import WAITS
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
@@ -18,9 +19,10 @@ Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 def advance(
     kept: Kept, progress: Progress, additions: Additions, moves: Moves, policy: IdentityPolicy
 ) -> tuple[Sent, list[Block]]:
-    """Go on to the slot of ``progress``, with all that counts up to it. Return the rows that left, and blocks.
+    """Advance to the slot of ``progress``: apply everything up to it. Return the rows that left, and blocks.
 
-    The boundary that is crossed sees what counts in the slots before it; of several only the newest is seen.
+    Blocks of a boundary hold everything of the slots before it. If several boundaries are crossed, only the newest has
+    blocks.
     """
     before, kept.slot = kept.slot, progress.slot
     kept.fresh, kept.guarded = progress.fresh, progress.guarded
@@ -48,7 +50,7 @@ def advance(
 def _finish_slots(
     kept: Kept, additions: Additions, moves: Moves, policy: IdentityPolicy
 ) -> tuple[Sent, Additions, Moves]:
-    """Do what counts before the current slot. Return the rows that left, and what is left to do."""
+    """Apply everything before the current slot. Return the rows that left, and the rest to apply."""
     if not additions and not len(moves):
         return [], additions, moves
     events, leaving, moved = (

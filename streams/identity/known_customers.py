@@ -1,41 +1,66 @@
-"""The ids that were used as a customer's own id: none of them is given away as somebody's device."""
+"""The set of customer ids in use: an anonymous id in it is not linked to another customer."""
 
 from collections.abc import Iterable
+from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from streams.profiles.hash_set import HashSet
 
-_REMEMBERED = 1 << 16
+_REMEMBERED: Final = 1 << 16
+_MOST_NEW: Final = 1 << 12
 
 
 class KnownCustomers:
-    """A set of customer ids, as 64-bit hashes. Ids of late are also remembered as they are: they come again."""
+    """A set of customer ids, as 64-bit hashes. Recent ids are cached as text, because most ids repeat.
+
+    New ids are hashed at the next query, many at a time.
+    """
 
     def __init__(self) -> None:
         self._hashes = HashSet()
         self._recent: set[str] = set()
+        self._new: set[str] = set()
+        """Those of the recent ones that have no hash here yet."""
 
     def __getstate__(self) -> dict[str, HashSet]:
+        self._hash_new()
         return {"hashes": self._hashes}
 
     def __setstate__(self, state: dict[str, HashSet]) -> None:
-        self._hashes, self._recent = state["hashes"], set()
-
-    def __contains__(self, customer: str) -> bool:
-        return customer in self._recent or bool(self._hashes.holds(_hashed([customer]))[0])
+        self.__init__()  # type: ignore[misc]
+        self._hashes = state["hashes"]
 
     def add(self, customers: Iterable[str]) -> None:
         """Add customer ids."""
         new = set(customers) - self._recent
         if not new:
             return
-        self._hashes.add(_hashed(new))
         if len(self._recent) > _REMEMBERED:
-            self._recent = set()
+            self._recent = set(self._new)
         self._recent |= new
+        self._new |= new
+
+    def among(self, ids: list[str]) -> set[str]:
+        """Return those of some ids that are known."""
+        if ids or len(self._new) > _MOST_NEW:
+            self._hash_new()
+        if not ids:
+            return set()
+        held = self._hashes.holds(_hashed(ids)).tolist()
+        return {one for one, known in zip(ids, held, strict=True) if known}
+
+    def is_new(self, customer: str) -> bool:
+        """Return whether an id was added since :meth:`among` was asked last."""
+        return customer in self._new
+
+    def _hash_new(self) -> None:
+        if self._new:
+            self._hashes.add(_hashed(self._new))
+            self._new = set()
 
 
-def _hashed(customers: Iterable[str]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
+def _hashed(customers: Iterable[str]) -> NDArray[np.uint64]:
     return np.array([xxh3_64_intdigest(customer.encode()) for customer in customers], np.uint64)

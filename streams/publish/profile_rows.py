@@ -29,7 +29,7 @@ _REVENUE: Final = "revenue_90d"
 
 @dataclass(frozen=True)
 class ProfileRows:
-    """Profiles of n people or visitors. ``persons`` are the customers whom visitors' profiles went to, else None.
+    """Profiles of n customers or visitors. ``persons`` are the new owners of departed visitors, else None.
 
     ``interval`` is the sweep's in microseconds, ``currency`` the base currency (None: undecided).
     """
@@ -96,7 +96,7 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
 
 
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:
-    """Visitors whose profiles went to customers, and those who were unlinked, as rows that say only that."""
+    """Return the rows of departed and of unlinked visitors, which hold only the owner."""
     rows = blank_rows(len(departures.ids))
     rows["first_seen"] = rows["last_seen"] = 0
     rows["slot"] = (departures.versions >> 32).astype(np.int32)

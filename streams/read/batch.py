@@ -1,4 +1,4 @@
-"""The parts of a read, topic by topic, as one batch of the lane."""
+"""Joins the decoded topics of a read into one batch of the lane."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ REMEMBERED: Final = 100_000
 
 
 class KnownCustomers:
-    """Which customers of device events have been reported to their own bucket. Forgets all when it is full."""
+    """Remembers which customers of device events have been reported to their own bucket. Cleared when full."""
 
     def __init__(self, most: int = REMEMBERED):
         self._reported: set[str] = set()

@@ -24,10 +24,10 @@ from contracts.blocks import (
     ProfileBlock,
     Progress,
     Verdicts,
-    VisitorSample,
-)  # fmt: skip
+)
 from contracts.currencies import number_of
 from contracts.identity import home_of, visitor_id
+from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
 from streams import codes
 from streams.identity.addresses import Addresses

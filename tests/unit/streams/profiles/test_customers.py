@@ -8,20 +8,10 @@ import numpy as np
 import pytest
 from support.columns import DAY, HOUR, Happening, columns
 
-from contracts.blocks import (
-    UNCONVERTED_DTYPE,
-    CustomerBatch,
-    Examples,
-    MovedRows,
-    Parcel,
-    PeopleBlock,
-    ProfileBlock,
-    Progress,
-    Released,
-    SweptPeople,
-)
+from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
+from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams import codes
 from streams.profiles import people_blocks

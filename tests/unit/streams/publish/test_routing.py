@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from support.scored import random_scored
 
-from contracts.blocks import Departures, LaneBatch, ModelReport, ProfileBlock, Progress, Verdict, Verdicts
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Progress, Verdict, Verdicts
+from contracts.model_blocks import ModelReport
 from contracts.outputs import DeadLetter, TableRows
 from streams.profiles.rows import blank_rows
 from streams.publish.routing import facts, for_clickhouse, for_redis, letters
