@@ -131,8 +131,13 @@ def test_a_lane_is_fresh_when_little_waits() -> None:
 
 
 def test_the_log_behind_the_start_is_guarded() -> None:
-    fake = FakeConsumer(logs(*(visit(number) for number in range(150))))
-    lane = reader(fake)
+    """After a resume; a first run has published nothing."""
+    records = [visit(number) for number in range(150)]
+    first = reader(FakeConsumer(logs(*records)))
+    saved = deepcopy(first.snapshot())
+    assert not any(batch.progress.guarded for batch in drain(first))
+    fake = FakeConsumer(logs(*records))
+    lane = reader(fake, saved)
     fake.logs[WEB] += [visit(number) for number in range(150, 160)]
     batches = drain(lane)
     assert batches[0].progress.guarded
