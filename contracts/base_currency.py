@@ -82,7 +82,7 @@ def read_decision(data_dir: Path) -> Decision | None:
 def decide(data_dir: Path, currency: str, how: str) -> Decision:
     """Store the decision unless there is one; return the one in force. Raises :class:`SettingsError`."""
     if currency not in CODES or currency == NO_CURRENCY:
-        raise SettingsError(f"{currency} cannot be the base currency: it is no currency of ISO 4217, like EUR.")
+        raise SettingsError(f"{currency} cannot be the base currency: it is not an ISO 4217 currency code such as EUR.")
     path = data_dir / FILE
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)

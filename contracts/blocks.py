@@ -6,11 +6,12 @@ convention: a step copies what it changes. Steps on other processes receive them
 Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
 
-A *profile id* names a profile: a customer id as it is, ``anonymous:<id>`` of a device, ``email:<hash>`` of an address
-(:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every step.
+A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an e-mail
+address (:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every
+step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -32,7 +33,7 @@ EVENT_DTYPE: Final = np.dtype([
     ("late", "?"),
     ("session", "?"),  # this web event starts a session; set by the devices step
 ])  # fmt: skip
-"""One event as profiles need it: 49 bytes."""
+"""The part of an event that profiles use: 49 bytes."""
 
 UNCONVERTED_DTYPE: Final = np.dtype([
     ("row", "i4"),  # the position of the profile among those that the entry comes with
@@ -54,17 +55,17 @@ Texts = NDArray[np.object_]
 
 
 def no_events() -> EventArray:
-    """Return an array of no events."""
+    """Return an empty array of events."""
     return np.empty(0, EVENT_DTYPE)
 
 
 def no_texts() -> Texts:
-    """Return an array of no texts."""
+    """Return an empty array of texts."""
     return np.empty(0, object)
 
 
 def no_entries() -> Entries:
-    """Return an array of no waiting amounts."""
+    """Return an empty array of waiting amounts."""
     return np.empty(0, UNCONVERTED_DTYPE)
 
 
@@ -72,8 +73,8 @@ class Progress(NamedTuple):
     """How far one sender is. ``source`` is the sender: a lane's partition, or the bucket of the step before.
 
     ``slot`` is the slot of its event clock, ``start`` its first slot; both are None until the clock is known. ``fresh``
-    says that the end of the log is near, so scores follow events at once. ``guarded`` says that the part of the log is
-    read that an earlier run may have published already: until it is through, Redis keeps the newer of two versions.
+    is true near the end of the log: scores then follow events at once. ``guarded`` is true while the sender reads a
+    part of the log again that an earlier run may have published: Redis then keeps the newer of two versions.
     """
 
     source: int
@@ -125,9 +126,10 @@ class PeopleEvents:
 class LaneBatch:
     """One read of one lane: partition ``progress.source`` of every input topic.
 
-    ``turned`` says that devices must hear of it though it may hold no events: the slot, ``fresh`` or ``guarded``
-    changed since the batch before. ``known_customers`` are customer ids of device events, with ``known_buckets``, that
-    the reader has not reported lately: the devices step refuses to give such an id away as a device.
+    ``turned`` is true if the slot, ``fresh`` or ``guarded`` changed since the batch before: all buckets of the lane
+    then get a part, even an empty one. ``known_customers`` are customer ids of device events that
+    the reader has not reported lately, with ``known_buckets`` and ``known_slots``: from that slot on the devices step
+    never links such an id as another customer's device.
     """
 
     progress: Progress
@@ -137,6 +139,7 @@ class LaneBatch:
     """For each link the bucket of the devices step that handles it: a device's own, else the record's home."""
     known_customers: Texts = field(default_factory=no_texts)
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     facts: tuple[TableRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     turned: bool = True
@@ -146,7 +149,7 @@ class LaneBatch:
 class DeviceBatch:
     """The part of a lane's batch for one bucket of the devices step.
 
-    ``progress`` is None where the batch comes from another lane than the bucket's own: it moves no clock.
+    ``progress`` is None if the batch comes from another lane than the bucket's own: such a batch moves no clock.
     """
 
     bucket: int
@@ -154,11 +157,12 @@ class DeviceBatch:
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: tuple[Link, ...] = ()
     known_customers: Texts = field(default_factory=no_texts)
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
 class MovedRows:
-    """Profile rows that change hands: the history of ``sources[i]`` is added to ``owners[i]`` from ``slots[i]`` on.
+    """Profile rows that move to a new owner: the history of ``sources[i]`` is added to ``owners[i]`` in ``slots[i]``.
 
     ``slots`` is the slot of the link. ``entered`` (milliseconds) is when the link entered Kafka.
     """
@@ -188,7 +192,7 @@ class Parcel:
 
 @dataclass(frozen=True)
 class Forwarded:
-    """From one bucket of devices to one bucket of addresses, which passes ``customers`` on to its own number."""
+    """From a devices bucket to an addresses bucket; ``customers`` is for the customers bucket of the same number."""
 
     bucket: int
     progress: Progress
@@ -209,17 +213,19 @@ class CustomerBatch:
 
 @dataclass(frozen=True)
 class PeopleBlock:
-    """People of one bucket with their features as of moments: the input of scoring.
+    """People of one bucket with their features at given moments: the input of scoring.
 
-    ``kind``: a *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and recorded; *live* people have
-    just been moved by events and are as of ``as_of``; *restated* people are as of now because the stores may be behind
-    (after a catch-up): they go to Redis only. ``versions`` is ``slot << 32 | events``. ``positions`` are the rows of
-    people in their table; a visitor's may be used again after the visitor has left. ``features`` is (n,
-    len(FEATURES)) float32. ``entered[i]`` is when the oldest record behind row i entered Kafka in milliseconds, 0
-    without one. ``leaving`` marks customers whom the next sweep leaves out as dormant. ``publish``: readers see it.
-    Sweeps of a catch-up are only recorded, except that customers who leave come in a block of their own, which is
-    published. ``rows`` are the profile rows of live and restated people, and of those who leave during a catch-up.
-    ``table`` is where the people are kept: devices and addresses hold visitors, who are scored and ranked apart.
+    There are three kinds. A *sweep* is as of boundaries (``boundaries`` ascends, one entry per row) and is recorded in
+    ClickHouse. *Live* people were changed by new events and are as of ``as_of``. *Restated* people are as of now,
+    because Redis may be behind after a catch-up; they go to Redis only.
+
+    ``versions`` is ``slot << 32 | events``. ``positions`` are the people's rows in their table; another visitor may get
+    the position of a forgotten one. ``features`` has shape (n, len(FEATURES)), float32. ``entered[i]`` is the time in
+    milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
+    are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
+    a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
+    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked among
+    themselves.
     """
 
     bucket: int
@@ -265,9 +271,10 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors who are visitors no more: ``persons[i]`` has taken over ``ids[i]``, or, where '', it is forgotten.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``; if that is '', nothing is left of it.
 
-    ``versions`` are above all that the visitors' own profiles had.
+    ``versions`` are higher than all earlier versions of these profiles. ``forgotten`` visitors were silent for long;
+    the others of whom nothing is left were unlinked.
     """
 
     bucket: int
@@ -275,6 +282,7 @@ class Departures:
     persons: Texts
     versions: NDArray[np.int64]
     guarded: bool
+    forgotten: bool = False
 
 
 class Verdict(NamedTuple):
@@ -293,162 +301,3 @@ class Verdicts:
 
     bucket: int
     verdicts: Sequence[Verdict]
-
-
-@dataclass(frozen=True)
-class VisitorSample:
-    """A sample of one bucket's visitors at a boundary, against which visitors are ranked. ``count`` are all of them.
-
-    ``features`` has shape (sample, len(FEATURES)), float32. An empty sample says that the bucket has nobody.
-    """
-
-    bucket: int
-    boundary: int
-    count: int
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class SweptPeople:
-    """What labelling needs of one boundary's sweep: n customers, ``keys`` ascending.
-
-    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
-    the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
-    (:data:`contracts.outcomes.Counter`) in microseconds. Customers who are missing are dormant: nothing happened to
-    them within any outcome's window.
-    ``trainable`` marks those of whom a training snapshot is taken.
-    """
-
-    bucket: int
-    boundary: int
-    keys: NDArray[np.uint64]
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-    trainable: NDArray[np.bool_]
-    last: Mapping[str, NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled examples whose whole window has closed: features (n, features), labels (n,), who had ordered (n,)."""
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.bool_]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Population:
-    """A sample of the customers of one bucket at a boundary, by hash of the id, for percentiles."""
-
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Released:
-    """What one bucket delivers to the models: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
-
-    Boundaries without customers are delivered with empty examples, so that models know how far the bucket is. A
-    population is empty if and only if the bucket sweeps nobody at that boundary.
-    """
-
-    bucket: int
-    boundaries: Sequence[int]
-    examples: Sequence[Mapping[str, Examples]]
-    populations: Sequence[Population]
-
-
-class LinearModels(NamedTuple):
-    """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
-
-    ``means`` and ``slopes`` (2, features) are of people with orders and of people without: what is usual, and the
-    change of the log-odds per unit. ``offsets`` (3,) are of people with orders, customers without and visitors without,
-    NaN where the question is not asked. ``quantiles`` are scores of customers, ascending, that cut them into equal
-    parts.
-    """
-
-    means: NDArray[np.float64]
-    slopes: NDArray[np.float64]
-    offsets: NDArray[np.float64]
-    quantiles: NDArray[np.float64]
-
-
-class BoundaryModel(NamedTuple):
-    """The models of all outcomes as of one boundary, by outcome."""
-
-    boundary: int
-    version: str
-    outcomes: Mapping[str, LinearModels]
-
-
-class Ranking(NamedTuple):
-    """How visitors' scores are distributed: ascending ``values`` (n,), and the part below each, ``below`` (n + 1,)."""
-
-    values: NDArray[np.float64]
-    below: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BoundaryModels:
-    """From the learn step to one bucket of the score step: the models that it needs, several boundaries at once.
-
-    ``models`` ascend: those of boundaries at which the bucket sweeps customers. ``newest`` scores live people from now
-    on; ``rankings`` rank visitors by outcome.
-    """
-
-    bucket: int
-    models: Sequence[BoundaryModel]
-    newest: BoundaryModel
-    rankings: Mapping[str, Ranking]
-
-
-REASON_CODE: Final = 63
-"""The bits of a reason's key that say which feature speaks and in which direction."""
-
-
-@dataclass(frozen=True)
-class OutcomeScores:
-    """The scores of one outcome for the people of a block; NaN where the question is not asked of the person.
-
-    ``probability`` lies in [0, 1], rounded to six digits; ``percentile`` is the share of the people with a lower one,
-    in per cent, among those of the same kind (customers or visitors) who are asked the same question. ``reasons``
-    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`); ``usual``
-    (m, features) are usual values and ``usual_of`` (n,) says which of them a row is compared with.
-    """
-
-    probability: NDArray[np.float64]
-    percentile: NDArray[np.float32]
-    reasons: NDArray[np.int64]
-    usual: NDArray[np.float64]
-    usual_of: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class ScoredBlock:
-    """People and their scores by outcome. ``model_of[i]`` says which of ``model_versions`` scored row i.
-
-    ``notable`` marks the rows of a published sweep that readers should see: others moved too little to be written.
-    """
-
-    people: PeopleBlock
-    scores: Mapping[str, OutcomeScores]
-    model_versions: Sequence[str]
-    model_of: NDArray[np.int32]
-    notable: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ModelReport:
-    """How one model stood at one boundary: what it learned there and how good its forecasts were."""
-
-    outcome: str
-    boundary: int
-    model_version: str
-    examples: int
-    positives: int
-    examples_total: int
-    quality: Mapping[str, float]
-    weights: Mapping[str, float] = field(default_factory=dict)
-    digest: str = ""

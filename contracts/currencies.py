@@ -14,7 +14,7 @@ NO_CURRENCY: Final = "XXX"
 """The code of ISO 4217 for "no currency": for events without a currency, if no default is known either."""
 _PATTERN: Final = re.compile(r"[A-Z]{3}")
 MOST_RATE: Final = 1_000_000
-"""The largest worth of one unit of a currency in the base currency."""
+"""The largest exchange rate: units of the base currency for one unit of another."""
 
 _ACTIVE: Final = """
     AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BOV BRL BSD BTN BWP BYN BZD CAD CDF CHE CHF
@@ -48,7 +48,7 @@ def check_code(code: str) -> str:
         return code
     if code.strip().upper() in CODES:
         raise ValueError(f"currency codes are three capital letters: write {code.strip().upper()}")
-    raise ValueError("is no ISO 4217 currency code, like EUR")
+    raise ValueError("is not an ISO 4217 currency code such as EUR")
 
 
 CurrencyCode = Annotated[str, AfterValidator(check_code)]

@@ -21,7 +21,7 @@ KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FUTURE_TOLERANCE: Final = timedelta(hours=24)
-"""How far ``occurred_at`` may lie after ``received_at``: clocks of devices are wrong by hours, not by years."""
+"""How far ``occurred_at`` may lie after ``received_at``: the clocks of devices are often hours ahead."""
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far an event may move the clock of its partition beyond ``received_at``: a device with a fast clock must not move
 all customers ahead in time."""
@@ -54,7 +54,7 @@ class WebProperties(Properties):
 
 
 class TransactionProperties(Properties):
-    """Properties of transactions. Money is an amount and its currency: one never comes without the other."""
+    """Properties of transactions. An amount of money requires a currency, and a currency an amount."""
 
     order_id: Label | None = None
     total: Amount | None = None
@@ -125,7 +125,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
 
 
 class Event(BaseModel):
-    """One thing that a customer or visitor did, on any channel.
+    """One action of a customer or visitor, on any channel.
 
     Times carry a zone and are kept in UTC. ``customer_id`` is set once the customer is known, ``anonymous_id`` before;
     at least one of them is there. ``received_at`` is stamped by the connector that took the event in.
@@ -187,7 +187,7 @@ class ServiceEvent(Event):
 
 
 class IdentityEvent(Event):
-    """Traits of a customer, a link between two ids, or its undoing."""
+    """Traits of a customer, a link between two ids, or an unlink."""
 
     kind: Literal["identity"] = "identity"
     properties: IdentityProperties = Field(default_factory=IdentityProperties)
@@ -226,8 +226,8 @@ class Tick(BaseModel):
     Ticks carry no customer. They move the event clock of a partition that is otherwise quiet, and are the only way in
     which a wall clock reaches the dataflow (see ``docs/adr/0001``). Their records have the key :data:`TICK_KEY`.
 
-    ``history`` is a note of a publisher of history: ``open``, more records follow; ``finished``, none do. A tick at
-    :data:`EARLIEST` moves no clock: it only carries the note.
+    ``history`` is set by publishers of history: ``open`` means that more records follow, ``finished`` that none do. A
+    tick at :data:`EARLIEST` moves no clock and only carries this note.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -1,4 +1,4 @@
-"""Ids: placeholders that are none, the names of profiles, and the keys of records.
+"""Ids: normal forms, placeholders, the names of profiles, and the keys of records.
 
 The profile of a customer has the customer id as its id. The profile of a device (an anonymous id) and that of an e-mail
 address have prefixes, so that the three never collide. Addresses are kept as a hash only.
@@ -20,10 +20,10 @@ PLACEHOLDERS: Final = frozenset({
     "-1", "null", "nil", "none", "nan", "anonymous", "guest", "undefined", "unknown", "true", "false",
     "[object object]", "[object]", "n/a", "na", "id", "not_authenticated", "distinct_id", "anonymous_id", "user_id",
 })  # fmt: skip
-"""Texts (in lower case) that programs send without a real id: all their users would become one customer."""
+"""Placeholders (in lower case) that programs send if they have no id: all their users would become one customer."""
 EMAIL_ADDRESS: Final = re.compile(r"\s*[^@\s]+@[^@\s]+\s*")
 _HASHED: Final = re.compile(r"[0-9a-f]{32}")
-"""An address after the privacy rules of a source that hashes it."""
+"""The form of an e-mail address that a source's privacy rules have hashed."""
 _LONGEST_EMAIL: Final = 320
 _EMPTY: Final = re.compile(r"[0\-\s]*")
 _WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+")
@@ -93,8 +93,8 @@ def home_of(profile_id: str) -> str:
 def is_second_key(email: str) -> bool:
     """Return whether a text may link ids: an e-mail address, or the hash of one.
 
-    Other texts link nothing: strangers who type the same nonsense would become one customer, and encrypted texts differ
-    each time.
+    Other texts do not link ids: strangers who type the same nonsense would become one customer, and an encrypted text
+    is different each time.
     """
     return len(email) <= _LONGEST_EMAIL and any(kind.fullmatch(email) for kind in (EMAIL_ADDRESS, _HASHED))
 
@@ -107,9 +107,9 @@ def email_key(email: str) -> str:
 def placing_id(kind: str, customer_id: str | None, anonymous_id: str | None, previous_id: str | None = None) -> str:
     """Return the id by which a record is keyed; murmur2 of it gives the partition.
 
-    Web and identity events stand with their device, so that all records of a device are in one partition, in order. An
-    alias (the only event for which ``previous_id`` is passed) stands with the id that it gives to the customer.
-    Transactions and service events stand with their customer.
+    Web and identity events are keyed by their device, so all records of a device are in one partition, in order. An
+    alias (the only event for which ``previous_id`` is passed) is keyed by the id that it links to the customer.
+    Transactions and service events are keyed by their customer.
     """
     if kind not in ("web", "identity"):
         return customer_id or anonymous_id or ""

@@ -31,7 +31,7 @@ IDENTITIES: Final = Counter(
 )
 EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partition, Unix seconds.", ["partition"])
 CATCHING_UP: Final = Gauge(
-    "crm_catching_up", "1 while so much waits in a partition that scores do not follow events at once.", ["partition"]
+    "crm_catching_up", "1 while a partition's backlog is too large for live scores.", ["partition"]
 )
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])

@@ -1,4 +1,4 @@
-"""Finds environment variables that look like settings but are none: typos, which would be ignored silently. Pure."""
+"""Finds misspelled settings: environment variables with the prefix ``CRM_`` that no setting has. Pure."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches

@@ -1,4 +1,4 @@
-"""Outcomes to predict, declared and not coded.
+"""Outcomes to predict. They are settings, not code.
 
 An outcome asks whether something happens to a customer within a number of days. ``churn`` (no purchase in 90 days) and
 ``opportunity`` (a purchase within 30 days) come built in; the setting ``CRM_OUTCOMES`` replaces or extends them.

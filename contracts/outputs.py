@@ -1,10 +1,10 @@
-"""What the dataflow hands to its sinks: blocks of rows, never single ones.
+"""The outputs of the dataflow to its sinks: blocks of rows, never single rows.
 
-Every output can be handed over twice, or late, without harm: ClickHouse rows are known by their table's key, Redis
-writes carry a version and lose against a newer one.
+Writing an output twice, or late, does no harm: ClickHouse replaces rows of the same key, and Redis writes carry a
+version, so a newer one wins.
 
-Blocks stay columns of numbers until a writer's thread writes them: only then it is known which rows are superseded, and
-one rendering of many rows is cheaper than many of few. Sinks know the protocols :class:`HashBlock` and
+Blocks stay columns of numbers until a writer's thread renders them: by then it knows which rows are superseded, and
+rendering many rows at once is cheaper. Sinks know the protocols :class:`HashBlock` and
 :class:`TableBlock`; :mod:`streams.publish` has the blocks.
 """
 
@@ -59,7 +59,7 @@ class TableRows:
 
 
 class Commands(NamedTuple):
-    """Commands of Redis as the bytes of its protocol, and how many answers they bring."""
+    """Redis commands as bytes of its protocol, and the number of their answers."""
 
     pieces: Sequence[memoryview | bytes]
     answers: int
@@ -93,7 +93,7 @@ class HashBlock(Protocol):
     ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
     ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
     how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
-    older; rows of a ``swept`` block are dropped so too, but drop none; after a ``forget`` block any version is taken.
+    older; rows of a ``swept`` block are dropped so too, but drop none.
     """
 
     @property
@@ -134,9 +134,10 @@ class HashBlock(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """A record that is no event: where it stood, what it held, and why it was refused.
+    """An invalid record: its position in the log, its bytes, and the reason.
 
-    ``source`` is the configured source that sent it, known only of what a connector refused at its door.
+    ``source`` is the configured source that sent it; only connectors know it, so it is set only if the ingest gate
+    refused the record.
     """
 
     topic: str

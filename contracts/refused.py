@@ -1,7 +1,7 @@
-"""Records that a connector refused, on their way through the log to the dead letters.
+"""Records that a connector refused: how they travel through the log to the dead letters.
 
-Only the dataflow writes dead letters, exactly once. So a connector writes refused items to the log as well, under a
-reserved key and with the reason in headers. Moves no data itself.
+Only the dataflow writes dead letters. So a connector writes refused items to the log as well, under a reserved key and
+with the reason in headers. This module moves no data itself.
 """
 
 from collections.abc import Sequence

@@ -82,7 +82,7 @@ class Settings(BaseSettings):
         5.0, ge=0.1, le=300, allow_inf_nan=False, description="Kafka must acknowledge within it, or the answer is 503."
     )
     collector_live_view: Literal["loopback", "everybody", "nobody"] = Field(
-        "loopback", description="Who may see the last events and metrics: loopback (this machine), everybody, nobody."
+        "loopback", description="Clients that may see the last events and metrics: loopback, everybody or nobody."
     )
     collector_keep_ip: bool = Field(
         False, description="Whether the sender's address goes into context.ip where a message has none."
@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
     epoch_seconds: float = Field(
-        1.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
+        2.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
     )
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(

@@ -11,7 +11,7 @@ TOP_PREFIX: Final = "crm:top"
 ALERTS_STREAM: Final = "crm:alerts"
 VERSION_FIELD: Final = "version"
 MERGED_FIELD: Final = "merged_into"
-"""The field of an identified visitor's hashes: the customer, or the address that leads to the customer."""
+"""The field of an identified visitor's hashes: the id of the owner, a customer or an e-mail address."""
 
 
 def score_key(customer_id: str) -> str:

@@ -1,1 +1,1 @@
-"""Outcomes, delayed labels, online learners and the measure of their quality. Pure: no engine, client or clock."""
+"""Delayed labels, online learners, their quality, and scoring. Pure: no engine, client or clock."""

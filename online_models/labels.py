@@ -1,12 +1,10 @@
 """Delayed labels: snapshots of features wait until their whole window has closed; then the models learn from them.
 
-At a boundary some customers are snapshotted. When a snapshot of an outcome is ``within_days`` old, its label is read
-off the time of the customer's newest event: is it at or after the snapshot's boundary? Positives and negatives of one
-snapshot are released together, since early positives would bias the base rate (Ktena et al. 2019, "Addressing delayed
-feedback for continuous training"). A snapshot is released once per outcome, so duplicates and late events never train
-twice.
-
-Last times need no correction when a visitor's history is added to a customer: older events move no last time.
+At a boundary some customers are snapshotted. When a snapshot is ``within_days`` old, its label follows from the time of
+the customer's newest event of the outcome's kind: the outcome happened if that is at or after the snapshot's boundary.
+Positives and negatives of one snapshot are released together, since early positives would bias the base rate (Ktena et
+al. 2019, "Addressing delayed feedback for continuous training"). A snapshot is released once per outcome, so duplicates
+and late events never train twice.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, SweptPeople
+from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 
 HOUR: Final = 3_600_000_000
@@ -45,7 +43,7 @@ def label(
 ) -> Mapping[str, Examples]:
     """Release the examples whose window ends at this boundary, by outcome, and snapshot the trainable customers.
 
-    ``interval_hours`` is the time between two boundaries. A window that is no multiple of it is rounded up.
+    ``interval_hours`` is the time between two boundaries. Windows are rounded up to a multiple of it.
     """
     examples, longest = {}, 0
     for outcome in outcomes:
@@ -76,7 +74,7 @@ def no_examples(width: int) -> Examples:
 
 
 def _forget(state: LabelState, last: int) -> None:
-    """Drop the snapshots of boundary ``last`` and before: no window of theirs is open."""
+    """Drop the snapshots of boundary ``last`` and before: all their windows have closed."""
     while state.waiting and (oldest := next(iter(state.waiting))) <= last:
         del state.waiting[oldest]
 
@@ -96,7 +94,7 @@ def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at
 
 
 def _happened(snapshot: Snapshot, swept: SweptPeople, counter: str, since: int) -> NDArray[np.bool_]:
-    """Return to whom of a snapshot something happened at or after ``since``. To dormant customers nothing did."""
+    """Return which customers of a snapshot had an event at or after ``since``. Dormant customers had none."""
     if not len(swept.keys):
         return np.zeros(len(snapshot.keys), np.bool_)
     at = np.minimum(np.searchsorted(swept.keys, snapshot.keys), len(swept.keys) - 1)

@@ -1,14 +1,13 @@
 """One online model of one outcome: River's ``StandardScaler | LogisticRegression``, fed in mini-batches.
 
-Predicting is pure; learning happens only in :meth:`Learner.learn`. The model is a function of the portions of examples
-it was given, in their order, to the last bit.
+Predicting is pure; only :meth:`Learner.learn` changes the model. The model is a function of the mini-batches it was
+given, in their order, to the last bit.
 
-River's ``learn_many`` takes data frames, and wrapping them costs ten times what the arithmetic of a small portion does.
-So both models learn from arrays here (``learn_array``): the same formulas on the same state, without the frame.
+River's ``learn_many`` takes data frames, and making one costs ten times as much as the arithmetic of a small batch. So
+both models learn from arrays here (``learn_array``): the same formulas on the same state.
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -22,15 +21,15 @@ MINI_BATCH: Final = 512
 """Examples per gradient step: one step of the mean gradient."""
 LEARNING_RATE: Final = 0.2
 ROUNDING: Final = 1e-12
-"""A variance below this part of the squared mean is one of rounding alone."""
+"""A variance below this fraction of the squared mean is a rounding error."""
 Floats = NDArray[np.float64]
 
 
 class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no types
-    """River's scaler, which also learns from arrays, and for which a constant feature has a variance of zero.
+    """River's scaler, extended by learning from arrays. A constant feature has a variance of exactly zero.
 
-    It takes a portion's variance as the mean square less the squared mean, which rounding leaves a little beside zero,
-    on either side: a deviation made of that would blow up the first other value, or be no number at all.
+    River computes a batch's variance as the mean square minus the squared mean. For a constant feature rounding leaves
+    a tiny positive or negative number, so the deviation would be tiny or NaN and later values would explode.
     """
 
     def learn_array(self, names: Sequence[str], features: Floats) -> None:
@@ -59,15 +58,17 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
 
     def learn_array(self, names: Sequence[str], features: Floats, labels: NDArray[np.bool_]) -> None:
         """Take one step of the mean gradient, as ``learn_many`` does with a frame."""
-        saved = self._enter_learn_mode(set(names))
-        try:
-            self._fit(names, labels, 1.0, get_grad=partial(self._eval_gradient_many, features))
-        finally:
-            self._exit_learn_mode(saved)
+        weights = self._weights.to_numpy(names)
+        errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
+        errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
+        self.intercept -= self._get_intercept_update(errors.mean())
+        gradient = np.einsum("ij,i->j", features, errors) / len(features)
+        self.optimizer.step(w=weights, g=gradient)
+        self._weights.update(dict(zip(names, weights.tolist(), strict=True)))
 
 
 class Made(NamedTuple):
-    """What predictions and reports use of a learner's state."""
+    """Values derived from a learner's state, for predictions and reports."""
 
     line: Linear
     digest: str
@@ -142,7 +143,7 @@ class Learner:
         return [float(known.get(name, 0.0)) for name in self.names]
 
     def _make(self) -> Made:
-        """Make what follows from the state, once after each learning. A constant feature has deviation 1, weight 0."""
+        """Derive values from the state, once after each learning. A constant feature has deviation 1 and weight 0."""
         if self._made is None:
             mean, variance = self._scaler.moments(self.names)
             varied = variance > 0

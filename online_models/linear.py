@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 DIGITS: Final = 6
-"""Digits of a probability, as readers see it."""
+"""Decimal digits of a published probability."""
 PORTION: Final = 1_024
 """Rows that are summed at a time."""
 
@@ -47,8 +47,9 @@ def probabilities(
     """Return the probability for each row of ``features`` (n, F), in [0, 1], rounded to six digits.
 
     ``slopes`` is (m, F), ``offsets`` (m,). Row i has the log-odds ``features[i] @ slopes[lines[i]]`` plus its line's
-    offset, NaN where that is NaN. Rows are summed one by one, not by a matrix product, whose last bits depend on a
-    row's neighbours: the same person gets the same score in any block. Portions of rows stay in the processor's cache.
+    offset, NaN where that is NaN. Each row is summed by itself: the last bits of a matrix product depend on
+    neighbouring rows, and a person must get the same score in any block. Rows are processed in portions that fit the
+    CPU's cache.
     """
     features = np.ascontiguousarray(features)
     log_odds = offsets.take(lines)

@@ -1,8 +1,8 @@
-"""What readers saw last of each person, so that a sweep writes only rows that moved.
+"""Remembers what was last published of each person, so that a sweep writes only rows that changed noticeably.
 
-Columns per table, by the person's position. Whatever was published is remembered; a row of a sweep is notable when
-its scores, lifecycle, segment or first reason have moved since then, or a week has passed, or nothing was published
-yet. A row is never notable when readers have seen a newer version of it.
+A row of a sweep is notable if its scores, lifecycle, segment or first reason have changed since it was last published,
+if a week has passed since, or if it was never published. A row is not notable if a newer version was published. The
+memory is columns per table, by the person's position.
 """
 
 from collections.abc import Mapping
@@ -12,14 +12,15 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import REASON_CODE, OutcomeScores, PeopleBlock
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import REASON_CODE, OutcomeScores
 
 LEAST: Final = 0.001
 PART: Final = 0.05
 """A probability has moved when it differs by more than ``LEAST + PART * probability``."""
 VERSION_SHIFT: Final = 32
 _EVENTS: Final = (1 << VERSION_SHIFT) - 1
-"""The part of a version that counts the events of the person."""
+"""The bits of a version that hold the person's number of events."""
 SMALLEST: Final = 256
 NEVER: Final = -1
 T = TypeVar("T", bound=np.generic)
@@ -27,9 +28,9 @@ T = TypeVar("T", bound=np.generic)
 
 @dataclass
 class Seen:
-    """What readers saw last of the people of one table; ``versions`` is :data:`NEVER` where they saw nothing.
+    """What was last published of the people of one table; ``versions`` is :data:`NEVER` where nothing was.
 
-    ``keys`` are the profiles' keys: the position of a visitor who left may be another's now. ``probabilities`` and
+    ``keys`` are the profiles' keys: another visitor may have got the position of a forgotten one. ``probabilities`` and
     ``reasons`` are by outcome.
     """
 
@@ -62,7 +63,7 @@ Memory = dict[str, Seen]
 def notable_rows(
     memory: Memory, people: PeopleBlock, scores: Mapping[str, OutcomeScores], week: int
 ) -> NDArray[np.bool_]:
-    """Return which rows of a block readers should see, and remember these. ``week`` is in boundaries."""
+    """Return which rows of a block to publish, and remember these. ``week`` is in boundaries."""
     if not len(people):
         return np.zeros(0, np.bool_)
     if people.kind == "live":
@@ -82,7 +83,7 @@ def _seen(memory: Memory, people: PeopleBlock, scores: Mapping[str, OutcomeScore
 
 
 def _moved(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScores], week: int) -> NDArray[np.bool_]:
-    """Return the rows that differ enough from what readers saw last, and are not older than it."""
+    """Return the rows that differ noticeably from what was last published and are not older."""
     at = people.positions
     versions = seen.versions[at]
     unseen = versions == NEVER
@@ -100,7 +101,7 @@ def _moved(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScores],
 
 
 def _differs(now: NDArray[np.float64], before: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return where a probability has moved, or has become or ceased to be NaN."""
+    """Return where a probability has moved noticeably, or has changed from or to NaN."""
     now = now.astype(np.float32)
     near = np.abs(now - before) <= LEAST + PART * before
     return ~(near | (np.isnan(now) & np.isnan(before)))

@@ -1,7 +1,7 @@
-"""The model of one outcome: learners by kind of person, their measured quality, and how their scores are distributed.
+"""The model of one outcome: its learners, their measured quality, and the distribution of their scores.
 
-People with orders and people without have learners of their own. Scores are ranked among people of the same kind
-(customers or visitors) who are asked the same question.
+People with orders and people without have separate learners. Scores are ranked among people of the same kind (customers
+or visitors) to whom the outcome applies.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
-from contracts.blocks import Examples, LinearModels, Population, Ranking, VisitorSample
+from contracts.model_blocks import Examples, LinearModels, Population, Ranking, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.labels import no_examples
 from online_models.learner import Learner
@@ -22,7 +22,7 @@ from online_models.without_orders import WithoutOrders
 
 QUANTILES: Final = 1_000
 PREFIX: Final = "no_orders."
-"""Stands in reports before the weights of the model of people without orders."""
+"""The prefix of the weights, in reports, of the model of people without orders."""
 BUYERS: Final = 0
 """The line of people with orders in ``LinearModels``."""
 OTHERS: Final = 1
@@ -36,7 +36,7 @@ NOBODY_RANKED: Final = Ranking(np.empty(0), np.zeros(1))
 class OutcomeModel:
     """One outcome's learners and their quality.
 
-    ``others`` is the model of people without orders; None where only buyers are asked.
+    ``others`` is the model of people without orders; None if the outcome applies to buyers only.
     """
 
     buyers: Learner
@@ -101,7 +101,7 @@ def new_model(outcome: Outcome, features: Sequence[str]) -> OutcomeModel:
 def forecast(
     model: LinearModels, features: NDArray[np.float32], buyers: NDArray[np.bool_], *, visitors: bool = False
 ) -> NDArray[np.float64]:
-    """Return the probability for each row, NaN where the question is not asked of the person."""
+    """Return the probability for each row, NaN where the outcome does not apply to the person."""
     offsets = model.offsets[[BUYERS, VISITORS if visitors else OTHERS]]
     return probabilities(features, model.slopes, offsets, lines_of(buyers))
 
@@ -113,7 +113,7 @@ def lines_of(buyers: NDArray[np.bool_]) -> NDArray[np.int32]:
 
 
 def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.float64]:
-    """Return how customers' scores are distributed: at most :data:`QUANTILES` ascending values of those asked."""
+    """Return the distribution of customers' scores: at most :data:`QUANTILES` ascending values, without NaN."""
     ascending = np.sort(forecast(model, population.features, population.buyers))
     asked = len(ascending) - int(np.isnan(ascending).sum())
     if asked <= QUANTILES:
@@ -122,7 +122,7 @@ def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.floa
 
 
 def ranking_of(model: LinearModels, samples: Sequence[VisitorSample]) -> Ranking:
-    """Return how visitors' scores are distributed, from samples that each stand for all visitors of a bucket."""
+    """Return the distribution of visitors' scores, from one sample per bucket, weighted by the bucket's visitors."""
     samples = [one for one in samples if len(one.features)]
     if not samples:
         return NOBODY_RANKED

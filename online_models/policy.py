@@ -1,4 +1,4 @@
-"""What learning and scoring need of the settings."""
+"""The settings of learning and scoring."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

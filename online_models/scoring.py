@@ -1,7 +1,8 @@
-"""The score step of one bucket: people in, the same people with their scores out.
+"""The score step of one bucket: it takes people and returns them with their scores.
 
-A sweep waits for the models of its boundaries, so its scores are a function of the data. Live and restated people and
-visitors are scored at once by the newest models that are there.
+A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
+by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
+boundary.
 """
 
 import pickle
@@ -13,16 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import (
-    BoundaryModel,
-    BoundaryModels,
-    LinearModels,
-    OutcomeScores,
-    PeopleBlock,
-    Ranking,
-    ScoredBlock,
-)
+from contracts.blocks import PeopleBlock
 from contracts.metrics import SCORES
+from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
 from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
@@ -32,7 +26,7 @@ from online_models.trainer import untrained
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
 FEW: Final = 200
-"""People whose outcomes are explained in one go."""
+"""In blocks of up to this many people, all outcomes are explained in one call."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
@@ -48,21 +42,21 @@ Input = PeopleBlock | BoundaryModels
 class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
-    ``models`` are those of the boundaries of sweeps to come; ``waiting`` are sweeps whose models are not there
-    yet, ``restated`` other people who wait for the models of their boundary.
+    ``models`` belong to the boundaries of coming sweeps. ``waiting`` are sweeps that wait for the models of their
+    boundaries, ``others`` are live and restated people who wait for models.
     """
 
     newest: BoundaryModel
     rankings: Mapping[str, Ranking] = field(default_factory=dict)
     models: dict[int, BoundaryModel] = field(default_factory=dict)
     waiting: list[PeopleBlock] = field(default_factory=list)
-    restated: list[PeopleBlock] = field(default_factory=list)
+    others: list[PeopleBlock] = field(default_factory=list)
     seen: Memory = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The models of a block: ``models[of[i]]`` are those of row i; ``lines[i]`` is its line in their stacked arrays."""
+    """The models of a block: ``models[of[i]]`` score row i; ``lines[i]`` is its line in their stacked arrays."""
 
     models: Sequence[BoundaryModel]
     of: NDArray[np.int32]
@@ -81,7 +75,7 @@ class Unexplained(NamedTuple):
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """Of whom the question is asked."""
+        """To which people the outcome applies."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
@@ -94,23 +88,21 @@ class Score:
         self.state = _new(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
-        """Take models and people in; return the people who have models now, those who came live first."""
+        """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
         for item in items:
             if isinstance(item, BoundaryModels):
                 self._learn(item)
-        scored = []
+        state = self.state
         for item in items:
             if isinstance(item, PeopleBlock) and len(item):
-                if item.kind == "sweep":
-                    self.state.waiting.append(item)
-                elif item.kind == "restated" or self._is_behind(item):
-                    self.state.restated.append(item)
-                else:
-                    scored.append(self._score(item, _one(item, self.state.newest)))
-        return scored + [self._sweep(people) for people in self._ready()] + self._restated()
+                (state.waiting if item.kind == "sweep" else state.others).append(item)
+        others = self._scorable()
+        live = [self._newest(people) for people in others if people.kind == "live"]
+        swept = [self._sweep(people) for people in self._ready()]
+        return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
 
     def resumed(self) -> list[ScoredBlock]:
-        """Return nothing: sweeps that wait go on when their models come."""
+        """Return nothing: waiting sweeps are scored when their models arrive."""
         return []
 
     def freeze(self) -> bytes:
@@ -130,21 +122,31 @@ class Score:
         state.waiting = state.waiting[len(ready) :]
         return ready
 
-    def _is_behind(self, people: PeopleBlock) -> bool:
-        """Whether the newest models are older than those of the boundary before: a catch-up has just ended."""
-        return self.state.newest.boundary < _through(people) - 1
+    def _may_be_scored(self, people: PeopleBlock) -> bool:
+        """Whether the newest models are new enough to score people.
 
-    def _restated(self) -> list[ScoredBlock]:
-        """Score restated people by the newest models, once those of their boundary are there: nobody waits for them."""
+        Restated people need the models of their boundary, live people those of the boundary before. So live people wait
+        only just after a catch-up.
+        """
+        needed = _through(people) - (people.kind == "live")
+        return self.state.newest.boundary >= needed
+
+    def _scorable(self) -> list[PeopleBlock]:
+        """Take the live and restated people who can be scored now, in their order."""
         state = self.state
-        ready = [people for people in state.restated if _through(people) <= state.newest.boundary]
-        state.restated = [people for people in state.restated if _through(people) > state.newest.boundary]
-        return [self._score(people, _one(people, state.newest)) for people in ready]
+        ready = [people for people in state.others if self._may_be_scored(people)]
+        state.others = [people for people in state.others if not self._may_be_scored(people)]
+        return ready
+
+    def _newest(self, people: PeopleBlock) -> ScoredBlock:
+        """Score people by the newest models."""
+        return self._score(people, _one(people, self.state.newest))
 
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
-        """Score a sweep by the models of its boundaries, and forget those of earlier boundaries.
+        """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.
 
-        Those of its own stay until the next sweep: customers who leave during a catch-up come in a block of their own.
+        The models of its own boundaries stay until the next sweep: customers who leave during a catch-up come in a
+        second block of the same boundaries.
         """
         chosen = _by_boundary(people, self.state.models)
         first = int(people.boundaries[0])
@@ -181,7 +183,7 @@ class Score:
     def _reasons(
         self, features: NDArray[np.float32], lines: NDArray[np.int32], found: Sequence[Unexplained]
     ) -> Sequence[NDArray[np.int64]]:
-        """Return the reasons of each outcome. The outcomes of few people are explained in one go: calls cost most."""
+        """Return the reasons of each outcome. In small blocks one call explains all outcomes: calls cost most there."""
         if len(features) > FEW:
             return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
         width = np.int32(len(found[0].means))
@@ -229,7 +231,7 @@ def _by_boundary(people: PeopleBlock, models: Mapping[int, BoundaryModel]) -> Ch
 
 
 def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Return the share of visitors with a lower score, in per cent with one digit; NaN where no visitor is known."""
+    """Return the share of visitors with a lower score, in per cent with one digit; NaN if there is no sample."""
     if not len(ranking.values):
         return np.full(len(chances), np.nan, np.float32)
     place = ranking.below[np.searchsorted(ranking.values, chances)] * 100.0
@@ -239,7 +241,7 @@ def _rank(ranking: Ranking, chances: NDArray[np.float64]) -> NDArray[np.float32]
 def _percentiles(
     models: Sequence[LinearModels], starts: NDArray[np.int64], chances: NDArray[np.float64]
 ) -> NDArray[np.float32]:
-    """Return the share of customers with a lower score, in per cent with one digit; 50 where none is known.
+    """Return the share of customers with a lower score, in per cent with one digit; 50 if there is no sample.
 
     The rows from ``starts[i]`` on are ranked among the customers of ``models[i]``.
     """

@@ -1,16 +1,17 @@
 """The learn step: it advances the models of all outcomes boundary by boundary, in an order that the data fixes.
 
 When every bucket has delivered boundary ``k``, the examples released there are forecast, measured and learned in bucket
-order: that is model ``k``. Every bucket of the score step gets the models that it needs. So models, reports and scores
-of sweeps are functions of the data, never of timing, batch bounds or the number of workers. Samples of visitors are
-not waited for: the newest of each bucket rank visitors, who are scored between boundaries only.
+order. The result is model ``k``, which goes to every bucket of the score step. So models, reports and scores of sweeps
+are functions of the data, never of timing, batch bounds or the number of workers. Visitors are ranked by the newest
+sample of each bucket; the learn step does not wait for samples.
 """
 
 import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contracts.blocks import (
+from contracts.metrics import EXAMPLES
+from contracts.model_blocks import (
     BoundaryModel,
     BoundaryModels,
     Examples,
@@ -20,7 +21,6 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
-from contracts.metrics import EXAMPLES
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,
@@ -37,7 +37,7 @@ Output = BoundaryModels | ModelReport
 
 @dataclass(frozen=True)
 class Delivery:
-    """What one bucket delivered for one boundary: examples by outcome, and a sample of its customers."""
+    """One bucket's data for one boundary: examples by outcome, and a sample of its customers."""
 
     examples: Mapping[str, Examples]
     population: Population
@@ -66,24 +66,25 @@ class Learn:
         self.state = _untrained(policy) if saved is None else _thawed(saved)
 
     def take(self, items: Sequence[Input]) -> list[Output]:
-        """Take deliveries in; return the reports and models of all boundaries that they complete.
+        """Take deliveries; return the reports and models of all boundaries that they complete.
 
-        A bucket delivers in the order of its boundaries, so nothing comes for a boundary that has passed.
+        A bucket delivers its boundaries in order, so no delivery is for a past boundary.
         """
         ranked = self._keep(items)
         outputs: list[Output] = []
         swept: list[tuple[BoundaryModel, frozenset[int]]] = []
         for boundary in self._complete():
             deliveries = self.state.waiting.pop(boundary)
-            outputs += self._learn(boundary, deliveries)
-            self.state.newest = self._model(boundary, deliveries)
+            version = self._policy.model_version(boundary)
+            outputs += self._learn(boundary, version, deliveries)
+            self.state.newest = self._model(boundary, version, deliveries)
             swept.append((self.state.newest, _buckets_with_customers(deliveries)))
         if swept or (ranked and self.state.newest is not None):
             outputs += self._broadcast(swept)
         return outputs
 
     def resumed(self) -> list[Output]:
-        """Return nothing: whatever a run leaves behind waits for other buckets."""
+        """Return nothing: waiting deliveries need those of other buckets."""
         return []
 
     def freeze(self) -> bytes:
@@ -113,7 +114,7 @@ class Learn:
         frontier = min(state.delivered.values())
         return sorted(boundary for boundary in state.waiting if boundary <= frontier)
 
-    def _learn(self, boundary: int, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
+    def _learn(self, boundary: int, version: str, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
         """Learn the examples of one boundary in bucket order; return the report of each model that had any."""
         reports = []
         for outcome in self._policy.outcomes:
@@ -123,17 +124,17 @@ class Learn:
                 model = self.state.models[outcome.name]
                 model.learn(examples)
                 EXAMPLES.labels(outcome.name).inc(len(examples.labels))
-                reports.append(_report(outcome.name, boundary, model, examples, self._policy))
+                reports.append(_report(outcome.name, boundary, version, model, examples))
         return reports
 
-    def _model(self, boundary: int, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
+    def _model(self, boundary: int, version: str, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
         """Return the models as they are now, with the distribution of the boundary's customers."""
         population = join_populations([deliveries[bucket].population for bucket in sorted(deliveries)])
         outcomes = {}
         for outcome in self._policy.outcomes:
             lines = self.state.models[outcome.name].lines()
             outcomes[outcome.name] = lines._replace(quantiles=quantiles_of(lines, population))
-        return BoundaryModel(boundary, self._policy.model_version(boundary), outcomes)
+        return BoundaryModel(boundary, version, outcomes)
 
     def _broadcast(self, swept: Sequence[tuple[BoundaryModel, frozenset[int]]]) -> list[BoundaryModels]:
         """Return one message for each bucket: the models of its sweeps, the newest ones, and the visitors' ranking."""
@@ -149,7 +150,7 @@ class Learn:
 
 
 def untrained(policy: ModelsPolicy) -> Mapping[str, LinearModels]:
-    """Return the models before any example: even chances for buyers, the prior for others."""
+    """Return the models before any example: a probability of .5 for buyers, the prior for others."""
     return {outcome.name: new_model(outcome, policy.features).lines() for outcome in policy.outcomes}
 
 
@@ -166,11 +167,11 @@ def _buckets_with_customers(deliveries: Mapping[int, Delivery]) -> frozenset[int
     return frozenset(bucket for bucket, each in deliveries.items() if len(each.population.buyers))
 
 
-def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: ModelsPolicy) -> ModelReport:
+def _report(outcome: str, boundary: int, version: str, model: OutcomeModel, examples: Examples) -> ModelReport:
     return ModelReport(
         outcome=outcome,
         boundary=boundary,
-        model_version=policy.model_version(boundary),
+        model_version=version,
         examples=len(examples.labels),
         positives=int(examples.labels.sum()),
         examples_total=model.learned,

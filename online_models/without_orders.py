@@ -1,7 +1,7 @@
-"""The model of people without orders: a prior belief that gives way to what examples teach.
+"""The model of people without orders: a prior that loses weight as examples come in.
 
 Customers without orders have no rhythm and no revenue, so they have a learner of their own. Many shops have few such
-customers, so its log-odds are mixed with those of a fixed prior: with n examples the learner weighs
+customers, so its log-odds are mixed with the log-odds of a fixed prior: with n examples the learner weighs
 ``n / (n + PRIOR_EXAMPLES)``. For outcomes that watch orders, the prior knows a shop's usual conversion rate
 (:data:`CONVERSION`), and that carts and recent activity raise it; for others it is the outcome's base rate so far.
 
@@ -25,9 +25,9 @@ CONVERSION: Final = 0.02
 """The share of a shop's visitors who order within :data:`CONVERSION_DAYS`; most shops report 1 to 4 %."""
 CONVERSION_DAYS: Final = 30
 PRIOR_EXAMPLES: Final = 1_000
-"""Examples after which the learner weighs as much as the prior."""
+"""The number of examples at which learner and prior have equal weight."""
 _PRIOR: Final = {"log_carts": (0.9, 0.0), "log_web_7d": (0.5, 0.4), "log_days_since_seen": (-0.5, 1.4)}
-"""Slope and usual value of the features in which the prior believes: products in carts, activity, silence."""
+"""Slope and usual value of the prior's features: products in carts, activity, silence."""
 
 
 @dataclass

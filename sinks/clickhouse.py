@@ -1,12 +1,12 @@
 """Writes rows to ClickHouse in few large inserts, in threads of its own.
 
-Delivery: what was handed over before a :meth:`ClickHouseWriter.flush` is acknowledged by ClickHouse when it returns. A
-block may be inserted twice (an insert whose outcome is unknown is repeated, and a crash brings a replay): the tables
-replace rows of the same key, so readers that say FINAL see one of each. While ClickHouse is down, rows wait here up to
-a bound, and beyond it the caller waits.
+Delivery: when :meth:`ClickHouseWriter.flush` returns, ClickHouse has acknowledged everything written before. A block
+may be inserted twice: an insert with an unknown outcome is repeated, and a crash causes a replay. The tables replace
+rows of the same key, so queries with FINAL see one of each. While ClickHouse is down, a bounded number of rows wait
+here; then the caller waits.
 
-Blocks become columns of Arrow once per insert. A table has one insert at a time; at a flush several tables are written
-at once, because an insert waits for the server most of the time.
+Blocks are rendered as Arrow columns once per insert. A table has one insert at a time. At a flush several tables are
+written at once, because an insert mostly waits for the server.
 """
 
 import threading
@@ -27,30 +27,32 @@ from sinks.clients import clickhouse_client, clickhouse_is_out
 from sinks.retries import Retrying, first_line
 
 _CLOSE_SECONDS: Final = 10.0
+LONG_AGO: Final = 0.0
+"""A moment of the monotonic clock that makes rows due."""
 _INSERT_SETTINGS: Final = {"async_insert": 0}
-"""The block is made here; the server must not gather it once more, and must answer when it is stored."""
+"""Settings of an insert: the writer batches, so the server must not; it answers when the block is stored."""
 
 
 Split = Callable[[Any], Iterable[TableBlock]]
-"""Makes blocks of rows of what the dataflow hands over."""
+"""Makes blocks of rows from an output of the dataflow."""
 
 
 def as_it_is(block: TableBlock) -> list[TableBlock]:
-    """What is handed over is a block of rows already."""
+    """Return a block of rows unchanged."""
     return [block]
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When rows are inserted, and how many wait.
+    """When rows are inserted, and how many may wait.
 
-    An insert has about ``block_rows`` at most. ``due_rows`` of a table do not wait for more: the dataflow goes on while
-    they are inserted. ``max_waiting_rows`` bounds the rows of all tables that are held in memory.
+    An insert has at most about ``block_rows``. A table with ``due_rows`` is inserted without waiting for more, while
+    the dataflow continues. ``max_waiting_rows`` bounds the rows of all tables in memory.
     """
 
     block_rows: int = 100_000
     due_rows: int = 20_000
-    max_wait_seconds: float = 2.0
+    max_wait_seconds: float = 3.0
     max_waiting_rows: int = 500_000
     threads: int = 3
 
@@ -70,7 +72,7 @@ class _Queue:
         self.rows += len(piece)
 
     def take(self, limit: int, now: float) -> list[TableBlock]:
-        """Take the oldest pieces that fit together, up to ``limit`` rows or a piece more; the rest waits anew."""
+        """Take the oldest pieces that fit together, until they have ``limit`` rows or more; the rest waits on."""
         taken = [self.pieces.popleft()]
         rows = len(taken[0])
         while self.pieces and rows < limit and taken[0].fits(self.pieces[0]):
@@ -82,9 +84,9 @@ class _Queue:
 
 
 class ClickHouseWriter:
-    """Gathers rows per table and inserts a table's when they are many or two seconds old.
+    """Gathers rows per table and inserts them when there are many or they are three seconds old.
 
-    ``split`` makes blocks of rows of what is handed over. ``connect`` is called in each of the writer's threads, at the
+    ``split`` makes blocks of rows from each output. Each of the writer's threads calls ``connect`` when it has the
     first rows, and again until ClickHouse answers.
     """
 
@@ -104,14 +106,13 @@ class ClickHouseWriter:
 
     @classmethod
     def to(cls, url: SecretStr | str, database: str, split: Split = as_it_is) -> Self:
-        """Make a writer to the database at ``url``; it connects when it has something to write."""
+        """Make a writer to the database at ``url``. It connects at the first rows."""
         return cls(partial(clickhouse_client, url, database), split)
 
     def write(self, batch: Sequence[Any]) -> None:
-        """Take rows over. Waits only while more than ``max_waiting_rows`` are not yet in ClickHouse.
+        """Accept outputs. Waits only while more than ``max_waiting_rows`` are not yet in ClickHouse.
 
-        Raises StoreRefusedError if ClickHouse refused these or earlier rows for good, or the writer is
-        closed.
+        Raises StoreRefusedError if ClickHouse refused these or earlier rows for good, or if the writer is closed.
         """
         blocks = [block for item in batch for block in self._split(item) if len(block)]
         with self._changed:
@@ -123,8 +124,18 @@ class ClickHouseWriter:
                 self._put(block)
             self._changed.notify_all()
 
+    def begin_flush(self) -> None:
+        """Insert what waits as soon as may be, and return at once: a flush that follows then waits less.
+
+        May be called from another thread.
+        """
+        with self._changed:
+            for queue in self._queues.values():
+                queue.since = LONG_AGO
+            self._changed.notify_all()
+
     def flush(self) -> None:
-        """Return when ClickHouse has acknowledged all rows handed over; for as long as it is down, wait.
+        """Return when ClickHouse has acknowledged all rows written so far; wait while it is down.
 
         Raises StoreRefusedError as :meth:`write` does.
         """
@@ -138,7 +149,7 @@ class ClickHouseWriter:
             self._raise_failure()
 
     def close(self) -> None:
-        """Stop the threads, after the inserts that are under way. Rows that were not flushed are dropped."""
+        """Stop the threads after their running inserts. Drops rows that were not flushed."""
         with self._changed:
             self._closed.set()
             self._failure = self._failure or StoreRefusedError("this ClickHouse writer is closed")
@@ -167,7 +178,7 @@ class ClickHouseWriter:
             self._changed.notify_all()
 
     def _run(self) -> None:
-        """Insert what is due until closed: a thread. Its failure is raised by write and flush."""
+        """Insert due rows until closed. Runs in each thread; write and flush raise its failure."""
         client: Client | None = None
         try:
             while pieces := self._next_pieces():
@@ -200,7 +211,7 @@ class ClickHouseWriter:
             return None
 
     def _urgency(self, table: str) -> float:
-        """At a flush the largest insert comes first, so that the small ones pass beside it; else the oldest."""
+        """Rank tables: at a flush the largest insert first, so that small ones run beside it; else the oldest."""
         return -self._queues[table].rows if self._flushing else self._queues[table].since
 
     def _due_in(self, queue: _Queue, now: float) -> float:

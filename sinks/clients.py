@@ -91,7 +91,7 @@ def check_redis(url: SecretStr | str) -> None:
             client.ping()
         except (redis.RedisError, OSError):
             raise StoreUnavailableError(
-                f"Redis at {address} does not answer, or does not let us in: check CRM_REDIS_URL", address=address
+                f"Redis at {address} does not answer, or denies access: check CRM_REDIS_URL", address=address
             ) from None
 
 
@@ -154,4 +154,4 @@ def _clickhouse_problem(error: ClickHouseError, address: str) -> StoreUnavailabl
         return StoreUnavailableError(
             f"ClickHouse at {address} does not answer: check CRM_CLICKHOUSE_URL", address=address
         )
-    return StoreRefusedError(f"ClickHouse at {address} does not let us in: {error}", address=address)
+    return StoreRefusedError(f"ClickHouse at {address} denies access: {error}", address=address)

@@ -1,4 +1,4 @@
-"""Which of several writes of one hash is the newest: the others need not be sent."""
+"""Coalesces writes: of several writes of one hash only the newest is sent."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -8,16 +8,17 @@ import numpy as np
 from contracts.outputs import HashBlock
 
 REMEMBERED: Final = 50_000
-"""Ids of one kind of hash whose newest writes are remembered, at least."""
+"""Minimum number of ids, per kind of hash, whose newest writes are remembered."""
 _ARRIVAL_BITS: Final = 40
 
 
 class Newest:
-    """The newest write of each id, by version and then by arrival, of the ids that were written lately.
+    """Remembers the newest write of each recently written id, by version and then by arrival.
 
-    Blocks of one person may come by two ways, so an older one may come after a newer one: it is left out here while
-    the newer one is remembered. The oldest ids are forgotten, in two generations. The rows that are kept must be
-    written in their order.
+    Blocks of one person may come from two steps, or wait while newer ones are written, so an older write may arrive
+    after a newer one: it is dropped here. Two generations bound the memory; the older one is forgotten, but not while
+    something waits to be written that was handed over before the younger one began. The remaining rows must be written
+    in their order.
     """
 
     def __init__(self, remembered: int = REMEMBERED):
@@ -25,16 +26,23 @@ class Newest:
         self._young: dict[str, int] = {}
         self._old: dict[str, int] = {}
         self._arrivals = 0
+        self._began = 0
 
     def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
-        """Return blocks with the rows that no other and no earlier row supersedes. All are of one kind of hash."""
+        """Return the blocks without superseded rows. All blocks are of one kind of hash."""
         stamped = [(block, self._stamps(block)) for block in blocks]
         for block, stamps in stamped:
             self._note(block, stamps)
         kept = [self._kept(block, stamps) for block, stamps in stamped]
-        if len(self._young) > self._remembered:
-            self._old, self._young = self._young, {}
         return [block for block in kept if len(block.ids)]
+
+    def age(self, handed_over: int, oldest: int) -> None:
+        """Forget the older generation if the younger one is large and no waiting block may need it.
+
+        ``handed_over`` is the number of blocks handed over so far, ``oldest`` the number of the oldest that waits.
+        """
+        if len(self._young) > self._remembered and oldest > self._began:
+            self._old, self._young, self._began = self._young, {}, handed_over
 
     def _stamps(self, block: HashBlock) -> list[int]:
         """A number per row that is larger for a newer version, and of equal versions for the later block."""
@@ -44,10 +52,6 @@ class Newest:
 
     def _note(self, block: HashBlock, stamps: list[int]) -> None:
         young, old = self._young, self._old
-        if block.order == "forget":
-            for customer in block.ids.tolist():
-                young.pop(customer, None)
-                old.pop(customer, None)
         if block.order != "newest":
             return
         for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
@@ -55,9 +59,7 @@ class Newest:
             young[customer] = stamp if stamp > known else known
 
     def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
-        """The rows that are as new as what is known of their ids."""
-        if block.order == "forget":
-            return block
+        """Return the block without rows older than the newest write of their id."""
         young, old = self._young, self._old
         known = [young.get(customer) or old.get(customer, 0) for customer in block.ids.tolist()]
         kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]

@@ -1,6 +1,6 @@
 """Converts dead letters to rows of the table ``dead_letters``. Pure.
 
-The table has one row per content: of equal records the first in the log (migration ``010_fact_owners``).
+The table has one row per content: the first of equal records in the log (migration ``010_fact_owners``).
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from contracts.outputs import DeadLetter
 LONGEST_FIELD: Final = 200
 """Maximum characters of a field's path: names of unknown fields come from the record, at any length."""
 _LATEST_MS: Final = 7_258_118_400_000
-"""The start of 2200. The producer sets the time of a record, and the range of the column ends in 2299."""
+"""The start of 2200. A producer may set any time in a record, and the range of the column ends in 2299."""
 _LABEL: Final = pa.dictionary(pa.int32(), pa.string())
 
 

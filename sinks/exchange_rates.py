@@ -1,6 +1,6 @@
 """Money in ClickHouse: the table of exchange rates, and transactions whose amount waits for a rate.
 
-Delivery: idempotent. All functions may run twice, or again after a run that died half-way.
+Delivery: idempotent. Every function may run twice, or again after a crash.
 """
 
 import json
@@ -27,7 +27,7 @@ class Waiting:
 
 
 def store_rates(client: Client, rates: Rates) -> None:
-    """Write the rates in force to the table, in place of those in it."""
+    """Replace the rates in the table by the rates in force."""
     rows = [
         (code, day_of(day), rate, rates.base or "") for code, steps in rates.all_steps.items() for day, rate in steps
     ]

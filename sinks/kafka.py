@@ -90,7 +90,7 @@ class KafkaWriter(Generic[T]):
     def _raise_failures(self) -> None:
         if self._failed:
             raise StoreRefusedError(
-                f"Kafka did not take {self._failed} records for topic {self._topic}: {self._reason}",
+                f"Kafka refused {self._failed} records for topic {self._topic}: {self._reason}",
                 topic=self._topic,
             )
 

@@ -1,8 +1,8 @@
-"""Brings the ClickHouse database to the shape that the writers expect.
+"""Migrates the ClickHouse database to the tables that the writers expect.
 
-Delivery: running this twice, twice at once, or again after it died changes nothing more. Statements say IF NOT EXISTS,
-or work on a copy that no other run has, and a migration is recorded after its last statement. Stop writers of an older
-version first: rows that they insert while a table is copied are lost.
+Delivery: idempotent, also for concurrent runs and after a crash. Statements use IF NOT EXISTS or work on a copy of
+their own run, and a migration is recorded after its last statement. Stop writers of an older version first: rows that
+they insert while a table is copied are lost.
 """
 
 from hashlib import sha256
@@ -16,9 +16,9 @@ from contracts.errors import StoreRefusedError
 from sinks.queries import migrations, query, statements
 
 ANSWER_SECONDS: Final = 24 * 3_600
-"""How long a statement may take: a migration may copy a large table. For the client that :func:`migrate` gets."""
+"""Timeout of a statement, for the client passed to :func:`migrate`: a migration may copy a large table."""
 RUN: Final = "{run}"
-"""Stands in a migration for a name that is different in each run, so that runs do not share their copies of tables."""
+"""Placeholder in a migration for a name that is unique to a run, so that runs do not share their copies of tables."""
 
 
 def migrate(client: Client, database: str) -> list[str]:
@@ -41,10 +41,10 @@ def migrate(client: Client, database: str) -> list[str]:
 
 
 def _apply(client: Client, name: str, script: str) -> None:
-    """Run one migration, then record it. If it dies in between, it runs again from its start.
+    """Run one migration, then record it. After a crash it runs again from its start.
 
-    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may be
-    at work by then, and an exchange would put an older copy in the place of their table.
+    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may have
+    started by then, and exchanging tables would replace theirs by an older copy.
     """
     run = token_hex(4)
     for statement in statements(script):
@@ -55,7 +55,7 @@ def _apply(client: Client, name: str, script: str) -> None:
 
 
 def _drop_leftovers(client: Client) -> None:
-    """Drop copies that were made more than a day ago, by runs that died."""
+    """Drop copies that crashed runs left more than a day ago."""
     for (name,) in client.query(query("leftover_copies")).result_rows:
         client.command(f"DROP TABLE IF EXISTS {quote_identifier(str(name))}")
 
@@ -66,7 +66,7 @@ def _applied(client: Client) -> dict[str, str]:
 
 
 def _check(scripts: dict[str, str], applied: dict[str, str], database: str) -> None:
-    """Raise if the database has a migration that we do not have, or have with another text."""
+    """Raise if the database has a migration that is unknown to this version, or was applied with another text."""
     for name, digest in applied.items():
         if name not in scripts:
             problem = "is unknown to this version: update crmstream"

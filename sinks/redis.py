@@ -1,17 +1,17 @@
 """Writes customers' hashes and ranks to Redis, in a thread of its own.
 
-Delivery: when :meth:`RedisWriter.flush` returns, Redis has answered for everything handed over before. How durable that
-is depends on the server's ``appendfsync``: with ``always`` it is on disk; with ``everysec`` it survives the death of
-the server, while a power cut may take the last second. While Redis is down, blocks wait here up to a bound; beyond it
-the caller waits.
+Delivery: when :meth:`RedisWriter.flush` returns, Redis has answered all writes handed over before. Their durability
+depends on the server's ``appendfsync``: with ``always`` they are on disk; with ``everysec`` they survive a crash of the
+server, but a power cut may lose the last second. While Redis is down, a bounded number of hashes wait here; then the
+caller waits.
 
-Of several writes of one hash that wait here, only the newest version is sent; live people come before others. One
-command sets all fields of a hash, so nobody reads half of it; its ranks follow in the same pipeline. After a failure
-everything unanswered is sent again. Guarded blocks change a hash only if the version stored is not newer: so reading a
-part of the log again after a resume moves no customer back.
+Of several waiting writes of one hash, only the newest version is sent; live people come before others. One command sets
+all fields of a hash, so readers never see half of an update; its ranks follow in the same pipeline. After a failure all
+unanswered writes are sent again. Guarded blocks change a hash only if the stored version is not newer, so reading a
+part of the log again after a resume never restores an older score.
 
-A pipeline carries many customers, so their keys lie in several slots: this needs one Redis server (with replicas, if
-wanted), not a Redis Cluster.
+The keys of a pipeline lie in several hash slots, so this needs one Redis server (replicas are fine), not a Redis
+Cluster.
 """
 
 import threading
@@ -35,29 +35,29 @@ from sinks.resp import commands_of, script_arguments
 from sinks.retries import Retrying, first_line
 
 FEW_HASHES: Final = 256
-"""Below so many hashes text made by Python is cheaper than commands made by Arrow."""
+"""Below this number of hashes Python renders text faster than Arrow renders commands."""
 MOST_HASHES: Final = 4_096
 """Hashes in one pipeline."""
 SWEPT_HASHES: Final = 512
-"""Hashes that are not live in one pipeline: so long live ones may have to wait."""
+"""Hashes in one pipeline that are not live. A small number, since live hashes wait for a running pipeline."""
 GATHER_SECONDS: Final = 0.005
-"""Live blocks wait so long for others, since buckets deliver theirs one after the other."""
+"""Live blocks wait this long for others, since buckets deliver theirs one after the other."""
 MAX_WAITING_HASHES: Final = 400_000
 LARGEST_VERSION: Final = 2**53
-"""The script compares versions as Lua numbers, which are exact up to here."""
+"""The largest version: the script compares versions as Lua numbers, which are exact up to here."""
 _CLOSE_SECONDS: Final = 10.0
 
 Split = Callable[[Any], Iterable[HashBlock]]
-"""Makes blocks of hashes of what the dataflow hands over."""
+"""Makes blocks of hashes from an output of the dataflow."""
 
 
 def as_it_is(block: HashBlock) -> list[HashBlock]:
-    """What is handed over is a block of hashes already."""
+    """Return a block of hashes unchanged."""
     return [block]
 
 
 class RedisWriter:
-    """Takes blocks of the dataflow, makes hashes of them with ``split`` and writes these."""
+    """Makes hashes from the dataflow's blocks with ``split`` and writes them."""
 
     def __init__(
         self,
@@ -74,9 +74,10 @@ class RedisWriter:
         self._gather_seconds = gather_seconds
         self._max_waiting_hashes = max_waiting_hashes
         self._live: deque[HashBlock] = deque()
-        self._others: deque[HashBlock] = deque()
+        self._others: deque[tuple[int, HashBlock]] = deque()  # with their numbers
         self._written_of_others = 0  # rows of the first of them
         self._newest: dict[str, Newest] = {}
+        self._handed_over = 0  # blocks: their numbers
         self._unanswered = 0
         self._flushing = 0
         self._failure: CrmError | None = None
@@ -87,11 +88,11 @@ class RedisWriter:
 
     @classmethod
     def to(cls, url: SecretStr | str, split: Split = as_it_is) -> Self:
-        """Make a writer to the server at ``url``; it connects when it has something to write."""
+        """Make a writer to the server at ``url``. It connects at the first block."""
         return cls(redis_client(url), split)
 
     def write(self, batch: Sequence[Any]) -> None:
-        """Take blocks over. Waits only while more than ``max_waiting_hashes`` are not yet answered.
+        """Accept blocks. Waits only while more than ``max_waiting_hashes`` are unanswered.
 
         Raises ValueError for versions out of range, StoreRefusedError if Redis refused these or earlier blocks for
         good, or the writer is closed.
@@ -105,13 +106,13 @@ class RedisWriter:
             for block in blocks:
                 self._changed.wait_for(self._has_room)
                 self._raise_failure()
-                (self._live if block.live else self._others).append(block)
+                self._put(block)
                 self._unanswered += len(block.ids)
             if blocks:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when Redis has answered for everything handed over; for as long as it is down, wait.
+        """Return when Redis has answered all writes handed over; wait while it is down.
 
         Raises StoreRefusedError as :meth:`write` does.
         """
@@ -125,7 +126,7 @@ class RedisWriter:
             self._raise_failure()
 
     def close(self) -> None:
-        """Stop the thread, after the pipeline that is under way. Blocks that were not flushed are dropped."""
+        """Stop the thread after its running pipeline. Drops blocks that were not flushed."""
         with self._changed:
             self._closed.set()
             self._failure = self._failure or StoreRefusedError("this Redis writer is closed")
@@ -134,6 +135,13 @@ class RedisWriter:
         if thread:
             thread.join(_CLOSE_SECONDS)
         self._pipe.close()
+
+    def _put(self, block: HashBlock) -> None:
+        self._handed_over += 1
+        if block.live:
+            self._live.append(block)
+        else:
+            self._others.append((self._handed_over, block))
 
     def _start(self) -> None:
         if self._thread is None:
@@ -148,7 +156,7 @@ class RedisWriter:
             raise self._failure
 
     def _run(self) -> None:
-        """Write what waits until closed: the thread. Its failure is raised by write and flush."""
+        """Write waiting blocks until closed. Runs in the thread; write and flush raise its failure."""
         try:
             while blocks := self._next_blocks():
                 self._write(blocks)
@@ -163,7 +171,7 @@ class RedisWriter:
             self._changed.notify_all()
 
     def _next_blocks(self) -> list[HashBlock] | None:
-        """Wait for blocks and take all live ones, else a part of the oldest other; None when closed."""
+        """Wait for blocks; return all live ones, else a part of the oldest other one; None when closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())
             if self._live and not self._flushing and not self._closed.is_set():
@@ -177,7 +185,7 @@ class RedisWriter:
             return [self._part_of_others(MOST_HASHES if self._flushing else SWEPT_HASHES)]
 
     def _part_of_others(self, most: int) -> HashBlock:
-        block, start = self._others[0], self._written_of_others
+        (_, block), start = self._others[0], self._written_of_others
         stop = min(start + most, len(block.ids))
         self._written_of_others = stop
         if stop == len(block.ids):
@@ -200,10 +208,13 @@ class RedisWriter:
                 LATENCY.observe(max(0.0, now - block.oldest / 1_000))
         with self._changed:
             self._unanswered -= sum(len(block.ids) for block in blocks)
+            oldest = self._others[0][0] if self._others else self._handed_over + 1
+            for prefix in kinds:
+                self._newest[prefix].age(self._handed_over, oldest)
             self._changed.notify_all()
 
     def _send(self, block: HashBlock) -> None:
-        """Write hashes, again and again until Redis has answered for all of them."""
+        """Write hashes; repeat until Redis has answered all of them."""
         for start in range(0, len(block.ids), MOST_HASHES):
             rows = np.arange(start, min(start + MOST_HASHES, len(block.ids)))
             some = block if len(rows) == len(block.ids) else block.take(rows)
@@ -214,7 +225,7 @@ class RedisWriter:
             HASHES_WRITTEN.labels(block.prefix).inc(applied)
 
     def _sending(self, block: HashBlock) -> Callable[[], int]:
-        """What sends hashes, as often as needed, and returns how many were applied."""
+        """Return a repeatable function that sends hashes and returns the number applied."""
         if block.guarded:
             return partial(self._pipe.run_script, list(script_arguments(block.texts())))
         commands = commands_of(block.texts()) if len(block.ids) < FEW_HASHES else block.commands()
@@ -227,7 +238,7 @@ class RedisWriter:
 
 
 def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
-    """Neighbours that can be rendered together: the order of two writes of one id is kept."""
+    """Group neighbours that can be rendered together. The order of two writes of one id is kept."""
     groups: list[list[HashBlock]] = []
     for block in blocks:
         if groups and block.guarded == groups[-1][0].guarded and groups[-1][0].fits(block):

@@ -1,7 +1,7 @@
-"""One connection to Redis that takes prepared bytes and reads answers, over the client library's own connection.
+"""Sends prepared bytes to Redis and reads the answers, over a connection of the client library.
 
-So passwords, TLS, database numbers and timeouts are the client's. Whatever breaks a conversation off ends the
-connection: no answer is taken for that of another command.
+The library handles passwords, TLS, database numbers and timeouts. After an error the connection is closed, so that no
+answer is taken for that of another command.
 """
 
 from collections.abc import Iterable
@@ -18,14 +18,14 @@ _PASSING_REFUSALS: Final = (
     "LOADING", "READONLY", "MISCONF", "OOM", "NOREPLICAS", "BUSY", "MASTERDOWN", "TRYAGAIN", "NOSCRIPT",
 )  # fmt: skip
 _IN_FLIGHT: Final = 8
-"""Script calls sent ahead of their answers."""
+"""Maximum number of script calls without an answer."""
 _RECEIVED_BYTES: Final = 1 << 16
 _SCRIPT: Final = (files("sinks") / "apply_hashes.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
 
 def redis_is_out(error: Exception) -> bool:
-    """Whether an error of Redis will pass by itself: nobody answers, or it takes no writes for now."""
+    """Return whether an error of Redis is temporary: no server answers, or it takes no writes for now."""
     if isinstance(error, redis.AuthenticationError | redis.exceptions.AuthorizationError):
         return False
     if isinstance(error, redis.ConnectionError | redis.TimeoutError | redis.ReadOnlyError | OSError):
@@ -46,7 +46,7 @@ class Pipe:
         self._has_script = False
 
     def send(self, commands: Commands) -> None:
-        """Send commands and read all answers. Raises what breaks off, and ResponseError for a refusal."""
+        """Send commands and read all answers. Raises the error of the connection, or ResponseError for a refusal."""
         try:
             self._connect().send_packed_command(commands.pieces, check_health=False)
             self._read(commands.answers)
@@ -55,7 +55,7 @@ class Pipe:
             raise
 
     def run_script(self, calls: Iterable[list[Any]]) -> int:
-        """Call the script that guards hashes, some calls ahead of their answers; return the sum of its answers."""
+        """Call the script that guards hashes, with several calls in flight; return the sum of its answers."""
         total = ahead = 0
         try:
             self._load_script()
@@ -98,7 +98,7 @@ class Pipe:
             self._client.connection_pool.release(connection)
 
     def _read(self, answers: int) -> int:
-        """Read so many answers; return the sum of those that are numbers."""
+        """Read ``answers`` answers; return the sum of the numbers among them."""
         total, reader, connection = 0, self._reader, self._connection
         while answers:
             answer = reader.gets()

@@ -1,4 +1,4 @@
-"""A few hashes as commands of Redis, and the arguments of the script that guards hashes by version."""
+"""Renders few hashes as Redis commands, and the arguments of the script that guards hashes by version."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -10,15 +10,15 @@ from contracts.outputs import Commands, HashWrites
 from contracts.stored import VERSION_FIELD, top_key
 
 CHUNK_CUSTOMERS: Final = 250
-"""Customers per script call: few enough that the script holds the server up for milliseconds only."""
+"""Customers per script call: a call blocks the server for a few milliseconds at most."""
 ABSENT: Final = "\0"
-"""Stands in a script's arguments for a field to be removed."""
+"""Marks a field to be removed, in a script's arguments."""
 REMOVED: Final = -1
-"""Stands for the seconds of a hash that is removed."""
+"""Marks a hash to be removed, in place of its seconds to live."""
 
 
 def commands_of(writes: HashWrites) -> Commands:
-    """The commands that write some hashes and their ranks."""
+    """Return the commands that write hashes and their ranks."""
     commands = list(chain(_hash_commands(writes), _rank_commands(writes)))
     return Commands([b"".join(map(hiredis.pack_command, commands))], len(commands))
 

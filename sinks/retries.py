@@ -67,7 +67,7 @@ class Retrying:
         """Log the first failure of an outage, and wait before the next try."""
         if not failures:
             message = first_line(error)
-            _LOG.warning("%s does not answer; trying until it does: %s: %s", self.store, type(error).__name__, message)
+            _LOG.warning("%s does not answer; trying again: %s: %s", self.store, type(error).__name__, message)
         STORE_RETRIES.labels(self.store).inc()
         pause = min(self.longest_pause_seconds, self.first_pause_seconds * 2 ** min(failures, 16))
         if self.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311 (jitter, not a secret)

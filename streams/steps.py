@@ -10,20 +10,22 @@ from streams.error_boundary import at_edge
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""A time that has come already: the engine wakes a step for it without delay."""
+"""A time in the past: the engine wakes a step for it at once."""
 In = TypeVar("In")
 Out = TypeVar("Out")
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
+Made_co = TypeVar("Made_co", covariant=True)
 
 
-class Machine(Protocol[In, Out]):
-    """A state machine of one bucket: batches in, blocks out. Pure: no engine, no client, no clock."""
+class Machine(Protocol[Taken_contra, Made_co]):
+    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock."""
 
-    def take(self, items: Sequence[In]) -> list[Out]:
-        """Take items in, in their order, and return what they complete."""
+    def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
+        """Apply items, in order, and return the outputs."""
         ...
 
-    def resumed(self) -> list[Out]:
-        """Return what a resumption completes, such as money for which this run has a rate. Called once, first."""
+    def resumed(self) -> Sequence[Made_co]:
+        """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
         ...
 
     def freeze(self) -> bytes:
@@ -32,9 +34,9 @@ class Machine(Protocol[In, Out]):
 
 
 class Step(StatefulBatchLogic[In, Out, bytes]):
-    """Runs one machine. ``restore(saved)`` makes it, of nothing or of what an earlier run froze.
+    """Runs one machine. ``restore(saved)`` makes it from the bytes of an earlier run, or from None.
 
-    A snapshot is made as bytes at once: the engine pickles later, when the state has moved on.
+    A snapshot is bytes, because the engine pickles it later, when the state may have changed.
     """
 
     def __init__(self, saved: bytes | None, restore: Callable[[bytes | None], Machine[In, Out]]):
@@ -43,18 +45,18 @@ class Step(StatefulBatchLogic[In, Out, bytes]):
 
     @at_edge
     def notify_at(self) -> datetime | None:
-        """At once after a resumption."""
+        """Wake the step at once after a restart."""
         return AT_ONCE if self._resumed else None
 
     @at_edge
     def on_notify(self) -> tuple[list[Out], bool]:
-        """Return what the resumption completes."""
+        """Return the outputs due to the restart."""
         return self._resume(), RETAIN
 
     @at_edge
     def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
-        """Hand all items of an activation to the machine in one go."""
-        return self._resume() + self._machine.take(values), RETAIN
+        """Hand all items of an activation to the machine in one call."""
+        return [*self._resume(), *self._machine.take(values)], RETAIN
 
     @at_edge
     def snapshot(self) -> bytes:
@@ -63,4 +65,4 @@ class Step(StatefulBatchLogic[In, Out, bytes]):
 
     def _resume(self) -> list[Out]:
         due, self._resumed = self._resumed, False
-        return self._machine.resumed() if due else []
+        return list(self._machine.resumed()) if due else []

@@ -99,10 +99,11 @@ class FileConnector:
     """A file and its mapping, as a connector.
 
     ``report`` is complete as soon as :meth:`records` yields its first record. ``on_progress`` is called
-    every few thousand rows while the file is read. ``received_at`` (default: now) is the arrival time of
-    rows whose mapping has no column for it. ``door`` is that of the mapping's source, if it is a configured one: a row
-    that its plan refuses is reported like any other. At most ``run_records`` records are held in memory; more are
-    sorted on disk, as they go to Kafka. ``most_rows`` ends the reading early, for a preview.
+    every few thousand rows while the file is read. ``received_at`` is the arrival time of rows whose mapping has no
+    column for it; default: now where the mapping names a key, so that a changed row is newer, else the event's own
+    time. ``door`` is that of the mapping's source, if it is a configured one: a row that its plan refuses is reported
+    like any other. At most ``run_records`` records are held in memory; more are sorted on disk, as they go to Kafka.
+    ``most_rows`` ends the reading early, for a preview.
     """
 
     def __init__(  # noqa: PLR0913 - each but the first two has a default
@@ -215,7 +216,8 @@ class FileConnector:
         take(group.lines[0], found)
 
     def _converter(self, columns: Sequence[str]) -> RowConverter:
-        return RowConverter(self._mapping, columns, self._received_at or datetime.now(UTC), self._door)
+        now = self._received_at or datetime.now(UTC)
+        return RowConverter(self._mapping, columns, now, self._door, steady=self._received_at is None)
 
     def _reason(self, problem: RejectedError, *rows: Sequence[object]) -> RejectedError:
         """Name the encoding that the file seems to have, where that is what is wrong; it is looked at once."""

@@ -28,12 +28,17 @@ Converted = tuple[Record, str]
 class RowConverter:
     """Convert the rows of one file, in the file's order; ``columns`` names the values of each row.
 
-    ``received_at`` is the time of arrival where the mapping names no column for it. ``door`` is that of the mapping's
-    source; without one no rules hold. The rules of names may remember what came before, so a converter is for one
-    reading of one file. Rows of a mapping with a group are those of :mod:`connectors.rows.groups`.
+    ``received_at`` is the time of arrival where the mapping names no column for it. ``steady``: rows that can't change,
+    because their content gives them their ids, arrive when they happened, so reading them again gives the same records.
+    ``door`` is that of the mapping's source; without one no rules hold. The rules of names may remember what came
+    before, so a converter is for one reading of one file. Rows of a mapping with a group are those of
+    :mod:`connectors.rows.groups`.
     """
 
-    def __init__(self, mapping: Mapping, columns: Sequence[str], received_at: datetime, door: Door | None = None):
+    def __init__(
+        self, mapping: Mapping, columns: Sequence[str], received_at: datetime, door: Door | None = None,
+        *, steady: bool = False,
+    ):  # fmt: skip
         values = Columns(mapping, columns)
         self._door = door or Door(Source(name=mapping.source))
         self._passes = values.holds(mapping.only) if mapping.only else None
@@ -45,6 +50,7 @@ class RowConverter:
         self._is_plain = self._door.is_plain
         self._is_null = values.is_null
         self._now = instant(received_at)
+        self._steady = steady and not self._readers[0].names_key
 
     def convert(self, row: Row, content: bytes) -> list[Converted]:
         """Make the records of a row's events: none where the mapping's ``only`` leaves the row out.
@@ -106,7 +112,7 @@ class RowConverter:
         self._now = instant(received_at)
 
     def _converted(self, reader: DraftReader, row: Row, content: bytes) -> Converted:
-        draft = reader.draft(row, content, self._now)
+        draft = reader.draft(row, content, self._now, steady=self._steady)
         key = str(draft["event_id"]) if reader.names_key else ""
         try:
             if self._is_plain and reader.is_whole(draft):

@@ -84,9 +84,10 @@ class DraftReader:
         """The kind of a draft."""
         return self._kinds[str(draft["name"])]
 
-    def draft(self, row: Row, content: bytes, now: Instant) -> Draft:
+    def draft(self, row: Row, content: bytes, now: Instant, *, steady: bool = False) -> Draft:
         """Give the fields of a row's event; ``now`` is the time of arrival of rows that hold none.
 
+        ``steady``: what happened before ``now`` arrived when it happened.
         ``content`` is the row as it stands in the file: it gives the event its id if the mapping names no key. The name
         comes last: only rows without fault count as a rule's first. Raises :class:`RejectedError`.
         """
@@ -96,9 +97,11 @@ class DraftReader:
         try:
             self._add_ids(row, event)
             field = "occurred_at"
-            event[field] = self._occurred(row)[1]
+            occurred = self._occurred(row)
+            event[field] = occurred[1]
             field = "received_at"
-            event[field] = self._received(row)[1] if self._received else now[1]
+            arrived = min(occurred, now) if steady else now
+            event[field] = self._received(row)[1] if self._received else arrived[1]
             properties = self._add_properties(row, notes)
             field = "name"
             event[field] = name = self._name(row)

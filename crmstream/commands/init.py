@@ -74,4 +74,4 @@ def ask(settings: Settings) -> Decision | None:
                 return decide(settings.data_dir, code, BY_INIT)
         except ValueError:
             pass
-        console.print(f"{code} is no currency of ISO 4217.", markup=False)
+        console.print(f"{code} is not an ISO 4217 currency code.", markup=False)

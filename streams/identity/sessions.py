@@ -1,7 +1,7 @@
 """Sessions: a web event starts one when its device had no web event in the last 30 minutes, as in web analytics.
 
-The previous event is the newest one before it in the log: a running maximum, so cuts of batches change nothing. A time
-from before the moment at which a silent device may be forgotten counts as none, so forgetting changes nothing either.
+The previous event is the newest one before it in the log: a running maximum, which does not depend on how batches are
+cut. A previous event counts only if it is too recent for the device to be forgotten, so forgetting changes no session.
 """
 
 from typing import Any, Final, NamedTuple, TypeVar
@@ -82,7 +82,7 @@ def _previous(
 
 
 class CustomerVisits:
-    """The newest web event of customers whose web events name no device. Who was silent for long is forgotten."""
+    """The newest web event of customers whose web events have no device. Customers silent for long are forgotten."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Profiles as the hashes ``crm:profile:{id}``, and what is left of visitors who are visitors no more."""
+"""Renders profiles as the hashes ``crm:profile:{id}``, and replaces or removes the hashes of departed visitors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -107,7 +107,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
 
 @dataclass(frozen=True)
 class DepartedHashes:
-    """Hashes of visitors who are visitors no more: a pointer to the person is left, or, where that is '', nothing."""
+    """Hashes of departed visitors: each is replaced by a pointer to its owner, or removed if the owner is ''."""
 
     prefix: str
     fields: tuple[str, ...]
@@ -127,8 +127,7 @@ class DepartedHashes:
 
     def fits(self, other: HashBlock) -> bool:
         """Whether the other are hashes of the same kind."""
-        return isinstance(other, DepartedHashes) and (self.prefix, self.fields, self.order) == (
-            other.prefix, other.fields, other.order)  # fmt: skip
+        return isinstance(other, DepartedHashes) and (self.prefix, self.fields) == (other.prefix, other.fields)
 
     def join(self, others: Sequence[Self]) -> Self:
         """The rows of all."""
@@ -163,22 +162,14 @@ class DepartedHashes:
 
 
 def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_seconds: int) -> list[DepartedHashes]:
-    """What stands under the ids of visitors who are visitors no more."""
+    """Return the writes of scores and profiles that replace or remove the hashes of departed visitors."""
     scores = [name for each in outcomes for name in (each, f"{each}_percentile", f"{each}_reasons")]
     fields = {
         SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),
         PROFILE_PREFIX: (*TIMES, *COUNTS, *MONEY, "currency"),
     }
-    merged = departures.persons != ""
     return [
-        DepartedHashes(prefix, names, departures.ids[rows], departures.persons[rows], departures.versions[rows],
-                       expires_seconds, departures.guarded, order=order)
+        DepartedHashes(prefix, names, departures.ids, departures.persons, departures.versions, expires_seconds,
+                       departures.guarded)
         for prefix, names in fields.items()
-        for rows, order in _by_order(merged)
     ]  # fmt: skip
-
-
-def _by_order(merged: NDArray[np.bool_]) -> list[tuple[NDArray[np.bool_], Order]]:
-    """Visitors who are merged, and those who are removed: the ids of the latter may begin anew."""
-    parts: list[tuple[NDArray[np.bool_], Order]] = [(merged, "newest"), (~merged, "forget")]
-    return [(rows, order) for rows, order in parts if rows.any()]

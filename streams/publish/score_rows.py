@@ -1,4 +1,4 @@
-"""Scores as rows of ``customer_daily`` and ``score_changes``, and models' reports as rows of ``model_quality``."""
+"""Renders rows of ``customer_daily``, ``score_changes``, ``model_quality`` and ``identity_links``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import ModelReport, ScoredBlock, Verdict
+from contracts.blocks import Verdict
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
@@ -48,7 +49,7 @@ class DailyRows:
 
 @dataclass(frozen=True)
 class ChangeRows:
-    """Scores of live people: of each the newest in an insert."""
+    """Scores of live people. An insert has the newest row of each person."""
 
     block: ScoredBlock
     table: ClassVar[str] = "score_changes"
@@ -101,7 +102,7 @@ class _Scored:
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """Which questions are asked of whom, shape (rows, outcomes)."""
+        """Which outcomes apply to which people, shape (rows, outcomes)."""
         return np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
 
     def take(self, at: NDArray[np.int64]) -> "_Scored":
@@ -124,26 +125,42 @@ class _Scored:
         }
 
 
-def quality_rows(report: ModelReport, interval: int) -> TableRows:
-    """A model's report as a row of ``model_quality``."""
-    quality = dict(report.quality)
-    row = {
-        "as_of": boundary_column(np.array([report.boundary]), interval),
-        "outcome": [report.outcome],
-        "model_version": [report.model_version],
-        "examples": pa.array([report.examples], pa.uint64()),
-        "positives": pa.array([report.positives], pa.uint64()),
-        "examples_total": pa.array([report.examples_total], pa.uint64()),
-        "window": pa.array([int(quality.pop("window"))], pa.uint64()),
-        **{name: pa.array([value], pa.float64()) for name, value in quality.items()},
-        "weights": pa.array([list(report.weights.items())], pa.map_(pa.string(), pa.float64())),
-        "digest": [report.digest],
-    }
-    return TableRows("model_quality", pa.table(row))
+@dataclass(frozen=True)
+class QualityRows:
+    """A model's report, one row of ``model_quality``; ``interval`` is the sweep's in microseconds."""
+
+    report: ModelReport
+    interval: int
+    table: ClassVar[str] = "model_quality"
+
+    def __len__(self) -> int:
+        return 1
+
+    def fits(self, other: TableBlock) -> bool:
+        """All reports can be in one insert."""
+        return isinstance(other, QualityRows)
+
+    def render(self, others: Sequence[TableBlock]) -> pa.Table:
+        """A row for each report."""
+        reports = [self.report, *(each.report for each in others if isinstance(each, QualityRows))]
+        count, measure = pa.uint64(), pa.float64()
+        return pa.table({
+            "as_of": boundary_column(np.array([report.boundary for report in reports]), self.interval),
+            "outcome": [report.outcome for report in reports],
+            "model_version": [report.model_version for report in reports],
+            "examples": pa.array([report.examples for report in reports], count),
+            "positives": pa.array([report.positives for report in reports], count),
+            "examples_total": pa.array([report.examples_total for report in reports], count),
+            "window": pa.array([int(report.quality["window"]) for report in reports], count),
+            **{name: pa.array([report.quality[name] for report in reports], measure)
+               for name in self.report.quality if name != "window"},
+            "weights": pa.array([list(report.weights.items()) for report in reports], pa.map_(pa.string(), measure)),
+            "digest": [report.digest for report in reports],
+        })  # fmt: skip
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:
-    """Decisions as rows of ``identity_links``. Of decisions about the same two in one insert the last one stays."""
+    """Return decisions as rows of ``identity_links``. An insert has the last decision about each pair of ids."""
     times = np.array([verdict.occurred for verdict in verdicts], np.int64)
     columns = {
         "identity": [verdict.identity for verdict in verdicts],

@@ -1,4 +1,4 @@
-"""Where ids belong: the bucket of each, and from it the partition in which its records must stand."""
+"""Computes the bucket of an id, and from it the partition of its records."""
 
 from functools import lru_cache
 from typing import Final
@@ -7,25 +7,35 @@ import numpy as np
 from confluent_kafka import murmur2
 from numpy.typing import NDArray
 
-from contracts.identity import is_no_customer
+from contracts.identity import home_of, is_no_customer
 
 NO_ID: Final = -1
 """The bucket of the empty text."""
 UNFIT: Final = -2
-"""The bucket of placeholders and reserved names, which are nobody's id."""
+"""Stands for the bucket of placeholders and reserved names, which are not ids."""
 REMEMBERED: Final = 100_000
 
 
+def place_of(identifier: str, places: int) -> int:
+    """Return which of the places (partitions or buckets) an id belongs to, as Java's default partitioner does."""
+    return int(murmur2(identifier.encode(), places))
+
+
+def bucket_of(profile_id: str, buckets: int) -> int:
+    """Return the bucket of a profile, the same in every step."""
+    return place_of(home_of(profile_id), buckets)
+
+
 class Buckets(dict[str, int]):
-    """The bucket of each id, remembered: the same people come again and again. Forgets all when it is full."""
+    """The bucket of each id, cached, because most ids repeat. Cleared when full."""
 
     def __init__(self, buckets: int):
         super().__init__({"": NO_ID})
         self._buckets = buckets
 
     def __missing__(self, identifier: str) -> int:
-        """Find the bucket of an id that is not remembered."""
-        bucket = UNFIT if is_no_customer(identifier) else int(murmur2(identifier.encode(), self._buckets))
+        """Compute the bucket of an id that is not cached."""
+        bucket = UNFIT if is_no_customer(identifier) else place_of(identifier, self._buckets)
         self[identifier] = bucket
         return bucket
 
@@ -39,5 +49,5 @@ class Buckets(dict[str, int]):
 
 @lru_cache(4)
 def buckets_of(buckets: int) -> Buckets:
-    """The one memory of this process for a number of buckets."""
+    """Return this process's cache for a number of buckets."""
     return Buckets(buckets)

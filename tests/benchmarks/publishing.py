@@ -6,13 +6,13 @@ Blocks are gathered as the writers gather them: hashes of one activation, rows u
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from sinks.redis_pipe import Pipe
-
-from contracts.blocks import Departures, LaneBatch, ModelReport, ProfileBlock, ScoredBlock, Verdicts
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import HashBlock, TableBlock, TableRows
 from contracts.settings import Settings
 from sinks.clients import clickhouse_client, redis_client
 from sinks.dead_letters import dead_letters_table
+from sinks.redis_pipe import Pipe
 from streams.publish.hashes import hash_blocks
 from streams.publish.tables import table_blocks
 

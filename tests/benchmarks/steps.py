@@ -14,16 +14,12 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from confluent_kafka import Consumer, Message, TopicPartition
-from online_models.scoring import Score
 from publishing import Publishing
-from streams.identity.addresses import Addresses
-from streams.identity.devices import Devices
-from streams.read.batch import KnownCustomers, lane_batch
-from streams.read.split import split_lane
 
 from contracts.blocks import CustomerBatch, DeviceBatch, Forwarded, LaneBatch, PeopleBlock, Progress
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS
+from online_models.scoring import Score
 from online_models.trainer import Learn
 from streams.dataflow import (
     MODELS,
@@ -34,10 +30,14 @@ from streams.dataflow import (
     models_policy,
     source_config,
 )
+from streams.identity.addresses import Addresses
+from streams.identity.devices import Devices
 from streams.profiles.customers import Customers
 from streams.publish.reasons import explain
+from streams.read.batch import KnownCustomers, lane_batch
 from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.decode import Decoded, decode
+from streams.read.split import split_lane
 
 T = TypeVar("T")
 CONSUME: Final = 5_000

@@ -48,7 +48,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     folder = tmp_path_factory.mktemp("live")
     write_sources(folder, {"shop": KEY})
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    with Flow(Settings(data_dir=folder, **unset)) as running:  # type: ignore[arg-type]
+    with Flow(Settings(data_dir=folder, collector_port=0, **unset)) as running:  # type: ignore[arg-type]
         running.await_that(lambda: takes_events(running), "the collector takes events")
         yield running
 

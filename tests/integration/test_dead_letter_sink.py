@@ -55,7 +55,7 @@ def test_dead_letters_arrive_as_they_were(stack: Endpoints) -> None:
 def test_a_refused_record_is_raised(stack: Endpoints) -> None:
     producer = kafka_producer(stack.kafka)
     writer: KafkaWriter[bytes] = KafkaWriter(producer, "no such topic!", lambda body: Record(None, body))
-    with pytest.raises(StoreRefusedError, match="Kafka did not take 1 records for topic no such topic!: "):
+    with pytest.raises(StoreRefusedError, match="Kafka refused 1 records for topic no such topic!: "):
         write_and_flush(writer, b"x")
     writer.close()
 

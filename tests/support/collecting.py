@@ -17,6 +17,7 @@ import yaml
 from confluent_kafka import Consumer, TopicPartition
 
 from connectors.sources.keys import key_hash
+from contracts.identity import placing_id
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
 from crmstream.stack.ports import free_port
@@ -137,7 +138,8 @@ def read_records(kafka: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]
                 refusals.append(told | {"body": orjson.loads(message.value())})
             else:
                 event = orjson.loads(message.value())
-                assert message.key().decode() == event.get("customer_id", event.get("anonymous_id"))
+                ids = event.get("customer_id"), event.get("anonymous_id"), event["properties"].get("previous_id")
+                assert message.key().decode() == placing_id(event["kind"], *ids)
                 events.append(event | {"topic": message.topic()})
     consumer.close()
     return events, refusals

@@ -2,9 +2,10 @@
 -- two, drop the old one. {run} is unique to each run (sinks/migrations.py): until the exchange a run writes only to its own
 -- copy, so a migration that died runs again from its start. Rows are copied in blocks of about 64 MiB.
 
--- Facts: one row per event, known by its customer (else its visitor) and event id. The record that stands first in the
--- log wins, so a history that is published again changes no row. visitor is the anonymous id of an event without a
--- customer_id, else ''. precedence falls with the position in the log.
+-- Facts: one row per event, known by its customer (else its visitor) and event id. Of several records of an event the one
+-- with the newest received_at wins, which is how an order changes its status; of those with the same, the one that stands
+-- first in the log, so a history that is published again changes no row. precedence is made of the two. visitor is the
+-- anonymous id of an event without a customer_id, else ''.
 
 CREATE TABLE web_events_new_{run}
 (
@@ -24,7 +25,7 @@ CREATE TABLE web_events_new_{run}
     url String CODEC(ZSTD(1)),
     product_id String,
     visitor String MATERIALIZED if(customer_id = '', anonymous_id, ''),
-    precedence UInt64 MATERIALIZED bitNot(bitShiftLeft(log_offset, 16) + log_partition),
+    precedence UInt128 MATERIALIZED bitShiftLeft(toUInt128(toUnixTimestamp64Micro(received_at)), 64) + bitNot(bitShiftLeft(log_offset, 16) + log_partition),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(precedence)
@@ -55,7 +56,7 @@ CREATE TABLE transactions_new_{run}
     amount_waits UInt8 DEFAULT 0,
     items UInt32,
     visitor String MATERIALIZED if(customer_id = '', anonymous_id, ''),
-    precedence UInt64 MATERIALIZED bitNot(bitShiftLeft(log_offset, 17) + bitShiftLeft(toUInt64(log_partition), 1) + amount_waits),
+    precedence UInt128 MATERIALIZED bitShiftLeft(toUInt128(toUnixTimestamp64Micro(received_at)), 64) + bitNot(bitShiftLeft(log_offset, 17) + bitShiftLeft(toUInt64(log_partition), 1) + amount_waits),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(precedence)
@@ -82,7 +83,7 @@ CREATE TABLE service_events_new_{run}
     conversation_id String,
     satisfaction Nullable(Float32),
     visitor String MATERIALIZED if(customer_id = '', anonymous_id, ''),
-    precedence UInt64 MATERIALIZED bitNot(bitShiftLeft(log_offset, 16) + log_partition),
+    precedence UInt128 MATERIALIZED bitShiftLeft(toUInt128(toUnixTimestamp64Micro(received_at)), 64) + bitNot(bitShiftLeft(log_offset, 16) + log_partition),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(precedence)
@@ -107,7 +108,7 @@ CREATE TABLE identity_events_new_{run}
     log_offset UInt64,
     previous_id String,
     visitor String MATERIALIZED if(customer_id = '', anonymous_id, ''),
-    precedence UInt64 MATERIALIZED bitNot(bitShiftLeft(log_offset, 16) + log_partition),
+    precedence UInt128 MATERIALIZED bitShiftLeft(toUInt128(toUnixTimestamp64Micro(received_at)), 64) + bitNot(bitShiftLeft(log_offset, 16) + log_partition),
     INDEX by_time occurred_at TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(precedence)

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.model_blocks import POLICY, features_of, people, released, sample, some_buyers, sweep
 
-from contracts.blocks import BoundaryModels, OutcomeScores, PeopleBlock, ScoredBlock
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock
 from online_models.outcome_model import forecast
 from online_models.scoring import FEW, Input, Score
 from online_models.trainer import Learn
@@ -154,14 +155,46 @@ def test_live_people_overtake_sweeps(score: Score) -> None:
     assert [block.people.kind for block in found] == ["live", "sweep"]
 
 
-def test_before_any_model_every_chance_is_even_and_the_prior_known(score: Score) -> None:
-    (found,) = score.take([people(features_of(3, count=6))])
+def test_before_any_example_every_chance_is_even_and_the_prior_known(score: Score) -> None:
+    (found,) = score.take([*models(0, examples=0, customers=0), people(features_of(3, count=6))])
     buyers, buys, churn = some_buyers(6), found.scores["buys"], found.scores["churn"]
     assert (set(buys.probability[buyers]), set(buys.probability[~buyers])) == ({0.5}, {FIRST_ORDERS})
     assert buys.percentile.tolist() == [50.0] * 6
     assert (set(churn.probability[buyers]), np.isnan(churn.probability[~buyers]).all()) == ({0.5}, True)
     assert np.isnan(churn.percentile).tolist() == (~buyers).tolist()
-    assert found.model_versions == ["logistic-2@untrained"]
+    assert found.model_versions == ["logistic-2@1970-01-01T00"]
+
+
+def test_live_people_wait_while_models_are_older_than_those_of_the_boundary_before(score: Score) -> None:
+    """A catch-up has just ended: people are many boundaries ahead of the models."""
+    first, second, third = models(1, 4, 5)
+    live = people(features_of(3, count=2), slot=5)
+    assert score.take([live]) == []
+    assert score.take([first, people(features_of(4, count=1), slot=3)]) == []
+    found = score.take([second])
+    assert [block.people.boundaries.tolist() for block in found] == [[5, 5], [3]]
+    assert [block.model_versions for block in found] == [[second.newest.version]] * 2
+    assert score.take([third]) == []
+
+
+def test_live_people_who_waited_come_before_their_newer_selves(score: Score) -> None:
+    first, second = models(3, 4)
+    waiting, newer = (people(features_of(3, count=1), slot=5, events=events) for events in (1, 2))
+    assert score.take([first, waiting]) == []
+    assert [block.people.versions.tolist() for block in score.take([newer, second])] == [[5 << 32 | 1], [5 << 32 | 2]]
+    assert score.state.seen["customers"].versions[0] == 5 << 32 | 2
+
+
+def test_restated_people_wait_for_the_models_of_their_boundary(score: Score) -> None:
+    """They come after the sweep of that boundary, whose scores they repeat."""
+    first, second = models(4, 5)
+    restated = people(features_of(3, count=2), kind="restated", slot=5)
+    assert score.take([first, restated]) == []
+    frozen = Score(score.freeze(), POLICY, explain)
+    found = frozen.take([second, sweep(0, [5])])
+    assert [block.people.kind for block in found] == ["sweep", "restated"]
+    assert [block.model_versions for block in found] == [[second.newest.version]] * 2
+    assert frozen.state.others == []
 
 
 # Percentiles

@@ -89,7 +89,7 @@ def test_all_fields_of_a_hash_are_in_one_command(writer: RedisWriter, server: Se
 def test_a_hash_is_removed(writer: RedisWriter, server: Server) -> None:
     writer.write([block(["v"], 1, float("nan"))])
     writer.flush()
-    writer.write([block(["v"], 2, float("nan"), expires=-1, order="forget")])
+    writer.write([block(["v"], 2, float("nan"), expires=-1)])
     writer.flush()
     assert server.hashes == {}
 
@@ -160,10 +160,40 @@ def test_what_comes_late_by_another_way_moves_nobody_back(order: Any, writer: Re
     assert server.hashes[score_key("v")] == {"version": "9", "merged_into": "c"}
 
 
-def test_a_forgotten_id_may_begin_anew(writer: RedisWriter, server: Server) -> None:
-    writer.write([block(["v"], 9), block(["v"], 10, float("nan"), expires=-1, order="forget"), block(["v"], 3, 0.3)])
+def test_what_waited_while_its_id_was_removed_brings_nothing_back(writer: RedisWriter, server: Server) -> None:
+    reached, go_on = held(server)
+    writer.write([block([f"s{i}" for i in range(600)], 1, live=False)])
+    assert reached.wait(20)
+    writer.write([block(["v", "w"], 9, live=False), block(["v"], 10, float("nan"), expires=-1)])
+    go_on.set()
     writer.flush()
-    assert server.hashes[score_key("v")] == {"version": "3", "risk": "0.3"}
+    assert score_key("v") not in server.hashes
+    assert score_key("w") in server.hashes
+
+
+def test_a_removed_id_may_begin_anew_and_is_then_not_removed_by_what_comes_late(
+    writer: RedisWriter, server: Server
+) -> None:
+    removal = block(["v"], 10, float("nan"), expires=-1)
+    for each in (block(["v"], 9), removal, block(["v"], 11, 0.3), removal):
+        writer.write([each])
+        writer.flush()
+    assert server.hashes[score_key("v")] == {"version": "11", "risk": "0.3"}
+
+
+def test_a_newer_write_is_known_as_long_as_an_older_one_waits(server: Server) -> None:
+    """However many others are written in between: here more than are remembered otherwise."""
+    writer = writer_to(server)
+    writer._newest["crm:score"] = Newest(remembered=100)
+    reached, go_on = held(server)
+    others = [block([f"s{start + i}" for i in range(200)], 1, live=False) for start in range(0, 2_000, 200)]
+    writer.write([*others, block(["v"], 8, live=False)])
+    assert reached.wait(20)
+    writer.write([block(["v"], 9, fields={"merged_into": "c"})])
+    go_on.set()
+    writer.flush()
+    assert server.hashes[score_key("v")] == {"version": "9", "merged_into": "c"}
+    writer.close()
 
 
 def test_of_equal_versions_the_last_one_counts(writer: RedisWriter, server: Server) -> None:
@@ -176,6 +206,7 @@ def test_old_ids_are_forgotten_and_new_ones_known() -> None:
     newest = Newest(remembered=10)
     for start in range(0, 100, 10):
         newest.reduce([block([f"c{i}" for i in range(start, start + 11)], 5)])
+        newest.age(start, start + 1)
     assert len(newest._young) + len(newest._old) <= 33
     assert newest.reduce([block(["c99"], 4)]) == []
     assert len(newest.reduce([block(["c0"], 4)])) == 1

@@ -273,3 +273,16 @@ def test_progress_ends_with_the_whole_file(write: Callable[..., Path]) -> None:
     size = path.stat().st_size
     assert [p.rows for p in seen] == [2_000, 4_000, 5_000]
     assert seen[-1] == Progress(5_000, size, size)
+
+
+def test_a_file_that_is_read_again_gives_the_same_records_but_keyed_rows_arrive_anew(
+    write: Callable[..., Path],
+) -> None:
+    path = write(HEADER + "7,buy,2024-05-01T10:00:00Z,12.5,2\n")
+
+    def received(**keys: Any) -> list[str]:
+        return [read(path, **keys)[1][0]["received_at"] for _ in "12"]
+
+    assert received() == ["2024-05-01T10:00:00Z"] * 2
+    first, second = received(event_id={"from": ["id", "event"]})
+    assert "2024-05-01" < first < second

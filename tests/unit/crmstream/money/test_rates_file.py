@@ -29,7 +29,7 @@ def test_the_columns_come_in_any_order_and_the_day_may_be_left_out(tmp_path: Pat
         ("EUR,1.08\n", "line 1: the header must be currency,from,rate"),
         ("currency;from;rate\nUSD;;1\n", "line 1: the header must be"),
         ("currency,from,rate\nUSD,,1\nusd,,2\n", "line 3: currency: currency codes are three capital letters"),
-        ("currency,from,rate\nEURO,,1\n", "line 2: currency: is no ISO 4217 currency code"),
+        ("currency,from,rate\nEURO,,1\n", "line 2: currency: is not an ISO 4217 currency code"),
         ("currency,from,rate\nUSD,01.02.2026,1\n", "line 2: from: must be a day like 2026-01-31"),
         ("currency,from,rate\nUSD,1969-12-31,1\n", "line 2: from: lies before 1970"),
         ('currency,from,rate\nUSD,,"1,08"\n', "line 2: rate: must be a number like 1.08"),

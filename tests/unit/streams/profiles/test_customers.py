@@ -8,20 +8,10 @@ import numpy as np
 import pytest
 from support.columns import DAY, HOUR, Happening, columns
 
-from contracts.blocks import (
-    UNCONVERTED_DTYPE,
-    CustomerBatch,
-    Examples,
-    MovedRows,
-    Parcel,
-    PeopleBlock,
-    ProfileBlock,
-    Progress,
-    Released,
-    SweptPeople,
-)
+from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
+from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams import codes
 from streams.profiles import people_blocks
@@ -184,7 +174,7 @@ def test_a_dormant_customer_with_a_late_event_is_swept_once_more() -> None:
 def test_live_people_are_as_of_their_newest_event_or_the_start_of_the_slot() -> None:
     bucket = Bucket()
     bucket.take(Happening("a", HOUR, entered=7), slot=0, fresh=True)
-    happened = Happening("a", HOUR + 5, entered=9), Happening("b", HOUR, late=True, entered=8)
+    happened = Happening("a", HOUR + 5, slot=1, entered=9), Happening("b", HOUR, slot=1, late=True, entered=8)
     out = bucket.take(*happened, slot=1, fresh=True)
     (live,) = blocks(out, "live")
     found = dict(zip(live.ids.tolist(), zip(live.as_of.tolist(), live.entered.tolist(), strict=True), strict=True))
@@ -193,6 +183,28 @@ def test_live_people_are_as_of_their_newest_event_or_the_start_of_the_slot() -> 
     (later,) = blocks(bucket.take(Happening("a", DAY + HOUR), fresh=True), "live")
     assert (later.ids.tolist(), later.as_of.tolist()) == (["a"], [DAY + HOUR])
     assert later.features.shape == (1, len(FEATURES))
+
+
+def test_whom_events_of_an_earlier_slot_changed_is_swept_and_restated_and_not_live() -> None:
+    bucket = Bucket()
+    bucket.take(slot=0, fresh=True)
+    out = bucket.take(Happening("a", HOUR), Happening("b", DAY), slot=1, fresh=True)
+    (profiles,) = [each for each in out if isinstance(each, ProfileBlock)]
+    (live,), (restated,) = blocks(out, "live"), blocks(out, "restated")
+    assert swept(out) == {1: {"a"}}
+    assert (profiles.ids.tolist(), live.ids.tolist(), restated.ids.tolist()) == (["a"], ["b"], ["a"])
+    assert (restated.versions.tolist(), restated.as_of.tolist()) == ([(1 << 32) + 1], [DAY])
+    assert profiles.versions.tolist() == [1]
+    assert bucket.take(slot=1, fresh=True) == []
+
+
+def test_whom_an_earlier_slot_changed_is_not_restated_once_dormant() -> None:
+    bucket = Bucket()
+    bucket.take(slot=0, fresh=True)
+    out = bucket.take(Happening("a", HOUR), slot=9, fresh=True)
+    assert [each.ids.tolist() for each in out if isinstance(each, ProfileBlock)] == [["a"]]
+    assert (blocks(out, "live"), blocks(out, "restated")) == ([], [])
+    assert max(swept(out)) == 5
 
 
 def test_only_the_newest_boundary_is_published() -> None:

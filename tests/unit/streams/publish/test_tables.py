@@ -12,14 +12,15 @@ import pyarrow as pa
 import pytest
 from support.scored import DAY, random_scored
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock, Verdict, Verdicts
+from contracts.blocks import Departures, ProfileBlock, Verdict, Verdicts
+from contracts.model_blocks import ModelReport
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
 from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish.reasons import signed_features
-from streams.publish.score_rows import quality_rows
+from streams.publish.score_rows import QualityRows
 from streams.publish.tables import table_blocks
 from streams.publish.wording import reason_lines
 
@@ -99,6 +100,7 @@ def test_each_item_goes_to_its_tables() -> None:
 def profiles(ids: str, versions: list[int], **columns: Any) -> ProfileBlock:
     rows = blank_rows(len(ids))
     rows["first_seen"] = rows["last_seen"] = 0
+    rows["events"] = versions
     for name, values in columns.items():
         rows[name] = values
     return ProfileBlock(0, np.array([*ids], object), np.array(versions, np.int64), rows)
@@ -141,11 +143,24 @@ def test_an_insert_has_the_newest_row_of_each_id() -> None:
     assert by_customer(blocks[0].render(blocks[1:]), "orders") == {"a": 3, "b": 5, "c": 9}
 
 
-def test_of_merged_visitors_the_customer_is_left_and_forgotten_ones_stay() -> None:
+def test_the_version_of_a_profile_follows_its_row_alone() -> None:
+    """So a profile that is given out again after a restart, in another slot, is the same row."""
+    people = LIVE.people
+    assert people.rows is not None
+    rows = people.rows.copy()
+    rows["slot"], rows["events"] = [3, 4, 5], [7, 8, 9]
+    later = replace(people, rows=rows, versions=people.versions + (9 << 32))
+    tables = [rendered(replace(LIVE, people=each)) for each in (replace(people, rows=rows), later)]
+    versions = [each["customers"]["version"] for each in tables]
+    assert versions[0].to_pylist() == versions[1].to_pylist() == [3 << 32 | 7, 4 << 32 | 8, 5 << 32 | 9]
+
+
+def test_of_merged_visitors_the_customer_is_left_and_nothing_after_an_unlink() -> None:
     (block,) = table_blocks(LEFT, DAY, "EUR")
     rows = block.render([])
-    assert by_customer(rows, "merged_into") == {"anonymous:v": "a"}
-    assert by_customer(rows, "orders") == {"anonymous:v": 0}
+    assert by_customer(rows, "merged_into") == {"anonymous:v": "a", "anonymous:w": ""}
+    assert by_customer(rows, "orders") == {"anonymous:v": 0, "anonymous:w": 0}
+    assert by_customer(rows, "version") == {"anonymous:v": 9, "anonymous:w": 9}
     assert block.fits(table_blocks(LIVE, DAY, "EUR")[1])
 
 
@@ -207,13 +222,20 @@ def test_rows_of_other_outcomes_are_another_insert() -> None:
 
 
 def test_a_report_is_one_row() -> None:
-    (row,) = quality_rows(REPORT, DAY).rows.to_pylist()
+    (row,) = QualityRows(REPORT, DAY).render([]).to_pylist()
     assert row == {
         "as_of": datetime(1997, 1, 1, tzinfo=UTC), "outcome": "churn", "model_version": "logistic-2@1997-01-01T00",
         "examples": 5, "positives": 2, "examples_total": 105, "window": 100, "base_rate": 0.4, "auc": 0.7,
         "log_loss": 0.6, "brier": 0.2, "ece": 0.01, "weights": [("log_orders", -0.25), ("intercept", 1.5)],
         "digest": "c0ffee",
     }  # fmt: skip
+
+
+def test_reports_share_an_insert_in_their_order() -> None:
+    later = replace(REPORT, boundary=REPORT.boundary + 1, outcome="purchase", weights={"intercept": 0.5})
+    first, second = (table_blocks(each, DAY, None)[0] for each in (REPORT, later))
+    assert first.fits(second)
+    assert first.render([second]).to_pylist() == first.render([]).to_pylist() + second.render([]).to_pylist()
 
 
 def test_decisions_are_rows_in_their_order() -> None:
@@ -223,7 +245,7 @@ def test_decisions_are_rows_in_their_order() -> None:
 
 
 def test_a_measure_that_is_not_defined_stays_undefined() -> None:
-    rows = quality_rows(replace(REPORT, quality={**REPORT.quality, "auc": math.nan}), DAY).rows
+    rows = QualityRows(replace(REPORT, quality={**REPORT.quality, "auc": math.nan}), DAY).render([])
     assert rows["auc"].null_count == 0
     assert math.isnan(rows["auc"].to_pylist()[0])
 
