@@ -131,14 +131,20 @@ def test_a_lane_is_fresh_when_little_waits() -> None:
 
 
 def test_the_log_behind_the_start_is_guarded() -> None:
+    earlier = reader(FakeConsumer(logs(*(visit(number) for number in range(150)))))
     fake = FakeConsumer(logs(*(visit(number) for number in range(150))))
-    lane = reader(fake)
+    lane = reader(fake, deepcopy(earlier.snapshot()))
     fake.logs[WEB] += [visit(number) for number in range(150, 160)]
     batches = drain(lane)
     assert batches[0].progress.guarded
     assert not batches[-1].progress.guarded
     through = [batch.progress.guarded for batch in batches]
     assert through == sorted(through, reverse=True)
+
+
+def test_a_first_run_is_not_guarded() -> None:
+    fake = FakeConsumer(logs(*(visit(number) for number in range(150))))
+    assert not any(batch.progress.guarded for batch in drain(reader(fake)))
 
 
 def test_a_lane_with_nothing_behind_it_is_not_guarded() -> None:
