@@ -20,7 +20,7 @@ _STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
 
 
 class HashSet:
-    """A growing set of hashes: 16 to 32 bytes each in memory, 8 in a pickle."""
+    """A growing set of hashes: 24 to 40 bytes each in memory, 8 in a pickle."""
 
     def __init__(self) -> None:
         self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)

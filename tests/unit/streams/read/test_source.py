@@ -146,6 +146,11 @@ def test_the_log_behind_the_start_is_guarded() -> None:
     assert through == sorted(through, reverse=True)
 
 
+def test_a_first_run_is_not_guarded() -> None:
+    fake = FakeConsumer(logs(*(visit(number) for number in range(150))))
+    assert not any(batch.progress.guarded for batch in drain(reader(fake)))
+
+
 def test_a_lane_with_nothing_behind_it_is_not_guarded() -> None:
     fake = FakeConsumer(logs(visit(1)))
     lane = reader(fake)
