@@ -61,8 +61,8 @@ class CustomersState:
     slot: int | None = None
     fresh: bool = False
     """Whether the last activation emitted live people."""
-    told: int | None = None
-    """The slot as of which readers last got everybody."""
+    restated_at: int | None = None
+    """The slot in which all customers were last published; None before."""
     table: ProfileTable = field(default_factory=ProfileTable)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -189,8 +189,8 @@ class Customers:
             return self._profiles(changed[~now])
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned and state.told != self._slot else earlier[awake[~now]]
-        state.told = self._slot
+        behind = self._all_but(live) if turned and state.restated_at != self._slot else earlier[awake[~now]]
+        state.restated_at = self._slot
         return [*out, *self._restated(behind)]
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -26,7 +26,7 @@ class HashSet:
         self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)
         self._size = 0
         self._all: NDArray[np.uint64] | None = None
-        """The hashes without the free places, as long as none is added: a set at rest is pickled again and again."""
+        """The hashes without free places, cached until one is added: each snapshot pickles the set."""
 
     def __len__(self) -> int:
         return self._size

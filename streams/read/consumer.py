@@ -29,7 +29,7 @@ POLL_AGAIN_SECONDS: Final = 0.001
 SHORTEST_REST: Final = 0.005
 LONGEST_REST: Final = 0.025
 COMMIT_AGAIN_SECONDS: Final = 60.0
-"""How often a position that has not moved is published again: the broker may have lost it, and forgets old ones."""
+"""Seconds after which an unchanged position is committed again, because brokers forget old positions."""
 CONNECT_SECONDS: Final = 30.0
 
 
@@ -79,7 +79,7 @@ class SharedConsumer:
         self._of_lane: dict[int, list[Buffer]] = {}
         self._unassigned: list[TopicPartition] = []
         self._committed: dict[int, tuple[Mapping[str, int], float]] = {}
-        """By lane what was last published, and when."""
+        """The position last committed per lane, and the time of the commit."""
         self._polled_at = -1.0
         self.is_closed = False
         self._rest = SHORTEST_REST
@@ -158,7 +158,7 @@ class SharedConsumer:
         return self._until
 
     def commit(self, partition: int, offsets: Mapping[str, int]) -> None:
-        """Publish the positions of a lane to the group if they have moved, without waiting for the answer."""
+        """Commit the positions of a lane to the group if they have changed, without waiting for the answer."""
         now, (before, at) = self._monotonic(), self._committed.get(partition, ({}, 0.0))
         if before == offsets and now - at < COMMIT_AGAIN_SECONDS:
             return
