@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import EventArray
+from contracts.times import SECOND
 from streams import codes
 from streams.identity.owned import LONG_AGO
 from streams.identity.policy import IdentityPolicy
 
-SECOND: Final = 1_000_000
 _SMALLEST: Final = 64
 Slots = TypeVar("Slots", int, NDArray[np.int64])
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import TableBlock
+from contracts.times import DAY
 from streams.profiles.rows import DECAYED, ONE, blank_rows, versions_of
 from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
 
@@ -23,7 +24,6 @@ _COUNTS: Final = (
     "cart_views", "checkouts", "service_events", "tickets", "tickets_solved", "satisfaction_count",
 )  # fmt: skip
 _SCALE: Final = 10_000
-_DAY: Final = 86_400_000_000
 _REVENUE: Final = "revenue_90d"
 
 
@@ -111,6 +111,6 @@ def _span_days(rows: RowArray) -> NDArray[np.float64]:
     """Days between the first and the last order; 0 for people with one order at most."""
     several = rows["orders"] > 1
     span: NDArray[np.float64] = (
-        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / _DAY
+        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / DAY
     )
     return span
