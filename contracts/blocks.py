@@ -6,9 +6,8 @@ convention: a step copies what it changes. Steps on other processes receive them
 Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
 
-A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an e-mail
-address (:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every
-step.
+A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an address
+(:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every step.
 """
 
 from collections.abc import Sequence
@@ -224,8 +223,7 @@ class PeopleBlock:
     milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
-    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked among
-    themselves.
+    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked apart.
     """
 
     bucket: int
@@ -271,10 +269,9 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``; if that is '', nothing is left of it.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or is removed if that is ''.
 
-    ``versions`` are higher than all earlier versions of these profiles. ``forgotten`` visitors were silent for long;
-    the others of whom nothing is left were unlinked.
+    ``versions`` are higher than all earlier versions of the profiles. Removed ids are ``forgotten``, else unlinked.
     """
 
     bucket: int

@@ -130,7 +130,7 @@ class OutcomeScores:
     """The scores of one outcome for the people of a block; NaN where the outcome does not apply to the person.
 
     ``probability`` lies in [0, 1], rounded to six digits. ``percentile`` is the share in per cent of people with a
-    lower probability, among people of the same kind (customers or visitors) to whom the outcome applies. ``reasons``
+    lower probability, among people of the same kind (customers or visitors) covered by the outcome. ``reasons``
     (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). ``usual`` (m,
     features) are usual values; row i is compared with ``usual[usual_of[i]]``.
     """

@@ -7,7 +7,6 @@ River's ``learn_many`` takes data frames, and making one costs ten times as much
 both models learn from arrays here (``learn_array``): the same formulas on the same state.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -45,7 +44,7 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         var[var <= ROUNDING * mean**2] = 0.0
         self.means.update(zip(names, mean.tolist(), strict=True))
         self.vars.update(zip(names, var.tolist(), strict=True))
-        self.counts = Counter(dict.fromkeys(names, old + new))
+        self.counts.update(dict.fromkeys(names, new))
 
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""

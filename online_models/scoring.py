@@ -19,7 +19,7 @@ from contracts.metrics import SCORES
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
-from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
+from online_models.outcome_model import BUYERS, EMPTY_RANKING, OTHERS, VISITORS, lines_of
 from online_models.policy import FAMILY, ModelsPolicy
 from online_models.trainer import untrained
 
@@ -75,7 +75,7 @@ class Unexplained(NamedTuple):
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """To which people the outcome applies."""
+        """Which people the outcome covers."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
@@ -175,7 +175,7 @@ class Score:
         lines = chosen.lines
         chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
-            places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
+            places = _rank(self.state.rankings.get(name, EMPTY_RANKING), chances)
         else:
             places = _percentiles(models, chosen.starts, chances)
         return Unexplained(chances, places, means, slopes)

@@ -56,7 +56,7 @@ from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 from streams.publish import routing
-from streams.publish.bytewax_sinks import Outlet
+from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
@@ -163,20 +163,20 @@ class _Outputs:
     scored: KeyedStream[ScoredBlock]
 
 
-def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> Outlet[ClickHouseWriter]:
+def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[ClickHouseWriter]:
     to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
-    return Outlet(settings.partitions, lambda: ClickHouseWriter.to(
+    return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
         stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
 
 
-def _begin_flush(rows: Outlet[ClickHouseWriter]) -> None:
+def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
     """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less."""
     if rows.writer is not None:
         rows.writer.begin_flush()
 
 
 def _write(
-    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, to_clickhouse: Outlet[ClickHouseWriter]
+    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, clickhouse: WriterSink[ClickHouseWriter]
 ) -> None:
     results: KeyedStream[PeopleOutput | LearnOutput | ScoredBlock] = op.merge(
         "results", made.people, made.learned, made.scored)  # fmt: skip
@@ -185,15 +185,15 @@ def _write(
         op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
-    op.output("write-clickhouse", rows, to_clickhouse)
+    op.output("write-clickhouse", rows, clickhouse)
     to_hashes = partial(
         hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
         expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
     hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
-    op.output("write-redis", hashes, Outlet(
+    op.output("write-redis", hashes, WriterSink(
         settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
     letters = op.flat_map("letters", made.lanes, routing.letters)
-    op.output("write-dead-letters", letters, Outlet(
+    op.output("write-dead-letters", letters, WriterSink(
         settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip
 
 

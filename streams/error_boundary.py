@@ -18,7 +18,7 @@ failures: list[BaseException] = []
 """The errors that ended this process's dataflow, the first one first."""
 
 
-def at_edge(function: Callable[P, R]) -> Callable[P, R]:
+def error_boundary(function: Callable[P, R]) -> Callable[P, R]:
     """Log and keep the exception of a function, then raise it again. ``StopIteration`` is not an error."""
 
     @functools.wraps(function)

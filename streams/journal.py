@@ -69,7 +69,7 @@ class Journal:
         behind = not all(fresh for _, fresh in known)
         self._caught_up = not behind and (self._behind or self._caught_up)
         self._behind = behind
-        self._tell_boundaries(self._monotonic())
+        self._log_boundaries(self._monotonic())
 
     def trouble(self, what: str) -> None:
         """Log a problem that a client reports, the same text at most once a minute."""
@@ -83,22 +83,22 @@ class Journal:
         """Log what is due. The flow calls this often."""
         self.beats += 1
         now = self._monotonic()
-        self._tell_boundaries(now)
+        self._log_boundaries(now)
         if self._refused and now - self._refused_at >= LINE_SECONDS:
-            self._tell_refused()
+            self._log_refused()
 
     def end(self) -> None:
         """Log the remaining counts, and the total number of events."""
         if self._refused:
-            self._tell_refused()
+            self._log_refused()
         self._say(logging.INFO, f"stopped after {self._all_events:,} events, with a snapshot")
 
-    def _tell_boundaries(self, now: float) -> None:
+    def _log_boundaries(self, now: float) -> None:
         """Log a single boundary at once; sum up boundaries that follow each other fast."""
         if (self._boundaries or self._caught_up) and now - self._moved_at >= LINE_SECONDS:
-            self._tell_moved(now)
+            self._log_moved(now)
 
-    def _tell_moved(self, now: float) -> None:
+    def _log_moved(self, now: float) -> None:
         state = "catching up, " if self._behind else "caught up, " if self._caught_up else ""
         boundaries = "1 boundary" if self._boundaries == 1 else f"{self._boundaries:,} boundaries"
         late = f", {self._late:,} of them late" if self._late else ""
@@ -107,12 +107,12 @@ class Journal:
         self._boundaries = self._events = self._late = 0
         self._moved_at, self._caught_up = now, False
 
-    def _tell_refused(self) -> None:
+    def _log_refused(self) -> None:
         reasons = self._refused.most_common(MOST_REASONS)
-        told = "; ".join(f"{count:,} × {_one_line(' '.join(reason))}" for reason, count in reasons)
+        reported = "; ".join(f"{count:,} × {_one_line(' '.join(reason))}" for reason, count in reasons)
         others = len(self._refused) - len(reasons)
         more = f"; {others:,} other reasons" if others else ""
-        self._say(logging.WARNING, f"refused {self._refused.total():,} records (dead letters): {told}{more}")
+        self._say(logging.WARNING, f"refused {self._refused.total():,} records (dead letters): {reported}{more}")
         self._refused.clear()
         self._refused_at = self._monotonic()
 

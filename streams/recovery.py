@@ -1,4 +1,7 @@
-"""The recovery store of the dataflow: a folder with one SQLite file per partition.
+"""The recovery store of the dataflow: a folder with one SQLite file per worker of the run that made it.
+
+Every file is synced several times in each epoch, and the flow waits for it, so one worker has one file. Any other
+number of workers can continue with the same files: a worker without a file sends its snapshots to one that has.
 
 It belongs to one layout (partitions, buckets, sweeps, outcomes, currency) and is refused with another one, because its
 state would be misread. This module is separate from the dataflow, whose imports take seconds.
@@ -41,7 +44,7 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    init_db_dir(new, settings.partitions)
+    init_db_dir(new, settings.workers)
     (new / LAYOUT_FILE).write_text(json.dumps(layout), encoding="utf-8")
     for path in (*new.iterdir(), new):
         _sync(path)

@@ -6,7 +6,7 @@ from typing import Final, Protocol, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,22 +43,22 @@ class Step(StatefulBatchLogic[In, Out, bytes]):
         self._machine = restore(saved)
         self._resumed = saved is not None
 
-    @at_edge
+    @error_boundary
     def notify_at(self) -> datetime | None:
         """Wake the step at once after a restart."""
         return AT_ONCE if self._resumed else None
 
-    @at_edge
+    @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
         """Return the outputs due to the restart."""
         return self._resume(), RETAIN
 
-    @at_edge
+    @error_boundary
     def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
         """Hand all items of an activation to the machine in one call."""
         return [*self._resume(), *self._machine.take(values)], RETAIN
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> bytes:
         """The state of the machine."""
         return self._machine.freeze()

@@ -6,6 +6,7 @@ device that has an owner at the start of a slot keeps it for the whole slot, bec
 or an upgrade cannot be taken back.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from contracts.blocks import Texts
 from contracts.identity import ANONYMOUS, EMAIL
 from streams.profiles.table import ProfileTable
+from streams.profiles.texts import one_text, texts_of
 
 NO_OWNER: Final = ""
 NO_ROUTE: Final = -1
@@ -57,13 +59,17 @@ class Owned:
 
     def __getstate__(self) -> dict[str, Any]:
         size = len(self.table.names)
-        columns = {name: getattr(self, name)[:size] for name in _COLUMNS}
-        others = ("table", "_timelines", "_merges", "visitors")
-        return columns | {name: getattr(self, name) for name in others}
+        state = {name: getattr(self, name)[:size] for name in _COLUMNS}
+        state |= {name: getattr(self, name) for name in ("table", "_timelines", "visitors")}
+        return state | {"_owners": one_text(state["_owners"])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        owners = texts_of(state["_owners"], len(state["_since"]))
         self.__dict__.update(state)
-        self.__dict__.update({name: state[name].copy() for name in _COLUMNS}, _places={})
+        self.__dict__.update({name: state[name].copy() for name in _COLUMNS[1:]})
+        self._owners = np.array(owners, object)
+        self._merges = dict(Counter(filter(None, owners)))
+        self._places = {}
 
     @property
     def web_seconds(self) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from contracts.times import SECOND
 from streams import codes
 from streams.identity.owned import LONG_AGO
 from streams.identity.policy import IdentityPolicy
+from streams.profiles.texts import one_text, texts_of
 
 _SMALLEST: Final = 64
 Slots = TypeVar("Slots", int, NDArray[np.int64])
@@ -88,10 +89,11 @@ class CustomerVisits:
         self._last = np.full(_SMALLEST, LONG_AGO, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"customers": list(self._rows), "last": self._last[: len(self._rows)]}
+        return {"customers": one_text(list(self._rows)), "last": self._last[: len(self._rows)]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._rows = {customer: row for row, customer in enumerate(state["customers"])}
+        customers = texts_of(state["customers"], len(state["last"]))
+        self._rows = {customer: row for row, customer in enumerate(customers)}
         self._last = state["last"].copy()
 
     def starts(self, customers: list[str], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
@@ -109,4 +111,4 @@ class CustomerVisits:
         kept = self._last[: len(self._rows)] >= before
         if not kept.all():
             names = np.array(list(self._rows), object)[kept].tolist()
-            self.__setstate__({"customers": names, "last": self._last[: len(kept)][kept]})
+            self.__setstate__({"customers": one_text(names), "last": self._last[: len(kept)][kept]})

@@ -61,6 +61,8 @@ class CustomersState:
     slot: int | None = None
     fresh: bool = False
     """Whether the last activation emitted live people."""
+    told: int | None = None
+    """The slot as of which readers last got everybody."""
     table: ProfileTable = field(default_factory=ProfileTable)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -187,7 +189,8 @@ class Customers:
             return self._profiles(changed[~now])
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned else earlier[awake[~now]]
+        behind = self._all_but(live) if turned and state.told != self._slot else earlier[awake[~now]]
+        state.told = self._slot
         return [*out, *self._restated(behind)]
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -25,12 +25,16 @@ class HashSet:
     def __init__(self) -> None:
         self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)
         self._size = 0
+        self._all: NDArray[np.uint64] | None = None
+        """The hashes without the free places, as long as none is added: a set at rest is pickled again and again."""
 
     def __len__(self) -> int:
         return self._size
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"hashes": self._places[self._places != _FREE]}
+        if self._all is None:
+            self._all = self._places[self._places != _FREE]
+        return {"hashes": self._all}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
@@ -65,7 +69,7 @@ class HashSet:
 
     def _settle(self, hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> None:
         """Put distinct hashes at the free places found for them, or after these if several found the same."""
-        self._size += len(hashes)
+        self._size, self._all = self._size + len(hashes), None
         while True:
             self._places[at] = hashes
             lost = self._places[at] != hashes

@@ -147,8 +147,8 @@ class Sweeps:
 
 
 def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]:
-    """Split an unpublished sweep: customers who become dormant get a block that is published, their last score."""
-    if block.publish or not block.leaving.any():
+    """Split a sweep: customers who become dormant get a block with their rows that is published, their last score."""
+    if not block.leaving.any():
         return [block]
     leaving = block.leaving
     leavers = replace(some_of(block, leaving), publish=True, rows=compress(rows, leaving))

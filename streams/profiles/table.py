@@ -11,6 +11,7 @@ from contracts.blocks import RowArray, Texts
 from streams.profiles.deltas import add_rows, in_turns
 from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
+from streams.profiles.texts import one_text, texts_of
 from streams.profiles.unconverted import Unconverted
 
 _SMALLEST: Final = 64
@@ -58,7 +59,7 @@ class ProfileTable:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "names": self.names.tolist(),
+            "names": one_text(self.names),
             "rows": self.rows,
             "changed": self.changed,
             "entered": self.entered,
@@ -67,7 +68,7 @@ class ProfileTable:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        names = state["names"]
+        names = texts_of(state["names"], len(state["rows"]))
         self._index = _Index((name, position) for position, name in enumerate(names) if name)
         self._index.free, self._index.size = list(state["free"]), len(names)
         self._names = np.array(names, object)

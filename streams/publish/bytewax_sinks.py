@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 
 
 class Writer(Protocol):
@@ -23,7 +23,7 @@ class Writer(Protocol):
 W = TypeVar("W", bound=Writer)
 
 
-class Outlet(FixedPartitionedSink[Any, None], Generic[W]):
+class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
     """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
 
     The number of partitions belongs to the saved state, so it must not follow the number of workers. The partitions of
@@ -44,7 +44,7 @@ class Outlet(FixedPartitionedSink[Any, None], Generic[W]):
         """Spread keys evenly, the same in every process."""
         return int(item_key)
 
-    @at_edge
+    @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
         """Make the partition, with the writer of this process. There is no state to resume."""
         if self.writer is None:
@@ -67,17 +67,17 @@ class WriterPart(StatefulSinkPartition[Any, None]):
         self._writer = writer
         self._release = release
 
-    @at_edge
+    @error_boundary
     def write_batch(self, values: list[Any]) -> None:
         """Hand blocks over."""
         self._writer.write(values)
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> None:
         """Flush the writer of this process."""
         self._writer.flush()
 
-    @at_edge
+    @error_boundary
     def close(self) -> None:
         """Flush, and disconnect if this was the last part."""
         self._writer.flush()

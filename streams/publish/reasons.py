@@ -75,7 +75,7 @@ def explain(
 
     ``features`` is (n, F). ``means`` and ``slopes`` (log-odds per unit of a feature) are (m, F), and ``of`` (n,) says
     which of them a person is compared with. A key is :data:`NO_REASON` if no further feature moves the score, and for
-    people to whom the outcome does not apply (``asked`` (n,) is False). A person's keys do not depend on other people
+    people not covered by the outcome (``asked`` (n,) is False). A person's keys do not depend on other people
     in the block.
     """
     keys = np.full((len(features), SHOWN), NO_REASON, np.int64)
@@ -118,7 +118,7 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
 def _strongest(
     features: NDArray[np.float32], means: NDArray[np.float64], slopes: NDArray[np.float64], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Return the keys of people to whom the outcome applies. Single precision is enough and twice as fast."""
+    """Return the keys of people covered by the outcome. Single precision is enough and twice as fast."""
     effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
     groups = _joined(effects)
     rows, flat = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()

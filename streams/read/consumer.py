@@ -27,7 +27,9 @@ WAIT_SECONDS: Final = 0.002
 """Seconds that a poll waits if a lane has nothing to do but is not at the end of its log."""
 POLL_AGAIN_SECONDS: Final = 0.001
 SHORTEST_REST: Final = 0.005
-LONGEST_REST: Final = 0.02
+LONGEST_REST: Final = 0.025
+COMMIT_AGAIN_SECONDS: Final = 60.0
+"""How often a position that has not moved is published again: the broker may have lost it, and forgets old ones."""
 CONNECT_SECONDS: Final = 30.0
 
 
@@ -76,6 +78,8 @@ class SharedConsumer:
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
         self._of_lane: dict[int, list[Buffer]] = {}
         self._unassigned: list[TopicPartition] = []
+        self._committed: dict[int, tuple[Mapping[str, int], float]] = {}
+        """By lane what was last published, and when."""
         self._polled_at = -1.0
         self.is_closed = False
         self._rest = SHORTEST_REST
@@ -149,16 +153,21 @@ class SharedConsumer:
     def rest(self) -> datetime:
         """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
 
-        The pause grows from 5 to 20 ms while no messages come.
+        The pause grows from 5 to 25 ms while no messages come.
         """
         return self._until
 
     def commit(self, partition: int, offsets: Mapping[str, int]) -> None:
-        """Publish the positions of a lane to the group, without waiting for the answer."""
+        """Publish the positions of a lane to the group if they have moved, without waiting for the answer."""
+        now, (before, at) = self._monotonic(), self._committed.get(partition, ({}, 0.0))
+        if before == offsets and now - at < COMMIT_AGAIN_SECONDS:
+            return
+        self._committed[partition] = (offsets, now)
         places = [TopicPartition(name, partition, offset) for name, offset in offsets.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
+            del self._committed[partition]
             log.info("the position in partition %d could not be published: %s", partition, error.args[0].str())
 
     def _share_out(self, found: list[Message]) -> None:

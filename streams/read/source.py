@@ -23,7 +23,7 @@ from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.outages import waiting_for
 from contracts.topics import INPUT_TOPICS, Topic
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
 from streams.read.batch import KnownCustomers, lane_batch
 from streams.read.consumer import SharedConsumer, connect
@@ -78,7 +78,7 @@ class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
         """One part per partition number."""
         return [f"{partition:04d}" for partition in range(self._config.decoding.partitions)]
 
-    @at_edge
+    @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "LaneReader":  # noqa: ARG002
         """Connect a lane and check that the log is the one that its position belongs to."""
         if self._consumer is None or self._consumer.is_closed:
@@ -105,7 +105,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._emitted: Progress | None = None
         self._idle = False
 
-    @at_edge
+    @error_boundary
     def next_batch(self) -> Iterable[LaneBatch]:
         """Read the topics that may be read now, as at most one batch."""
         if self._config.stopping():
@@ -130,7 +130,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         """Pause if there was nothing to read."""
         return self._consumer.rest() if self._idle else None
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> LaneState:
         """Return the position after the last batch. Commits the previous position, whose epoch has completed."""
         if self._through is not None and not self._through.is_behind(self._interval):

@@ -16,10 +16,12 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "crm", partitions=2, buckets=4)
 
 
-def test_a_store_has_a_file_per_partition_and_is_made_once(settings: Settings) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_has_a_file_per_worker_and_is_made_once(settings: Settings, workers: int) -> None:
+    settings = settings.model_copy(update={"workers": workers})
     folder = prepare_recovery(settings)
     made = {path.name: path.stat().st_ino for path in folder.iterdir()}
-    assert len(made) == 2 + 1
+    assert len(made) == workers + 1
     assert prepare_recovery(settings) == folder
     assert {path.name: path.stat().st_ino for path in folder.iterdir()} == made
 
