@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contracts.currencies import number_of
 from contracts.events import MAX_AMOUNT
+from contracts.times import DAY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,6 @@ SCALE: Final = 10_000
 """Money is held in 1/10,000 of its currency."""
 WAITS: Final = -1
 """Marks an amount without a rate in a column of converted amounts."""
-DAY_US: Final = 86_400_000_000
 _EPOCH: Final = date(1970, 1, 1)
 _FIRST_DAY: Final = 0
 
@@ -73,7 +73,7 @@ class Rates:
                 continue
             days, rates = self._columns[number]
             mine = currency == number
-            at = np.searchsorted(days, occurred[mine] // DAY_US, "right") - 1
+            at = np.searchsorted(days, occurred[mine] // DAY, "right") - 1
             value = np.rint(amount[mine] * rates[at])
             worth[mine] = np.where(value <= MAX_AMOUNT * SCALE, value, WAITS)
         return worth

@@ -10,15 +10,14 @@ and late events never train twice.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
+from contracts.times import HOUR
 
-HOUR: Final = 3_600_000_000
 """Microseconds."""
 
 

@@ -35,6 +35,7 @@ from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from t
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
+from contracts.times import DAY, HOUR, SECOND
 from online_models.labels import LabelState, label, window_slots
 from online_models.policy import ModelsPolicy
 from online_models.scoring import Score
@@ -66,9 +67,6 @@ from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.steps import Machine, Step
 
-HOUR = 3_600_000_000
-DAY = 24 * HOUR
-SECOND = 1_000_000
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput

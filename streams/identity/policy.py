@@ -5,13 +5,13 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from contracts.rates import Rates
+from contracts.times import DAY
 
 LINKED: Final = "linked"
 UNLINKED: Final = "unlinked"
 TAKEN: Final = "belongs_to_another"
 KNOWN: Final = "is_a_customer"
 FULL: Final = "merge_limit"
-DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class IdentityPolicy:
     """Maximum number of devices that a customer may own in one bucket."""
     known_ids: int = 1 << 20
     """Minimum number of event ids in the window that recognises duplicates."""
-    visitors_forgotten_after: int = 90 * DAY_US
+    visitors_forgotten_after: int = 90 * DAY
     """Visitors silent for longer are forgotten."""
     session_gap: int = 1_800
     """A web event starts a session if its device had no web event for more than this many seconds before."""

@@ -10,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import EventArray
+from contracts.times import SECOND
 from streams import codes
 from streams.identity.owned import LONG_AGO
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.texts import one_text, texts_of
 
-SECOND: Final = 1_000_000
 _SMALLEST: Final = 64
 Slots = TypeVar("Slots", int, NDArray[np.int64])
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Entries, EventArray, RowArray
-from contracts.rates import DAY_US
+from contracts.times import DAY
 from streams import codes
 from streams.profiles.matrices import counts, decayed, first_times, last_times, recent_orders, sums
 from streams.profiles.money import MOST_MONEY, add_money, set_aside
@@ -27,7 +27,7 @@ _WEB: Final = range(codes.PAGE_VIEW, codes.TICKET_OPENED)
 _SERVICE: Final = range(codes.TICKET_OPENED, codes.IDENTITY)
 _TAUS: Final = tuple(sorted(set(DECAYED.values())))
 _TAU_OF: Final = np.array([_TAUS.index(days) for days in DECAYED.values()])
-_RATES: Final = -1.0 / (np.array(_TAUS) * DAY_US)
+_RATES: Final = -1.0 / (np.array(_TAUS) * DAY)
 """The change per microsecond of a decayed counter's logarithm, for each time constant."""
 _REVENUE: Final = list(DECAYED).index("revenue_90d")
 _SESSIONS, _SESSION = COUNTS.index("sessions"), LAST_TIMES.index("last_session")

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import RowArray
-from contracts.rates import DAY_US
+from contracts.times import DAY, HOUR
 from streams.profiles.matrices import decayed, recent_orders
 from streams.profiles.rows import ONE, RECENT
 
@@ -36,11 +36,10 @@ LOGARITHMIC: Final = [i for i, name in enumerate(FEATURES) if name not in ("sati
 PRIOR_GAP_DAYS: Final = 60.0
 """The gap between purchases assumed for a customer with one purchase."""
 _MONEY: Final = 10_000.0
-_HOUR: Final = 3_600_000_000
 _NO_GAP: Final = 2**61
 """The bound for gaps: the gap to a missing order is longer."""
 _TAUS: Final = (7, 30, 90)
-_RATES: Final = 1.0 / (np.array(_TAUS) * DAY_US)
+_RATES: Final = 1.0 / (np.array(_TAUS) * DAY)
 
 
 class Rhythm(NamedTuple):
@@ -66,17 +65,17 @@ def rhythm_of(rows: RowArray) -> Rhythm:
     """Return the gaps between orders."""
     times, orders = recent_orders(rows), rows["orders"]
     gaps = times[:, :-1] - times[:, 1:]
-    counted = (gaps >= _HOUR) & (gaps < _NO_GAP)
+    counted = (gaps >= HOUR) & (gaps < _NO_GAP)
     short = np.minimum(orders - 1, RECENT - 1) - counted.sum(axis=1)
     count = np.maximum(orders - 1 - np.maximum(short, 0), 0)
     span = np.where(count > 0, rows["last_order"] - rows["first_order"], 0)
-    return Rhythm(np.where(counted, gaps, 0) / DAY_US, (span / DAY_US + PRIOR_GAP_DAYS) / (count + 1.0))
+    return Rhythm(np.where(counted, gaps, 0) / DAY, (span / DAY + PRIOR_GAP_DAYS) / (count + 1.0))
 
 
 def days_since_order(rows: RowArray, now: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Return the days since the last order; 0 for people who never ordered. Never negative."""
     last = np.where(rows["orders"] > 0, rows["last_order"], now)
-    since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY_US
+    since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY
     return since
 
 
@@ -93,8 +92,8 @@ def compute_features(
     since, some, revenue = days_since_order(rows, now), np.maximum(orders, 1.0), rows["revenue"] / _MONEY
     block = np.empty((len(rows), len(FEATURES)), np.float32)
     block[:, 0] = since
-    block[:, 1] = np.maximum(now - rows["last_seen"], 0) / DAY_US
-    block[:, 2] = np.maximum(now - rows["first_seen"], 0) / DAY_US
+    block[:, 1] = np.maximum(now - rows["last_seen"], 0) / DAY
+    block[:, 2] = np.maximum(now - rows["first_seen"], 0) / DAY
     block[:, 3] = orders
     block[:, 4] = np.where(orders > 0, rhythm.mean, 0.0)
     block[:, 5] = since / rhythm.mean

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import UNCONVERTED_DTYPE, Entries, EventArray, RowArray, no_entries
-from contracts.rates import DAY_US, WAITS, Rates
+from contracts.rates import WAITS, Rates
+from contracts.times import DAY
 from streams import codes
 
 MOST_MONEY: Final = 10**18 - 1
@@ -76,6 +77,6 @@ def settle(
     at, amounts, occurred = at[~refund], amounts[~refund], entries["occurred"][due][~refund]
     add_money(rows["revenue"], at, amounts)
     age = (rows["slot"][at].astype(np.int64) + 1) * interval - occurred
-    weight = np.exp(-age / (REVENUE_DAYS * DAY_US))
+    weight = np.exp(-age / (REVENUE_DAYS * DAY))
     add_money(rows["revenue_90d"], at, np.rint(amounts * weight).astype(np.int64))
     return entries[~due], np.unique(entries["row"][due]).astype(np.int64)

@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from contracts.times import SECOND
 from streams.profiles.rows import NEVER, NOT_YET
 
-SECOND: Final = 1_000_000
 _MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
 _SECONDS: Final = pa.timestamp("s", tz="UTC")
 _MONEY: Final = pa.decimal128(18, 4)

@@ -10,20 +10,23 @@ from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import TableBlock
-from streams.profiles.rows import DECAYED, ONE, blank_rows, versions_of
+from contracts.times import DAY
+from streams.profiles.raw import join, take
+from streams.profiles.rows import (
+    COUNTS,
+    DECAYED,
+    FIRST_TIMES,
+    LAST_TIMES,
+    ONE,
+    VERSION_SHIFT,
+    blank_rows,
+    versions_of,
+)
 from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
 
-_TIMES: Final = (
-    "first_seen", "last_seen", "first_order", "last_order", "last_refund", "last_web", "last_session", "last_view",
-    "last_cart", "last_checkout", "last_ticket",
-)  # fmt: skip
+_TIMES: Final = (*FIRST_TIMES, *LAST_TIMES)
 _MONEY: Final = ("revenue", "refunded")
-_COUNTS: Final = (
-    "events", "orders", "items", "refunds", "cancelled", "web_events", "sessions", "product_views", "carts",
-    "cart_views", "checkouts", "service_events", "tickets", "tickets_solved", "satisfaction_count",
-)  # fmt: skip
 _SCALE: Final = 10_000
-_DAY: Final = 86_400_000_000
 _REVENUE: Final = "revenue_90d"
 
 
@@ -54,10 +57,11 @@ class ProfileRows:
         every = [self, *(each for each in others if isinstance(each, ProfileRows))]
         ids = np.concatenate([each.ids for each in every])
         versions = np.concatenate([each.versions for each in every])
-        kept = newest(ids, versions) if len(every) > 1 else slice(None)
-        rows = np.concatenate([each.rows for each in every])[kept]
-        persons = np.concatenate([_persons(each) for each in every])[kept]
-        return self._table(ids[kept], versions[kept], rows, persons)
+        rows, persons = join([each.rows for each in every]), np.concatenate([_persons(each) for each in every])
+        if len(every) > 1:
+            kept = newest(ids, versions)
+            ids, versions, rows, persons = ids[kept], versions[kept], take(rows, kept), persons[kept]
+        return self._table(ids, versions, rows, persons)
 
     def _table(self, ids: Texts, versions: NDArray[np.int64], rows: RowArray, persons: Texts) -> pa.Table:
         orders, ratings = rows["orders"], rows["satisfaction_count"]
@@ -72,7 +76,7 @@ class ProfileRows:
         }
         columns |= {name: time_column(rows[name]) for name in _TIMES}
         columns |= {name: money_column(rows[name]) for name in _MONEY}
-        columns |= {name: count_column(rows[name]) for name in _COUNTS}
+        columns |= {name: count_column(rows[name]) for name in COUNTS}
         columns |= {name: pa.array(rows[name] / (_SCALE if name == _REVENUE else ONE)) for name in DECAYED}
         return pa.table(columns)
 
@@ -99,7 +103,7 @@ def departed_rows(departures: Departures, interval: int, currency: str | None) -
     """Return the rows of departed and of unlinked visitors, which hold only the owner."""
     rows = blank_rows(len(departures.ids))
     rows["first_seen"] = rows["last_seen"] = 0
-    rows["slot"] = (departures.versions >> 32).astype(np.int32)
+    rows["slot"] = (departures.versions >> VERSION_SHIFT).astype(np.int32)
     return ProfileRows(departures.ids, departures.versions, rows, departures.persons, interval, currency)
 
 
@@ -111,6 +115,6 @@ def _span_days(rows: RowArray) -> NDArray[np.float64]:
     """Days between the first and the last order; 0 for people with one order at most."""
     several = rows["orders"] > 1
     span: NDArray[np.float64] = (
-        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / _DAY
+        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / DAY
     )
     return span

@@ -9,7 +9,6 @@ from typing import Final
 
 from streams.read.clock import TopicClock, lane_clock, lane_start
 
-DAY: Final = 86_400_000_000
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
 MOST_BOUNDARIES: Final = 64

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.rates import DAY_US as DAY
+from contracts.times import DAY
 from streams.profiles import segments
 from streams.profiles.features import PRIOR_GAP_DAYS
 from streams.profiles.rows import RECENT, blank_rows

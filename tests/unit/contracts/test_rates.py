@@ -8,14 +8,15 @@ from hypothesis import strategies as st
 
 from contracts.currencies import CODES, code_of, number_of
 from contracts.events import MAX_AMOUNT
-from contracts.rates import DAY_US, SCALE, WAITS, Rates, rates_of_json, steps_of
+from contracts.rates import SCALE, WAITS, Rates, rates_of_json, steps_of
+from contracts.times import DAY
 
 RATES = Rates("EUR", {"USD": ((10, 0.9), (20, 0.8)), "JPY": ((0, 0.0061),)})
 
 
 def worth(code: str, day: int, amount: int, rates: Rates = RATES) -> int:
     number = number_of(code) if code else 0
-    (found,) = rates.worth(np.array([number], np.int16), np.array([day * DAY_US]), np.array([amount])).tolist()
+    (found,) = rates.worth(np.array([number], np.int16), np.array([day * DAY]), np.array([amount])).tolist()
     return int(found)
 
 
@@ -57,7 +58,7 @@ def test_what_is_worth_more_than_an_event_may_be_waits() -> None:
 def test_columns_are_converted_like_single_amounts(rows: list[tuple[str, int, int]]) -> None:
     codes = np.array([number_of(code) if code else 0 for code, _, _ in rows], np.int16)
     days, amounts = np.array([day for _, day, _ in rows], np.int64), np.array([one for *_, one in rows], np.int64)
-    found = RATES.worth(codes, days * DAY_US, amounts).tolist()
+    found = RATES.worth(codes, days * DAY, amounts).tolist()
     assert found == [worth(code, day, amount if code else 0) for code, day, amount in rows]
     for (code, day, amount), one in zip(rows, found, strict=True):
         if code == "USD":

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
-from online_models.labels import HOUR, LabelState, label, window_slots
+from contracts.times import HOUR
+from online_models.labels import LabelState, label, window_slots
 
 BUYS = Outcome(name="buys", within_days=2, happens=True)
 STAYS_AWAY = Outcome(name="stays_away", within_days=3, happens=False, of="buyers")

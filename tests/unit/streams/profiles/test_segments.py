@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.blocks import RowArray
-from contracts.rates import DAY_US as DAY
+from contracts.times import DAY
 from streams.profiles.features import rhythm_of
 from streams.profiles.rows import RECENT, blank_rows
 from streams.profiles.segments import (
