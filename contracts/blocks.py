@@ -6,12 +6,11 @@ convention: a step copies what it changes. Steps on other processes receive them
 Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
 
-A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an e-mail
-address (:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every
-step.
+A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a device, ``email:<hash>`` for an address
+(:mod:`contracts.identity`). A *bucket* is the unit of state: ``bucket_of(profile id)`` is the same in every step.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, NamedTuple
 
@@ -127,8 +126,9 @@ class LaneBatch:
     """One read of one lane: partition ``progress.source`` of every input topic.
 
     ``turned`` is true if the slot, ``fresh`` or ``guarded`` changed since the batch before: all buckets of the lane
-    then get a part, even an empty one. ``known_customers`` are customer ids of device events, with ``known_buckets``,
-    that the reader has not reported lately: the devices step never links such an id as another customer's device.
+    then get a part, even an empty one. ``known_customers`` are customer ids of device events that
+    the reader has not reported lately, with ``known_buckets`` and ``known_slots``: from that slot on the devices step
+    never links such an id as another customer's device.
     """
 
     progress: Progress
@@ -138,6 +138,7 @@ class LaneBatch:
     """For each link the bucket of the devices step that handles it: a device's own, else the record's home."""
     known_customers: Texts = field(default_factory=no_texts)
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     facts: tuple[TableRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     turned: bool = True
@@ -155,6 +156,7 @@ class DeviceBatch:
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: tuple[Link, ...] = ()
     known_customers: Texts = field(default_factory=no_texts)
+    known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -221,8 +223,7 @@ class PeopleBlock:
     milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
-    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked among
-    themselves.
+    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked apart.
     """
 
     bucket: int
@@ -268,9 +269,9 @@ class ProfileBlock:
 
 @dataclass(frozen=True)
 class Departures:
-    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or forgotten if that is ''.
+    """Visitors' profiles that end: ``ids[i]`` was merged into ``persons[i]``, or is removed if that is ''.
 
-    ``versions`` are higher than all earlier versions of these profiles.
+    ``versions`` are higher than all earlier versions of the profiles. Removed ids are ``forgotten``, else unlinked.
     """
 
     bucket: int
@@ -278,6 +279,7 @@ class Departures:
     persons: Texts
     versions: NDArray[np.int64]
     guarded: bool
+    forgotten: bool = False
 
 
 class Verdict(NamedTuple):
@@ -296,161 +298,3 @@ class Verdicts:
 
     bucket: int
     verdicts: Sequence[Verdict]
-
-
-@dataclass(frozen=True)
-class VisitorSample:
-    """A sample of one bucket's visitors at a boundary, for ranking visitors. ``count`` is the number of all of them.
-
-    ``features`` has shape (sample, len(FEATURES)), float32. The sample is empty if the bucket has no visitors.
-    """
-
-    bucket: int
-    boundary: int
-    count: int
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class SweptPeople:
-    """What labelling needs of one boundary's sweep: n customers, ``keys`` ascending.
-
-    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
-    the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
-    (:data:`contracts.outcomes.Counter`) in microseconds. Dormant customers are missing: they had no event within any
-    outcome's window. ``trainable`` marks the customers to snapshot for training.
-    """
-
-    bucket: int
-    boundary: int
-    keys: NDArray[np.uint64]
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-    trainable: NDArray[np.bool_]
-    last: Mapping[str, NDArray[np.int64]]
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled examples whose whole window has closed: features (n, features), labels (n,), who had ordered (n,)."""
-
-    features: NDArray[np.float32]
-    labels: NDArray[np.bool_]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Population:
-    """A sample of the customers of one bucket at a boundary, by hash of the id, for percentiles."""
-
-    features: NDArray[np.float32]
-    buyers: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class Released:
-    """The training data of one bucket: for each of ``boundaries`` (ascending) examples by outcome, and a sample.
-
-    Boundaries without customers have empty examples, so that the learn step knows how far the bucket is. A population
-    is empty if and only if the bucket sweeps no customers at that boundary.
-    """
-
-    bucket: int
-    boundaries: Sequence[int]
-    examples: Sequence[Mapping[str, Examples]]
-    populations: Sequence[Population]
-
-
-class LinearModels(NamedTuple):
-    """The models of one outcome at one boundary, for scoring: log-odds are ``features @ slope + offset``.
-
-    ``means`` and ``slopes`` (2, features) belong to people with orders and to people without: the usual values, and the
-    change of the log-odds per unit. ``offsets`` (3,) belong to people with orders, customers without and visitors
-    without, NaN where the outcome does not apply. ``quantiles`` are ascending scores that divide the customers into
-    equal parts.
-    """
-
-    means: NDArray[np.float64]
-    slopes: NDArray[np.float64]
-    offsets: NDArray[np.float64]
-    quantiles: NDArray[np.float64]
-
-
-class BoundaryModel(NamedTuple):
-    """The models of all outcomes as of one boundary, by outcome."""
-
-    boundary: int
-    version: str
-    outcomes: Mapping[str, LinearModels]
-
-
-class Ranking(NamedTuple):
-    """The distribution of visitors' scores: ascending ``values`` (n,), and the share below each, ``below`` (n + 1,)."""
-
-    values: NDArray[np.float64]
-    below: NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class BoundaryModels:
-    """From the learn step to one bucket of the score step: the models of one or more boundaries.
-
-    ``models`` ascend: those of boundaries at which the bucket sweeps customers. ``newest`` scores live people from now
-    on; ``rankings`` rank visitors by outcome.
-    """
-
-    bucket: int
-    models: Sequence[BoundaryModel]
-    newest: BoundaryModel
-    rankings: Mapping[str, Ranking]
-
-
-REASON_CODE: Final = 63
-"""The bits of a reason's key that hold the feature and the direction of its effect."""
-
-
-@dataclass(frozen=True)
-class OutcomeScores:
-    """The scores of one outcome for the people of a block; NaN where the outcome does not apply to the person.
-
-    ``probability`` lies in [0, 1], rounded to six digits. ``percentile`` is the share in per cent of people with a
-    lower probability, among people of the same kind (customers or visitors) to whom the outcome applies. ``reasons``
-    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). ``usual`` (m,
-    features) are usual values; row i is compared with ``usual[usual_of[i]]``.
-    """
-
-    probability: NDArray[np.float64]
-    percentile: NDArray[np.float32]
-    reasons: NDArray[np.int64]
-    usual: NDArray[np.float64]
-    usual_of: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class ScoredBlock:
-    """People and their scores by outcome. ``model_of[i]`` says which of ``model_versions`` scored row i.
-
-    ``notable`` marks the rows of a published sweep that are written to Redis: the others changed too little.
-    """
-
-    people: PeopleBlock
-    scores: Mapping[str, OutcomeScores]
-    model_versions: Sequence[str]
-    model_of: NDArray[np.int32]
-    notable: NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class ModelReport:
-    """The state of one model at one boundary: the examples it learned, the quality of its forecasts, its weights."""
-
-    outcome: str
-    boundary: int
-    model_version: str
-    examples: int
-    positives: int
-    examples_total: int
-    quality: Mapping[str, float]
-    weights: Mapping[str, float] = field(default_factory=dict)
-    digest: str = ""

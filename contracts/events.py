@@ -151,7 +151,7 @@ class Event(BaseModel):
         for field in ("customer_id", "anonymous_id"):
             identifier = getattr(self, field)
             if identifier is not None and is_no_customer(identifier):
-                raise ValueError(f"{field}: is a placeholder or a reserved name, and nobody's id")
+                raise ValueError(f"{field}: is a placeholder or a reserved name, not an id")
         if self.occurred_at < EARLIEST:
             raise ValueError("occurred_at: lies before 1970")
         if self.occurred_at - self.received_at > FUTURE_TOLERANCE:  # a sum could overflow

@@ -97,7 +97,7 @@ class Settings(BaseSettings):
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
     epoch_seconds: float = Field(
-        1.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
+        2.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
     )
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(

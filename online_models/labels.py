@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, SweptPeople
+from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 
 HOUR: Final = 3_600_000_000

@@ -8,7 +8,6 @@ both models learn from arrays here (``learn_array``): the same formulas on the s
 """
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -59,11 +58,13 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
 
     def learn_array(self, names: Sequence[str], features: Floats, labels: NDArray[np.bool_]) -> None:
         """Take one step of the mean gradient, as ``learn_many`` does with a frame."""
-        saved = self._enter_learn_mode(set(names))
-        try:
-            self._fit(names, labels, 1.0, get_grad=partial(self._eval_gradient_many, features))
-        finally:
-            self._exit_learn_mode(saved)
+        weights = self._weights.to_numpy(names)
+        errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
+        errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
+        self.intercept -= self._get_intercept_update(errors.mean())
+        gradient = np.einsum("ij,i->j", features, errors) / len(features)
+        self.optimizer.step(w=weights, g=gradient)
+        self._weights.update(dict(zip(names, weights.tolist(), strict=True)))
 
 
 class Made(NamedTuple):

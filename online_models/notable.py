@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import REASON_CODE, OutcomeScores, PeopleBlock
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import REASON_CODE, OutcomeScores
 
 LEAST: Final = 0.001
 PART: Final = 0.05

@@ -1,7 +1,7 @@
 """The model of one outcome: its learners, their measured quality, and the distribution of their scores.
 
 People with orders and people without have separate learners. Scores are ranked among people of the same kind (customers
-or visitors) to whom the outcome applies.
+or visitors) covered by the outcome.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_hexdigest
 
-from contracts.blocks import Examples, LinearModels, Population, Ranking, VisitorSample
+from contracts.model_blocks import Examples, LinearModels, Population, Ranking, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.labels import no_examples
 from online_models.learner import Learner
@@ -29,7 +29,7 @@ OTHERS: Final = 1
 """The line of people without orders, and the offset of customers without orders."""
 VISITORS: Final = 2
 """The offset of visitors without orders."""
-NOBODY_RANKED: Final = Ranking(np.empty(0), np.zeros(1))
+EMPTY_RANKING: Final = Ranking(np.empty(0), np.zeros(1))
 
 
 @dataclass
@@ -125,7 +125,7 @@ def ranking_of(model: LinearModels, samples: Sequence[VisitorSample]) -> Ranking
     """Return the distribution of visitors' scores, from one sample per bucket, weighted by the bucket's visitors."""
     samples = [one for one in samples if len(one.features)]
     if not samples:
-        return NOBODY_RANKED
+        return EMPTY_RANKING
     scores = np.concatenate([forecast(model, one.features, one.buyers, visitors=True) for one in samples])
     weights = np.concatenate([np.full(len(one.features), one.count / len(one.features)) for one in samples])
     known = np.flatnonzero(~np.isnan(scores))

@@ -6,7 +6,7 @@ boundary adds and drops few examples, so the measures need no full sort.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,8 @@ WINDOW: Final = 10_000
 BINS: Final = 10
 ONE: Final = 1_000_000
 """The forecast 1.0 in millionths, the unit of codes."""
+FINE: Final = 1_000_000_000
+"""Parts of one in which log loss is added up."""
 MANY: Final = WINDOW // 8
 """From this number of new examples on, sorting the whole window is cheaper than inserting them."""
 _CUTS: Final = np.linspace(0, 1, BINS + 1)[1:-1]
@@ -27,18 +29,46 @@ def _none() -> Codes:
     return np.empty(0, np.int32)
 
 
+class Sums(NamedTuple):
+    """What codes add up to: positives, squared errors (in squared millionths), and log loss (in billionths).
+
+    All are whole numbers, so adding and taking away codes leaves no trace of rounding.
+    """
+
+    positives: int = 0
+    squares: int = 0
+    losses: int = 0
+
+    def moved(self, added: Codes, gone: Codes) -> "Sums":
+        """Return the sums with those of some codes added, and with those of others taken away."""
+        codes = np.concatenate((added, gone))
+        signs = np.ones(len(codes), np.int64)
+        signs[len(added) :] = -1
+        labels = codes & 1
+        missed = np.abs(labels * np.int32(ONE) - (codes >> 1)).astype(np.int64)
+        likely = (ONE - np.minimum(np.maximum(missed, 1), ONE - 1)) / ONE
+        losses = np.rint(np.log(likely) * -FINE).astype(np.int64)
+        return Sums(
+            self.positives + int(labels @ signs),
+            self.squares + int(missed**2 @ signs),
+            self.losses + int(losses @ signs),
+        )
+
+
 @dataclass
 class QualityWindow:
-    """The newest forecasts of one model and their labels as codes: oldest first, and in order."""
+    """The newest forecasts of one model and their labels as codes: oldest first, and in order; and their sums."""
 
     codes: Codes = field(default_factory=_none)
     ordered: Codes = field(default_factory=_none)
+    sums: Sums = field(default_factory=Sums)
 
     def add(self, forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:
         """Add forecasts that were made before their labels were learned."""
         new = encode(forecasts, labels)
         codes = np.concatenate((self.codes, new))
         gone, self.codes = codes[:-WINDOW], codes[-WINDOW:]
+        self.sums = self.sums.moved(new, gone)
         if len(new) >= MANY:
             self.ordered = np.sort(self.codes)
         else:
@@ -46,7 +76,7 @@ class QualityWindow:
 
     def measure(self) -> dict[str, float]:
         """Return the measures over the window; NaN where they are not defined."""
-        return measure(self.ordered)
+        return measure(self.ordered, self.sums)
 
 
 def encode(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> Codes:
@@ -55,19 +85,17 @@ def encode(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> Codes:
     return codes
 
 
-def measure(ordered: Codes) -> dict[str, float]:
-    """Return window size, base rate, AUC, log loss, Brier score and expected calibration error of ascending codes."""
+def measure(ordered: Codes, sums: Sums) -> dict[str, float]:
+    """Return size, base rate, AUC, log loss, Brier score and expected calibration error of ascending codes."""
     n = len(ordered)
     if not n:
         return {"window": 0} | dict.fromkeys(_NAMES, float("nan"))
-    labels, millionths = ordered & 1, ordered >> 1
-    missed = np.abs(labels * np.int32(ONE) - millionths)
     return {
         "window": n,
-        "base_rate": int(labels.sum()) / n,
+        "base_rate": sums.positives / n,
         "auc": area_under_curve(ordered),
-        "log_loss": float(-np.log((ONE - np.clip(missed, 1, ONE - 1)) / ONE).mean()),
-        "brier": float(((missed / ONE) ** 2).mean()),
+        "log_loss": sums.losses / (FINE * n),
+        "brier": sums.squares / (ONE**2 * n),
         "ece": calibration_error(ordered),
     }
 
@@ -75,38 +103,32 @@ def measure(ordered: Codes) -> dict[str, float]:
 def area_under_curve(ordered: Codes) -> float:
     """Return the chance that a positive ranks above a negative (Mann-Whitney); NaN if there are none of one kind.
 
-    Among equal forecasts negatives come first, so a positive beats or ties with all negatives before it; a tie counts
-    half.
+    Of equal forecasts the negatives come first, so the negatives before a positive are those that it beats and those
+    with which it ties; a tie counts half.
     """
-    labels, millionths = ordered & 1, ordered >> 1
-    positives = int(labels.sum())
-    negatives = len(ordered) - positives
+    places = np.flatnonzero(ordered & 1)
+    positives, negatives = len(places), len(ordered) - len(places)
     if not positives or not negatives:
         return float("nan")
-    before = int(labels @ np.arange(len(ordered))) - positives * (positives - 1) // 2
-    return (2 * before - _ties(labels, millionths)) / (2 * positives * negatives)
+    before = int(places.sum()) - positives * (positives - 1) // 2
+    return (2 * before - _ties(ordered)) / (2 * positives * negatives)
 
 
-def _ties(labels: Codes, millionths: Codes) -> int:
-    """Return the number of pairs of a positive and a negative with equal forecasts."""
-    tied = np.flatnonzero(millionths[1:] == millionths[:-1])
-    if not len(tied):
-        return 0
-    gaps = np.flatnonzero(tied[1:] - tied[:-1] > 1)
-    starts = tied[np.concatenate((np.zeros(1, np.int64), gaps + 1))]
-    stops = tied[np.concatenate((gaps, np.array([len(tied) - 1])))] + 2
-    before = np.concatenate((np.zeros(1, np.int64), np.cumsum(labels)))
-    positives = before[stops] - before[starts]
-    return int((positives * (stops - starts - positives)).sum())
+def _ties(ordered: Codes) -> int:
+    """Return the number of pairs of a positive and a negative with equal forecasts: their codes differ in the label."""
+    first = np.flatnonzero(ordered[1:] ^ ordered[:-1] == 1) + 1  # the first positives after negatives
+    negatives = first - np.searchsorted(ordered, ordered[first - 1])
+    positives = np.searchsorted(ordered, ordered[first], "right") - first
+    return int(negatives @ positives)
 
 
 def calibration_error(ordered: Codes) -> float:
     """Return the expected calibration error over equal-mass bins (Naeini et al. 2015); ties stay in one bin."""
     millionths = ordered >> 1
-    edges = _quantiles(millionths)
-    starts = np.unique(np.concatenate((np.zeros(1, np.int64), np.searchsorted(millionths, edges))))
-    surplus = (ordered & 1) * np.int64(ONE) - millionths
-    gaps = np.add.reduceat(surplus, starts[starts < len(ordered)])
+    starts = [0, *np.searchsorted(millionths, _quantiles(millionths)).tolist()]
+    starts = [start for start, before in zip(starts, [-1, *starts], strict=False) if before < start < len(ordered)]
+    surplus = (ordered & 1) * np.int32(ONE) - millionths
+    gaps = np.add.reduceat(surplus, starts, dtype=np.int64)
     return int(np.abs(gaps).sum()) / (ONE * len(ordered))
 
 
@@ -125,7 +147,9 @@ def _without(ordered: Codes, gone: Codes) -> Codes:
     if not len(gone):
         return ordered
     again = np.arange(len(gone)) - np.searchsorted(gone, gone)
-    return np.delete(ordered, np.searchsorted(ordered, gone) + again)
+    kept = np.ones(len(ordered), np.bool_)
+    kept[np.searchsorted(ordered, gone) + again] = False
+    return ordered[kept]
 
 
 def _with(ordered: Codes, new: Codes) -> Codes:

@@ -14,19 +14,12 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import (
-    BoundaryModel,
-    BoundaryModels,
-    LinearModels,
-    OutcomeScores,
-    PeopleBlock,
-    Ranking,
-    ScoredBlock,
-)
+from contracts.blocks import PeopleBlock
 from contracts.metrics import SCORES
+from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from online_models.linear import probabilities
 from online_models.notable import Memory, notable_rows
-from online_models.outcome_model import BUYERS, NOBODY_RANKED, OTHERS, VISITORS, lines_of
+from online_models.outcome_model import BUYERS, EMPTY_RANKING, OTHERS, VISITORS, lines_of
 from online_models.policy import FAMILY, ModelsPolicy
 from online_models.trainer import untrained
 
@@ -82,7 +75,7 @@ class Unexplained(NamedTuple):
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """To which people the outcome applies."""
+        """Which people the outcome covers."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
@@ -130,8 +123,10 @@ class Score:
         return ready
 
     def _may_be_scored(self, people: PeopleBlock) -> bool:
-        """Whether the newest models are new enough: for restated people those of their boundary, for live ones of the
-        one before. Live people therefore wait only just after a catch-up.
+        """Whether the newest models are new enough to score people.
+
+        Restated people need the models of their boundary, live people those of the boundary before. So live people wait
+        only just after a catch-up.
         """
         needed = _through(people) - (people.kind == "live")
         return self.state.newest.boundary >= needed
@@ -180,7 +175,7 @@ class Score:
         lines = chosen.lines
         chances = probabilities(people.features, slopes, offsets, lines)
         if people.visitors:
-            places = _rank(self.state.rankings.get(name, NOBODY_RANKED), chances)
+            places = _rank(self.state.rankings.get(name, EMPTY_RANKING), chances)
         else:
             places = _percentiles(models, chosen.starts, chances)
         return Unexplained(chances, places, means, slopes)

@@ -10,7 +10,8 @@ import pickle
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from contracts.blocks import (
+from contracts.metrics import EXAMPLES
+from contracts.model_blocks import (
     BoundaryModel,
     BoundaryModels,
     Examples,
@@ -20,7 +21,6 @@ from contracts.blocks import (
     Released,
     VisitorSample,
 )
-from contracts.metrics import EXAMPLES
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,
@@ -75,8 +75,9 @@ class Learn:
         swept: list[tuple[BoundaryModel, frozenset[int]]] = []
         for boundary in self._complete():
             deliveries = self.state.waiting.pop(boundary)
-            outputs += self._learn(boundary, deliveries)
-            self.state.newest = self._model(boundary, deliveries)
+            version = self._policy.model_version(boundary)
+            outputs += self._learn(boundary, version, deliveries)
+            self.state.newest = self._model(boundary, version, deliveries)
             swept.append((self.state.newest, _buckets_with_customers(deliveries)))
         if swept or (ranked and self.state.newest is not None):
             outputs += self._broadcast(swept)
@@ -113,7 +114,7 @@ class Learn:
         frontier = min(state.delivered.values())
         return sorted(boundary for boundary in state.waiting if boundary <= frontier)
 
-    def _learn(self, boundary: int, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
+    def _learn(self, boundary: int, version: str, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
         """Learn the examples of one boundary in bucket order; return the report of each model that had any."""
         reports = []
         for outcome in self._policy.outcomes:
@@ -123,17 +124,17 @@ class Learn:
                 model = self.state.models[outcome.name]
                 model.learn(examples)
                 EXAMPLES.labels(outcome.name).inc(len(examples.labels))
-                reports.append(_report(outcome.name, boundary, model, examples, self._policy))
+                reports.append(_report(outcome.name, boundary, version, model, examples))
         return reports
 
-    def _model(self, boundary: int, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
+    def _model(self, boundary: int, version: str, deliveries: Mapping[int, Delivery]) -> BoundaryModel:
         """Return the models as they are now, with the distribution of the boundary's customers."""
         population = join_populations([deliveries[bucket].population for bucket in sorted(deliveries)])
         outcomes = {}
         for outcome in self._policy.outcomes:
             lines = self.state.models[outcome.name].lines()
             outcomes[outcome.name] = lines._replace(quantiles=quantiles_of(lines, population))
-        return BoundaryModel(boundary, self._policy.model_version(boundary), outcomes)
+        return BoundaryModel(boundary, version, outcomes)
 
     def _broadcast(self, swept: Sequence[tuple[BoundaryModel, frozenset[int]]]) -> list[BoundaryModels]:
         """Return one message for each bucket: the models of its sweeps, the newest ones, and the visitors' ranking."""
@@ -166,11 +167,11 @@ def _buckets_with_customers(deliveries: Mapping[int, Delivery]) -> frozenset[int
     return frozenset(bucket for bucket, each in deliveries.items() if len(each.population.buyers))
 
 
-def _report(outcome: str, boundary: int, model: OutcomeModel, examples: Examples, policy: ModelsPolicy) -> ModelReport:
+def _report(outcome: str, boundary: int, version: str, model: OutcomeModel, examples: Examples) -> ModelReport:
     return ModelReport(
         outcome=outcome,
         boundary=boundary,
-        model_version=policy.model_version(boundary),
+        model_version=version,
         examples=len(examples.labels),
         positives=int(examples.labels.sum()),
         examples_total=model.learned,

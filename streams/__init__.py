@@ -1,1 +1,1 @@
-"""The dataflow and the pure core that it calls: decoding, clocks, profiles, segments."""
+"""The dataflow and its pure core, in the order of the flow: read, identity, profiles, publish."""

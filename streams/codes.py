@@ -1,4 +1,4 @@
-"""What an event means to a profile, as one small integer per event.
+"""The effect of an event on a profile, as one small integer per event.
 
 Codes are part of the stored state: never renumber them.
 """

@@ -1,53 +1,61 @@
-"""The dataflow: from the log to the stores. The only place where streams, models and sinks meet.
+"""The dataflow: from the log to the stores. The only module where reading, identity, profiles, models and sinks meet.
 
     read-events ─→ facts, dead letters ─→ write-clickhouse, write-dead-letters
       └→ split-lanes → keep-devices → keep-addresses → keep-customers ─→ learn ─ models ─→ score ─→ write-clickhouse
                          └ visitors ──────┴─────────────┴ people ────────────────────────↑   └──→ write-redis
 
-Every keyed step runs one state machine per bucket (:class:`streams.steps.Step`); only ``learn`` has a single key.
+1. ``read-events`` reads the four input topics, one *lane* (a partition of each) at a time, and decodes records into
+   columns. Facts and dead letters go straight to the sinks.
+2. ``split-lanes`` splits a batch by *bucket*, the unit of state: the bucket of the device, else of the customer.
+3. ``keep-devices`` and ``keep-addresses`` resolve identity: a device or an e-mail address has a history of its own (a
+   visitor) or an owner who gets its events.
+4. ``keep-customers`` adds events and moved histories to profiles, and sweeps all customers at each boundary.
+5. ``learn`` trains the models with labelled examples and broadcasts them to all buckets.
+6. ``score`` scores changed people at once, and sweeps when the models of their boundaries have come.
+7. The ``write-*`` outputs buffer blocks and flush them with each snapshot.
 
-Delivery: state is exactly-once by Bytewax's recovery; outputs are written at least once and known by their keys.
+Items are blocks of columns, never single events (:mod:`contracts.blocks`). Keyed steps run one state machine per bucket
+(:class:`streams.steps.Step`); the key is the bucket's number. Only ``learn`` has a single key. A machine returns blocks
+of several types; ``_of`` selects the type that the next step takes.
+
+Delivery: state is exactly-once by Bytewax's recovery. Outputs are written at least once; the stores keep one per key.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
-from contracts.blocks import (
-    BoundaryModels,
-    CustomerBatch,
-    Forwarded,
-    LaneBatch,
-    PeopleBlock,
-    Released,
-    ScoredBlock,
-    VisitorSample,
-)
+from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
+from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
 from online_models.labels import LabelState, label, window_slots
 from online_models.policy import ModelsPolicy
 from online_models.scoring import Score
 from online_models.trainer import Learn
+from online_models.trainer import Output as LearnOutput
 from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
 from sinks.redis import RedisWriter
 from streams.identity.addresses import Addresses
+from streams.identity.addresses import Output as AddressOutput
 from streams.identity.devices import Devices
+from streams.identity.devices import Output as DeviceOutput
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.customers import Customers, CustomersPolicy
+from streams.profiles.customers import Output as CustomerOutput
 from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 from streams.publish import routing
-from streams.publish.bytewax_sinks import Outlet
+from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
@@ -63,13 +71,14 @@ DAY = 24 * HOUR
 SECOND = 1_000_000
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
+PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Addresses of the broker and the stores. The composition makes it from settings that name all three."""
+    """Addresses of the broker and the stores. :func:`streams.run.run_worker` makes it from the settings."""
 
     kafka: str
     clickhouse_url: str
@@ -77,7 +86,7 @@ class Stores:
 
 
 class _OfBucket(Protocol):
-    """What is kept by bucket."""
+    """A block that belongs to a bucket."""
 
     @property
     def bucket(self) -> int:
@@ -94,13 +103,16 @@ def build_dataflow(
 ) -> Dataflow:
     """Wire the whole dataflow.
 
-    Sources ask ``stopping`` before every batch; True ends the dataflow cleanly. ``rates`` are the exchange rates in
-    force (None: those of the settings). ``on_money`` is called with the currencies of money while the base currency is
+    Sources call ``stopping`` before every batch; True ends the dataflow cleanly. ``rates`` are the exchange rates in
+    force (None: the rates of the settings). ``on_money`` is called with each currency read while the base currency is
     undecided.
     """
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
-    config = replace(source_config(settings, stores, stopping, rates), on_money=on_money)
+    rows = _clickhouse(settings, stores, rates.base)
+    config = replace(
+        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows)
+    )
     lanes = op.input("read-events", flow, LaneSource(config))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
@@ -109,30 +121,34 @@ def build_dataflow(
     addresses = _machine("keep-addresses", _of("forwarded", devices, Forwarded), partial(Addresses, policy=identity))
     customers = _machine("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
         Customers, policy=customers_policy(settings, rates), labeller=labeller(settings)))  # fmt: skip
-    people = op.merge("people", devices, addresses, customers)
-    deliveries: KeyedStream[Any] = op.merge(
+    people: KeyedStream[PeopleOutput] = op.merge("people", devices, addresses, customers)
+    deliveries: KeyedStream[Released | VisitorSample] = op.merge(
         "deliveries",
         _of("visitor-samples", devices, VisitorSample, MODELS), _of("examples", customers, Released, MODELS),
     )  # fmt: skip
     learned = _machine("learn", deliveries, partial(Learn, policy=models_policy(settings)))
-    to_score: KeyedStream[Any] = op.merge(
+    to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
     scored = _machine("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
-    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base)
+    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base, rows)
     return flow
 
 
 def _machine(
     name: str, up: KeyedStream[In], restore: Callable[[bytes | None], Machine[In, Out]]
 ) -> KeyedStream[Out]:
-    """Run a state machine for each key."""
+    """Run one state machine per key: ``restore`` makes it from its saved state, or from None."""
     return op.stateful_batch(name, up, partial(Step, restore=restore))
 
 
-def _of(name: str, up: KeyedStream[Any], kind: type[T], key: str | None = None) -> KeyedStream[T]:
-    """The items of one type, keyed by their bucket or by ``key``."""
+def _of(name: str, up: KeyedStream[object], kind: type[T], key: str | None = None) -> KeyedStream[T]:
+    """Select the items of type ``kind`` from a stream of several types, keyed by their own bucket or by ``key``.
 
-    def pick(item: tuple[str, Any]) -> list[tuple[str, T]]:
+    The bucket of a block that moves on, such as ``Forwarded``, is the bucket of its receiver, not of its sender. With
+    the new key Bytewax delivers the block to the worker that runs the receiver.
+    """
+
+    def pick(item: tuple[str, object]) -> list[tuple[str, T]]:
         block = item[1]
         return [(key or str(block.bucket), block)] if isinstance(block, kind) else []
 
@@ -141,45 +157,57 @@ def _of(name: str, up: KeyedStream[Any], kind: type[T], key: str | None = None) 
 
 @dataclass(frozen=True)
 class _Outputs:
-    """What is written: read batches; changed profiles and identities; reports of models; scores."""
+    """The streams that are written: batches read, changed people and links, reports of models, scores."""
 
     lanes: Stream[LaneBatch]
-    people: KeyedStream[Any]
-    learned: KeyedStream[Any]
+    people: KeyedStream[PeopleOutput]
+    learned: KeyedStream[LearnOutput]
     scored: KeyedStream[ScoredBlock]
 
 
-def _write(settings: Settings, stores: Stores, made: _Outputs, currency: str | None) -> None:
-    interval, expires = settings.sweep_hours * HOUR, settings.visitor_days * DAY // SECOND
-    results = op.merge("results", made.people, made.learned, made.scored)
+def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[ClickHouseWriter]:
+    to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
+    return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
+        stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+
+
+def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
+    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less."""
+    if rows.writer is not None:
+        rows.writer.begin_flush()
+
+
+def _write(
+    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, clickhouse: WriterSink[ClickHouseWriter]
+) -> None:
+    results: KeyedStream[PeopleOutput | LearnOutput | ScoredBlock] = op.merge(
+        "results", made.people, made.learned, made.scored)  # fmt: skip
     rows = op.merge(
         "rows",
         op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
-    to_blocks = partial(table_blocks, interval=interval, currency=currency)
-    op.output("write-clickhouse", rows, Outlet(settings.partitions, lambda: ClickHouseWriter.to(
-        stores.clickhouse_url, settings.clickhouse_database, to_blocks)))  # fmt: skip
+    op.output("write-clickhouse", rows, clickhouse)
     to_hashes = partial(
         hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
-        expires_seconds=expires)  # fmt: skip
+        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
     hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
-    op.output("write-redis", hashes, Outlet(
+    op.output("write-redis", hashes, WriterSink(
         settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
     letters = op.flat_map("letters", made.lanes, routing.letters)
-    op.output("write-dead-letters", letters, Outlet(
+    op.output("write-dead-letters", letters, WriterSink(
         settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip
 
 
 def rates_of(settings: Settings) -> Rates:
-    """The base currency and the constant exchange rates of the settings."""
+    """Return the base currency and the constant exchange rates of the settings."""
     return Rates(settings.base_currency, constant_steps(settings.exchange_rates))
 
 
 def source_config(
     settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None
 ) -> SourceConfig:
-    """What reading must know of the settings, and the exchange rates in force (None: those of the settings)."""
+    """Return the settings of reading; ``rates`` are the exchange rates in force (None: the rates of the settings)."""
     interval = settings.sweep_hours * HOUR
     return SourceConfig(
         bootstrap_servers=stores.kafka,
@@ -193,7 +221,7 @@ def source_config(
 
 
 def identity_policy(settings: Settings, rates: Rates | None = None) -> IdentityPolicy:
-    """What devices and addresses must know of the settings, and the exchange rates in force."""
+    """Return the settings of devices and addresses."""
     return IdentityPolicy(
         interval=settings.sweep_hours * HOUR,
         buckets=settings.buckets,
@@ -207,7 +235,7 @@ def identity_policy(settings: Settings, rates: Rates | None = None) -> IdentityP
 
 
 def customers_policy(settings: Settings, rates: Rates | None = None) -> CustomersPolicy:
-    """What customers' buckets must know of the settings, and the exchange rates in force."""
+    """Return the settings of customers' buckets."""
     interval = settings.sweep_hours * HOUR
     longest = max(window_slots(outcome, settings.sweep_hours) for outcome in settings.outcomes)
     return CustomersPolicy(
@@ -225,15 +253,15 @@ def customers_policy(settings: Settings, rates: Rates | None = None) -> Customer
 
 
 def models_policy(settings: Settings) -> ModelsPolicy:
-    """What the models must know of the settings."""
+    """Return the settings of learning and scoring."""
     return ModelsPolicy(settings.outcomes, FEATURES, settings.buckets, settings.sweep_hours)
 
 
 def labeller(settings: Settings) -> Labeller:
-    """How customers' buckets label their training snapshots."""
+    """Return the functions by which customers' buckets label their training snapshots."""
     return Labeller(LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours))
 
 
 def _known_ids(settings: Settings) -> int:
-    """Event ids that each bucket remembers to recognise duplicates."""
+    """Return the number of event ids that each bucket remembers to recognise duplicates."""
     return max(1, settings.duplicate_window_events // settings.buckets)

@@ -1,7 +1,6 @@
-"""Where exceptions leave our code for Bytewax: they are logged and kept here first.
+"""Logs and keeps exceptions before they leave our code for Bytewax.
 
-In a cluster of processes Bytewax ends every one of them with a panic that says nothing, so the cause must be told
-before it gets there.
+In a cluster Bytewax ends every process with a panic that does not name the cause, so the cause is logged before.
 """
 
 import functools
@@ -16,11 +15,11 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 failures: list[BaseException] = []
-"""What ended this process's dataflow, the first cause first."""
+"""The errors that ended this process's dataflow, the first one first."""
 
 
-def at_edge(function: Callable[P, R]) -> Callable[P, R]:
-    """Log and keep what a function raises, then let it go on. ``StopIteration`` is no failure."""
+def error_boundary(function: Callable[P, R]) -> Callable[P, R]:
+    """Log and keep the exception of a function, then raise it again. ``StopIteration`` is not an error."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:

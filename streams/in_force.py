@@ -1,7 +1,6 @@
 """The exchange rates in force: one file, written before workers start and read by each of them as it starts.
 
-So all workers of a run have the same rates and the same base currency, whatever is written into the files of people
-meanwhile.
+So all workers of a run have the same rates and the same base currency, even if someone edits the rates file meanwhile.
 """
 
 import json
@@ -34,6 +33,6 @@ def saved_rates(data_dir: Path) -> Rates | None:
 
 
 def rates_in_force(settings: Settings) -> Rates:
-    """Return the rates of this run; those of the settings where nobody has written a file."""
+    """Return the rates of this run; the rates of the settings if there is no file."""
     saved = saved_rates(settings.data_dir)
     return Rates(settings.base_currency, constant_steps(settings.exchange_rates)) if saved is None else saved

@@ -1,8 +1,8 @@
-"""What a worker's log says of its work: boundaries, refusals with their counts, late events.
+"""The log lines of a worker: boundaries, counts of refused records, late events.
 
-Live, each boundary has a line. Where they come fast, as in a catch-up, there is at most one line in ten seconds, with
-the sum of what has happened since the last one; so it is for refusals, and a trouble that lasts has a line a minute.
-Fields and problems of refused records are named, their values never.
+Live, each boundary has a line. During a catch-up there is at most one line in ten seconds, with the sums since the last
+one; the same holds for refused records. A lasting problem has one line a minute. Lines name the fields and problems of
+refused records, never their values.
 """
 
 import logging
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class Journal:
-    """What one worker process has done since its last line. ``say`` takes a level and a line."""
+    """The work of one process since its last line. ``say`` takes a level and a line."""
 
     def __init__(
         self, monotonic: Callable[[], float] = time.monotonic, say: Callable[[int, str], object] = log.log
@@ -35,18 +35,18 @@ class Journal:
         self._boundary = self._boundaries = self._events = self._late = 0
         self._all_events = 0
         self.beats = 0
-        """How often the flow asked for more; as long as it goes on, this grows."""
+        """The number of times the flow asked for more data: it grows while the flow runs."""
         self._troubles: dict[str, float] = {}
         self._refused: Counter[tuple[str, str, str, str]] = Counter()
         self._moved_at = self._refused_at = monotonic() - LINE_SECONDS
 
     def start(self, partition: int, position: str) -> None:
-        """Note that a lane is read from now on, from ``position`` on."""
+        """Log that a lane is read from ``position``."""
         self._lanes[partition] = None
         self._say(logging.INFO, f"partition {partition}: {position}")
 
     def read(self, events: int, letters: Iterable[DeadLetter]) -> None:
-        """Count what was read: events, and records that were refused."""
+        """Count events read and records refused."""
         self._events += events
         self._all_events += events
         self._refused.update((each.topic, each.stage, each.field, each.problem) for each in letters)
@@ -69,10 +69,10 @@ class Journal:
         behind = not all(fresh for _, fresh in known)
         self._caught_up = not behind and (self._behind or self._caught_up)
         self._behind = behind
-        self._tell_boundaries(self._monotonic())
+        self._log_boundaries(self._monotonic())
 
     def trouble(self, what: str) -> None:
-        """Say what a client reports, the same words once a minute: each of a worker's many consumers says it."""
+        """Log a problem that a client reports, the same text at most once a minute."""
         now = self._monotonic()
         if now - self._troubles.get(what, -SAME_TROUBLE_SECONDS) >= SAME_TROUBLE_SECONDS:
             self._troubles = {text: at for text, at in self._troubles.items() if now - at < SAME_TROUBLE_SECONDS}
@@ -80,25 +80,25 @@ class Journal:
             self._say(logging.INFO, what)
 
     def beat(self) -> None:
-        """Say what is due. To be called often, by the flow itself."""
+        """Log what is due. The flow calls this often."""
         self.beats += 1
         now = self._monotonic()
-        self._tell_boundaries(now)
+        self._log_boundaries(now)
         if self._refused and now - self._refused_at >= LINE_SECONDS:
-            self._tell_refused()
+            self._log_refused()
 
     def end(self) -> None:
-        """Say what has not been said yet, and how much was read in all."""
+        """Log the remaining counts, and the total number of events."""
         if self._refused:
-            self._tell_refused()
+            self._log_refused()
         self._say(logging.INFO, f"stopped after {self._all_events:,} events, with a snapshot")
 
-    def _tell_boundaries(self, now: float) -> None:
-        """Say at once what comes alone, as live; what comes fast is summed up."""
+    def _log_boundaries(self, now: float) -> None:
+        """Log a single boundary at once; sum up boundaries that follow each other fast."""
         if (self._boundaries or self._caught_up) and now - self._moved_at >= LINE_SECONDS:
-            self._tell_moved(now)
+            self._log_moved(now)
 
-    def _tell_moved(self, now: float) -> None:
+    def _log_moved(self, now: float) -> None:
         state = "catching up, " if self._behind else "caught up, " if self._caught_up else ""
         boundaries = "1 boundary" if self._boundaries == 1 else f"{self._boundaries:,} boundaries"
         late = f", {self._late:,} of them late" if self._late else ""
@@ -107,12 +107,12 @@ class Journal:
         self._boundaries = self._events = self._late = 0
         self._moved_at, self._caught_up = now, False
 
-    def _tell_refused(self) -> None:
+    def _log_refused(self) -> None:
         reasons = self._refused.most_common(MOST_REASONS)
-        told = "; ".join(f"{count:,} × {_one_line(' '.join(reason))}" for reason, count in reasons)
+        reported = "; ".join(f"{count:,} × {_one_line(' '.join(reason))}" for reason, count in reasons)
         others = len(self._refused) - len(reasons)
         more = f"; {others:,} other reasons" if others else ""
-        self._say(logging.WARNING, f"refused {self._refused.total():,} records (dead letters): {told}{more}")
+        self._say(logging.WARNING, f"refused {self._refused.total():,} records (dead letters): {reported}{more}")
         self._refused.clear()
         self._refused_at = self._monotonic()
 
@@ -127,4 +127,4 @@ def _one_line(text: str) -> str:
 
 
 JOURNAL: Final = Journal()
-"""The one of this process."""
+"""The journal of this process."""

@@ -1,7 +1,10 @@
-"""The recovery store of the dataflow: a folder of SQLite files, as many as there are partitions.
+"""The recovery store of the dataflow: a folder with one SQLite file per worker of the run that made it.
 
-It belongs to one layout (partitions, buckets, sweeps, outcomes, currency): with another one its state would be read
-wrongly, so that is refused. Kept apart from the dataflow, whose imports take seconds.
+Every file is synced several times in each epoch, and the flow waits for it, so one worker has one file. Any other
+number of workers can continue with the same files: a worker without a file sends its snapshots to one that has.
+
+It belongs to one layout (partitions, buckets, sweeps, outcomes, currency) and is refused with another one, because its
+state would be misread. This module is separate from the dataflow, whose imports take seconds.
 """
 
 import json
@@ -16,10 +19,10 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 
 LAYOUT_FILE: Final = "layout.json"
-BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
 VERSION: Final = "the version of crmstream's state"
+BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
 STATE_VERSION: Final = 4
-"""To be raised with every change of what a step pickles: older state is then refused and not misread."""
+"""The version of the pickled state. Raise it with every change of a step's state, so that older state is refused."""
 
 
 def recovery_folder(settings: Settings) -> Path:
@@ -30,9 +33,9 @@ def recovery_folder(settings: Settings) -> Path:
 def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Path:
     """Make the recovery store if there is none; raise :class:`SettingsError` if it has another layout.
 
-    ``base_currency`` is the one decided (None: that of the settings). State that was made before a decision holds no
-    converted money, so it fits any base currency, and from then on only that one. To be called once before workers
-    start, not by each of them. A store is there whole or not at all: it is made beside its place and moved there last.
+    ``base_currency`` is the one decided (None: that of the settings). State from before the decision holds no converted
+    money, so it fits any base currency; from then on it fits only that one. Call this once before workers start, not in
+    each of them. The store is created atomically: it is made beside its place and moved there last.
     """
     folder, layout = recovery_folder(settings), layout_of(settings, base_currency)
     if folder.exists():
@@ -41,7 +44,7 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     new = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
-    init_db_dir(new, settings.partitions)
+    init_db_dir(new, settings.workers)
     (new / LAYOUT_FILE).write_text(json.dumps(layout), encoding="utf-8")
     for path in (*new.iterdir(), new):
         _sync(path)
@@ -55,14 +58,14 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
         known = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SettingsError(
-            f"{folder} is no recovery store of this program: its {LAYOUT_FILE} cannot be read. Move that folder away "
+            f"{folder} is not a recovery store of crmstream: its {LAYOUT_FILE} cannot be read. Move that folder away "
             "to rebuild all state from the start of the log."
         ) from None
     if known.get(VERSION) != STATE_VERSION:
         raise SettingsError(
-            f"the state in {folder} was made by another version of crmstream (its state has version "
-            f"{known.get(VERSION)}, this one's {STATE_VERSION}). Move that folder away: all state is then rebuilt "
-            "from the start of the log, and the stores keep what they hold. Or go on with the version that made it."
+            f"the state in {folder} is of version {known.get(VERSION)}; this crmstream reads version {STATE_VERSION} "
+            "only. Run the crmstream that made it, use another CRM_DATA_DIR, or move that folder away to rebuild all "
+            "state from the start of the log."
         )
     undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
     if undecided:
@@ -78,7 +81,7 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
 
 
 def _decided(folder: Path, layout: dict[str, object]) -> None:
-    """Note the base currency of state that has none so far, before anything is converted into it."""
+    """Record the base currency in a layout without one, before any amount is converted."""
     new = folder / f"{LAYOUT_FILE}.new"
     new.write_text(json.dumps(layout), encoding="utf-8")
     _sync(new)
@@ -96,7 +99,7 @@ def _sync(path: Path) -> None:
 
 
 def layout_of(settings: Settings, base_currency: str | None = None) -> dict[str, object]:
-    """What stored state depends on: the version of its shape, and settings."""
+    """Return what stored state depends on: the version of its shape, and settings."""
     return {
         VERSION: STATE_VERSION,
         "CRM_PARTITIONS": settings.partitions,

@@ -39,6 +39,6 @@ def run_worker(
 
 
 def _decide(settings: Settings, currency: str) -> None:
-    """Decide the base currency by money that no connector of ours has seen; `crmstream up` then restarts workers."""
+    """Decide the base currency by the first amount in the log; `crmstream up` then restarts the workers."""
     if can_be_base(currency):
         decide(settings.data_dir, currency, BY_FIRST_ORDER)

@@ -6,11 +6,11 @@ from typing import Final, Protocol, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
-"""A time that has come already: the engine wakes a step for it without delay."""
+"""A time in the past: the engine wakes a step for it at once."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 Taken_contra = TypeVar("Taken_contra", contravariant=True)
@@ -18,14 +18,14 @@ Made_co = TypeVar("Made_co", covariant=True)
 
 
 class Machine(Protocol[Taken_contra, Made_co]):
-    """A state machine of one bucket: batches in, blocks out. Pure: no engine, no client, no clock."""
+    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock."""
 
     def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
-        """Take items in, in their order, and return what they complete."""
+        """Apply items, in order, and return the outputs."""
         ...
 
     def resumed(self) -> Sequence[Made_co]:
-        """Return what a resumption completes, such as money for which this run has a rate. Called once, first."""
+        """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
         ...
 
     def freeze(self) -> bytes:
@@ -34,31 +34,31 @@ class Machine(Protocol[Taken_contra, Made_co]):
 
 
 class Step(StatefulBatchLogic[In, Out, bytes]):
-    """Runs one machine. ``restore(saved)`` makes it, of nothing or of what an earlier run froze.
+    """Runs one machine. ``restore(saved)`` makes it from the bytes of an earlier run, or from None.
 
-    A snapshot is made as bytes at once: the engine pickles later, when the state has moved on.
+    A snapshot is bytes, because the engine pickles it later, when the state may have changed.
     """
 
     def __init__(self, saved: bytes | None, restore: Callable[[bytes | None], Machine[In, Out]]):
         self._machine = restore(saved)
         self._resumed = saved is not None
 
-    @at_edge
+    @error_boundary
     def notify_at(self) -> datetime | None:
-        """At once after a resumption."""
+        """Wake the step at once after a restart."""
         return AT_ONCE if self._resumed else None
 
-    @at_edge
+    @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
-        """Return what the resumption completes."""
+        """Return the outputs due to the restart."""
         return self._resume(), RETAIN
 
-    @at_edge
+    @error_boundary
     def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
-        """Hand all items of an activation to the machine in one go."""
+        """Hand all items of an activation to the machine in one call."""
         return [*self._resume(), *self._machine.take(values)], RETAIN
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> bytes:
         """The state of the machine."""
         return self._machine.freeze()

@@ -185,6 +185,8 @@ def _link(link: Link) -> list[str]:
 def _profile(row: dict[str, Any]) -> str:
     if row["merged_into"]:
         return f"part of {row['merged_into']}"
+    if not row["events"]:
+        return "no events since it was unlinked"
     counts = f"{plural(row['events'], 'event')}, {plural(row['orders'], 'order')}"
     return f"{counts}, seen {_minute(row['first_seen'])} to {_minute(row['last_seen'])}"
 

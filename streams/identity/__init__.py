@@ -1,1 +1,1 @@
-"""Devices and e-mail addresses: whose history is whose, and who owns it from when on."""
+"""Devices and e-mail addresses: each has a history of its own, or an owner who gets it."""

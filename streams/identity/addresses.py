@@ -1,7 +1,8 @@
 """One bucket of e-mail addresses: an address has a history of its own until a customer owns it.
 
-What devices forward for customers passes through at once: customers hold later slots themselves. Only the progress that
-is reported to them is that of this step, the slowest of all buckets of devices. Pure: no engine, no client, no clock.
+Events that devices forward for customers pass through at once: the customers step holds later slots itself. The
+reported progress is the progress of this step, which follows the slowest bucket of devices. Pure: no engine, no client,
+no clock.
 """
 
 import pickle
@@ -30,7 +31,7 @@ Output = CustomerBatch | Verdicts | Block
 
 @dataclass
 class AddressesState(Kept):
-    """Everything that a bucket of addresses remembers."""
+    """The state of a bucket of addresses."""
 
     table: Literal["devices", "addresses"] = "addresses"
     senders: Senders = field(default_factory=lambda: Senders(1))
@@ -49,7 +50,7 @@ class Addresses:
             self._state = pickle.loads(saved)  # noqa: S301 - our own store
 
     def take(self, items: Sequence[Forwarded]) -> list[Output]:
-        """Take what devices forward, and return what goes on to customers and what it completes."""
+        """Take what devices forward; return what goes on to customers, and blocks of visitors."""
         state, turned = self._state, False
         state.bucket = items[0].bucket
         passed = [item.customers for item in items if len(item.customers)]
@@ -83,7 +84,7 @@ class Addresses:
             state.links.put(item.claims)
 
     def _is_due(self, *, turned: bool) -> bool:
-        """Whether there may be anything to do but passing on."""
+        """Whether there may be more to do than passing events on."""
         state = self._state
         if state.reported is None or state.reported.slot is None or state.reported.start is None:
             return False
@@ -91,7 +92,7 @@ class Addresses:
         return turned or bool(waits) or state.slot is None
 
     def _work(self) -> tuple[Outflow, list[Output]]:
-        """Apply what counts up to the slot of the slowest sender."""
+        """Apply events, rows and links up to the slot of the slowest sender."""
         state, outflow = self._state, Outflow()
         progress = state.reported
         if progress is None or progress.slot is None or progress.start is None:
@@ -108,7 +109,7 @@ class Addresses:
         return outflow, [*decisions.blocks(state.bucket, guarded=progress.guarded), *blocks]
 
     def _additions(self, slot: int, outflow: Outflow) -> Additions:
-        """Return what is added to addresses' own rows; what belongs to their owners goes on."""
+        """Return what is added to addresses' own rows; send the rest on to the owners."""
         at, events = self._own_events(slot, outflow)
         moved_at, moved = self._own_rows(slot, outflow)
         return Additions(at, events, moved_at, moved)
@@ -141,9 +142,9 @@ class Addresses:
         return at[~theirs], pick(moved, ~theirs)
 
     def _passed(self, parcels: list[Parcel], outflow: Outflow | None, before: Progress | None) -> list[CustomerBatch]:
-        """Return what goes to each bucket of customers; to all when the own progress changed.
+        """Return the batches for the buckets of customers: for all of them when the progress of this bucket changed.
 
-        Parcels may be taken one by one, so only the last one for a bucket may report a new slot.
+        A receiver may take parcels one by one, so only the last one for it reports the new slot.
         """
         state = self._state
         progress = state.reported

@@ -1,10 +1,10 @@
 """Decides links between ids, in the order of their slots and of their log within a slot. The first link wins.
 
-- A device or address that belongs to a customer stays with that customer: a second one is refused. An address that a
-  visitor typed is weaker: a later link to a customer upgrades it.
-- An id that was used as a customer's own id is never given away, unless to this very customer.
-- A customer takes over at most ``most_merges`` devices of one bucket.
-- A link to nobody undoes the link in force.
+- A device or address keeps its customer: a link to a second customer is refused. An e-mail address that a visitor typed
+  is a weaker owner of a device: a later link to a customer replaces it.
+- An id that was used as a customer id is only linked to this same customer.
+- A customer may own at most ``most_merges`` devices of one bucket.
+- A link to :data:`contracts.blocks.NOBODY` is an unlink: it undoes the link in force.
 """
 
 from collections import Counter
@@ -24,26 +24,26 @@ from streams.identity.policy import FULL, KNOWN, LINKED, TAKEN, UNLINKED, Identi
 from streams.profiles.rows import VERSION_SHIFT
 
 _LAST_OF_SLOT: Final = (1 << VERSION_SHIFT) - 1
-"""In its slot, no profile's own version is above this."""
+"""The largest number of events in a version."""
 
 
 def last_version(slot: int) -> int:
-    """Return a version above all that a profile has in a slot."""
+    """Return a version that no profile of its own exceeds in a slot."""
     return (slot << VERSION_SHIFT) + _LAST_OF_SLOT
 
 
 @dataclass
 class WaitingLinks:
-    """Links that wait for their slot, in the order in which they came."""
+    """Links that wait for their slot, in the order of arrival."""
 
     links: list[Link] = field(default_factory=list)
 
     def put(self, links: Iterable[Link]) -> None:
-        """Let links wait."""
+        """Add links."""
         self.links.extend(links)
 
     def due(self, slot: int, least: int) -> list[Link]:
-        """Remove and return links up to a slot, by slot; those of a slot before ``least`` count in ``least``."""
+        """Remove and return links up to a slot, ordered by slot; earlier slots than ``least`` count as ``least``."""
         if not self.links:
             return []
         due = [link for link in self.links if link.slot <= slot]
@@ -53,9 +53,9 @@ class WaitingLinks:
 
 
 class Decisions:
-    """Decides the links of one activation, and keeps what they come to. ``customers`` is None for addresses.
+    """Decides the links of one activation and keeps the results. ``customers`` is None for addresses.
 
-    What the activation's links ask of the customers' ids and of the table is looked up at once.
+    All lookups of customer ids and of the table, for all links, are made at once.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class Decisions:
         self._departures[-1][link.identity] = (person, last_version(link.slot))
 
     def _outcome(self, before: str, link: Link) -> str | None:
-        """Return the outcome of a link; None if it says nothing new."""
+        """Return the outcome of a link; None if it changes nothing."""
         person = link.person
         typed, weak = person.startswith(EMAIL), before.startswith(EMAIL)
         if person in (NOBODY, before):
@@ -103,7 +103,7 @@ class Decisions:
         return LINKED if self._customers is None else self._of_device(link, self._customers)
 
     def _of_device(self, link: Link, customers: KnownCustomers) -> str:
-        """Return the outcome for a device that nobody owns, or an address that somebody typed."""
+        """Return the outcome of a link for a device without an owner, or owned by a typed address."""
         own = home_of(link.identity)
         if own != link.person and (own in self._known or customers.is_new(own)):
             return KNOWN
@@ -118,7 +118,7 @@ class Decisions:
         return Moves(position, slot, np.array(owners, object), route, time)
 
     def blocks(self, bucket: int, *, guarded: bool) -> list[Verdicts | Departures]:
-        """Return the verdicts, and the visitors who got another owner, change by change."""
+        """Return the verdicts, and the departures of visitors who got an owner, in the order of the changes."""
         for outcome, count in Counter(verdict.outcome for verdict in self.verdicts).items():
             IDENTITIES.labels(outcome).inc(count)
         blocks: list[Verdicts | Departures] = [Verdicts(bucket, self.verdicts)] if self.verdicts else []

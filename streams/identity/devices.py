@@ -1,7 +1,7 @@
 """One bucket of devices: a device has a history of its own until it has an owner; then its events go to the owner.
 
-Events with a customer id go to that customer at once, whoever owns the device. What counts in a later slot than that of
-the bucket's lane waits here. Pure: no engine, no client, no clock.
+Events with a customer id go to that customer at once, whoever owns the device. Events and links of later slots wait
+here until the bucket's lane has reached their slot. Pure: no engine, no client, no clock.
 """
 
 import pickle
@@ -14,7 +14,18 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Progress, Texts, Verdicts, no_events
+from contracts.blocks import (
+    DeviceBatch,
+    EventArray,
+    Forwarded,
+    Link,
+    Parcel,
+    Progress,
+    Texts,
+    Verdicts,
+    no_events,
+    no_texts,
+)
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from streams.identity.decisions import Decisions
@@ -35,19 +46,21 @@ _NOTHING = Parcel()
 
 @dataclass
 class DevicesState(Kept):
-    """Everything that a bucket of devices remembers."""
+    """The state of a bucket of devices."""
 
     table: Literal["devices", "addresses"] = "devices"
     progress: Progress | None = None
     waiting: Waiting = field(default_factory=Waiting)
     known_ids: KnownIds = field(default_factory=lambda: KnownIds(1))
     known_customers: KnownCustomers = field(default_factory=KnownCustomers)
+    notices: Waiting = field(default_factory=Waiting)
+    """Ids of customers that are known from a later slot on."""
     visits: CustomerVisits = field(default_factory=CustomerVisits)
 
 
 @dataclass(frozen=True)
 class _Due:
-    """Events that count now, in the order of their slots."""
+    """Events that are due, in the order of their slots."""
 
     events: EventArray
     customers: Texts
@@ -69,7 +82,7 @@ class Devices:
             self._state = pickle.loads(saved)  # noqa: S301 - our own store
 
     def take(self, items: Sequence[DeviceBatch]) -> list[Output]:
-        """Take batches of lanes in, and return what they complete."""
+        """Take batches of lanes; return what goes on, and blocks of visitors."""
         state = self._state
         for item in items:
             self._put(item)
@@ -84,7 +97,7 @@ class Devices:
         due = self._without_duplicates(due, first, progress.slot)
         of_devices = [link for link in links if link.identity.startswith(ANONYMOUS)]
         outflow, decisions = Outflow(), Decisions(state.owned, self._policy, of_devices, state.known_customers)
-        additions = self._sort(due, links, outflow, decisions)
+        additions = self._sort(due, links, outflow, decisions, progress.slot)
         sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
         outflow.put_moved(sent)
         if progress.slot != first:
@@ -110,15 +123,15 @@ class Devices:
             columns = (people.events, people.customers, people.devices, people.customer_buckets)
             state.waiting.put(people.events["slot"], *columns)
         state.links.put(item.links)
-        state.known_customers.add(item.known_customers.tolist())
+        state.notices.put(item.known_slots, item.known_slots, item.known_customers)
 
-    def _sort(self, due: _Due, links: list[Link], outflow: Outflow, decisions: Decisions) -> Additions:
-        """Decide the links, send events to their owners, and return those of devices' own rows."""
+    def _sort(self, due: _Due, links: list[Link], outflow: Outflow, decisions: Decisions, target: int) -> Additions:
+        """Decide the links, send events to their owners, and return the events of devices without an owner."""
         owned, at = self._state.owned, np.full(len(due.events), -1, np.int64)
         tied = np.flatnonzero(due.devices != "")
         if len(tied):
             at[tied] = owned.locate_devices(due.devices[tied].tolist())
-        self._decide(due, links, decisions)
+        self._decide(due, links, decisions, target)
         if not len(at):
             return Additions()
         events, direct = self._with_sessions(due, at), due.customer_buckets >= 0
@@ -136,13 +149,15 @@ class Devices:
         outflow.put_events(compress(events, going), owners[going], routes[going])
         return Additions(at[~going], compress(events, ~going))
 
-    def _decide(self, due: _Due, links: list[Link], decisions: Decisions) -> None:
-        """Decide the links of devices, slot by slot; ids of customers are known from their slot on."""
+    def _decide(self, due: _Due, links: list[Link], decisions: Decisions, target: int) -> None:
+        """Decide the links of devices, slot by slot. Customer ids become known in their slot."""
         state, known = self._state, self._state.known_customers
         own, slots, done = due.customer_buckets == state.bucket, due.events["slot"], 0
+        since, noticed = state.notices.due(target) or (np.empty(0, np.int64), no_texts())
         for slot, group in groupby(links, attrgetter("slot")):
             until = int(np.searchsorted(slots, slot, "right"))
             known.add(due.customers[done:until][own[done:until]].tolist())
+            known.add(noticed[since <= slot].tolist())
             done = until
             for link in group:
                 if link.person and not link.person.startswith(EMAIL):
@@ -151,9 +166,10 @@ class Devices:
                     decisions.decide(link)
         if own.any():
             known.add(due.customers[done:][own[done:]].tolist())
+        known.add(noticed.tolist())
 
     def _without_duplicates(self, due: _Due, first: int, slot: int) -> _Due:
-        """Return the events without those of no customer whose id is known. The others' are found by customers."""
+        """Drop duplicates among events without a customer id. The customers step drops the other duplicates."""
         anonymous = np.flatnonzero(due.customer_buckets < 0)
         known = self._state.known_ids
         if not len(anonymous):
@@ -172,7 +188,7 @@ class Devices:
         return due.pick(np.flatnonzero(chosen))
 
     def _with_sessions(self, due: _Due, at: NDArray[np.int64]) -> EventArray:
-        """Return the events with those marked that start a session."""
+        """Return the events, with a mark on each that starts a session."""
         web = web_events(due.events)
         if not len(web):
             return due.events
@@ -187,7 +203,7 @@ class Devices:
         return events
 
     def _forwarded(self, outflow: Outflow, claims: list[Link]) -> list[Forwarded]:
-        """Return what goes to each bucket; to all when the own progress changed."""
+        """Return the batches for the buckets of addresses: for all of them when the progress of this bucket changed."""
         state, buckets = self._state, self._policy.buckets
         if state.progress is None:
             return []
@@ -203,7 +219,7 @@ class Devices:
 
 
 def _due(state: DevicesState, slot: int, least: int) -> _Due:
-    """Remove what counts up to a slot from what waits. A slot that is over counts as ``least``."""
+    """Remove and return the waiting events up to a slot. Earlier slots than ``least`` count as ``least``."""
     columns = state.waiting.due(slot)
     if columns is None:
         return _Due(no_events(), *(np.empty(0, object),) * 2, np.empty(0, np.int64))
@@ -220,9 +236,9 @@ def _due(state: DevicesState, slot: int, least: int) -> _Due:
 def _admitted(
     known: KnownIds, events: EventArray, first: int, slot: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Return which ids are new, and which times are too old to say. The boundaries after slot ``first`` are crossed.
+    """Return which ids are new, and which events are too old to decide. Crosses the boundaries after slot ``first``.
 
-    At each of them ids may be forgotten, so that events are admitted slot by slot when the window may get full.
+    Ids may be forgotten at each boundary, so events are admitted slot by slot if the window may get full.
     """
     ids, times = events["id_hash"], events["occurred"]
     if slot == first or known.room() >= len(events):

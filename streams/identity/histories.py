@@ -1,7 +1,7 @@
-"""What an activation does to profile rows of devices or addresses: events and rows are added, rows move to owners.
+"""Changes profile rows of devices or addresses: adds events and rows, and moves rows to their owners.
 
-All slots of an activation are handled in bulk. Only few rows need their slots one after the other: rows that may have
-been silent for so long that they are forgotten in between, and rows that move and get events again in a later slot.
+All slots of an activation are handled in bulk. Only few rows need one slot after the other: rows that may be forgotten
+in between because they are silent, and rows that move and get events again in a later slot.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ def _nothing() -> Positions:
 
 @dataclass(frozen=True)
 class Additions:
-    """Events of own rows, in the order of their slots, and rows that moved here."""
+    """Events for rows of this table, in the order of their slots, and rows that moved here."""
 
     at: Positions = field(default_factory=_nothing)
     events: EventArray = field(default_factory=no_events)
@@ -67,11 +67,11 @@ class Moves:
 
 
 Sent = list[tuple[NDArray[np.integer], MovedRows]]
-"""Rows that left, with their routes."""
+"""Rows that move to owners, with their routes."""
 
 
 def carry_out(owned: Owned, additions: Additions, moves: Moves, policy: IdentityPolicy) -> Sent:
-    """Add and move rows as if slot after slot; return the rows that left."""
+    """Add and move rows, with the same result as slot by slot; return the rows that left."""
     sent: Sent = []
     for slot in _stops(additions, moves):
         early, leaving = moves.slots <= slot, moves.slots == slot
@@ -86,7 +86,7 @@ def carry_out(owned: Owned, additions: Additions, moves: Moves, policy: Identity
 
 
 def _stops(additions: Additions, moves: Moves) -> list[int]:
-    """Return the slots at which rows must leave before more is added to them; mostly none."""
+    """Return the slots at which rows must move before more is added to them; usually none."""
     if not len(moves):
         return []
     last = dict(zip(moves.at.tolist(), moves.slots.tolist(), strict=True))
@@ -97,7 +97,7 @@ def _stops(additions: Additions, moves: Moves) -> list[int]:
 
 
 def _follows(last: dict[int, int], at: Positions, slots: NDArray[np.integer]) -> bool:
-    """Return whether something is added to one of the rows after its last move."""
+    """Return whether any row gets additions after its last move."""
     if not len(at):
         return False
     moving = np.flatnonzero(np.isin(at, np.fromiter(last, np.int64, len(last))))
@@ -123,7 +123,7 @@ def add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
 
 
 def _may_be_forgotten(owned: Owned, additions: Additions, policy: IdentityPolicy) -> Positions:
-    """Return positions of rows that may be silent for too long before one of these slots; mostly none."""
+    """Return positions of rows that may be silent for too long before one of these slots; usually none."""
     limit = additions.newest_slot() * policy.interval - policy.visitors_forgotten_after
     rows = owned.table.rows
     found = [_nothing()]

@@ -1,8 +1,9 @@
-"""What devices and addresses do alike: go on to a slot, cross the boundary before it, give out visitors."""
+"""Shared by devices and addresses: advances to a slot, crosses the boundary before it, and emits visitors."""
 
 import numpy as np
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress, VisitorSample
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
+from contracts.model_blocks import VisitorSample
 from contracts.rates import WAITS
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
@@ -18,9 +19,10 @@ Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 def advance(
     kept: Kept, progress: Progress, additions: Additions, moves: Moves, policy: IdentityPolicy
 ) -> tuple[Sent, list[Block]]:
-    """Go on to the slot of ``progress``, with all that counts up to it. Return the rows that left, and blocks.
+    """Advance to the slot of ``progress``: apply everything up to it. Return the rows that left, and blocks.
 
-    The boundary that is crossed sees what counts in the slots before it; of several only the newest is seen.
+    Blocks of a boundary hold everything of the slots before it. If several boundaries are crossed, only the newest has
+    blocks.
     """
     before, kept.slot = kept.slot, progress.slot
     kept.fresh, kept.guarded = progress.fresh, progress.guarded
@@ -48,7 +50,7 @@ def advance(
 def _finish_slots(
     kept: Kept, additions: Additions, moves: Moves, policy: IdentityPolicy
 ) -> tuple[Sent, Additions, Moves]:
-    """Do what counts before the current slot. Return the rows that left, and what is left to do."""
+    """Apply everything before the current slot. Return the rows that left, and the rest to apply."""
     if not additions and not len(moves):
         return [], additions, moves
     events, leaving, moved = (
@@ -59,7 +61,10 @@ def _finish_slots(
 
 
 def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
-    """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed."""
+    """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed.
+
+    Redis may hold newer versions of them: those of the log after the saved state, which is read again now.
+    """
     table = kept.owned.table
     entries = table.unconverted.entries
     if kept.slot is None or not len(entries):
@@ -74,4 +79,5 @@ def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
     rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
     table.unconverted.replace(rest)
     table.touch(at, np.zeros(len(at), np.int64))
+    kept.guarded = True
     return [*live(kept, policy)] if kept.fresh else [*stored(kept, at, policy)]

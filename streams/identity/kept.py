@@ -1,4 +1,4 @@
-"""What a bucket of devices or addresses remembers, whichever of the two it is."""
+"""The state that buckets of devices and of addresses have in common."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -10,7 +10,7 @@ from streams.identity.owned import Owned
 
 @dataclass
 class Kept:
-    """The table with its owners, and how far the bucket is. ``slot`` is None until its clock is known."""
+    """The table with its owners, and the progress of the bucket. ``slot`` is None until its clock is known."""
 
     table: Literal["devices", "addresses"]
     bucket: int = -1
@@ -22,7 +22,7 @@ class Kept:
     owned: Owned = field(default_factory=Owned)
     links: WaitingLinks = field(default_factory=WaitingLinks)
     reported: Progress | None = None
-    """What was last reported to every bucket."""
+    """The progress last reported to every bucket."""
 
     @property
     def current(self) -> int:

@@ -1,4 +1,4 @@
-"""The ids that were used as a customer's own id: none of them is given away as somebody's device."""
+"""The set of customer ids in use: an anonymous id in it is not linked to another customer."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -14,9 +14,9 @@ _MOST_NEW: Final = 1 << 12
 
 
 class KnownCustomers:
-    """A set of customer ids, as 64-bit hashes. Ids of late are also remembered as they are: they come again.
+    """A set of customer ids, as 64-bit hashes. Recent ids are cached as text, because most ids repeat.
 
-    New ids wait until somebody asks, so that they are hashed many at a time.
+    New ids are hashed at the next query, many at a time.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Profile rows on their way from one table to another, with the amounts of theirs that wait for a rate."""
+"""Profile rows that move from one table to another, with their amounts that wait for an exchange rate."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from streams.profiles.unconverted import entries_of, join_entries
 
 
 def no_moved() -> MovedRows:
-    """Return no rows at all."""
+    """Return an empty set of moved rows."""
     return MovedRows(np.empty(0, np.int64), no_texts(), no_texts(), blank_rows(0), np.empty(0, np.int64))
 
 

@@ -1,4 +1,4 @@
-"""What goes on to the owners: events and moved rows by their buckets. Also how far a sender is."""
+"""Collects events and moved rows for their owners, by bucket."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from streams.profiles.raw import take
 
 @dataclass
 class Outflow:
-    """Parcels under way, by route."""
+    """Parcels to send, by route."""
 
     _events: dict[int, list[tuple[EventArray, Texts]]] = field(default_factory=dict)
     _moved: dict[int, list[MovedRows]] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Outflow:
                 self._moved.setdefault(route, []).append(pick(moved, routes == route))
 
     def parcel(self, route: int) -> Parcel | None:
-        """Return what goes by one route; None if it is nothing."""
+        """Return the parcel of one route; None if it is empty."""
         events, moved = self._events.get(route), self._moved.get(route)
         if events is None and moved is None:
             return None
@@ -50,7 +50,7 @@ class Outflow:
 def _by_route(
     routes: NDArray[np.integer],
 ) -> Iterator[tuple[int, NDArray[np.int64] | None]]:
-    """Yield each route with the positions of what goes there; None if it is everything."""
+    """Yield each route with the positions of its items; None stands for all items."""
     if not len(routes):
         return
     lowest = int(routes.min())

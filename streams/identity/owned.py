@@ -1,11 +1,12 @@
-"""The table of devices or addresses: each has a profile row of its own, or an owner to whom its events go.
+"""The table of devices or addresses: each has a profile row of its own, or an owner who gets its events.
 
-Ownership is decided per slot, so it doesn't depend on how batches are cut. A free device's events of the slot of its
-first link go to the owner: some may have reached the device's row before, but the row moves to the owner with the same
-slot. A device that has an owner when a slot begins keeps it for all events of that slot: what was forwarded before an
-unlink or an upgrade can't be taken back.
+Ownership is decided per slot, so it does not depend on how batches are cut. A free device's events of the slot of its
+first link go to the owner: some may already be in the device's row, but the row moves to the owner in the same slot. A
+device that has an owner at the start of a slot keeps it for the whole slot, because events forwarded before an unlink
+or an upgrade cannot be taken back.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from itertools import repeat
 from typing import Any, Final, NamedTuple
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 from contracts.blocks import Texts
 from contracts.identity import ANONYMOUS, EMAIL
 from streams.profiles.table import ProfileTable
+from streams.profiles.texts import one_text, texts_of
 
 NO_OWNER: Final = ""
 NO_ROUTE: Final = -1
 FREE: Final = 2**31 - 1
 """The slot from which a free device's events go to an owner."""
 LONG_AGO: Final = -(2**40)
-"""The second of the last web event where there was none."""
+"""Stands for the time of the last web event if there was none."""
 _ALWAYS: Final = -(2**31)
 _SMALLEST: Final = 64
 _REMEMBERED: Final = 1 << 16
@@ -39,7 +41,7 @@ class Span(NamedTuple):
 class Owned:
     """Profiles and owners of one bucket. A *route* is the owner's bucket; addresses' routes follow all customers'.
 
-    ``web_seconds`` is the time of each device's newest web event in seconds, whoever it counted for.
+    ``web_seconds`` is the time of each device's newest web event in seconds, also of events that counted for an owner.
     """
 
     def __init__(self) -> None:
@@ -51,19 +53,23 @@ class Owned:
         self._timelines: dict[int, list[Span]] = {}
         self._merges: dict[str, int] = {}
         self.visitors = 0
-        """Rows that have a history of their own."""
+        """The number of rows with a history of their own."""
         self._places: dict[str, int] = {}
-        """Positions of devices of late by their anonymous ids, which come again and again."""
+        """Cached positions of recent devices by anonymous id, because most ids repeat."""
 
     def __getstate__(self) -> dict[str, Any]:
         size = len(self.table.names)
-        columns = {name: getattr(self, name)[:size] for name in _COLUMNS}
-        others = ("table", "_timelines", "_merges", "visitors")
-        return columns | {name: getattr(self, name) for name in others}
+        state = {name: getattr(self, name)[:size] for name in _COLUMNS}
+        state |= {name: getattr(self, name) for name in ("table", "_timelines", "visitors")}
+        return state | {"_owners": one_text(state["_owners"])}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        owners = texts_of(state["_owners"], len(state["_since"]))
         self.__dict__.update(state)
-        self.__dict__.update({name: state[name].copy() for name in _COLUMNS}, _places={})
+        self.__dict__.update({name: state[name].copy() for name in _COLUMNS[1:]})
+        self._owners = np.array(owners, object)
+        self._merges = dict(Counter(filter(None, owners)))
+        self._places = {}
 
     @property
     def web_seconds(self) -> NDArray[np.int64]:
@@ -92,7 +98,7 @@ class Owned:
         return at
 
     def owner(self, position: int) -> str:
-        """Return the owner by the newest link; '' without one."""
+        """Return the owner according to the newest link; '' without one."""
         owner: str = self._owners[position]
         return owner
 
@@ -105,7 +111,7 @@ class Owned:
         return np.flatnonzero(self._since[: len(self.table.names)] == FREE)
 
     def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
-        """Return those of some positions that nothing keeps: in use, no web event since ``before`` (seconds)."""
+        """Return the positions among ``at`` that can be freed: in use, no web event since ``before`` (seconds)."""
         kept: NDArray[np.bool_] = (self._web_seconds[at] < before) & (self.table.names[at] != "")
         if self._timelines:
             kept &= ~np.isin(at, list(self._timelines))
@@ -118,7 +124,7 @@ class Owned:
             self.visitors += len(set(new.tolist()))
 
     def assign(self, position: int, owner: str, route: int, slot: int) -> bool:
-        """Give a row to an owner, or to nobody (''), by a link of a slot. Return whether the row moves there."""
+        """Set the owner of a row ('' removes it), by a link of a slot. Return whether the row moves to the owner."""
         before = self._owners[position]
         for person, step in ((before, -1), (owner, 1)):
             if person:
@@ -152,7 +158,7 @@ class Owned:
     def owners_of(
         self, at: NDArray[np.int64], slots: NDArray[np.integer]
     ) -> tuple[NDArray[np.bool_], Texts, NDArray[np.int32]]:
-        """Return for events of rows in slots: which go to an owner, to whom, and by which route."""
+        """Return, for events of rows in slots, which go to an owner, the owners, and the routes."""
         theirs: NDArray[np.bool_] = slots >= self._since[at]
         owners, routes = self._owners[at], self._routes[at]
         if self._timelines:
@@ -163,13 +169,13 @@ class Owned:
         return theirs, owners, routes
 
     def end_slots(self, slot: int) -> None:
-        """Forget how ownership was before a slot: no more events of earlier ones will come."""
+        """Forget ownership before a slot: no more events of earlier slots will come."""
         done = [position for position, spans in self._timelines.items() if spans[-1].start <= slot]
         for position in done:
             del self._timelines[position]
 
     def release(self, positions: NDArray[np.int64]) -> None:
-        """Forget rows without an owner; others may get their positions."""
+        """Forget rows without an owner; other ids may reuse their positions."""
         for name in self.table.names[positions].tolist():
             self._places.pop(name.removeprefix(ANONYMOUS), None)
         self.table.release(positions)
@@ -196,5 +202,5 @@ def _in_slot(timeline: list[Span], slot: int) -> Span:
 
 
 def route_of(person: str, bucket: int, buckets: int) -> int:
-    """Return the route to a person: the bucket of a customer, that of an address behind all of these."""
+    """Return the route to a person: a customer's bucket, or an address's bucket plus ``buckets``."""
     return bucket + buckets if person.startswith(EMAIL) else bucket

@@ -1,4 +1,4 @@
-"""What devices and addresses must know of the settings, and the outcomes of decisions about links."""
+"""The settings of devices and addresses, and the outcomes of decisions about links."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,11 +26,11 @@ class IdentityPolicy:
     partitions: int
     bucket_of: Callable[[str], int]
     most_merges: int = 100
-    """Devices that a customer may take over in one bucket."""
+    """Maximum number of devices that a customer may own in one bucket."""
     known_ids: int = 1 << 20
-    """Event ids that a bucket remembers at least, to recognise duplicates."""
+    """Minimum number of event ids in the window that recognises duplicates."""
     visitors_forgotten_after: int = 90 * DAY_US
     """Visitors silent for longer are forgotten."""
     session_gap: int = 1_800
-    """A web event starts a session when its device had none for longer than so many seconds before."""
+    """A web event starts a session if its device had no web event for more than this many seconds before."""
     rates: Rates = field(default_factory=Rates)

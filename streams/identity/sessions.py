@@ -1,7 +1,7 @@
 """Sessions: a web event starts one when its device had no web event in the last 30 minutes, as in web analytics.
 
-The previous event is the newest one before it in the log: a running maximum, so cuts of batches change nothing. A time
-from before the moment at which a silent device may be forgotten counts as none, so forgetting changes nothing either.
+The previous event is the newest one before it in the log: a running maximum, which does not depend on how batches are
+cut. A previous event counts only if it is too recent for the device to be forgotten, so forgetting changes no session.
 """
 
 from typing import Any, Final, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from contracts.blocks import EventArray
 from streams import codes
 from streams.identity.owned import LONG_AGO
 from streams.identity.policy import IdentityPolicy
+from streams.profiles.texts import one_text, texts_of
 
 SECOND: Final = 1_000_000
 _SMALLEST: Final = 64
@@ -81,17 +82,18 @@ def _previous(
 
 
 class CustomerVisits:
-    """The newest web event of customers whose web events name no device. Who was silent for long is forgotten."""
+    """The newest web event of customers whose web events have no device. Customers silent for long are forgotten."""
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._last = np.full(_SMALLEST, LONG_AGO, np.int64)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"customers": list(self._rows), "last": self._last[: len(self._rows)]}
+        return {"customers": one_text(list(self._rows)), "last": self._last[: len(self._rows)]}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self._rows = {customer: row for row, customer in enumerate(state["customers"])}
+        customers = texts_of(state["customers"], len(state["last"]))
+        self._rows = {customer: row for row, customer in enumerate(customers)}
         self._last = state["last"].copy()
 
     def starts(self, customers: list[str], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
@@ -109,4 +111,4 @@ class CustomerVisits:
         kept = self._last[: len(self._rows)] >= before
         if not kept.all():
             names = np.array(list(self._rows), object)[kept].tolist()
-            self.__setstate__({"customers": names, "last": self._last[: len(kept)][kept]})
+            self.__setstate__({"customers": one_text(names), "last": self._last[: len(kept)][kept]})

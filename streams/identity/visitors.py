@@ -1,7 +1,8 @@
 """The blocks of visitors: devices and addresses with a history of their own. They are scored, but train no model.
 
-While scores follow the log, visitors leave as live people when events moved them, and all others as restated ones at
-the newest boundary and after a catch-up. In a catch-up, changed profiles leave at boundaries, for ClickHouse only.
+Near the end of the log, visitors changed by events are emitted as live people. All others are emitted as restated
+people at the newest boundary and after a catch-up. In a catch-up, changed profiles are emitted at boundaries, for
+ClickHouse.
 """
 
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, VisitorSample
+from contracts.blocks import Departures, PeopleBlock, ProfileBlock
 from contracts.metrics import SCORES
+from contracts.model_blocks import VisitorSample
 from streams.identity.decisions import last_version
 from streams.identity.histories import blank, is_silent
 from streams.identity.kept import Kept
@@ -22,7 +24,7 @@ from streams.profiles.people_blocks import Maker
 from streams.profiles.raw import take
 
 SAMPLE: Final = 200
-"""Visitors of a bucket in the sample against which visitors are ranked."""
+"""Size of a bucket's sample for ranking visitors."""
 _MOST_ROWS: Final = 16_384
 _NEVER_DORMANT: Final = 2**62
 """Microseconds: visitors are forgotten instead."""
@@ -30,9 +32,9 @@ Positions = NDArray[np.int64]
 
 
 def unpublished(kept: Kept, policy: IdentityPolicy) -> list[ProfileBlock]:
-    """Return the profiles that changed before the boundary at which the current slot begins and were not given out.
+    """Return the profiles that changed before the boundary at the start of the current slot and were not emitted.
 
-    While scores follow the log, live blocks hold them, except those who are forgotten at this boundary.
+    Near the end of the log live blocks hold them, except visitors who are forgotten at this boundary.
     """
     table = kept.owned.table
     at = np.flatnonzero(table.changed)
@@ -42,7 +44,7 @@ def unpublished(kept: Kept, policy: IdentityPolicy) -> list[ProfileBlock]:
 
 
 def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlock]:
-    """Return profiles for ClickHouse, and note that they were given out."""
+    """Return profiles for ClickHouse, and note that they were emitted."""
     if not len(at):
         return []
     table = kept.owned.table
@@ -52,7 +54,7 @@ def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlo
 
 
 def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
-    """Draw visitors as of the boundary at which the current slot begins: those whose ids have the smallest hashes."""
+    """Sample visitors as of the boundary at the start of the current slot: the ids with the smallest hashes."""
     rows, boundary = kept.owned.table.rows, kept.current
     at = _visitors(kept)
     at = at[~is_silent(take(rows, at), boundary, policy)]
@@ -66,7 +68,7 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
 
 
 def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
-    """Forget visitors who were silent for too long when the current slot began; return them."""
+    """Forget visitors who were silent for too long at the start of the current slot; return them."""
     owned, boundary = kept.owned, kept.current
     free = owned.free()
     silent = free[is_silent(take(owned.table.rows, free), boundary, policy)]
@@ -74,7 +76,7 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     departures = []
     if len(gone):
         versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
-        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded)]
+        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded, forgotten=True)]
         blank(owned, gone)
     left = owned.idle(silent, silent_before(boundary, policy))
     if len(left):
@@ -89,7 +91,7 @@ def _visitors(kept: Kept) -> Positions:
 
 
 def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
-    """Return the visitors whom events moved, and note that they were given out."""
+    """Return the visitors changed by events, and note that they were emitted."""
     table = kept.owned.table
     at = np.flatnonzero(table.changed)
     if not len(at):
@@ -101,7 +103,7 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
 
 
 def restated(kept: Kept, policy: IdentityPolicy) -> Iterator[PeopleBlock]:
-    """Return all visitors as of now but those whom events moved."""
+    """Return all visitors as of now, except those changed by events."""
     table, everybody = kept.owned.table, _visitors(kept)
     others = everybody[~table.changed[everybody]]
     SCORES.labels("sweep").inc(len(others))

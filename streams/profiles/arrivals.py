@@ -1,4 +1,4 @@
-"""Events and moved rows on their way into a table of customers: they wait for their slot, then become rows to add."""
+"""Holds events and moved rows until their slot, then turns them into rows to add to a table of customers."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,7 +36,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Destination:
-    """Where events go: a table, the window of known ids, and the rates in force. ``interval`` in microseconds."""
+    """The target of events: a table, the window of known ids, and the rates in force. ``interval`` in microseconds."""
 
     table: ProfileTable
     known: KnownIds
@@ -50,13 +50,13 @@ _NOWHERE: Final = np.empty(0, np.int64)
 
 @dataclass
 class Arrivals:
-    """What waits: events with their owners; moved rows with their owners, times of entry and waiting money."""
+    """Waiting events with their owners, and waiting rows with their owners, times of entry and unconverted money."""
 
     events: Waiting = field(default_factory=Waiting)
     moved: Waiting = field(default_factory=Waiting)
 
     def put(self, parcel: Parcel) -> None:
-        """Take a parcel in."""
+        """Add a parcel."""
         if len(parcel.events):
             self.events.put(parcel.events["slot"], parcel.events, parcel.owners)
         if parcel.moved is not None and len(parcel.moved):
@@ -64,7 +64,7 @@ class Arrivals:
             self.moved.put(moved.slots, moved.slots, moved.owners, moved.rows, moved.entered, _money_of(moved))
 
     def due(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
-        """Yield what is to be added up to slot ``target``, in the order of slots. What came late counts in ``slot``.
+        """Yield the rows to add up to slot ``target``, in the order of slots. Late arrivals count in ``slot``.
 
         The caller crosses the boundaries up to each step's slot before it adds the step and asks for the next one.
         """
@@ -76,7 +76,7 @@ class Arrivals:
         if columns is None:
             return
         slots, owners, rows, entered, money = columns
-        some = rows["events"] > 0  # a device that did nothing makes no customer
+        some = rows["events"] > 0  # a device without events creates no customer
         slots, owners, rows, entered, money = slots[some], owners[some], rows[some], entered[some], money[some]
         at, slots, rows = to.table.locate(owners), np.maximum(slots, slot), rows.copy()
         fade(rows, slots, to.interval)
@@ -110,7 +110,7 @@ def _portions(slots: NDArray[np.int64], known: KnownIds) -> Iterator[slice]:
 
 
 def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Iterator[Step]:
-    """Yield what new events add, slot by slot."""
+    """Yield the rows that new events add, slot by slot."""
     new = _new(events, to.known)
     if not new.all():
         events, owners = compress(events, new), owners[new]

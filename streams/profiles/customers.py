@@ -1,12 +1,14 @@
-"""One bucket of customers as a state machine: events and moved rows in; sweeps, live people and examples out.
+"""The state machine of one bucket of customers: it takes events and moved rows; it emits sweeps, live people, examples.
 
-Pure: no engine, no client, no clock. What comes out at a boundary is a function of the log alone, however the batches
-were cut and however the lanes interleaved: rows are order-free (:mod:`streams.profiles.rows`), an event counts in the
-slot that its own partition's log gives it, an event of a later slot waits here until its slot has come, and no boundary
-is crossed before all buckets of addresses have sent what belongs before it.
+Pure: no engine, no client, no clock. The output at a boundary is a function of the log alone, for any batches and any
+interleaving of lanes, because
 
-All items of an activation are worked off in one pass: events are located once and become rows of what they add, one per
-slot and customer; then one slot after the other is added, and each boundary in between is a copy of the table.
+- rows are order-free (:mod:`streams.profiles.rows`),
+- the log of an event's own partition decides its slot, and events of later slots wait here,
+- the bucket crosses a boundary only when all buckets of addresses have.
+
+All items of an activation are handled in one pass: events are located once and become delta rows, one per slot and
+customer. Then the deltas are added slot by slot, and each boundary in between copies the rows of the table.
 """
 
 import pickle
@@ -18,8 +20,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock, Released
+from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock
 from contracts.metrics import CUSTOMERS
+from contracts.model_blocks import Released
 from contracts.rates import Rates
 from streams.profiles.arrivals import Arrivals, Destination
 from streams.profiles.deltas import fade
@@ -36,9 +39,9 @@ Output = Released | PeopleBlock | ProfileBlock
 
 @dataclass(frozen=True)
 class CustomersPolicy:
-    """What a bucket of customers must know of the settings. ``senders`` is the number of buckets of addresses.
+    """The settings of a bucket of customers. ``senders`` is the number of buckets of addresses.
 
-    ``known_capacity`` is the least number of event ids in which duplicates are recognised.
+    ``known_capacity`` is the minimum number of event ids in the window that recognises duplicates.
     """
 
     sweeps: SweepPolicy
@@ -49,7 +52,7 @@ class CustomersPolicy:
 
 @dataclass
 class CustomersState:
-    """Everything that a bucket of customers remembers. ``slot`` is None until all senders have started."""
+    """The state of a bucket of customers. ``slot`` is None until all senders have started."""
 
     senders: Senders
     known: KnownIds
@@ -57,7 +60,9 @@ class CustomersState:
     bucket: int = -1
     slot: int | None = None
     fresh: bool = False
-    """Whether live people were given out last time."""
+    """Whether the last activation emitted live people."""
+    told: int | None = None
+    """The slot as of which readers last got everybody."""
     table: ProfileTable = field(default_factory=ProfileTable)
     arrivals: Arrivals = field(default_factory=Arrivals)
 
@@ -71,7 +76,7 @@ class Customers:
 
     @property
     def state(self) -> CustomersState:
-        """What the bucket remembers, to look at."""
+        """The state, for inspection."""
         return self._state
 
     def freeze(self) -> bytes:
@@ -79,7 +84,7 @@ class Customers:
         return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
 
     def take(self, items: Sequence[CustomerBatch]) -> list[Output]:
-        """Apply events and rows whose slot has come, sweep every boundary that may be crossed, give out who changed."""
+        """Apply due events and rows, sweep every boundary that can be crossed, and return the changed people."""
         state = self._state
         for item in items:
             state.bucket = item.bucket
@@ -97,10 +102,10 @@ class Customers:
         return [*sweeps.finish(), *self._changed(crossed=before != state.slot)]
 
     def resumed(self) -> list[Output]:
-        """Add waiting money that has a rate now; give out who changed. Recorded sweeps stay as they are.
+        """Add waiting money that has a rate now, and return the changed people. Recorded sweeps stay as they are.
 
-        During a catch-up they are given out after the next boundary, as all others. At the end of the log Redis may
-        hold newer versions: those of the log after the saved state, which is read again now.
+        During a catch-up these people are emitted after the next boundary, like all others. At the end of the log Redis
+        may hold newer versions, from the part of the log after the saved state, which is read again now.
         """
         state, entries = self._state, self._state.table.unconverted
         if state.slot is None or not len(entries):
@@ -119,7 +124,7 @@ class Customers:
         return self._state.slot
 
     def _sweeps(self, target: int) -> Sweeps:
-        """Readers see the sweep of the newest boundary, once the end of the log is near."""
+        """Return the sweeps of an activation. Near the end of the log the newest boundary's sweep is published."""
         state = self._state
         published = target if state.senders.fresh else None
         label = partial(self._labeller.label, state.labels)
@@ -131,7 +136,7 @@ class Customers:
         return Maker(state.bucket, "customers", policy.interval, policy.dormant_after, guarded)
 
     def _advance(self, sweeps: Sweeps, target: int) -> None:
-        """Add what is due, slot by slot, and cross the boundaries in between."""
+        """Add due rows, slot by slot, and cross the boundaries in between."""
         state, interval = self._state, self._policy.sweeps.interval
         to = Destination(state.table, state.known, self._policy.rates, interval)
         for step in state.arrivals.due(target, self._slot, to):
@@ -141,9 +146,10 @@ class Customers:
         self._cross(sweeps, target, target)
 
     def _cross(self, sweeps: Sweeps, slot: int, target: int) -> None:
-        """Cross the boundaries up to ``slot``. Once all customers are dormant, only the last of the run is delivered.
+        """Cross the boundaries up to ``slot``.
 
-        So years without customers cost next to nothing.
+        Once all customers are dormant, only the last boundary is delivered: years without active customers cost almost
+        nothing.
         """
         state = self._state
         while self._slot < slot:
@@ -168,9 +174,9 @@ class Customers:
         return rest, at[changed].astype(np.int64)
 
     def _changed(self, *, crossed: bool) -> list[Output]:
-        """Return who changed. During a catch-up: as profiles, after boundaries. At the end of the log: as live people.
+        """Return the changed people: in a catch-up as profiles, after boundaries; at the end of the log as live people.
 
-        Whom events of earlier slots changed has been swept since: a live score would repeat that of the sweep.
+        People changed by events of earlier slots only have been swept since: a live score would repeat the sweep's.
         """
         state = self._state
         turned, state.fresh = state.senders.fresh and not state.fresh, state.senders.fresh
@@ -183,11 +189,12 @@ class Customers:
             return self._profiles(changed[~now])
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned else earlier[awake[~now]]
+        behind = self._all_but(live) if turned and state.told != self._slot else earlier[awake[~now]]
+        state.told = self._slot
         return [*out, *self._restated(behind)]
 
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return who is not dormant as of the current slot."""
+        """Return the people who are not dormant in the current slot."""
         policy = self._policy.sweeps
         last = self._state.table.rows["last_seen"][at]
         awake: NDArray[np.bool_] = last >= self._slot * policy.interval - policy.dormant_after
@@ -208,14 +215,14 @@ class Customers:
         return [block]
 
     def _all_but(self, live: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return all others who are not dormant: what readers know of them is from before the catch-up."""
+        """Return all other people who are not dormant: their published scores are from before the catch-up."""
         table = self._state.table
         chosen = self._awake(np.arange(len(table.rows))) & (table.rows["events"] > 0)
         chosen[live] = False
         return np.flatnonzero(chosen)
 
     def _restated(self, at: NDArray[np.int64]) -> list[Output]:
-        """Return customers as of now for readers. The sweeps above have the scores of events before the slot."""
+        """Return customers as of now, for Redis. Sweeps already hold their scores of earlier slots."""
         return [self._maker().current(self._state.table, at, self._slot, "restated")] if len(at) else []
 
 

@@ -1,9 +1,9 @@
-"""What events add to profiles, as rows of the same shape; and adding such rows, which is also how a device's moves.
+"""Turns events into delta rows and adds rows to profiles. Moving a device's history is the same addition.
 
-A *delta* is the row of one profile that knows only the events of one slot, as of the slot's end. Deltas are made for a
-whole batch at once, however many slots it spans; then one slot after the other is added to the table. Decay is lazy: a
-row is faded when something is added to it in a later slot, in one step, so the rounding does not depend on how batches
-were cut. Everything here is order-free. Pure.
+A *delta* is a profile row of only the events of one slot, as of the slot's end. Deltas are made for a whole batch at
+once, however many slots it spans; then they are added to the table slot by slot. Decay is lazy: a row fades in one step
+when something is added to it in a later slot, so rounding does not depend on how batches were cut. All additions are
+order-free. Pure.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ _SERVICE: Final = range(codes.TICKET_OPENED, codes.IDENTITY)
 _TAUS: Final = tuple(sorted(set(DECAYED.values())))
 _TAU_OF: Final = np.array([_TAUS.index(days) for days in DECAYED.values()])
 _RATES: Final = -1.0 / (np.array(_TAUS) * DAY_US)
-"""What the logarithm of a decayed counter changes by in a microsecond, for each time constant."""
+"""The change per microsecond of a decayed counter's logarithm, for each time constant."""
 _REVENUE: Final = list(DECAYED).index("revenue_90d")
 _SESSIONS, _SESSION = COUNTS.index("sessions"), LAST_TIMES.index("last_session")
 _LANES: Final = 16
@@ -70,7 +70,7 @@ _FADING: Final[Mapping[str, Sequence[int]]] = {
 
 
 def _table(names: tuple[str, ...], codes_of: Mapping[str, Sequence[int]], value: int) -> NDArray[np.int64]:
-    """Return what an event of each code adds to each column."""
+    """Return the amount that an event of each code adds to each column."""
     table = np.zeros((_CODES, len(names)), np.int64)
     for name, chosen in codes_of.items():
         table[list(chosen), names.index(name)] = value
@@ -87,7 +87,7 @@ _WEIGHT: Final = _table(tuple(DECAYED), _FADING, ONE).astype(np.float64)
 def deltas(
     at: NDArray[np.int64], events: EventArray, interval: int, least: int = NO_SLOT
 ) -> tuple[NDArray[np.int64], RowArray, Entries]:
-    """Return what events add: positions, one row per slot and position in that order, and the amounts that wait.
+    """Return delta rows, one per slot and position in that order, with their positions, and the amounts that wait.
 
     ``at`` is the position of each event's profile, which is also the ``row`` of a waiting amount. An event of a slot
     before ``least`` counts in ``least``. The caller has dropped duplicates.
@@ -118,7 +118,7 @@ def _groups(slot: NDArray[np.int64], at: NDArray[np.int64]) -> tuple[NDArray[np.
 def _fill(
     rows: RowArray, start: NDArray[np.int64], events: EventArray, slot: NDArray[np.int64], interval: int
 ) -> None:
-    """Set what groups of events amount to; group i starts at ``start[i]``."""
+    """Fill the delta rows of groups of events; group i starts at ``start[i]``."""
     if not len(events):
         return
     code, time, session = events["code"], np.ascontiguousarray(events["occurred"]), events["session"]

@@ -1,12 +1,12 @@
-"""What the models see of a profile: recency, frequency, money, cadence, web activity and service, all on log scales.
+"""The features of a profile: recency, frequency, money, cadence, web activity and service, all on log scales.
 
-The choice follows the classical RFM description and the customer-base literature (recency, frequency and the gap
-between purchases carry nearly all there is to know; Fader, Hardie & Lee 2005, "RFM and CLV"). The mean gap is shrunk
-towards :data:`PRIOR_GAP_DAYS`, so customers with one purchase have one. People without orders have no rhythm: all
-features of orders are 0 for them, and models of their own read the others (:mod:`online_models.without_orders`).
+The choice follows the classical RFM description and the customer-base literature: recency, frequency and the gap
+between purchases carry most of the information (Fader, Hardie & Lee 2005, "RFM and CLV"). The mean gap is shrunk
+towards :data:`PRIOR_GAP_DAYS`, so customers with one purchase have one too. People without orders have no rhythm: their
+features of orders are 0, and a separate model scores them (:mod:`online_models.without_orders`).
 
-Gaps are read off order-free columns: their number from the orders, their sum from the first and the last order, and
-their spread from the newest orders, whose times a row keeps. Orders less than an hour apart are one purchase in parts:
+Gaps are computed from order-free columns: their number from the orders, their sum from the first and the last order,
+their spread from the times of the newest orders. Orders less than an hour apart are one purchase in parts:
 among the newest orders such gaps do not count. On CDNOW (mean of five dates) AUC and log loss are within .001 of those
 with the exact count and mean square of all gaps, which depend on the order of arrival: churn .810 / .713 of all / of
 active customers, opportunity .813 / .705. All definitions that were compared lie within the noise (docs/adr/0011).
@@ -34,11 +34,11 @@ LOGARITHMIC: Final = [i for i, name in enumerate(FEATURES) if name not in ("sati
 """The columns that hold the logarithm of one plus the value."""
 
 PRIOR_GAP_DAYS: Final = 60.0
-"""The gap between purchases assumed of a customer of whom only one is known."""
+"""The gap between purchases assumed for a customer with one purchase."""
 _MONEY: Final = 10_000.0
 _HOUR: Final = 3_600_000_000
 _NO_GAP: Final = 2**61
-"""Gaps to an order that there is not are longer."""
+"""The bound for gaps: the gap to a missing order is longer."""
 _TAUS: Final = (7, 30, 90)
 _RATES: Final = 1.0 / (np.array(_TAUS) * DAY_US)
 
@@ -86,7 +86,7 @@ def compute_features(
     """Return features as of ``now`` (microseconds, one or per row), shape (rows, len(FEATURES)), float32, finite.
 
     Decayed counters are as of the end of each row's slot of ``interval`` microseconds and go on to ``now`` from there.
-    ``rhythm`` spares its computation where it is known.
+    Pass ``rhythm`` if it is already known.
     """
     rhythm = rhythm_of(rows) if rhythm is None else rhythm
     orders, satisfied = rows["orders"].astype(np.float64), rows["satisfaction_count"]

@@ -1,7 +1,7 @@
 """A set of 64-bit hashes as one numpy array: open addressing with linear probing, whole arrays at a time.
 
-Places come from a product with a secret of the process, so that nobody can choose ids that all want the same place.
-What the set holds does not depend on it.
+A secret of the process enters the computation of places, so that nobody can choose ids that all collide. The contents
+of the set do not depend on it.
 """
 
 import secrets
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 _SMALLEST: Final = 1 << 10
 _SECRET: Final = np.uint64(secrets.randbits(64) | 1)
 _ROOM: Final = 2
-"""At least so many places per hash: probing stays short."""
+"""Minimum number of places per hash, so that probing stays short."""
 _FREE: Final = np.uint64(0)
 _STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
-"""Stands for the hash 0, which marks a free place."""
+"""Replaces the hash 0, which marks a free place."""
 
 
 class HashSet:
@@ -25,12 +25,16 @@ class HashSet:
     def __init__(self) -> None:
         self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)
         self._size = 0
+        self._all: NDArray[np.uint64] | None = None
+        """The hashes without the free places, as long as none is added: a set at rest is pickled again and again."""
 
     def __len__(self) -> int:
         return self._size
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"hashes": self._places[self._places != _FREE]}
+        if self._all is None:
+            self._all = self._places[self._places != _FREE]
+        return {"hashes": self._all}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__()  # type: ignore[misc]
@@ -42,7 +46,7 @@ class HashSet:
         return found
 
     def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
-        """Add hashes; return which were not there, of equal ones the first."""
+        """Add hashes; return which are new. Among equal ones only the first is."""
         hashes = _no_zeros(hashes)
         self._reserve(len(hashes))
         at = self._probe(hashes)
@@ -64,8 +68,8 @@ class HashSet:
         self._settle(hashes, self._probe(hashes))
 
     def _settle(self, hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> None:
-        """Put distinct hashes at the free places that were found for them, or behind, where several found the same."""
-        self._size += len(hashes)
+        """Put distinct hashes at the free places found for them, or after these if several found the same."""
+        self._size, self._all = self._size + len(hashes), None
         while True:
             self._places[at] = hashes
             lost = self._places[at] != hashes

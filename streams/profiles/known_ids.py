@@ -1,9 +1,8 @@
 """The window of known event ids, in which duplicates are recognised exactly.
 
 Two generations of 64-bit hashes: when the younger one is full it becomes the older one, which is forgotten. So the
-window holds between ``capacity`` and twice as many ids. An event whose id is unknown and which is newer than every
-forgotten one is certainly new. An older one, at or before the *horizon*, may be a duplicate of a forgotten id; counting
-it would risk counting it twice.
+window holds between ``capacity`` and twice as many ids. An event with an unknown id is certainly new if it is newer
+than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten id, so it is not counted.
 """
 
 from dataclasses import dataclass, field
@@ -29,11 +28,11 @@ class KnownIds:
     horizon: int = _LONG_AGO
 
     def room(self) -> int:
-        """Return how many ids may be admitted at least before a rotation forgets any."""
+        """Return the number of ids that can be admitted before a rotation may forget any."""
         return max(0, self.capacity - len(self.younger) - 1)
 
     def admit(self, ids: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which events are new, of equal ids the first; remember the ids of all that are."""
+        """Return which events are new, and remember their ids. Among events of one id only the first is new."""
         new = ~self.older.holds(ids) if len(self.older) else np.ones(len(ids), np.bool_)
         if new.all():
             new = self.younger.add(ids)
@@ -44,14 +43,14 @@ class KnownIds:
         return new
 
     def too_old(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which times lie at or before the horizon: there an unknown id proves nothing."""
+        """Return which times lie at or before the horizon, where an unknown id may be a forgotten one."""
         old: NDArray[np.bool_] = times <= self.horizon
         return old
 
     def rotate(self) -> None:
         """Forget the older generation if the younger one is full.
 
-        To be called at boundaries, so that it depends on the data and not on how it was cut into batches.
+        Call it at boundaries, so that it depends on the data and not on how batches were cut.
         """
         if len(self.younger) < self.capacity:
             return

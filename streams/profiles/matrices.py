@@ -13,11 +13,11 @@ _Field = tuple[np.dtype[Any], int]
 
 
 def _span(names: Sequence[str], kind: type[np.integer]) -> _Field:
-    """Return columns that are neighbours as one field: its type and its offset in a row."""
+    """Return neighbouring columns as one field: its type and its offset in a row."""
     size = np.dtype(kind).itemsize
     offsets = [] if ROW_DTYPE.fields is None else [ROW_DTYPE.fields[name][1] for name in names]
     if offsets != list(range(offsets[0], offsets[0] + size * len(names), size)):
-        raise RuntimeError(f"{names} are no neighbours")
+        raise RuntimeError(f"{names} are not neighbouring columns")
     return np.dtype((kind, (len(names),))), offsets[0]
 
 

@@ -1,8 +1,8 @@
-"""Money in the profiles: sums of amounts, and what becomes of amounts that wait for an exchange rate. Pure.
+"""Money in the profiles: sums of amounts, and the conversion of amounts that wait for an exchange rate. Pure.
 
-Money is held in 1/10,000 of the base currency. A waiting amount adds to ``revenue`` and ``refunded`` exactly what it
-would have added with its event. ``revenue_90d`` gets it with the weight of the event's age, as a late event would; the
-rounding at each change of slot may make a difference in its last digits.
+Money is held in 1/10,000 of the base currency. A waiting amount adds to ``revenue`` and ``refunded`` exactly as much as
+it would have added with its event. ``revenue_90d`` gets it with the weight of the event's age, like a late event; its
+last digits may differ, because each change of slot rounds.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ MOST_MONEY: Final = 10**18 - 1
 REVENUE_DAYS: Final = 90
 """The time constant of ``revenue_90d``."""
 _PORTION: Final = 8_000
-"""So many of the largest amounts that an event may hold add up to less than 64 bits hold."""
+"""The number of largest possible amounts whose sum fits 64 bits."""
 
 
 def add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray[np.int64]) -> None:
@@ -31,7 +31,7 @@ def add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray
 
 
 def convert_events(events: EventArray, rates: Rates) -> EventArray:
-    """Return the events with their amounts converted where there is a rate by now."""
+    """Return the events with their amounts converted if there is a rate now."""
     waiting = events["currency"] != 0
     if not waiting.any():
         return events

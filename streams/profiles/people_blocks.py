@@ -1,4 +1,4 @@
-"""Blocks of people with their features: what scoring gets of a table of profiles. Pure."""
+"""Makes blocks of people with their features from a table of profiles, for scoring. Pure."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any, Final, Literal, NamedTuple
@@ -19,7 +19,7 @@ Looks = tuple[NDArray[np.float32], NDArray[np.int8], NDArray[np.int8]]
 
 
 class Chosen(NamedTuple):
-    """Some people: positions in their table, copies of their rows, and as of which slots and moments they are seen."""
+    """Selected people: positions in their table, copies of their rows, and the slots and moments of their features."""
 
     kind: Kind
     at: NDArray[np.int64]
@@ -41,7 +41,7 @@ class Maker:
     def sweep(
         self, table: ProfileTable, at: NDArray[np.int64], rows: RowArray, boundaries: NDArray[np.int32]
     ) -> PeopleBlock:
-        """Return people as of boundaries, one per row; ``rows`` are copies made there. It is not for readers yet."""
+        """Return people as of boundaries, one per row; ``rows`` are copies made there. The block is not published."""
         return self._block(table, Chosen("sweep", at, rows, boundaries, boundaries.astype(np.int64) * self.interval))
 
     def current(

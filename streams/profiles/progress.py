@@ -1,6 +1,6 @@
-"""How far the senders of a step are: a step goes as far as the slowest of them.
+"""Tracks the progress of a step's senders. The step advances with the slowest of them.
 
-Each bucket keeps the last :class:`contracts.blocks.Progress` of each sender. Nothing is known before all have reported.
+Each bucket keeps the last :class:`contracts.blocks.Progress` of each sender and waits until all have reported.
 """
 
 from dataclasses import dataclass, field
@@ -10,13 +10,13 @@ from contracts.blocks import Progress
 
 @dataclass
 class Senders:
-    """The senders of one bucket, of which there are ``count``."""
+    """The last reports of the ``count`` senders of one bucket."""
 
     count: int
     latest: dict[int, Progress] = field(default_factory=dict)
 
     def note(self, progress: Progress) -> None:
-        """Take a sender's report."""
+        """Keep a sender's report."""
         self.latest[progress.source] = progress
 
     @property

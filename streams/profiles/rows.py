@@ -1,7 +1,7 @@
 """The row of one profile. Every column is *order-free*: a sum of integers, a maximum, a minimum, or a few newest times.
 
-So a batch may be cut anywhere, lanes may interleave in any way, and a device's row may be added to a customer's at any
-moment: the result is the same. Money is in 1/10,000 of the base currency; decayed counters are in fixed point
+So the result is the same wherever batches are cut, however lanes interleave, and whenever a device's row is added to a
+customer's. Money is in 1/10,000 of the base currency; decayed counters are in fixed point
 (:data:`ONE`), since sums of floats depend on their order. Times are microseconds since the Unix epoch.
 """
 
@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from contracts.blocks import RowArray
 
 NEVER: Final = -(2**62)
-"""A last time that has not happened yet."""
+"""The last time of an event that never happened."""
 NOT_YET: Final = 2**62
-"""A first time that has not happened yet."""
+"""The first time of an event that never happened."""
 ONE: Final = 1 << 20
 """One event in the fixed point of decayed counters."""
 RECENT: Final = 4
-"""Newest order times that a row keeps, for the spread of the gaps between orders."""
+"""The number of newest order times in a row, for the spread of the gaps between orders."""
 
 FIRST_TIMES: Final = ("first_seen", "first_order")
 LAST_TIMES: Final = (
@@ -59,7 +59,7 @@ LAST_OF_COUNTER: Final = {
 
 
 def blank_rows(count: int) -> RowArray:
-    """Return rows of nobody, to whom nothing has happened. Their ``slot`` is -1."""
+    """Return empty rows without events. Their ``slot`` is -1."""
     rows: RowArray = np.empty(count, ROW_DTYPE)
     rows.getfield(_PLAIN, 0)[:] = _BLANK.getfield(_PLAIN, 0)
     return rows

@@ -1,7 +1,7 @@
-"""Sweeps of the customers of one bucket: copies of their rows at boundaries, made into blocks of many boundaries.
+"""Sweeps of the customers of one bucket: copies of their rows at boundaries, stacked into blocks of many boundaries.
 
-A row is copied when the boundary is crossed. What is computed of the copies is a function of row and boundary, so the
-copies of many small boundaries are stacked and go through it together. Labels are made boundary by boundary.
+A row is copied when its bucket crosses a boundary. Features and segments are functions of row and boundary, so the
+copies of many small boundaries are stacked and computed together. Labels are made boundary by boundary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -12,24 +12,25 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, PeopleBlock, Population, Released, RowArray, SweptPeople
+from contracts.blocks import PeopleBlock, RowArray
 from contracts.metrics import SWEEPS
+from contracts.model_blocks import Examples, Population, Released, SweptPeople
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import LAST_OF_COUNTER, blank_rows
 from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
-"""About so many rows go through features at once: they stay in the processor's cache."""
+"""The approximate number of rows per stack: their features fit the processor's cache."""
 MOST_POPULATION: Final = 2_000
-"""The most people of a bucket and boundary against whom others are ranked: those with the smallest keys."""
+"""The maximum size of the sample, per bucket and boundary, for percentiles: the customers with the smallest keys."""
 Output = Released | PeopleBlock
 Label = Callable[[SweptPeople], Mapping[str, Examples]]
 
 
 @dataclass(frozen=True)
 class SweepPolicy:
-    """What sweeps must know of the settings; times in microseconds.
+    """The settings of sweeps; times in microseconds.
 
     Customers silent for longer than ``dormant_after`` are not swept. ``training_stride`` is the number of sweeps
     between two training snapshots of the same customer, ``longest_window`` the longest window of an outcome.
@@ -53,7 +54,7 @@ class Copy:
 
 @dataclass
 class Sweeps:
-    """Collects copies and gives out blocks. ``published``: the boundary whose sweep readers see, if there is one."""
+    """Collects copies and returns blocks. ``published`` is the boundary whose sweep goes to Redis, if any."""
 
     policy: SweepPolicy
     maker: Maker
@@ -72,18 +73,18 @@ class Sweeps:
         return len(at)
 
     def put_nobody(self, boundary: int) -> None:
-        """Deliver a boundary at which nobody is swept: models must know that the bucket has passed it."""
+        """Deliver a boundary without customers, so that the learn step knows that the bucket has passed it."""
         self._put(Copy(boundary, np.empty(0, np.int64), blank_rows(0)))
 
     def finish(self) -> list[Output]:
-        """Return everything in its order."""
+        """Return all blocks, in order."""
         self._flush()
         return self.out
 
     def _swept_at(self, boundary: int) -> NDArray[np.int64]:
-        """Return who is swept: customers who are not dormant, or whose row changed in the slot that ends.
+        """Return the customers to sweep: they are not dormant, or their row changed in the slot that ends.
 
-        A profile without events is there because the batch at hand has some in a later slot.
+        Profiles without events are left out: their first events are in a later slot of the current batch.
         """
         rows = self.table.rows
         chosen = rows["last_seen"] >= boundary * self.policy.interval - self.policy.dormant_after
@@ -138,7 +139,7 @@ class Sweeps:
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
 
     def _trainable(self, block: PeopleBlock, rows: RowArray) -> NDArray[np.bool_]:
-        """Return whose turn it is to be snapshotted, of those who are still swept when the longest window closes."""
+        """Return the customers to snapshot: it is their turn, and they stay active until the longest window closes."""
         policy, stride = self.policy, self.policy.training_stride
         steady = rows["last_seen"] >= block.as_of - policy.dormant_after + policy.longest_window
         turn: NDArray[np.bool_] = (rows["key"] % stride).astype(np.int64) == block.boundaries % stride
@@ -146,11 +147,9 @@ class Sweeps:
 
 
 def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]:
-    """Return a sweep that is only recorded in two blocks: readers see the last score of those who become dormant."""
-    if block.publish or not block.leaving.any():
+    """Split a sweep: customers who become dormant get a block with their rows that is published, their last score."""
+    if not block.leaving.any():
         return [block]
     leaving = block.leaving
     leavers = replace(some_of(block, leaving), publish=True, rows=compress(rows, leaving))
     return [leavers] if leaving.all() else [some_of(block, ~leaving), leavers]
-
-

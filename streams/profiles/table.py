@@ -11,6 +11,7 @@ from contracts.blocks import RowArray, Texts
 from streams.profiles.deltas import add_rows, in_turns
 from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
+from streams.profiles.texts import one_text, texts_of
 from streams.profiles.unconverted import Unconverted
 
 _SMALLEST: Final = 64
@@ -39,9 +40,9 @@ class _Index(dict[str, int]):
 class ProfileTable:
     """The profiles of one bucket. A profile keeps its position until it is released; then another one may get it.
 
-    ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that moved
-    since they were last given out; ``entered`` is when the oldest record behind such a change entered Kafka
-    (milliseconds), 0 where there is none. ``unconverted`` holds the amounts that wait for an exchange rate.
+    ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that changed
+    since they were last emitted; ``entered`` is the time in milliseconds at which the oldest record behind such a
+    change entered Kafka, 0 without one. ``unconverted`` holds the amounts that wait for an exchange rate.
     """
 
     def __init__(self) -> None:
@@ -58,7 +59,7 @@ class ProfileTable:
 
     def __getstate__(self) -> dict[str, Any]:
         return {
-            "names": self.names.tolist(),
+            "names": one_text(self.names),
             "rows": self.rows,
             "changed": self.changed,
             "entered": self.entered,
@@ -67,7 +68,7 @@ class ProfileTable:
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        names = state["names"]
+        names = texts_of(state["names"], len(state["rows"]))
         self._index = _Index((name, position) for position, name in enumerate(names) if name)
         self._index.free, self._index.size = list(state["free"]), len(names)
         self._names = np.array(names, object)
@@ -87,7 +88,7 @@ class ProfileTable:
 
     @property
     def changed(self) -> NDArray[np.bool_]:
-        """Which rows moved since they were last given out."""
+        """Which rows changed since they were last emitted."""
         return self._changed[: self._index.size]
 
     @property
@@ -105,7 +106,7 @@ class ProfileTable:
         return located
 
     def find(self, name: str) -> int | None:
-        """Return the position of an id; None if it is not there."""
+        """Return the position of an id; None if it is unknown."""
         return self._index.get(name)
 
     def add(self, at: NDArray[np.int64], added: RowArray, interval: int, *, distinct: bool = False) -> None:
@@ -118,7 +119,7 @@ class ProfileTable:
             put(rows, here, mine)
 
     def touch(self, at: NDArray[np.int64], entered: NDArray[np.int64]) -> None:
-        """Note that records, which entered Kafka at ``entered`` (0: none), moved the rows at positions."""
+        """Note that records, which entered Kafka at ``entered`` (0: none), changed the rows at positions."""
         self._changed[at] = True
         column = self._entered
         oldest = column[at]
@@ -128,7 +129,7 @@ class ProfileTable:
         column[at] = np.where(oldest == _NOTHING_YET, 0, oldest)
 
     def given_out(self, at: NDArray[np.int64]) -> None:
-        """Note that the rows at positions were given out as they are."""
+        """Note that the rows at positions were emitted as they are."""
         self._changed[at] = False
         self._entered[at] = 0
 
@@ -140,7 +141,7 @@ class ProfileTable:
         self.given_out(positions)
 
     def release(self, positions: NDArray[np.int64]) -> None:
-        """Forget profiles: their rows are blank and may be given to others, their waiting money is gone."""
+        """Forget profiles: other profiles may reuse their rows, and their waiting money is dropped."""
         for position in positions.tolist():
             del self._index[self._names[position]]
         self._index.free.extend(positions.tolist())
@@ -151,7 +152,7 @@ class ProfileTable:
         self._order = None
 
     def in_order(self) -> NDArray[np.int64]:
-        """Return all positions in use in the order of their keys, which does not depend on who came first."""
+        """Return all positions in use in the order of their keys, which is independent of the order of arrival."""
         if self._order is None:
             used = np.flatnonzero(self.names != "") if self._index.free else np.arange(self._index.size)
             self._order = used[np.argsort(self.rows["key"][used], kind="stable")]

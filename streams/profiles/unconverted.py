@@ -1,7 +1,7 @@
 """Amounts that wait for an exchange rate: kept beside the profiles, one small entry each.
 
-Entries are never merged or rounded, so it does not matter when, where or in which order they are converted: each adds
-the same integers. An entry follows its profile to another row, another bucket, another owner. Pure.
+Entries are never merged or rounded, so the time, place and order of their conversion make no difference: each adds the
+same integers. An entry moves with its profile to another row, bucket or owner. Pure.
 """
 
 from collections.abc import Iterable
@@ -70,7 +70,7 @@ def join_entries(parts: Iterable[Entries]) -> Entries:
 
 
 def entries_of(entries: Entries, kept: NDArray[np.bool_]) -> Entries:
-    """Return the entries of the rows that are ``kept``; ``row`` counts only these then."""
+    """Return the entries of the rows that are ``kept``; ``row`` becomes an index into the kept rows."""
     if not len(entries):
         return entries
     found: Entries = entries[kept[entries["row"]]]

@@ -1,4 +1,4 @@
-"""Columns that wait for their slot, in the order in which they came."""
+"""Holds columns of items until their slot, in the order of arrival."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ Columns = tuple[NDArray[Any], ...]
 
 
 class Waiting:
-    """Parallel columns, each with one entry per thing that waits, whether events or moved rows. Can be pickled."""
+    """Parallel columns with one entry per waiting item, such as an event or a moved row. Can be pickled."""
 
     def __init__(self) -> None:
         self._slots: list[NDArray[np.int64]] = []
@@ -27,7 +27,7 @@ class Waiting:
         return self._first
 
     def put(self, slots: NDArray[np.integer], *columns: NDArray[Any]) -> None:
-        """Let things wait: thing i, ``column[i]`` of every column, for slot ``slots[i]``."""
+        """Add items. Item i is ``column[i]`` of every column and waits for slot ``slots[i]``."""
         if not len(slots):
             return
         self._slots.append(np.asarray(slots, np.int64))
@@ -36,7 +36,7 @@ class Waiting:
         self._first = first if self._first is None else min(self._first, first)
 
     def due(self, slot: int) -> Columns | None:
-        """Remove and return everything up to a slot, in the order in which it came; None if there is nothing."""
+        """Remove and return the items up to a slot, in the order of arrival; None if there are none."""
         if self._first is None or self._first > slot:
             return None
         slots, columns = join(self._slots), tuple(join(parts) for parts in zip(*self._parts, strict=True))

@@ -1,1 +1,1 @@
-"""From scored blocks to rows of ClickHouse and hashes of Redis."""
+"""Turns scored blocks into rows of ClickHouse and hashes of Redis."""

@@ -1,60 +1,63 @@
-"""Bytewax's side of the sinks: partitions that hand blocks to writers and make them durable with each snapshot.
+"""Bytewax sinks whose partitions hand blocks to writers and flush them with each snapshot.
 
-Delivery: everything handed over is durable in its store when the epoch's snapshot returns, so what a crash makes the
-dataflow do again was at most written early; the stores keep one of each.
+Delivery: at least once. When the snapshot of an epoch returns, all its outputs are durable in their stores. After a
+crash the dataflow repeats outputs since the last snapshot; the stores keep one of each.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 
 
 class Writer(Protocol):
-    """What is needed of a writer of :mod:`sinks`."""
+    """The part of :class:`sinks.protocol.Writer` that these sinks use."""
 
     def write(self, batch: Sequence[Any]) -> None: ...  # noqa: D102 - see sinks.protocol
     def flush(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 
-class Outlet(FixedPartitionedSink[Any, None]):
+W = TypeVar("W", bound=Writer)
+
+
+class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
     """A sink with a fixed number of partitions; keys are decimal numbers that spread over them.
 
     The number of partitions belongs to the saved state, so it must not follow the number of workers. The partitions of
-    one process share one writer.
+    one process share one writer; ``writer`` is None before the first part is made and after the last has closed.
     """
 
-    def __init__(self, parts: int, connect: Callable[[], Writer]):
+    def __init__(self, parts: int, connect: Callable[[], W]):
         self._parts: Final = parts
         self._connect: Final = connect
-        self._writer: Writer | None = None
+        self.writer: W | None = None
         self._open = 0
 
     def list_parts(self) -> list[str]:
-        """Every worker can write every part: the stores are reached over the network."""
+        """Return all partitions: every worker can write any of them."""
         return [f"{part:04d}" for part in range(self._parts)]
 
     def part_fn(self, item_key: str) -> int:
         """Spread keys evenly, the same in every process."""
         return int(item_key)
 
-    @at_edge
+    @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
-        """Make the process's writer; there is nothing to resume, for the stores know what they have."""
-        if self._writer is None:
-            self._writer = self._connect()
+        """Make the partition, with the writer of this process. There is no state to resume."""
+        if self.writer is None:
+            self.writer = self._connect()
         self._open += 1
-        return WriterPart(self._writer, self._release)
+        return WriterPart(self.writer, self._release)
 
     def _release(self) -> None:
         """Disconnect when the last part in this process has closed."""
         self._open -= 1
-        if not self._open and self._writer is not None:
-            self._writer.close()
-            self._writer = None
+        if not self._open and self.writer is not None:
+            self.writer.close()
+            self.writer = None
 
 
 class WriterPart(StatefulSinkPartition[Any, None]):
@@ -64,17 +67,17 @@ class WriterPart(StatefulSinkPartition[Any, None]):
         self._writer = writer
         self._release = release
 
-    @at_edge
+    @error_boundary
     def write_batch(self, values: list[Any]) -> None:
         """Hand blocks over."""
         self._writer.write(values)
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> None:
-        """Make everything durable that the parts of this process were given."""
+        """Flush the writer of this process."""
         self._writer.flush()
 
-    @at_edge
+    @error_boundary
     def close(self) -> None:
         """Flush, and disconnect if this was the last part."""
         self._writer.flush()

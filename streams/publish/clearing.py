@@ -1,4 +1,4 @@
-"""What the hashes of scores and profiles have in common: fields that go, hashes that expire, times as text."""
+"""Shared by the hashes of scores and profiles: removed fields, expiring hashes, times as text."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -12,14 +12,14 @@ from streams.publish import resp
 
 
 def behind(people: PeopleBlock) -> bool:
-    """Whether the stores may be behind by more than one change: after a catch-up, and for those who leave in one."""
+    """Return whether Redis may lack several changes of these people: after a catch-up, or if they leave in one."""
     return people.kind == "restated" or (people.kind == "sweep" and people.rows is not None)
 
 
 def clearing(
     key: pa.StringArray, absent: Mapping[str, NDArray[np.bool_]], rows: NDArray[np.bool_]
 ) -> tuple[list[resp.Part], int]:
-    """The parts of HDEL commands that remove the ``absent`` fields of some rows, and how many commands they are."""
+    """Return the parts of HDEL commands that remove the ``absent`` fields of rows, and the number of commands."""
     pattern = np.zeros(len(key), np.int64)
     for bit, gone in enumerate(absent.values()):
         pattern |= gone.astype(np.int64) << bit
@@ -36,7 +36,7 @@ def clearing(
 
 
 def expiring(key: pa.StringArray, rows: NDArray[np.bool_], seconds: int) -> tuple[list[resp.Part], int]:
-    """The parts of EXPIRE commands of some rows, and how many commands they are."""
+    """Return the parts of EXPIRE commands of rows, and the number of commands."""
     count = int(np.count_nonzero(rows))
     if not count:
         return [], 0
@@ -45,7 +45,7 @@ def expiring(key: pa.StringArray, rows: NDArray[np.bool_], seconds: int) -> tupl
 
 
 def time_texts(times: NDArray[np.int64]) -> list[str | None]:
-    """Times in microseconds as ``1997-11-14T00:00:00Z``; None where they have not come."""
+    """Return times in microseconds as ``1997-11-14T00:00:00Z``; None for events that never happened."""
     known = resp.known(times)
     texts = np.datetime_as_string(np.where(known, times, 0).astype(_MICROSECONDS), unit="s", timezone="UTC").tolist()
     if known.all():

@@ -16,7 +16,7 @@ _MONEY: Final = pa.decimal128(18, 4)
 
 
 def time_column(times: NDArray[np.int64]) -> pa.Array:
-    """Times in microseconds; null where they have not come."""
+    """Times in microseconds; null for events that never happened."""
     missing = (times == NEVER) | (times == NOT_YET)
     if not missing.any():
         return pa.array(np.ascontiguousarray(times)).view(_MICROSECONDS)
@@ -41,7 +41,7 @@ def count_column(counts: NDArray[Any]) -> pa.Array:
 
 
 def mean_column(sums: NDArray[np.float64], counts: NDArray[Any]) -> pa.Array:
-    """Means; null where there is nothing to take a mean of."""
+    """Means; null where the count is 0."""
     none = counts <= 0
     return pa.array(sums / np.maximum(counts, 1), mask=none if none.any() else None)
 
@@ -52,7 +52,7 @@ def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> pa.Array:
 
 
 def map_column(columns: Sequence[tuple[str, pa.Array]], asked: NDArray[np.bool_]) -> pa.Array:
-    """A map per row from name to value, with entries only where ``asked`` (rows, names)."""
+    """A map per row from name to value, with the entries marked by ``asked`` (rows, names)."""
     count, width = asked.shape
     flat = np.flatnonzero(asked.ravel())
     row, name = np.divmod(flat, width)

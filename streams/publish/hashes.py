@@ -1,8 +1,9 @@
-"""Blocks as rows of Redis hashes, before they are text: what each kind of block writes."""
+"""Chooses the Redis hashes that each kind of block writes. They are rendered later, in the writer's thread."""
 
 from collections.abc import Sequence
 
-from contracts.blocks import Departures, ScoredBlock
+from contracts.blocks import Departures
+from contracts.model_blocks import ScoredBlock
 from contracts.outputs import HashBlock
 from streams.publish.profile_hashes import departed_hashes, profile_hashes
 from streams.publish.score_hashes import score_hashes, shown
@@ -11,11 +12,11 @@ from streams.publish.score_hashes import score_hashes, shown
 def hash_blocks(
     item: ScoredBlock | Departures, outcomes: Sequence[str], currency: str | None, expires_seconds: int
 ) -> list[HashBlock]:
-    """The hashes that a block writes.
+    """Return the hashes that a block writes.
 
-    People who come with their profile rows (live and restated ones, and those who leave during a catch-up): scores and
-    profile. A published sweep: scores only. Visitors' hashes expire after so many seconds. ``currency`` is the base
-    currency (None: undecided).
+    Blocks with profile rows (live and restated people, and customers who leave during a catch-up) write scores and
+    profiles, a published sweep writes scores only. Visitors' hashes expire after ``expires_seconds``. ``currency`` is
+    the base currency (None: undecided).
     """
     if isinstance(item, Departures):
         return list(departed_hashes(item, outcomes, expires_seconds)) if len(item.ids) else []

@@ -1,16 +1,16 @@
-"""The words of reasons: what a feature's value is, and what is usual for it."""
+"""The phrases of reasons: a feature's value beside its usual value."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 SINGLE: Final = 0
-"""Stands for the rhythm of people with one order at most: they have none."""
+"""The rhythm of people with at most one order, who have none."""
 _FEW: Final = 10.0
 _NEARLY_NONE: Final = 0.05
 
 
 class Observed(NamedTuple):
-    """One value to be put in words: rounded as its feature says, with the usual value of people of the same kind.
+    """One value to phrase, rounded as its feature requires, with the usual value of people of the same kind.
 
     ``rhythm`` is the person's own gap between orders in days for features of recency, else any positive number; it is
     :data:`SINGLE` for people with one order at most.

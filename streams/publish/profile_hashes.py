@@ -1,4 +1,4 @@
-"""Profiles as the hashes ``crm:profile:{id}``, and what is left of visitors who are visitors no more."""
+"""Renders profiles as the hashes ``crm:profile:{id}``, and replaces or removes the hashes of departed visitors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -107,7 +107,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
 
 @dataclass(frozen=True)
 class DepartedHashes:
-    """Hashes of visitors who are visitors no more: a pointer to the person is left, or, where that is '', nothing."""
+    """Hashes of departed visitors: each is replaced by a pointer to its owner, or removed if the owner is ''."""
 
     prefix: str
     fields: tuple[str, ...]
@@ -162,7 +162,7 @@ class DepartedHashes:
 
 
 def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_seconds: int) -> list[DepartedHashes]:
-    """What stands under the ids of visitors who are visitors no more."""
+    """Return the writes of scores and profiles that replace or remove the hashes of departed visitors."""
     scores = [name for each in outcomes for name in (each, f"{each}_percentile", f"{each}_reasons")]
     fields = {
         SCORE_PREFIX: ("as_of", "model_version", "segment", "lifecycle", *scores),

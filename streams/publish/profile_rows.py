@@ -29,7 +29,7 @@ _REVENUE: Final = "revenue_90d"
 
 @dataclass(frozen=True)
 class ProfileRows:
-    """Profiles of n people or visitors. ``persons`` are the customers whom visitors' profiles went to, else None.
+    """Profiles of n customers or visitors. ``persons`` are the new owners of departed visitors, else None.
 
     ``interval`` is the sweep's in microseconds, ``currency`` the base currency (None: undecided).
     """
@@ -96,14 +96,11 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
 
 
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:
-    """Visitors whose profiles went to customers, as rows that say only that."""
-    merged = departures.persons != ""
-    rows = blank_rows(int(merged.sum()))
+    """Return the rows of departed and of unlinked visitors, which hold only the owner."""
+    rows = blank_rows(len(departures.ids))
     rows["first_seen"] = rows["last_seen"] = 0
-    rows["slot"] = (departures.versions[merged] >> 32).astype(np.int32)
-    return ProfileRows(
-        departures.ids[merged], departures.versions[merged], rows, departures.persons[merged], interval, currency
-    )
+    rows["slot"] = (departures.versions >> 32).astype(np.int32)
+    return ProfileRows(departures.ids, departures.versions, rows, departures.persons, interval, currency)
 
 
 def _persons(block: ProfileRows) -> Texts:

@@ -1,12 +1,13 @@
-"""Why a score is what it is: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
+"""Explains scores by reasons: ``+ 38 days since last order, usually 12; - many carts: 9, usually 2``.
 
-A plus raises the score above that of an average person of the same kind, a minus lowers it; the strongest comes first.
-Features that say the same (the orders of a week, a month, a quarter) count as one reason, worded by the one that
-contributes most. What is usual is the average of those from whom the model learned; in days since the last order
-it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are estimates.
+A plus raises the score above the score of an average person of the same kind, a minus lowers it; the strongest reason
+comes first. Features that measure the same thing (the orders of a week, a month, a quarter) count as one reason,
+phrased by the feature that contributes most. The usual value is the average of the model's training examples; for days
+since the last order it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are
+estimates.
 
-:func:`explain` makes numbers of it, for whole blocks; :mod:`streams.publish.wording` makes texts of the numbers, only
-where somebody reads them.
+:func:`explain` encodes reasons as numbers, for whole blocks. :mod:`streams.publish.wording` turns the numbers into
+text, only for scores that are written to Redis or ClickHouse.
 """
 
 from typing import Final, NamedTuple, TypeVar
@@ -24,7 +25,7 @@ GROUPS: Final = (
     ("log_days_since_order", "log_overdue"), ("log_mean_gap_days", "gap_spread"),
     ("log_orders_7d", "log_orders_30d", "log_orders_90d"), ("log_web_7d", "log_web_30d", "log_web_90d"),
 )  # fmt: skip
-"""Features that say the same. Each of the others stands alone."""
+"""Groups of features that measure the same thing. All other features stand alone."""
 
 _AT: Final = {name: at for at, name in enumerate(FEATURES)}
 _GROUPS: Final = [[_AT[name] for name in group] for group in GROUPS]
@@ -38,7 +39,7 @@ _RECENCY, _OVERDUE, _ORDERS, _GAP, _CONVERSION = (
     _AT[name] for name in ("log_days_since_order", "log_overdue", "log_orders", "log_mean_gap_days", "conversion")
 )
 _SMALLEST: Final = np.float32(0.005)
-"""Effects below this are no reason."""
+"""Smaller effects are not given as reasons."""
 _ONE_ORDER: Final = np.float32(np.log1p(1.5))
 _IS_LOG: Final = np.isin(np.arange(len(FEATURES)), LOGARITHMIC)
 _SCALE: Final = np.array([
@@ -54,6 +55,11 @@ _ADDED: Final = np.array([
 _DIGITS: Final = 2
 """Digits that a large value keeps, so that people share phrases."""
 _FEATURE_BITS, _RHYTHM_BITS = 5, 13
+_FIRSTS: Final = np.array([at for at in range(len(FEATURES)) if all(at not in others for _, *others in _GROUPS)])
+"""The features that stand for themselves or for a group."""
+_LAST: Final = np.int32(2**_FEATURE_BITS - 1)
+_MAGNITUDE: Final = np.int32(2**31 - 1) & ~_LAST
+"""The bits of a single-precision number without its sign and the last five."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 _LARGEST: Final = 1 << 40
 
@@ -68,8 +74,9 @@ def explain(
     """Return the keys of the strongest reasons of n people, shape (n, 3), strongest first.
 
     ``features`` is (n, F). ``means`` and ``slopes`` (log-odds per unit of a feature) are (m, F), and ``of`` (n,) says
-    which of them a person is compared with. A key is :data:`NO_REASON` where no further feature moves the score, and
-    for all whose question is not ``asked`` (n,). A person's keys do not depend on the others in the block.
+    which of them a person is compared with. A key is :data:`NO_REASON` if no further feature moves the score, and for
+    people not covered by the outcome (``asked`` (n,) is False). A person's keys do not depend on other people
+    in the block.
     """
     keys = np.full((len(features), SHOWN), NO_REASON, np.int64)
     if asked.all():
@@ -81,7 +88,7 @@ def explain(
 
 
 class Key(NamedTuple):
-    """What a key says: the feature's number, its rounded value, the person's rhythm in days, and the direction."""
+    """The parts of a key: the feature's number, its rounded value, the person's rhythm in days, and the direction."""
 
     feature: int
     value: int
@@ -97,7 +104,7 @@ def parts_of(key: int) -> Key:
 
 
 def features_of(keys: Numbers) -> Numbers:
-    """The numbers of the features that keys, or one key, are about."""
+    """Return the numbers of the features of keys, or of one key."""
     return (keys >> 1) & ((1 << _FEATURE_BITS) - 1)
 
 
@@ -111,28 +118,40 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
 def _strongest(
     features: NDArray[np.float32], means: NDArray[np.float64], slopes: NDArray[np.float64], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """The keys of people who are all asked. In single precision, which is enough and twice as fast."""
+    """Return the keys of people covered by the outcome. Single precision is enough and twice as fast."""
     effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
     groups = _joined(effects)
-    strengths, every = np.abs(groups), np.arange(len(groups))
-    firsts = np.empty((len(groups), SHOWN), np.int64)
-    for place in range(SHOWN):
-        firsts[:, place] = strongest = strengths.argmax(axis=1)
-        strengths[every, strongest] = -1.0
-    rows, flat = np.repeat(every, SHOWN), firsts.ravel()
+    rows, flat = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
     sizes = groups[rows, flat]
     keys = _keys(features, rows, _spokesmen(effects, rows, flat, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
 
 
+def _largest(groups: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The columns of the largest magnitudes of each row, shape (n, 3), largest first; of equal ones the first.
+
+    A magnitude and its column are one integer here: the bits of a positive float ascend with it, and its last five,
+    a millionth part of it, make way for the column. So the largest of all rows are found a column at a time.
+    """
+    codes = np.ascontiguousarray(groups.T)[_FIRSTS].view(np.int32)
+    codes &= _MAGNITUDE
+    codes |= (_LAST - np.arange(len(_FIRSTS), dtype=np.int32))[:, None]
+    largest = np.empty((len(groups), SHOWN), np.int64)
+    for place in range(SHOWN):
+        found = codes.max(axis=0)
+        largest[:, place] = _FIRSTS[_LAST - (found & _LAST)]
+        codes *= codes != found
+    return largest
+
+
 def _effects(
     features: NDArray[np.float32], means: NDArray[np.float32], slopes: NDArray[np.float32], of: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """By how much each feature moves each row's log-odds from the average person's, shape (n, F).
+    """Return how much each feature moves each row's log-odds from the average person's, shape (n, F).
 
-    People with at most one visit have as many orders per visit as orders, so both features say the same: the effect
-    of orders per visit is added to that of orders.
+    For people with at most one visit, orders per visit equal orders: the effect of the former is added to the effect of
+    the latter.
     """
     one = len(means) == 1
     effects = features - (means if one else means[of])
@@ -169,7 +188,7 @@ def _spokesmen(
 def _keys(
     features: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """What a phrase says as one number: value, rhythm, feature, direction."""
+    """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
     found = features[rows, speaking].astype(np.float64)
     found = np.where(_IS_LOG[speaking], np.expm1(found), found) * _SCALE[speaking] + _ADDED[speaking]
     values = np.clip(found, 0, _LARGEST).astype(np.int64)

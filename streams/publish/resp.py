@@ -1,7 +1,7 @@
-"""Parts of Redis commands as Arrow columns: one row of bytes per customer, made by kernels and never by Python loops.
+"""Renders Redis commands as Arrow columns: one row of bytes per customer, made by kernels instead of Python loops.
 
-A part is a field with its name and value, each framed as Redis' protocol wants it: its length, a line end, its bytes, a
-line end. The parts of a command joined are the command; the joined column's data buffer is the whole pipeline.
+A part is a field with its name and value, each framed as Redis' protocol requires: length, line end, bytes, line end.
+Joining the parts of a row gives a command; the data buffer of the joined column is the whole pipeline.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def framed(text: str) -> str:
 
 
 def head(words: int, command: str) -> str:
-    """The beginning of a command of so many words."""
+    """The beginning of a command of ``words`` words."""
     return f"*{words}\r\n{framed(command)}"
 
 
@@ -113,7 +113,7 @@ def _per_cents(name: str) -> pa.StringArray:
 
 
 def chosen(mask: NDArray[np.bool_], part: pa.StringArray | str) -> Part:
-    """A part where the mask says so, else nothing."""
+    """The part in the rows that the mask marks, else an empty text."""
     if mask.all():
         return part
     return pc.if_else(pa.array(mask), part, "") if mask.any() else ""
@@ -126,7 +126,7 @@ def bytes_of(column: pa.StringArray) -> memoryview:
 
 
 def known(times: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which times have come yet."""
+    """Return which times are set: the event has happened."""
     there: NDArray[np.bool_] = (times != NEVER) & (times != NOT_YET)
     return there
 
@@ -188,7 +188,7 @@ def _day_texts(days: NDArray[np.int64]) -> NDArray[np.uint8]:
 def rank_commands(
     outcome_key: str, ids: pa.StringArray, scores: NDArray[np.float64]
 ) -> tuple[Sequence[memoryview | bytes], int]:
-    """Commands that put ids into a sorted set, or, where the score is NaN, take them out; and how many they are."""
+    """Return commands that put ids into a sorted set (NaN removes an id), and the number of commands."""
     pieces: list[memoryview | bytes] = []
     out, answers = np.isnan(scores), 0
     members = framed_column(ids)

@@ -1,7 +1,7 @@
-"""Which outputs of a step go to which sink, and under which key. Pure.
+"""Routes the outputs of steps to sinks. Pure.
 
-The key chooses the part of a sink. All that is written about one person has the key of the person's bucket, so it comes
-to one writer, in its order.
+The key of an item chooses the partition of the sink. All items of one person have the key of the person's bucket, so
+one writer gets them, in order.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,14 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from contracts.blocks import (
-    Departures,
-    LaneBatch,
-    ModelReport,
-    ProfileBlock,
-    ScoredBlock,
-    Verdicts,
-)
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import DeadLetter, TableRows
 from streams.publish.tables import Stored
 
@@ -25,7 +19,7 @@ _NO_FEATURES: Final = np.empty((0, 0), np.float32)
 
 
 def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures]]:
-    """Scores and profiles that readers see, without the features, and visitors who are visitors no more."""
+    """Route published scores and profiles, without the features, and departed visitors."""
     value = item[1]
     if isinstance(value, Departures):
         return [(str(value.bucket), value)]
@@ -35,24 +29,29 @@ def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures
 
 
 def for_clickhouse(item: tuple[str, Any]) -> list[tuple[str, Stored]]:
-    """Sweeps, live people, changed profiles, visitors who are visitors no more, decisions and models' reports."""
+    """Route sweeps, live people, changed profiles, departed visitors, decisions about links, and models' reports.
+
+    The last profiles of forgotten visitors stay on record.
+    """
     value = item[1]
     if isinstance(value, ScoredBlock):
         return [(str(value.people.bucket), value)] if value.people.kind != "restated" else []
     if isinstance(value, ModelReport):
         return [(str(value.boundary), value)]
+    if isinstance(value, Departures) and value.forgotten:
+        return []
     if isinstance(value, ProfileBlock | Departures | Verdicts):
         return [(str(value.bucket), value)]
     return []
 
 
 def facts(batch: LaneBatch, dead_letters_table: Callable[[Sequence[DeadLetter]], Any]) -> list[tuple[str, TableRows]]:
-    """The events of a batch and its dead letters as rows."""
+    """Route the events of a batch, and its dead letters, as rows."""
     key = str(batch.progress.source)
     rows = [(key, each) for each in batch.facts]
     return [*rows, (key, TableRows("dead_letters", dead_letters_table(batch.dead)))] if batch.dead else rows
 
 
 def letters(batch: LaneBatch) -> list[tuple[str, DeadLetter]]:
-    """Dead letters for their topic."""
+    """Route dead letters to their topic."""
     return [(str(batch.progress.source), letter) for letter in batch.dead]

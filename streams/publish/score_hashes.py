@@ -1,4 +1,4 @@
-"""Scores as the hashes ``crm:score:{id}`` and the ranks ``crm:top:<outcome>``. Times are ISO 8601 in UTC."""
+"""Renders scores as the hashes ``crm:score:{id}`` and the ranks ``crm:top:<outcome>``. Times are ISO 8601 in UTC."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import OutcomeScores, ScoredBlock, Texts
+from contracts.blocks import Texts
+from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
@@ -32,7 +33,7 @@ class Answers(NamedTuple):
 
 
 def answers_of(scores: OutcomeScores) -> Answers:
-    """The part of scores that readers see."""
+    """Return the part of scores that is published."""
     return Answers(scores.probability, scores.percentile, scores.reasons, scores.usual, scores.usual_of)
 
 
@@ -62,7 +63,7 @@ def joined_answers(parts: Sequence[Answers]) -> Answers:
 class ScoreHashes:
     """Scores of people, with n rows. ``gone`` people lose their rank; ``visitors`` have none, and their hashes expire.
 
-    ``clear`` marks rows of which fields of an earlier write may have to go: the stores may be behind.
+    ``clear`` marks rows for which fields of earlier writes may have to be removed, because Redis may be behind.
     """
 
     ids: Texts
@@ -149,7 +150,7 @@ class ScoreHashes:
         return Commands(pieces, answers)
 
     def _fields(self, key: pa.StringArray) -> tuple[list[resp.Part], NDArray[np.int64], dict[str, NDArray[np.bool_]]]:
-        """The fields of the hashes, how many each hash has, and which hashes are without a field."""
+        """Return the fields of the hashes, the number of fields per hash, and which hashes lack each field."""
         fields: list[resp.Part] = [
             resp.count_field(VERSION_FIELD, self.versions),
             resp.time_field("as_of", self.as_of),
@@ -173,7 +174,7 @@ class ScoreHashes:
         return fields, words, absent
 
     def _cleared(self) -> NDArray[np.bool_]:
-        """Rows of which absent fields are removed."""
+        """Return the rows whose absent fields are removed."""
         cleared = self.clear.copy()
         for answers in self.answers:
             cleared |= np.isnan(answers.percentile) & ~np.isnan(answers.probability)
@@ -193,10 +194,10 @@ _ARRAYS: Final = ("ids", "versions", "as_of", "models", "segment", "lifecycle", 
 
 
 def shown(block: ScoredBlock) -> NDArray[np.int64] | None:
-    """The rows of a block that readers should see; None: all.
+    """Return the rows of a block to write to Redis; None means all.
 
-    Live people, and customers who are restated after a catch-up, are written as they are. Of sweeps and of visitors who
-    are restated at a boundary, those are written who moved noticeably.
+    Live people, and customers restated after a catch-up, are all written. Of sweeps, and of visitors restated at a
+    boundary, only rows that changed noticeably are written.
     """
     people = block.people
     every = people.kind == "live" or (people.kind == "restated" and not people.visitors) or block.notable.all()

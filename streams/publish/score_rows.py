@@ -1,4 +1,4 @@
-"""Scores as rows of ``customer_daily`` and ``score_changes``, and models' reports as rows of ``model_quality``."""
+"""Renders rows of ``customer_daily``, ``score_changes``, ``model_quality`` and ``identity_links``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import ModelReport, ScoredBlock, Verdict
+from contracts.blocks import Verdict
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
@@ -48,7 +49,7 @@ class DailyRows:
 
 @dataclass(frozen=True)
 class ChangeRows:
-    """Scores of live people: of each the newest in an insert."""
+    """Scores of live people. An insert has the newest row of each person."""
 
     block: ScoredBlock
     table: ClassVar[str] = "score_changes"
@@ -101,7 +102,7 @@ class _Scored:
 
     @property
     def asked(self) -> NDArray[np.bool_]:
-        """Which questions are asked of whom, shape (rows, outcomes)."""
+        """Which outcomes apply to which people, shape (rows, outcomes)."""
         return np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
 
     def take(self, at: NDArray[np.int64]) -> "_Scored":
@@ -159,7 +160,7 @@ class QualityRows:
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:
-    """Decisions as rows of ``identity_links``. Of decisions about the same two in one insert the last one stays."""
+    """Return decisions as rows of ``identity_links``. An insert has the last decision about each pair of ids."""
     times = np.array([verdict.occurred for verdict in verdicts], np.int64)
     columns = {
         "identity": [verdict.identity for verdict in verdicts],

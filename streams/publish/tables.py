@@ -1,27 +1,27 @@
-"""Blocks as rows of ClickHouse tables, before they are columns of Arrow: what each kind of block writes."""
+"""Chooses the ClickHouse rows that each kind of block writes. They are rendered later, in the writer's thread."""
 
 from collections.abc import Sequence
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock, ScoredBlock, Verdicts
+from contracts.blocks import Departures, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.publish.profile_rows import departed_rows, profile_rows
 from streams.publish.score_rows import ChangeRows, DailyRows, QualityRows, verdict_rows
 
 Stored = ScoredBlock | ProfileBlock | Departures | Verdicts | ModelReport | TableRows
-"""What the dataflow hands to the writer of ClickHouse."""
+"""The items that the writer of ClickHouse accepts."""
 
 
 def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[TableBlock]:
-    """The rows that an item writes.
+    """Return the rows that an item writes.
 
-    A sweep: ``customer_daily``. Live people: ``score_changes`` and ``customers``. Restated people: nothing, for what
-    changed is written already. ``interval`` is the sweep's in microseconds, ``currency`` the base currency.
+    A sweep writes ``customer_daily``; live people write ``score_changes`` and ``customers``; restated people write
+    nothing, because their changes have been written. ``interval`` is the sweep interval in microseconds, ``currency``
+    the base currency.
     """
     match item:
-        case ScoredBlock() if item.people.kind == "live":
-            return [ChangeRows(item), profile_rows(item.people, interval, currency)]
         case ScoredBlock():
-            return [DailyRows(item, interval)] if item.people.kind == "sweep" else []
+            return _scored(item, interval, currency)
         case ProfileBlock():
             return [profile_rows(item, interval, currency)]
         case Departures():
@@ -32,3 +32,8 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
             return [QualityRows(item, interval)]
     return [item]
 
+
+def _scored(block: ScoredBlock, interval: int, currency: str | None) -> Sequence[TableBlock]:
+    if block.people.kind == "live":
+        return [ChangeRows(block), profile_rows(block.people, interval, currency)]
+    return [DailyRows(block, interval)] if block.people.kind == "sweep" else []

@@ -1,6 +1,6 @@
-"""The keys of reasons as texts, and as the compact column of ``customer_daily``.
+"""Turns the keys of reasons into texts, and into the compact column of ``customer_daily``.
 
-Many people share a phrase, so each is made once per block, and the newest ones are remembered from block to block.
+Many people share a phrase, so each phrase is made once per block, and recent ones are cached.
 """
 
 from collections.abc import Sequence
@@ -18,16 +18,16 @@ from streams.publish.reasons import SHOWN, features_of, parts_of, signed_feature
 
 MOST_CHARACTERS: Final = 119
 FEW: Final = 100
-"""Below so many rows plain Python is cheaper than Arrow."""
+"""Below this number of rows plain Python is cheaper than Arrow."""
 _BETWEEN: Final = "; "
 _REMEMBERED: Final = 65_536
 
 
 def reason_texts(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> pa.StringArray:
-    """One line for each of n people, at most :data:`MOST_CHARACTERS` long; empty where there is no reason.
+    """Return one line for each of n people, at most :data:`MOST_CHARACTERS` long; empty without a reason.
 
-    ``keys`` is (n, 3) as of :func:`streams.publish.reasons.explain`, ``usual`` (m, F) the means of features as models
-    keep them (logarithms of one plus the value where the feature is one), ``usual_of`` (n,) which of them is a row's.
+    ``keys`` (n, 3) come from :func:`streams.publish.reasons.explain`. ``usual`` (m, F) are the means of features as
+    models keep them (features on a log scale as logarithms). Row i is compared with ``usual[usual_of[i]]``.
     """
     if len(keys) < FEW:
         return pa.array(reason_lines(keys, usual, usual_of), pa.string())
@@ -80,7 +80,7 @@ def _line(keys: Sequence[int], usual: Sequence[float]) -> str:
 def _vocabulary(
     keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], list[str]]:
-    """The number of each key's phrase, shape (n, 3), and the phrases by number; 0 is that of none."""
+    """Return the number of each key's phrase, shape (n, 3), and the phrases by number; 0 means no reason."""
     encoded = pa.array(keys.ravel()).dictionary_encode()
     pairs = encoded.indices.to_numpy().astype(np.int64) * len(usual) + np.repeat(usual_of, SHOWN)
     paired = pa.array(pairs).dictionary_encode()

@@ -1,1 +1,1 @@
-"""From the log to columns: consumers, clocks, decoding, validation."""
+"""Reads the log into columns: consumers, clocks, decoding, validation."""

@@ -1,4 +1,4 @@
-"""The parts of a read, topic by topic, as one batch of the lane."""
+"""Joins the decoded topics of a read into one batch of the lane."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,28 +13,35 @@ REMEMBERED: Final = 100_000
 
 
 class KnownCustomers:
-    """Which customers of device events have been reported to their own bucket. Forgets all when it is full."""
+    """Remembers which customers of device events have been reported to their own bucket. Cleared when full."""
 
     def __init__(self, most: int = REMEMBERED):
         self._reported: set[str] = set()
         self._most = most
 
-    def unreported(self, people: PeopleEvents) -> tuple[Texts, NDArray[np.int64]]:
-        """Return customers (with their buckets) whose events go to another bucket, without those reported lately."""
+    def unreported(self, people: PeopleEvents) -> tuple[Texts, NDArray[np.int64], NDArray[np.int64]]:
+        """Return customers, with buckets and first slots, whose events go to another bucket, unless reported lately."""
         elsewhere = np.flatnonzero((people.customer_buckets >= 0) & (people.customer_buckets != people.home))
-        customers, buckets = people.customers[elsewhere].tolist(), people.customer_buckets[elsewhere].tolist()
-        found = dict(zip(customers, buckets, strict=True))
-        new = [customer for customer in found if customer not in self._reported]
+        customers = people.customers[elsewhere].tolist()
+        new = list(dict.fromkeys(customer for customer in customers if customer not in self._reported))
+        if not new:
+            return no_texts(), np.empty(0, np.int64), np.empty(0, np.int64)
         if len(self._reported) + len(new) > self._most:
             self._reported.clear()
         self._reported.update(new)
-        return np.array(new, object) if new else no_texts(), np.array([found[one] for one in new], np.int64)
+        places, slots = {}, dict.fromkeys(new, 2**62)
+        for customer, event in zip(customers, elsewhere.tolist(), strict=True):
+            if customer in slots:
+                places[customer] = people.customer_buckets[event]
+                slots[customer] = min(slots[customer], int(people.events["slot"][event]))
+        return (np.array(new, object), np.array([places[each] for each in new], np.int64),
+                np.array(list(slots.values()), np.int64))  # fmt: skip
 
 
 def lane_batch(parts: Sequence[Decoded], progress: Progress, known: KnownCustomers, *, turned: bool) -> LaneBatch:
     """Join what was read of a lane's topics."""
     people = _joined([decoded.people for decoded in parts if len(decoded.people)])
-    customers, buckets = known.unreported(people)
+    customers, buckets, slots = known.unreported(people)
     return LaneBatch(
         progress=progress,
         people=people,
@@ -42,6 +49,7 @@ def lane_batch(parts: Sequence[Decoded], progress: Progress, known: KnownCustome
         link_buckets=tuple(bucket for decoded in parts for bucket in decoded.link_buckets),
         known_customers=customers,
         known_buckets=buckets,
+        known_slots=slots,
         facts=tuple(decoded.facts for decoded in parts if decoded.facts is not None),
         dead=tuple(letter for decoded in parts for letter in decoded.dead),
         turned=turned,

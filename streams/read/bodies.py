@@ -1,7 +1,7 @@
-"""Message bodies to structs: in chunks, by the fast reader; one by one where a chunk holds something odd.
+"""Parses message bodies in chunks with the fast parser; a chunk with an unusual body is split.
 
-The contract (:func:`contracts.wire.judge`) judges every body that the fast reader refuses. So the cut into chunks
-changes only the time that reading takes.
+The contract (:func:`contracts.wire.judge`) validates every body that the fast parser refuses, so the size of chunks
+changes only the speed.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ Refuse = Callable[[Message, wire.RejectedError], None]
 
 
 def read_bodies(messages: Sequence[Message], kind: Kind, refuse: Refuse, chunk: int) -> Reading:
-    """Read bodies in their order; ``refuse`` is called with those that are no events."""
+    """Parse bodies in order. Calls ``refuse`` for each invalid one."""
     reading = Reading()
     for start in range(0, len(messages), chunk):
         _read_chunk(messages[start : start + chunk], kind, reading, refuse)
@@ -71,7 +71,7 @@ def _size_problem(body: bytes | None) -> tuple[str, str]:
 
 
 def to_wire(event: Event) -> tuple[wire.Envelope, Any]:
-    """An event of the contract as the fast reader would have read it."""
+    """Return an event of the contract as the structs of the fast parser."""
     properties = event.properties.model_dump_json(exclude_unset=True).encode()
     names = wire.Envelope.__struct_fields__
     fields = {name: getattr(event, name) for name in names if name != "properties"}

@@ -1,9 +1,9 @@
-"""Event clocks: how far a partition's events have come, and in which slot each event counts.
+"""Event clocks: the event time that a partition has reached, and the slot of each event.
 
-A topic-partition's clock is the newest of its events' times, each held to its own ``received_at`` plus a small
-tolerance (a device whose clock runs ahead must not drag everybody with it), and of its ticks. An event counts in the
-slot in which it happened, or, when its own partition's clock had left that slot already, in the slot of the clock: it
-is late. Both follow from the log alone, not from how topics interleave or batches are cut.
+A topic-partition's clock is the maximum of its ticks and its events' times. An event's time is capped at its own
+``received_at`` plus a small tolerance, so that a device with a fast clock does not move all customers ahead. An event
+counts in the slot in which it happened. If its partition's clock has left that slot, the event is late and counts in
+the slot of the clock. Both follow from the log alone, not from how topics interleave or batches are cut.
 """
 
 from dataclasses import dataclass
@@ -52,13 +52,13 @@ class TopicClock:
 
 
 def lane_start(clocks: list[TopicClock], interval: int) -> int | None:
-    """The first slot of partitions that are read together: known once each of them has had a record."""
+    """Return the first slot of partitions that are read together; None until each has had a record."""
     firsts = [clock.first for clock in clocks]
     known = [first for first in firsts if first is not None]
     return min(known) // interval if len(known) == len(firsts) else None
 
 
 def lane_clock(clocks: list[TopicClock]) -> int | None:
-    """The clock of partitions that are read together: the slowest one's."""
+    """Return the clock of partitions that are read together: the slowest one."""
     known = [clock.now for clock in clocks if clock.now is not None]
     return min(known) if len(known) == len(clocks) else None

@@ -15,7 +15,7 @@ from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
 from streams.read.places import buckets_of
 
 WITH_DEVICE: Final = frozenset(("web", "identity"))
-"""The kinds whose records stand with their device."""
+"""The kinds whose records are keyed by device."""
 
 
 class Message(Protocol):
@@ -30,14 +30,14 @@ class Message(Protocol):
 
 @dataclass
 class Reading:
-    """Bodies that read well, in log order, with the messages they came in."""
+    """Parsed bodies, in log order, with their messages."""
 
     messages: list[Message] = field(default_factory=list)
     envelopes: list[wire.Envelope] = field(default_factory=list)
     properties: list[Any] = field(default_factory=list)
 
     def without(self, positions: set[int]) -> "Reading":
-        """The same without some of them."""
+        """Return the reading without some positions."""
         stay = [at for at in range(len(self.messages)) if at not in positions]
         return Reading(
             [self.messages[at] for at in stay],
@@ -62,8 +62,9 @@ class Money:
 class Columns:
     """Columns of n events. ``device`` is '' where an event is not tied to one.
 
-    ``home`` is the bucket of the device, else of the customer, and negative where the record stands in neither's
-    partition. ``unfit`` marks events with an id that is nobody's. Times in microseconds, ``entered`` in milliseconds.
+    ``home`` is the bucket of the device, else of the customer, and negative if the record is in the partition of
+    neither. ``unfit`` marks events with a placeholder or reserved id. Times in microseconds, ``entered`` in
+    milliseconds.
     """
 
     envelopes: Sequence[wire.Envelope]
@@ -87,7 +88,7 @@ class Columns:
 
 
 def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, buckets: int) -> Columns:
-    """Make columns of bodies that stand in a partition; ``buckets`` is a multiple of ``partitions``."""
+    """Make columns of the bodies of a partition; ``buckets`` is a multiple of ``partitions``."""
     envelopes, messages, count = reading.envelopes, reading.messages, len(reading.messages)
     names = [event.name for event in envelopes]
     customer = [event.customer_id or "" for event in envelopes]
@@ -121,7 +122,7 @@ def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, bu
 def _devices(
     kind: Kind, names: list[str], customer: list[str], anonymous: list[str], properties: list[Any]
 ) -> list[str]:
-    """The device that each event concerns: of an alias the id by which it is keyed."""
+    """Return the device of each event; the device of an alias is its previous id."""
     if kind not in WITH_DEVICE:
         return ["" if known else device for known, device in zip(customer, anonymous, strict=True)]
     if ALIAS not in names or kind == "web":

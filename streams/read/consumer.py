@@ -1,8 +1,8 @@
 """One Kafka consumer for all lanes of a process.
 
-A consumer costs a thread, a queue and a poll, so the process has one. A poll reads whatever comes next and shares it
-out into a buffer of raw messages per topic-partition. Lanes take from the buffers what their policy allows. A buffer
-that grows over its bound pauses its topic-partition until half of it has been taken.
+A consumer costs a thread, a queue and a poll, so the process has one. A poll reads the next messages of any topic and
+distributes them to a buffer per topic-partition. Lanes take messages from the buffers as their policy allows. A buffer
+over its bound pauses its topic-partition until half of it has been taken.
 
 Delivery: buffered messages count as not read. Lanes keep the positions of what they have decoded.
 """
@@ -24,16 +24,18 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE: Final = 8_000
 """Messages of one poll."""
 WAIT_SECONDS: Final = 0.002
-"""How long a poll waits for more where a lane has nothing to do but is not at the end of its log."""
+"""Seconds that a poll waits if a lane has nothing to do but is not at the end of its log."""
 POLL_AGAIN_SECONDS: Final = 0.001
 SHORTEST_REST: Final = 0.005
-LONGEST_REST: Final = 0.02
+LONGEST_REST: Final = 0.025
+COMMIT_AGAIN_SECONDS: Final = 60.0
+"""How often a position that has not moved is published again: the broker may have lost it, and forgets old ones."""
 CONNECT_SECONDS: Final = 30.0
 
 
 @dataclass(frozen=True)
 class Bound:
-    """How much one topic-partition may hold in memory before it is paused; it is resumed below half."""
+    """The limits of one topic-partition's buffer: above them it is paused, below half of them it is resumed."""
 
     messages: int = 10_000
     bytes: int = 4_000_000
@@ -76,6 +78,8 @@ class SharedConsumer:
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
         self._of_lane: dict[int, list[Buffer]] = {}
         self._unassigned: list[TopicPartition] = []
+        self._committed: dict[int, tuple[Mapping[str, int], float]] = {}
+        """By lane what was last published, and when."""
         self._polled_at = -1.0
         self.is_closed = False
         self._rest = SHORTEST_REST
@@ -96,10 +100,10 @@ class SharedConsumer:
         return int(self._consumer.get_watermark_offsets(where, cached=True)[1])
 
     def assign(self, partition: int, offsets: Mapping[str, int]) -> None:
-        """Read partition ``partition`` of topics, each from an offset on, besides what is read already.
+        """Also read partition ``partition`` of topics, each from its offset on.
 
-        It starts with the next poll: once something is fetched, every question waits for the broker's long poll of half
-        a second, and lanes that are built one after another ask many.
+        Reading starts with the next poll. Once the consumer fetches, every query to a broker waits for its long poll of
+        half a second, and lanes that are built one after another make many queries.
         """
         self._unassigned += [TopicPartition(name, partition, at) for name, at in offsets.items()]
         for name in offsets:
@@ -107,7 +111,7 @@ class SharedConsumer:
         self._of_lane[partition] = [self._buffers[name, partition] for name in offsets]
 
     def release(self, partition: int) -> None:
-        """Read a lane no more; leave Kafka with the last one."""
+        """Stop reading a lane; close the consumer with the last one."""
         for key in [key for key in self._buffers if key[1] == partition]:
             del self._buffers[key]
         if not self._buffers:
@@ -119,7 +123,7 @@ class SharedConsumer:
         return len(self._buffers[topic, partition].messages)
 
     def is_silent(self, partition: int) -> bool:
-        """Poll; return whether there is still nothing for a lane."""
+        """Poll; return whether a lane still has no messages."""
         self.poll(wait=False)
         return not any(buffer.messages for buffer in self._of_lane[partition])
 
@@ -147,18 +151,23 @@ class SharedConsumer:
         return taken
 
     def rest(self) -> datetime:
-        """When an idle lane asks again: at the same moment as the others, so that the process wakes once for all.
+        """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
 
-        The rest grows from 5 to 20 ms while nothing comes.
+        The pause grows from 5 to 25 ms while no messages come.
         """
         return self._until
 
     def commit(self, partition: int, offsets: Mapping[str, int]) -> None:
-        """Publish the positions of a lane to the group, without waiting for the answer."""
+        """Publish the positions of a lane to the group if they have moved, without waiting for the answer."""
+        now, (before, at) = self._monotonic(), self._committed.get(partition, ({}, 0.0))
+        if before == offsets and now - at < COMMIT_AGAIN_SECONDS:
+            return
+        self._committed[partition] = (offsets, now)
         places = [TopicPartition(name, partition, offset) for name, offset in offsets.items()]
         try:
             self._consumer.commit(offsets=places, asynchronous=True)
         except KafkaException as error:
+            del self._committed[partition]
             log.info("the position in partition %d could not be published: %s", partition, error.args[0].str())
 
     def _share_out(self, found: list[Message]) -> None:
@@ -198,7 +207,7 @@ def connect(bootstrap_servers: str) -> Consumer:
 
 
 def _log_strays(messages: list[Message]) -> None:
-    """Log what belongs to no lane: errors of the client itself, and the rest of a lane that has been released."""
+    """Log messages without a lane: errors of the client itself, and the rest of a released lane."""
     for message in messages:
         error = message.error()
         if error is not None and not error.retriable() and error.code() != KafkaError._PARTITION_EOF:

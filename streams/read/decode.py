@@ -1,8 +1,8 @@
-"""Bytes to columns: the records of one topic-partition become facts, events of people, links and dead letters.
+"""Decodes the records of one topic-partition into facts, events of people, links and dead letters. Pure.
 
-Pure. What does not parse or validate becomes a dead letter with its position, its bytes and the field at fault; it
-never stops the rest. The judge of every body is the contract (:func:`contracts.wire.judge`); the fast reader only saves
-its time on bodies that are plainly right.
+Invalid records become dead letters with their position, their bytes and the invalid field; they never stop the others.
+The contract (:func:`contracts.wire.judge`) has the last word on every body; the fast parser only saves time on bodies
+that are clearly valid.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,7 +33,7 @@ from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, ju
 
 @dataclass
 class Decoded:
-    """The yield of one read of a topic: facts, events of people, links with their buckets, and what was refused."""
+    """The result of one read of a topic: facts, events of people, links with their buckets, and dead letters."""
 
     facts: TableRows | None = None
     people: PeopleEvents = field(default_factory=PeopleEvents)
@@ -69,7 +69,7 @@ def decode(
             refuse("validate", reading.messages[at], why)
         reading = reading.without(set(refused))
         columns = to_columns(reading, stand.kind, partition, policy.partitions, policy.buckets)
-    moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only says what its writer intends
+    moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only carries its writer's note
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
     dead.sort(key=lambda letter: letter.offset)
     decoded = Decoded(dead=dead, read=len(messages), ticks=len(ticks))
@@ -97,7 +97,7 @@ def _fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int
 
 def _kind(topic: Topic) -> Kind:
     if topic.kind is None:
-        raise ValueError(f"{topic.name} is no input topic")
+        raise ValueError(f"{topic.name} is not an input topic")
     return topic.kind
 
 
@@ -105,7 +105,7 @@ Refuse = Callable[[str, Message, wire.RejectedError], None]
 
 
 def _without_marks(messages: Sequence[Message], ticks: list[tuple[int, int]], refuse: Refuse) -> Sequence[Message]:
-    """Take ticks, as (offset, time), and what connectors refused out of the messages."""
+    """Remove ticks, collected as (offset, time), and records that connectors refused from the messages."""
     keys = [message.key() for message in messages]
     if TICK_KEY not in keys and REFUSED_KEY not in keys:
         return messages
@@ -124,7 +124,7 @@ def _without_marks(messages: Sequence[Message], ticks: list[tuple[int, int]], re
 
 
 def _tick(message: Message) -> int:
-    """The time of a tick in microseconds. Raises ``RejectedError`` if it is none, or lies ahead."""
+    """Return the time of a tick in microseconds. Raises ``RejectedError`` if it is invalid or in the future."""
     try:
         tick = Tick.model_validate_json(message.value() or b"")
     except ValueError:
@@ -149,7 +149,7 @@ def _refused(reading: Reading, columns: Columns, stand: Stand) -> dict[int, wire
 
 
 def money_of(properties: Sequence[wire.Transaction], occurred: NDArray[np.int64], rates: Rates) -> Money:
-    """Read amounts and their worth. An amount without a rate is worth nothing yet: it waits."""
+    """Return amounts in their own and in the base currency. An amount without a rate counts 0 until it has one."""
     total = np.array([each.total or 0.0 for each in properties], np.float64)
     amount = np.rint(total * SCALE).astype(np.int64)
     names = [each.currency for each in properties]
@@ -162,7 +162,7 @@ def money_of(properties: Sequence[wire.Transaction], occurred: NDArray[np.int64]
 
 def _events(columns: Columns, kind: Kind, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:
     events = np.zeros(len(slot), EVENT_DTYPE)
-    # The fact tables know an event by the same three; no id holds a control character.
+    # The fact tables identify an event by the same three values; no id contains a control character.
     events["id_hash"] = np.fromiter([
         xxh3_64_intdigest(f"{kind}\0{customer or ANONYMOUS + device}\0{event.event_id}".encode())
         for customer, device, event in zip(columns.customer, columns.anonymous, columns.envelopes, strict=True)
@@ -189,5 +189,5 @@ def _letter(message: Message, topic: Topic, partition: int, stage: str, why: wir
 
 
 def _source(message: Message) -> str:
-    """The source that a record names; what a connector refused is no event, and a sender may write anything there."""
+    """Return the source of an invalid record. A record refused by a connector may name any source, so it has none."""
     return "" if message.key() == REFUSED_KEY else wire.source_of(message.value())

@@ -1,4 +1,4 @@
-"""Decoded events as rows of ClickHouse's fact tables."""
+"""Turns decoded events into rows of ClickHouse's fact tables."""
 
 from operator import attrgetter
 from typing import Any, Final
@@ -56,11 +56,6 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     if kind == "service":
         arrays["satisfaction"] = pa.array([each.score for each in properties], pa.float32())
     return TableRows(FACT_TABLES[kind], pa.Table.from_arrays(list(arrays.values()), list(arrays)))
-
-
-def to_time(microseconds: NDArray[np.int64]) -> pa.Array:
-    """Microseconds since the Unix epoch as an Arrow column of UTC times."""
-    return pa.array(microseconds, pa.int64()).view(MICROSECONDS)
 
 
 def to_money(scaled: NDArray[np.int64]) -> pa.Array:

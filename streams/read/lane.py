@@ -1,7 +1,7 @@
 """The position of one lane: partition *p* of every input topic, read together.
 
-All events of a device, and all orders of a customer, are in one lane, whatever their topic. The lane's clock is that of
-its slowest topic. The rules of which topic may be read next are here, free of Kafka.
+All events of a device, and all orders of a customer, are in one lane. The lane's clock is the clock of its slowest
+topic. The rules for choosing the next topic are here, without Kafka.
 """
 
 from dataclasses import dataclass, field
@@ -13,8 +13,8 @@ DAY: Final = 86_400_000_000
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
 MOST_BOUNDARIES: Final = 64
-"""Sweep boundaries that one batch may cross: a jump of the clock over years is announced in parts, so that the dataflow
-takes snapshots and answers in between."""
+"""Maximum number of sweep boundaries per batch: a jump of the clock over years is passed on in parts, so that the
+dataflow can take snapshots and answer in between."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class LanePolicy:
 
 @dataclass
 class TopicPosition:
-    """Where reading stands in one topic-partition. ``end`` is the log's end when it was last reached."""
+    """The position in one topic-partition. ``end`` is the end of the log when it was last reached."""
 
     offset: int = 0
     clock: TopicClock = field(default_factory=TopicClock)
@@ -53,7 +53,7 @@ class TopicPosition:
 class LaneState:
     """The positions of a lane, by topic name, and the log that they belong to.
 
-    ``slot`` is the slot that the devices step knows: behind that of the lane's clock after a jump.
+    ``slot`` is the slot last sent to the devices step: after a jump it is behind the slot of the lane's clock.
     """
 
     cluster_id: str
@@ -66,10 +66,10 @@ class LaneState:
         self.epoch_started_at = self.clock
 
     def readable(self, policy: LanePolicy) -> list[str]:
-        """The topics that may be read now, the one furthest behind first.
+        """Return the topics that may be read now, the one furthest behind first.
 
-        A topic waits while it is a step ahead of one that has more to read (no need to hold its future in memory),
-        and while the lane has used up its epoch's allowance (so that no lane runs far ahead of the others).
+        A topic waits while it is a step ahead of a topic that has more to read, to bound memory, and while the lane has
+        used up its epoch's allowance of event time, so that no lane runs far ahead of the others.
         """
         behind = [self._now(position) for position in self.topics.values() if not position.at_end]
         limit = min(behind, default=2**62) + policy.step

@@ -1,10 +1,10 @@
-"""The links that decoded identity events state.
+"""Derives links from decoded identity events.
 
-- Identify with a customer and an anonymous id: the device is the customer's.
-- Identify with a customer and ``traits.email``: the address is the customer's.
-- Identify with an anonymous id and ``traits.email`` only: the device belongs to whoever has the address.
-- Alias with a customer: ``previous_id``, as an anonymous id, is the customer's.
-- Unlink with an anonymous id: the device is nobody's from now on; with a customer and ``traits.email``: the address is.
+- Identify with a customer and an anonymous id: the device belongs to the customer.
+- Identify with a customer and ``traits.email``: the address belongs to the customer.
+- Identify with an anonymous id and ``traits.email`` only: the device belongs to the address, and so to its customer.
+- Alias with a customer: ``previous_id``, as an anonymous id, belongs to the customer.
+- Unlink with an anonymous id: the device loses its owner. With a customer and ``traits.email``: the address does.
 
 Pure.
 """
@@ -23,13 +23,13 @@ from streams.read.columns import Columns
 from streams.read.places import Buckets
 
 SAYING: frozenset[str] = frozenset((IDENTIFY, ALIAS, UNLINK))
-"""The names of events that may state links."""
+"""The names of events that may hold links."""
 
 
 def links_of(columns: Columns, slots: NDArray[np.int64], buckets: Buckets) -> tuple[list[Link], list[int]]:
     """The links of decoded identity events, in their order, each with the bucket of the devices step that handles it.
 
-    A device's link goes to the device's bucket, an address's to the bucket of the record that states it.
+    A device's link goes to the device's bucket, an address's link to the bucket of its record.
     """
     links, places = [], []
     for at, name in enumerate(columns.name):
@@ -61,6 +61,6 @@ def _pairs(name: str, envelope: wire.Envelope, properties: Any) -> Iterator[tupl
 
 
 def email_of(properties: Any) -> str | None:
-    """The key of the e-mail address in the traits of an identity event; None if there is none that can be one."""
+    """Return the profile id of the e-mail address in the traits; None without a valid one."""
     email = (properties.traits or {}).get("email")
     return email_key(email) if isinstance(email, str) and is_second_key(email) else None

@@ -1,4 +1,4 @@
-"""Where ids belong: the bucket of each, and from it the partition in which its records must stand."""
+"""Computes the bucket of an id, and from it the partition of its records."""
 
 from functools import lru_cache
 from typing import Final
@@ -12,7 +12,7 @@ from contracts.identity import home_of, is_no_customer
 NO_ID: Final = -1
 """The bucket of the empty text."""
 UNFIT: Final = -2
-"""The bucket of placeholders and reserved names, which are nobody's id."""
+"""Stands for the bucket of placeholders and reserved names, which are not ids."""
 REMEMBERED: Final = 100_000
 
 
@@ -27,14 +27,14 @@ def bucket_of(profile_id: str, buckets: int) -> int:
 
 
 class Buckets(dict[str, int]):
-    """The bucket of each id, remembered: the same people come again and again. Forgets all when it is full."""
+    """The bucket of each id, cached, because most ids repeat. Cleared when full."""
 
     def __init__(self, buckets: int):
         super().__init__({"": NO_ID})
         self._buckets = buckets
 
     def __missing__(self, identifier: str) -> int:
-        """Find the bucket of an id that is not remembered."""
+        """Compute the bucket of an id that is not cached."""
         bucket = UNFIT if is_no_customer(identifier) else place_of(identifier, self._buckets)
         self[identifier] = bucket
         return bucket
@@ -49,5 +49,5 @@ class Buckets(dict[str, int]):
 
 @lru_cache(4)
 def buckets_of(buckets: int) -> Buckets:
-    """The one memory of this process for a number of buckets."""
+    """Return this process's cache for a number of buckets."""
     return Buckets(buckets)

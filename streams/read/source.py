@@ -1,8 +1,8 @@
 """Reads the input topics, one lane at a time, as batches of columns.
 
 Delivery: exactly once into the dataflow. A lane resumes from the offsets of its last snapshot, never from the consumer
-group, and refuses to start when the log behind them is another one. Positions are committed to the group only after
-their epoch is through, so that lag in ordinary tools means work not done yet.
+group. It refuses to start if the log is not the one that the offsets belong to. Offsets are committed to the group only
+after their epoch has completed, so that lag in Kafka tools shows unfinished work.
 """
 
 import logging
@@ -23,7 +23,7 @@ from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
 from contracts.outages import waiting_for
 from contracts.topics import INPUT_TOPICS, Topic
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
 from streams.read.batch import KnownCustomers, lane_batch
 from streams.read.consumer import SharedConsumer, connect
@@ -40,7 +40,7 @@ AWAY: Final = (
     KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE, KafkaError.REQUEST_TIMED_OUT,
     KafkaError.NETWORK_EXCEPTION,
 )  # fmt: skip
-"""Errors of a client that reaches no broker, or one that has just started and does not lead its partitions yet."""
+"""Errors of a client that reaches no broker, or a broker that has just started and does not lead its partitions yet."""
 TOPIC_OF: Final = {topic.name: topic for topic in INPUT_TOPICS}
 WAYS_ON: Final = (
     "Ways on: (1) connect to the Kafka that this data folder belongs to, or restore it from a backup; "
@@ -54,7 +54,8 @@ WAYS_ON: Final = (
 class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
-    ``on_money`` is called with each currency in which money came, as long as the base currency is undecided.
+    ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
+    a lane has read all of its epoch, before any step takes its snapshot.
     """
 
     bootstrap_servers: str
@@ -63,6 +64,7 @@ class SourceConfig:
     live_backlog_events: int
     stopping: Callable[[], bool]
     on_money: Callable[[str], None] = lambda _: None
+    on_epoch_end: Callable[[], None] = lambda: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
@@ -76,7 +78,7 @@ class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
         """One part per partition number."""
         return [f"{partition:04d}" for partition in range(self._config.decoding.partitions)]
 
-    @at_edge
+    @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "LaneReader":  # noqa: ARG002
         """Connect a lane and check that the log is the one that its position belongs to."""
         if self._consumer is None or self._consumer.is_closed:
@@ -94,7 +96,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._interval = config.decoding.interval
         self._known = KnownCustomers()
         self._earlier: dict[str, int] = {}
-        """Ends of the logs when this process started, as long as they have not been reached."""
+        """The ends of the logs at the start of this process, until they are reached."""
         JOURNAL.start(partition, _place(resume))
         with waiting_for("Kafka"):
             self._state = self._start_when_there(resume)
@@ -103,15 +105,15 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._emitted: Progress | None = None
         self._idle = False
 
-    @at_edge
+    @error_boundary
     def next_batch(self) -> Iterable[LaneBatch]:
-        """Read what may be read now, as at most one batch."""
+        """Read the topics that may be read now, as at most one batch."""
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
         if self._idle and self._consumer.is_silent(self._partition):
             return []
-        behind = self._state.is_behind(self._interval)  # after a jump nothing is read until the devices know all of it
+        behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot
         got = [] if behind else self._read_topics()
         progress = self._progress()
         self._idle = not got and not behind
@@ -125,25 +127,26 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return [lane_batch(got, progress, self._known, turned=turned)]
 
     def next_awake(self) -> datetime | None:
-        """Rest a moment when there was nothing to read."""
+        """Pause if there was nothing to read."""
         return self._consumer.rest() if self._idle else None
 
-    @at_edge
+    @error_boundary
     def snapshot(self) -> LaneState:
-        """The position after the last batch. Commits the one before it, whose epoch is through, to the group."""
+        """Return the position after the last batch. Commits the previous position, whose epoch has completed."""
         if self._through is not None and not self._through.is_behind(self._interval):
             offsets = {name: position.offset for name, position in self._through.topics.items()}
             self._consumer.commit(self._partition, offsets)
         self._through = deepcopy(self._state)
+        self._config.on_epoch_end()
         self._state.new_epoch()
         return self._through
 
     def close(self) -> None:
-        """Leave the consumer; the last lane closes it."""
+        """Release the lane; the last lane closes the consumer."""
         self._consumer.release(self._partition)
 
     def _start_when_there(self, resume: LaneState | None) -> LaneState:
-        """Start; while no broker answers, wait for one as a running reader does."""
+        """Start the lane; wait for a broker while none answers."""
         warned = False
         while True:
             try:
@@ -152,7 +155,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
                 if error.args[0].code() not in AWAY or self._config.stopping():
                     raise StoreUnavailableError(f"Kafka does not answer: {error.args[0].str()}") from error
                 if not warned:
-                    log.warning("kafka: does not answer; trying until it does: %s", error.args[0].str())
+                    log.warning("kafka: does not answer; trying again: %s", error.args[0].str())
                 warned = True
                 time.sleep(AGAIN_SECONDS)
 
@@ -173,7 +176,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return resume
 
     def _checked(self, name: str, position: TopicPosition) -> TopicPosition:
-        """The position as one to start from, and the log's end noted as that of earlier runs."""
+        """Return the position to start from, with the log's end noted as the part that earlier runs may have read."""
         low, high = self._consumer.limits(name, self._partition)
         offset = low if position.offset == OFFSET_BEGINNING else position.offset
         if not low <= offset <= high:
@@ -203,7 +206,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             return None
         messages = [message for message in taken if self._is_record(message, position)]
         if not messages:
-            position.offset = max(position.offset, position.end or 0)  # a log may end in records for Kafka alone
+            position.offset = max(position.offset, position.end or 0)  # a log may end in control records of Kafka
             return None
         before = position.clock.now
         topic = TOPIC_OF[name]
@@ -218,7 +221,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
-        """Tell records from Kafka's notices; raise for those that reading cannot go on after."""
+        """Return whether a message is a record, not a notice of Kafka. Raises for notices that end the reading."""
         error = message.error()
         if error is None:
             return True
@@ -238,11 +241,11 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return Progress(self._partition, slot, start, fresh, self._is_guarded())
 
     def _is_fresh(self) -> bool:
-        """Whether scores should follow now: the log's end is near."""
+        """Whether the end of the log is near, so that scores follow events at once."""
         return self._state.at_end or self._backlog() < self._config.live_backlog_events
 
     def _backlog(self) -> int:
-        """Records of the lane that are known to wait in Kafka or in buffers; very many before the first answer."""
+        """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer."""
         waiting = 0
         for name, position in self._state.topics.items():
             if not position.at_end:
@@ -251,7 +254,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return waiting
 
     def _is_guarded(self) -> bool:
-        """Whether an earlier run may have published what is read now."""
+        """Whether an earlier run may have published the part of the log that is read now."""
         if self._earlier:
             topics = self._state.topics
             self._earlier = {name: end for name, end in self._earlier.items() if topics[name].offset < end}
@@ -267,7 +270,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
 
 
 def _place(resume: LaneState | None) -> str:
-    """Say from where reading goes on."""
+    """Return the start position, for the log."""
     if resume is None:
         return "reads from the beginning of the log"
     places = ", ".join(f"{name} at {position.offset:,}" for name, position in resume.topics.items())

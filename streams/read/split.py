@@ -1,4 +1,4 @@
-"""Splits a lane's batch into the parts of the buckets of the devices step."""
+"""Splits a lane's batch by the buckets of the devices step."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,8 +9,8 @@ from contracts.blocks import DeviceBatch, LaneBatch, PeopleEvents
 def split_lane(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[str, DeviceBatch]]:
     """Return (key, part) pairs.
 
-    The lane's own buckets get its progress: all of them when ``batch.turned``, else those for which it has something.
-    Links and notices of other lanes' buckets go there without progress.
+    The lane's own buckets get its progress: all of them if ``batch.turned``, else those that get events or links. Links
+    and known customers of other lanes' buckets go there without progress.
     """
     source = batch.progress.source
     own = range(source, buckets, partitions)
@@ -26,13 +26,14 @@ def split_lane(batch: LaneBatch, buckets: int, partitions: int) -> list[tuple[st
             people=_people_of(batch.people, bucket, homes),
             links=tuple(batch.links[at] for at in links.get(bucket, ())),
             known_customers=batch.known_customers[batch.known_buckets == bucket],
+            known_slots=batch.known_slots[batch.known_buckets == bucket],
         ))
         for bucket in sorted(concerned.union(own) if batch.turned else concerned)
     ]  # fmt: skip
 
 
 def _distinct(buckets: NDArray[np.int64]) -> set[int]:
-    """The buckets that occur: of few, cheaper than sorting."""
+    """Return the buckets that occur. For few buckets this is cheaper than sorting."""
     if not len(buckets):
         return set()
     return set(np.flatnonzero(np.bincount(buckets)).tolist())

@@ -1,7 +1,7 @@
-"""Validation across fields: a pre-check of whole columns flags suspect events, then the contract judges each of them.
+"""Validates rules across fields: a vectorised pre-check flags suspect events, then the contract judges each of them.
 
-The pre-check may flag what is right; it must not miss what is wrong. The judgement looks at one event, by the contract
-and by what can be used in this partition, and has the last word.
+The pre-check may flag valid events; it must not miss invalid ones. The judge checks one event against the contract and
+the rules of its partition, and has the last word.
 """
 
 from dataclasses import dataclass
@@ -29,11 +29,11 @@ class DecodePolicy:
     buckets: int
     rates: Rates
     chunk: int = 256
-    """Bodies that are parsed at once."""
+    """Number of bodies parsed at once."""
 
 
 class Stand(NamedTuple):
-    """Where records stand, and how they are decoded."""
+    """The place of records in the log, and the settings of decoding."""
 
     kind: Kind
     partition: int
@@ -61,7 +61,7 @@ def _of_another_kind(columns: Columns, kind: Kind) -> list[int]:
 
 
 def _incomplete(columns: Columns, kind: Kind) -> list[int]:
-    """Events that lack a property which their name requires, or half of their money."""
+    """Return events that lack a property required by their name, or have an amount without a currency or vice versa."""
     properties = columns.properties
     required = {name: _REQUIRED[name] for name in set(columns.name) if name in _REQUIRED}
     found = []

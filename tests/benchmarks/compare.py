@@ -41,10 +41,6 @@ class Comparison:
     total: int
     runs: dict[str, list[Run]] = field(default_factory=dict)
 
-    def per_event(self, which: str, measure: str) -> list[float]:
-        """Microseconds per event of every pass."""
-        return [getattr(run, measure) / self.total * 1e6 for run in self.runs[which]]
-
     def ratios(self, which: str, to: str, measure: str) -> tuple[float, float, float]:
         """One against another, round by round: least, median, greatest."""
         pairs = zip(self.runs[which], self.runs[to], strict=True)

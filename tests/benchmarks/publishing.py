@@ -6,7 +6,8 @@ Blocks are gathered as the writers gather them: hashes of one activation, rows u
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from contracts.blocks import Departures, LaneBatch, ModelReport, ProfileBlock, ScoredBlock, Verdicts
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
+from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import HashBlock, TableBlock, TableRows
 from contracts.settings import Settings
 from sinks.clients import clickhouse_client, redis_client

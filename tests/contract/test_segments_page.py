@@ -12,7 +12,7 @@ from streams.profiles import segments
 from streams.profiles.features import PRIOR_GAP_DAYS
 from streams.profiles.rows import RECENT, blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS, lifecycle_of, segment_of
-from streams.publish.reasons import MOST_CHARACTERS
+from streams.publish.wording import MOST_CHARACTERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "segments.md").read_text(encoding="utf-8")
 NOW = 3_000 * DAY

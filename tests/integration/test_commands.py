@@ -216,8 +216,11 @@ def test_status_counts_dead_letters_customers_and_visitors(crm: Crm, stack: Endp
     for offset in (2, 3):  # the same after a crash, and the same record again
         values = f"('t', 0, {offset}, 'b')"
         client.command(f"INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES {values}")
-    people = "('c-1', ''), ('anonymous:a', ''), ('anonymous:b', 'email:1f'), ('email:1f', 'c-1'), ('email:2f', '')"
-    client.command(f"INSERT INTO customers (customer_id, merged_into) VALUES {people}")
+    people = (
+        "('c-1', '', 5), ('anonymous:a', '', 1), ('anonymous:b', 'email:1f', 0), ('email:1f', 'c-1', 0), "
+        "('email:2f', '', 1), ('anonymous:unlinked', '', 0)"
+    )
+    client.command(f"INSERT INTO customers (customer_id, merged_into, events) VALUES {people}")
     status = json.loads(crm("status", "--json").stdout)
     assert (status["dead_letters"], status["customers"], status["visitors"]) == (2, 1, 2)
 

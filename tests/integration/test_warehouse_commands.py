@@ -316,10 +316,10 @@ def test_top_ranks_visitors_apart_and_leaves_out_those_who_are_customers(crm: Cr
     rows = [
         scored("anonymous:low", 1, 0.03), scored("anonymous:high", 1, 0.01), scored("anonymous:high", 2, 0.09),
         scored("anonymous:moved", 1, 0.5), scored("email:1f", 1, 0.05), scored("email:2f", 1, 0.6),
-        scored("anonymous:old", 1, 0.7, days_ago=200), scored("c-1", 1, 0.9),
+        scored("anonymous:old", 1, 0.7, days_ago=200), scored("c-1", 1, 0.9), scored("anonymous:undone", 1, 0.8),
     ]  # fmt: skip
     client.insert("score_changes", rows, column_names=columns)
-    moved = "('anonymous:moved', 1, 'c-1'), ('email:2f', 1, 'c-1')"
+    moved = "('anonymous:moved', 1, 'c-1'), ('email:2f', 1, 'c-1'), ('anonymous:undone', 2, '')"
     client.command(f"INSERT INTO customers (customer_id, version, merged_into) VALUES {moved}")
     found = json.loads(crm("top", "opportunity", "--visitors", "--json").stdout)
     assert [(one["customer_id"], one["probability"]) for one in found] == [

@@ -70,23 +70,6 @@ def happenings(days: int, customers: str = "abcd", max_size: int = 40) -> st.Sea
     return st.lists(one, max_size=max_size)
 
 
-def topic_of(happening: Happening) -> int:
-    """The number of the topic that an event comes by."""
-    return next(number for number, topic in enumerate(TOPICS) if happening.code in topic)
-
-
-def interleave(events: Sequence[Happening], draws: Iterable[int]) -> list[Happening]:
-    """Another order of the same events in which each topic keeps its own."""
-    queues = [[each for each in events if topic_of(each) == topic] for topic in range(len(TOPICS))]
-    order = []
-    for draw in draws:
-        waiting = [queue for queue in queues if queue]
-        if not waiting:
-            break
-        order.append(waiting[draw % len(waiting)].pop(0))
-    return order + [each for queue in queues for each in queue]
-
-
 def cut(events: Sequence[Happening], at: Iterable[int]) -> list[list[Happening]]:
     """The same events in pieces, cut before the given positions."""
     bounds = [0, *sorted({position for position in at if 0 < position < len(events)}), len(events)]

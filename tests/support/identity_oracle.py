@@ -49,6 +49,8 @@ class Oracle:
     events: list[tuple[int, Any]] = field(default_factory=list)
     links: list[Link] = field(default_factory=list)
     customers: set[str] = field(default_factory=set)
+    notices: list[tuple[int, str]] = field(default_factory=list)
+    """From which slot on an id is known as a customer's."""
     seen: set[int] = field(default_factory=set)
     last_web: dict[str, int] = field(default_factory=dict)
     verdicts: list[tuple[str, str, str]] = field(default_factory=list)
@@ -75,6 +77,7 @@ class Oracle:
         self.events = [each for each in self.events if each[0] > now]
         self.links = [link for link in self.links if link.slot > now]
         self.customers |= {customer for customer, _, _ in events if customer}
+        self.customers |= {customer for slot, customer in self.notices if slot <= now}
         for link in links:
             if link.person and not link.person.startswith(EMAIL):
                 self.customers.add(link.person)
@@ -173,7 +176,7 @@ class OracleDevices:
                 did = Did(int(row["id_hash"]), int(row["occurred"]), int(row["code"]), int(row["slot"]), False)
                 core.events.append((did.slot, (customer, visitor_id(device) if device else "", did)))
             core.links += item.links
-            core.customers |= set(item.known_customers.tolist())
+            core.notices += zip(item.known_slots.tolist(), item.known_customers.tolist(), strict=True)
         if self.progress is None or self.progress.slot is None:
             return {}
         core.start = self.progress.start

@@ -6,7 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples, PeopleBlock, Population, Released, VisitorSample
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import Examples, Population, Released, VisitorSample
 from contracts.outcomes import Outcome
 from online_models.policy import ModelsPolicy
 from streams.profiles.rows import blank_rows

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import OutcomeScores, PeopleBlock, RowArray, ScoredBlock
+from contracts.blocks import PeopleBlock, RowArray
+from contracts.model_blocks import OutcomeScores, ScoredBlock
 from streams.profiles.features import FEATURES
 from streams.profiles.rows import COUNTS, NEVER, NOT_YET, blank_rows, versions_of
 from streams.profiles.segments import LIFECYCLES, SEGMENTS

@@ -11,7 +11,7 @@ SELECT
 FROM score_changes
 WHERE (startsWith(customer_id, 'anonymous:') OR startsWith(customer_id, 'email:'))
     AND as_of >= (SELECT max(as_of) FROM score_changes) - toIntervalDay({days:UInt32})
-    AND customer_id NOT IN (SELECT customer_id FROM customers FINAL WHERE merged_into != '')
+    AND customer_id NOT IN (SELECT customer_id FROM customers FINAL WHERE events = 0)
 GROUP BY customer_id
 HAVING argMax(mapContains(probability, {outcome:String}), version)
 ORDER BY chance DESC, customer_id

@@ -70,11 +70,13 @@ def test_identity_fits_80_columns() -> None:
     profiles = [
         {"customer_id": UUID_ID, "merged_into": "", "events": 1, "orders": 12, "first_seen": NOON, "last_seen": NOON},
         {"customer_id": f"anonymous:{UUID_ID}", "merged_into": UUID_ID},
+        {"customer_id": "anonymous:undone", "merged_into": "", "events": 0},
     ]
     owners = {f"anonymous:{UUID_ID}": UUID_ID}
     lines = identity_lines(Identity(UUID_ID, UUID_ID, f"email:{UUID_ID}", links, owners, profiles))
     assert max(map(len, lines[1:])) <= 80
     assert f"  anonymous:{UUID_ID}" in lines
+    assert "    no events since it was unlinked" in lines
     assert "    1 event, 12 orders, seen 2026-05-01 12:00 to 2026-05-01 12:00" in lines
 
 

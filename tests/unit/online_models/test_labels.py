@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.blocks import Examples, SweptPeople
+from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from online_models.labels import HOUR, LabelState, label, window_slots
 

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.model_blocks import people
 
-from contracts.blocks import OutcomeScores, PeopleBlock
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import OutcomeScores
 from online_models.notable import SMALLEST, Memory, notable_rows
 
 WEEK = 7

@@ -28,7 +28,9 @@ def ordered(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> Codes:
 
 
 def measure(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> dict[str, float]:
-    return quality.measure(ordered(chances, labels))
+    window = QualityWindow()
+    window.add(chances, labels)
+    return window.measure()
 
 
 def area_under_curve(chances: NDArray[np.float64], labels: NDArray[np.bool_]) -> float:

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.model_blocks import POLICY, features_of, people, released, sample, some_buyers, sweep
 
-from contracts.blocks import BoundaryModels, OutcomeScores, PeopleBlock, ScoredBlock
+from contracts.blocks import PeopleBlock
+from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock
 from online_models.outcome_model import forecast
 from online_models.scoring import FEW, Input, Score
 from online_models.trainer import Learn

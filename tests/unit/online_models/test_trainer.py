@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.model_blocks import BUYS, NAMES, POLICY, examples, join_released, population, released, sample
 
-from contracts.blocks import BoundaryModel, BoundaryModels, Examples, ModelReport, Released, VisitorSample
+from contracts.model_blocks import BoundaryModel, BoundaryModels, Examples, ModelReport, Released, VisitorSample
 from online_models.outcome_model import BUYERS, OTHERS, QUANTILES, VISITORS, forecast
 from online_models.policy import ModelsPolicy
 from online_models.trainer import Learn, Output

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from contracts.blocks import Examples
+from contracts.model_blocks import Examples
 from contracts.outcomes import CHURN, OPPORTUNITY, Outcome
 from online_models.outcome_model import OTHERS, OutcomeModel, forecast, new_model
 from online_models.without_orders import CONVERSION, PRIOR_EXAMPLES

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.errors import StoreRefusedError
 from streams import error_boundary as edge
-from streams.error_boundary import at_edge
+from streams.error_boundary import error_boundary
 
 
 @pytest.fixture(autouse=True)
@@ -16,12 +16,12 @@ def failures(monkeypatch: pytest.MonkeyPatch) -> list[BaseException]:
     return kept
 
 
-@at_edge
+@error_boundary
 def divide(number: int, *, by: int) -> float:
     return number / by
 
 
-@at_edge
+@error_boundary
 def fail(error: BaseException) -> None:
     raise error
 

@@ -8,7 +8,7 @@ import pytest
 from contracts.errors import SettingsError
 from contracts.settings import Settings
 from streams import recovery
-from streams.recovery import LAYOUT_FILE, prepare_recovery
+from streams.recovery import LAYOUT_FILE, VERSION, prepare_recovery
 
 
 @pytest.fixture
@@ -16,10 +16,12 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path / "crm", partitions=2, buckets=4)
 
 
-def test_a_store_has_a_file_per_partition_and_is_made_once(settings: Settings) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_store_has_a_file_per_worker_and_is_made_once(settings: Settings, workers: int) -> None:
+    settings = settings.model_copy(update={"workers": workers})
     folder = prepare_recovery(settings)
     made = {path.name: path.stat().st_ino for path in folder.iterdir()}
-    assert len(made) == 2 + 1
+    assert len(made) == workers + 1
     assert prepare_recovery(settings) == folder
     assert {path.name: path.stat().st_ino for path in folder.iterdir()} == made
 
@@ -58,11 +60,19 @@ def test_state_from_before_the_base_currency_was_decided_fits_any_and_then_that_
             prepare_recovery(settings, other)
 
 
-def test_state_of_another_version_is_refused(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    prepare_recovery(settings)
-    monkeypatch.setattr(recovery, "STATE_VERSION", recovery.STATE_VERSION + 1)
-    with pytest.raises(SettingsError, match=r"another version of crmstream .*Move that folder away"):
+@pytest.mark.parametrize("version", [None, 3, recovery.STATE_VERSION + 1])
+def test_state_of_another_version_is_refused_with_the_ways_on(settings: Settings, version: int | None) -> None:
+    """Whatever else differs: older stores know other settings."""
+    file = prepare_recovery(settings) / LAYOUT_FILE
+    layout = json.loads(file.read_text()) | {VERSION: version, "CRM_BUCKETS": 64}
+    file.write_text(json.dumps(layout))
+    with pytest.raises(SettingsError) as refused:
         prepare_recovery(settings)
+    said = str(refused.value)
+    assert f"is of version {version}; this crmstream reads version {recovery.STATE_VERSION} only" in said
+    assert "CRM_BUCKETS" not in said
+    assert "rebuild all state from the start of the log" in said
+    assert json.loads(file.read_text()) == layout
 
 
 @pytest.mark.parametrize("content", [None, "", json.dumps({"CRM_PARTITIONS": 2})[:-1]])

@@ -21,11 +21,11 @@ from contracts.blocks import (
     ProfileBlock,
     Progress,
     Verdicts,
-    VisitorSample,
-)  # fmt: skip
+)
 from contracts.currencies import number_of
 from contracts.identity import ANONYMOUS, visitor_id
 from contracts.metrics import DUPLICATES, VISITORS
+from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
 from streams import codes
 from streams.identity.addresses import Addresses
@@ -62,7 +62,8 @@ def batch(slot: int, *parts: Any, fresh: bool = True, known: Sequence[str] = ())
     """A batch of the bucket's own lane; ``parts`` are events and links."""
     links = tuple(part for part in parts if isinstance(part, Link))
     events = next((part for part in parts if isinstance(part, PeopleEvents)), PeopleEvents())
-    return DeviceBatch(0, Progress(0, slot, 0, fresh, guarded=False), events, links, np.array(known, object))
+    progress = Progress(0, slot, 0, fresh, guarded=False)
+    return DeviceBatch(0, progress, events, links, np.array(known, object), np.full(len(known), slot, np.int64))
 
 
 def of(outputs: Sequence[Any], kind: type[T]) -> list[T]:
@@ -189,12 +190,24 @@ def test_the_id_of_a_customer_is_never_given_away(how: str) -> None:
         assert moved(outputs) == []
 
 
+def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
+    """Another lane may be ahead by weeks when a log is read again: live, the link came first."""
+    devices = Devices(None, POLICY)
+    ahead = DeviceBatch(0, None, known_customers=np.array(["tmp"], object), known_slots=np.array([5]))
+    outputs = devices.take([batch(0), ahead, batch(4, link("tmp", "real", 4 * DAY))])
+    assert verdicts(outputs) == [("tmp", "real", "linked")]
+    outputs = devices.take([batch(5, link("tmp", "", 5 * DAY), link("tmp", "real", 5 * DAY))])
+    assert verdicts(outputs) == [("tmp", "real", "unlinked"), ("tmp", "real", "is_a_customer")]
+    assert len(devices._state.notices) == 0
+
+
 def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> None:
     devices = Devices(None, POLICY)
     devices.take([batch(0, people((5, "", "v")), link("v", "c"))])
     outputs = devices.take([batch(1, link("v", "", DAY), people((DAY + 5, "", "v")))])
     assert went(outputs) == [(0, "c")]
     assert of(outputs, Departures)[-1].persons.tolist() == [""]
+    assert not of(outputs, Departures)[-1].forgotten
     outputs = devices.take([batch(2, people((2 * DAY, "", "v")))])
     assert went(outputs) == []
     assert of(outputs, PeopleBlock)[0].ids.tolist() == [visitor_id("v")]
@@ -216,7 +229,7 @@ def test_silent_visitors_are_forgotten_and_their_positions_used_again() -> None:
     assert of(devices.take([batch(3)]), Departures) == []
     outputs = devices.take([batch(4)])
     gone = of(outputs, Departures)[0]
-    assert (gone.ids.tolist(), gone.persons.tolist()) == ([visitor_id("v")], [""])
+    assert (gone.ids.tolist(), gone.persons.tolist(), gone.forgotten) == ([visitor_id("v")], [""], True)
     assert of(outputs, VisitorSample)[0].count == 0
     block = of(devices.take([batch(4, people((4 * DAY, "", "x")))]), PeopleBlock)[0]
     assert (block.ids.tolist(), block.positions.tolist()) == ([visitor_id("x")], first.positions.tolist())
@@ -273,6 +286,7 @@ def test_money_that_waits_moves_or_is_converted_after_a_restart() -> None:
     block = of(devices.resumed(), PeopleBlock)[0]
     assert block.rows is not None
     assert (block.ids.tolist(), block.rows["revenue"].tolist()) == ([visitor_id("w")], [40_000])
+    assert block.guarded, "Redis may hold what came after the saved state"
     assert devices.resumed() == []
 
 

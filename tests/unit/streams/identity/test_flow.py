@@ -24,10 +24,10 @@ from contracts.blocks import (
     ProfileBlock,
     Progress,
     Verdicts,
-    VisitorSample,
-)  # fmt: skip
+)
 from contracts.currencies import number_of
 from contracts.identity import home_of, visitor_id
+from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
 from streams import codes
 from streams.identity.addresses import Addresses
@@ -122,11 +122,13 @@ def batches(lane: int, part: list[tuple[Record, int]], clocks: list[int], *, fre
         events = [(r, slot) for r, slot in part if not r.identity and r.home == bucket]
         links = [Link(slot, r.occurred, r.received // 1000, r.identity, r.person)
                  for r, slot in part if r.identity and r.home == bucket]  # fmt: skip
-        named = [r.customer or r.person for r, _ in part]
-        known = [name for name in named if name in "cduvwx" and name and HOMES[name] == bucket and bucket != lane]
+        named = [(r.customer or r.person, slot) for r, slot in part]
+        known = [(name, slot) for name, slot in named
+                 if name in "cduvwx" and name and HOMES[name] == bucket and bucket != lane]  # fmt: skip
         if bucket == lane or events or links or known:
             made.append(DeviceBatch(bucket, progress if bucket == lane else None, people_of(events), tuple(links),
-                                    np.array(known, object)))  # fmt: skip
+                                    np.array([name for name, _ in known], object),
+                                    np.array([slot for _, slot in known], np.int64)))  # fmt: skip
     return made
 
 
@@ -296,8 +298,8 @@ class World:
     def leave(self, block: Departures) -> None:
         for name, version, person in zip(block.ids, block.versions.tolist(), block.persons, strict=True):
             assert version > self.redis.pop(name, (-1,))[0], name
-            if person:
-                self.store(name, version, None)
+            if not block.forgotten:
+                self.store(name, version, person or None)
 
     def store(self, name: str, version: int, row: Any) -> None:
         if version >= self.stored.get(name, (-1,))[0]:

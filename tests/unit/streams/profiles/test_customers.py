@@ -8,20 +8,10 @@ import numpy as np
 import pytest
 from support.columns import DAY, HOUR, Happening, columns
 
-from contracts.blocks import (
-    UNCONVERTED_DTYPE,
-    CustomerBatch,
-    Examples,
-    MovedRows,
-    Parcel,
-    PeopleBlock,
-    ProfileBlock,
-    Progress,
-    Released,
-    SweptPeople,
-)
+from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
+from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams import codes
 from streams.profiles import people_blocks
@@ -236,6 +226,28 @@ def test_a_catch_up_gives_out_profiles_after_boundaries_and_restates_at_its_end(
     assert (live.ids.tolist(), live.entered.tolist(), restated.ids.tolist()) == (["b"], [5], ["a"])
     assert restated.rows is not None
     assert blocks(bucket.take(fresh=True), "restated") == []
+
+
+def test_a_lane_that_falls_back_for_a_moment_makes_nobody_be_restated() -> None:
+    """Only a boundary that was crossed meanwhile does: else readers know all but those whom events moved."""
+    bucket = Bucket()
+    bucket.take(Happening("a", 0), slot=0)
+    bucket.take(Happening("b", HOUR), slot=1, fresh=True)
+    assert bucket.take(Happening("b", DAY)) == []
+    out = bucket.take(fresh=True)
+    assert (blocks(out, "live")[0].ids.tolist(), blocks(out, "restated")) == (["b"], [])
+    bucket.take(slot=2)
+    assert blocks(bucket.take(fresh=True), "restated")[0].ids.tolist() == ["a", "b"]
+
+
+def test_a_dormant_customer_who_comes_late_with_a_boundary_is_seen_with_the_profile() -> None:
+    bucket = Bucket()
+    bucket.take(slot=20, fresh=True)
+    out = bucket.take(Happening("a", HOUR, slot=20, late=True), slot=21, fresh=True)
+    (sweep,) = blocks(out, "sweep")
+    assert (sweep.ids.tolist(), sweep.publish, sweep.leaving.tolist()) == (["a"], True, [True])
+    assert sweep.rows is not None
+    assert sweep.rows["events"].tolist() == [1]
 
 
 def test_a_small_stack_is_cut_between_boundaries(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,18 +11,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.columns import DAY, TOPICS, Happening, columns
 
-from contracts.blocks import (
-    CustomerBatch,
-    Examples,
-    MovedRows,
-    Parcel,
-    PeopleBlock,
-    ProfileBlock,
-    Progress,
-    Released,
-    SweptPeople,
-)
+from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
+from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.deltas import deltas

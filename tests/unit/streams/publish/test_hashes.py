@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from support.hashes import FakeConnection, Server
 from support.scored import random_scored
 
-from contracts.blocks import Departures, OutcomeScores, ScoredBlock
+from contracts.blocks import Departures
+from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import HashBlock
 from contracts.stored import profile_key, score_key, top_key
 from sinks.redis_pipe import Pipe

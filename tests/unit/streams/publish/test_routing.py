@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 from support.scored import random_scored
 
-from contracts.blocks import Departures, LaneBatch, ModelReport, ProfileBlock, Progress, Verdict, Verdicts
+from contracts.blocks import Departures, LaneBatch, ProfileBlock, Progress, Verdict, Verdicts
+from contracts.model_blocks import ModelReport
 from contracts.outputs import DeadLetter, TableRows
 from streams.profiles.rows import blank_rows
 from streams.publish.routing import facts, for_clickhouse, for_redis, letters
@@ -18,6 +19,7 @@ RECORDED = random_scored(1, ["a"], bucket=3, kind="sweep", rows=None, publish=Fa
 RESTATED = random_scored(1, ["a"], bucket=3, kind="restated")
 PROFILES = ProfileBlock(3, np.array(["a"], object), np.array([1]), blank_rows(1))
 LEFT = Departures(3, np.array(["anonymous:a"], object), np.array(["c"], object), np.array([1]), False)
+GONE = Departures(3, np.array(["anonymous:a"], object), np.array([""], object), np.array([1]), False, forgotten=True)
 DECIDED = Verdicts(3, [Verdict("anonymous:a", "c", "linked", 0)])
 REPORT = ModelReport("churn", 9_862, "m", 1, 1, 1, {"window": 1})
 
@@ -31,6 +33,7 @@ REPORT = ModelReport("churn", 9_862, "m", 1, 1, 1, {"window": 1})
         (RESTATED, True, False),
         (PROFILES, False, True),
         (LEFT, True, True),
+        (GONE, True, False),
         (DECIDED, False, True),
     ],
 )

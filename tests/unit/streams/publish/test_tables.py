@@ -12,7 +12,8 @@ import pyarrow as pa
 import pytest
 from support.scored import DAY, random_scored
 
-from contracts.blocks import Departures, ModelReport, ProfileBlock, Verdict, Verdicts
+from contracts.blocks import Departures, ProfileBlock, Verdict, Verdicts
+from contracts.model_blocks import ModelReport
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
@@ -154,11 +155,12 @@ def test_the_version_of_a_profile_follows_its_row_alone() -> None:
     assert versions[0].to_pylist() == versions[1].to_pylist() == [3 << 32 | 7, 4 << 32 | 8, 5 << 32 | 9]
 
 
-def test_of_merged_visitors_the_customer_is_left_and_forgotten_ones_stay() -> None:
+def test_of_merged_visitors_the_customer_is_left_and_nothing_after_an_unlink() -> None:
     (block,) = table_blocks(LEFT, DAY, "EUR")
     rows = block.render([])
-    assert by_customer(rows, "merged_into") == {"anonymous:v": "a"}
-    assert by_customer(rows, "orders") == {"anonymous:v": 0}
+    assert by_customer(rows, "merged_into") == {"anonymous:v": "a", "anonymous:w": ""}
+    assert by_customer(rows, "orders") == {"anonymous:v": 0, "anonymous:w": 0}
+    assert by_customer(rows, "version") == {"anonymous:v": 9, "anonymous:w": 9}
     assert block.fits(table_blocks(LIVE, DAY, "EUR")[1])
 
 

@@ -38,9 +38,10 @@ def test_a_customer_of_another_bucket_is_reported_once() -> None:
     first = people(
         ("c-1", "a-1", 1, 3), ("c-2", "a-2", 1, 1), ("", "a-3", 1, -1), ("c-1", "a-4", 1, 3), ("c-5", "a", 1, 0)
     )
-    customers, buckets = known.unreported(first)
-    assert (customers.tolist(), buckets.tolist()) == (["c-1", "c-5"], [3, 0])
-    customers, buckets = known.unreported(people(("c-1", "a-1", 1, 3), ("c-6", "a-1", 1, 2)))
+    first.events["slot"] = [7, 1, 1, 5, 9]
+    customers, buckets, slots = known.unreported(first)
+    assert (customers.tolist(), buckets.tolist(), slots.tolist()) == (["c-1", "c-5"], [3, 0], [5, 9])
+    customers, buckets, _ = known.unreported(people(("c-1", "a-1", 1, 3), ("c-6", "a-1", 1, 2)))
     assert (customers.tolist(), buckets.tolist()) == (["c-6"], [2])
 
 
@@ -74,13 +75,13 @@ def test_a_batch_of_nothing_goes_nowhere_unless_it_turned() -> None:
 def test_foreign_links_and_notices_move_no_clock() -> None:
     batch = LaneBatch(
         PROGRESS, links=(link(1), link(2), link(3)), link_buckets=(2, 5, 2), known_customers=np.array(["c-1"], object),
-        known_buckets=np.array([3]), turned=False,
+        known_buckets=np.array([3]), known_slots=np.array([9]), turned=False,
     )  # fmt: skip
     parts = dict(split_lane(batch, buckets=8, partitions=4))
     assert {key: part.progress for key, part in parts.items()} == {"2": None, "3": None, "5": PROGRESS}
     assert parts["2"].links == (link(1), link(3))
     assert parts["5"].links == (link(2),)
-    assert parts["3"].known_customers.tolist() == ["c-1"]
+    assert (parts["3"].known_customers.tolist(), parts["3"].known_slots.tolist()) == (["c-1"], [9])
 
 
 @pytest.mark.parametrize("buckets", [4, 8, 16])
@@ -95,7 +96,7 @@ def test_every_event_link_and_notice_goes_to_its_bucket_once_and_in_order(bucket
         people(*((f"c-{at}", "", home, home) for at, home in enumerate(homes))),
         tuple(link(at) for at in range(len(places))), tuple(places),
         np.array([f"c-{at}" for at in range(len(notices))], object), np.array(notices, np.int64),
-        turned=data.draw(st.booleans()),
+        np.arange(len(notices)), turned=data.draw(st.booleans()),
     )  # fmt: skip
     parts = split_lane(batch, buckets, 4)
     assert len({key for key, _ in parts}) == len(parts)
@@ -105,6 +106,7 @@ def test_every_event_link_and_notice_goes_to_its_bucket_once_and_in_order(bucket
         assert part.people.events["id_hash"].tolist() == [at for at, home in enumerate(homes) if home == part.bucket]
         assert [each.slot for each in part.links] == [at for at, place in enumerate(places) if place == part.bucket]
         assert part.known_customers.tolist() == [f"c-{at}" for at, each in enumerate(notices) if each == part.bucket]
+        assert part.known_customers.tolist() == [f"c-{slot}" for slot in part.known_slots.tolist()]
         assert batch.turned or len(part.people) or part.links or len(part.known_customers)
     assert sum(len(part.people) for _, part in parts) == len(homes)
     assert sum(len(part.links) for _, part in parts) == len(places)

@@ -7,7 +7,14 @@ from confluent_kafka import KafkaError
 from support.consumer import FakeConsumer, FakeMessage
 from support.records import Record
 
-from streams.read.consumer import LONGEST_REST, SHORTEST_REST, WAIT_SECONDS, Bound, SharedConsumer
+from streams.read.consumer import (
+    COMMIT_AGAIN_SECONDS,
+    LONGEST_REST,
+    SHORTEST_REST,
+    WAIT_SECONDS,
+    Bound,
+    SharedConsumer,
+)
 
 A, B = ("a", 0), ("b", 0)
 
@@ -115,6 +122,20 @@ def test_all_idle_lanes_rest_until_the_same_moment_and_longer_while_nothing_come
     fake.logs[A] += log(1)
     consumer.poll(wait=False)
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=SHORTEST_REST)
+
+
+def test_a_position_that_has_not_moved_is_published_again_only_now_and_then() -> None:
+    clock, fake = Clock(), FakeConsumer({A: log(9), B: log(9)})
+    consumer = SharedConsumer(fake, monotonic=clock)
+    for _ in range(5):
+        consumer.commit(0, {"a": 3, "b": 0})
+        consumer.commit(1, {"a": 3, "b": 0})
+    assert [call[0] for call in fake.committed] == [("a", 0, 3), ("a", 1, 3)]
+    consumer.commit(0, {"a": 4, "b": 0})
+    assert fake.committed[2:] == [[("a", 0, 4), ("b", 0, 0)]]
+    clock.now += COMMIT_AGAIN_SECONDS
+    consumer.commit(0, {"a": 4, "b": 0})
+    assert len(fake.committed) == 4
 
 
 def test_the_last_lane_closes_the_consumer() -> None:

@@ -403,7 +403,7 @@ def test_a_refused_event_moves_no_clock() -> None:
 
 
 def test_what_is_no_input_topic_cannot_be_decoded() -> None:
-    with pytest.raises(ValueError, match="crm-alerts is no input topic"):
+    with pytest.raises(ValueError, match="crm-alerts is not an input topic"):
         Log(ALERTS).read(event())
 
 

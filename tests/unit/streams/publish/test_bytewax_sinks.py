@@ -12,7 +12,7 @@ from bytewax.testing import TestingSource, run_main
 
 from contracts.errors import StoreUnavailableError
 from streams import error_boundary as edge
-from streams.publish.bytewax_sinks import Outlet, WriterPart
+from streams.publish.bytewax_sinks import WriterPart, WriterSink
 
 
 @dataclass
@@ -53,33 +53,33 @@ def store() -> Store:
     return Store()
 
 
-def parts_of(outlet: Outlet, count: int) -> list[WriterPart]:
+def parts_of(outlet: WriterSink, count: int) -> list[WriterPart]:
     return [outlet.build_part("write", name, None) for name in outlet.list_parts()[:count]]
 
 
 def test_it_connects_when_its_first_part_is_built_and_not_before(store: Store) -> None:
-    outlet = Outlet(3, store.connect)
+    outlet = WriterSink(3, store.connect)
     assert store.connected == []
     parts_of(outlet, 1)
     assert len(store.connected) == 1
 
 
 def test_the_parts_of_a_process_share_one_writer(store: Store) -> None:
-    for number, part in enumerate(parts_of(Outlet(3, store.connect), 3)):
+    for number, part in enumerate(parts_of(WriterSink(3, store.connect), 3)):
         part.write_batch([number])
     (writer,) = store.connected
     assert writer.written == [0, 1, 2]
 
 
 def test_a_snapshot_of_any_part_makes_everything_durable(store: Store) -> None:
-    first, second = parts_of(Outlet(2, store.connect), 2)
+    first, second = parts_of(WriterSink(2, store.connect), 2)
     first.write_batch(["a"])
     second.snapshot()
     assert store.connected[0].notes == ["write", "flush"]
 
 
 def test_every_part_flushes_when_it_closes_and_the_last_one_disconnects(store: Store) -> None:
-    first, second = parts_of(Outlet(2, store.connect), 2)
+    first, second = parts_of(WriterSink(2, store.connect), 2)
     first.close()
     second.write_batch(["b"])
     second.close()
@@ -87,7 +87,7 @@ def test_every_part_flushes_when_it_closes_and_the_last_one_disconnects(store: S
 
 
 def test_after_the_last_part_has_closed_a_new_one_connects_anew(store: Store) -> None:
-    outlet = Outlet(2, store.connect)
+    outlet = WriterSink(2, store.connect)
     for part in parts_of(outlet, 2):
         part.close()
     parts_of(outlet, 1)[0].write_batch(["c"])
@@ -98,7 +98,7 @@ def test_after_the_last_part_has_closed_a_new_one_connects_anew(store: Store) ->
 def test_a_part_that_could_not_connect_does_not_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "failures", [])
     store.down = 1
-    outlet = Outlet(1, store.connect)
+    outlet = WriterSink(1, store.connect)
     with pytest.raises(StoreUnavailableError):
         parts_of(outlet, 1)
     parts_of(outlet, 1)[0].close()
@@ -106,7 +106,7 @@ def test_a_part_that_could_not_connect_does_not_count(store: Store, monkeypatch:
 
 
 def test_parts_are_numbered_so_that_keys_find_them_in_order(store: Store) -> None:
-    outlet = Outlet(12, store.connect)
+    outlet = WriterSink(12, store.connect)
     assert outlet.list_parts() == sorted(outlet.list_parts())
     assert [outlet.part_fn(str(number)) for number in range(12)] == [int(name) for name in outlet.list_parts()]
 
@@ -114,7 +114,7 @@ def test_parts_are_numbered_so_that_keys_find_them_in_order(store: Store) -> Non
 def test_the_engine_hands_everything_over_and_flushes_before_it_closes(store: Store) -> None:
     flow = Dataflow("outlet")
     numbers = op.input("numbers", flow, TestingSource([(str(number), number) for number in range(9)], batch_size=2))
-    op.output("write", numbers, Outlet(4, store.connect))
+    op.output("write", numbers, WriterSink(4, store.connect))
     run_main(flow, epoch_interval=timedelta(0))
     (writer,) = store.connected
     assert sorted(writer.written) == list(range(9))
