@@ -31,6 +31,9 @@ from streams.run import run_worker
 
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
 """How long the last snapshot may take: whoever asked a worker to stop kills it after STOP_SECONDS."""
+SWITCH_SECONDS: Final = 0.001
+"""How long a thread that wants the interpreter waits for it, instead of 5 ms: the dataflow and the thread that writes
+to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
 FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
@@ -47,6 +50,7 @@ def main() -> None:
         print(error, file=sys.stderr)
         sys.exit(WILL_NOT_START)
     gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
+    sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT)
     _tell_start(settings, index)

@@ -17,6 +17,7 @@ from prometheus_client import Counter
 
 from contracts.metrics import DEAD_LETTERS, EVENTS, TICKS
 from contracts.settings import Settings
+from crmstream import worker
 from streams.recovery import prepare_recovery
 from streams.run import run_worker
 
@@ -65,6 +66,7 @@ def main() -> None:
     if stay:
         threading.Thread(target=until.wait_for_end, daemon=True).start()
     gc.set_threshold(50_000, 20, 50)  # as crmstream.worker does
+    sys.setswitchinterval(getattr(worker, "SWITCH_SECONDS", sys.getswitchinterval()))  # older commits have none
     prepare_recovery(settings)
     run_worker(settings, 0, [], until, timedelta(seconds=settings.epoch_seconds))
     if until.began is None:

@@ -88,6 +88,19 @@ def test_what_comes_while_an_insert_is_under_way_becomes_the_next_block(client: 
     writer.close()
 
 
+def test_a_flush_can_begin_before_anybody_waits_for_it(writer: ClickHouseWriter, client: RememberingClient) -> None:
+    writer.begin_flush()
+    writer.write([rows(3), rows(2, "u")])
+    writer.begin_flush()
+    deadline = time.monotonic() + 20
+    while len(client.inserts) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert sorted(client.inserts) == [("t", 3), ("u", 2)]
+    writer.write([rows(1)])
+    time.sleep(0.05)
+    assert len(client.inserts) == 2, "what comes later is gathered again"
+
+
 def writer_is_inserting(writer: ClickHouseWriter) -> bool:
     return not any(queue.pieces for queue in writer._queues.values())
 

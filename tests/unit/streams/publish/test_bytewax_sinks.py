@@ -53,7 +53,7 @@ def store() -> Store:
     return Store()
 
 
-def parts_of(outlet: WriterSink, count: int) -> list[WriterPart]:
+def parts_of(outlet: WriterSink[Any], count: int) -> list[WriterPart]:
     return [outlet.build_part("write", name, None) for name in outlet.list_parts()[:count]]
 
 
@@ -62,6 +62,16 @@ def test_it_connects_when_its_first_part_is_built_and_not_before(store: Store) -
     assert store.connected == []
     parts_of(outlet, 1)
     assert len(store.connected) == 1
+
+
+def test_its_writer_can_be_reached_while_a_part_is_open(store: Store) -> None:
+    outlet = WriterSink(2, store.connect)
+    assert outlet.writer is None
+    first, second = parts_of(outlet, 2)
+    first.close()
+    assert outlet.writer is store.connected[0]
+    second.close()
+    assert outlet.writer is None
 
 
 def test_the_parts_of_a_process_share_one_writer(store: Store) -> None:

@@ -131,8 +131,13 @@ def test_a_lane_is_fresh_when_little_waits() -> None:
 
 
 def test_the_log_behind_the_start_is_guarded() -> None:
-    fake = FakeConsumer(logs(*(visit(number) for number in range(150))))
-    lane = reader(fake)
+    """After a resume; a first run has published nothing."""
+    records = [visit(number) for number in range(150)]
+    first = reader(FakeConsumer(logs(*records)))
+    saved = deepcopy(first.snapshot())
+    assert not any(batch.progress.guarded for batch in drain(first))
+    fake = FakeConsumer(logs(*records))
+    lane = reader(fake, saved)
     fake.logs[WEB] += [visit(number) for number in range(150, 160)]
     batches = drain(lane)
     assert batches[0].progress.guarded
@@ -187,6 +192,15 @@ def test_a_resumed_lane_goes_on_where_the_snapshot_was(stop: int, count: int) ->
     drain(lane, 3)  # what comes after the snapshot is read again
     after = drain(reader(FakeConsumer(fake.logs), saved, reading=small), 80)
     assert ids(before) + ids(after) == whole
+
+
+def test_the_end_of_an_epoch_is_told() -> None:
+    told: list[str] = []
+    lane = reader(FakeConsumer(logs(visit(1))), on_epoch_end=lambda: told.append("end"))
+    drain(lane)
+    assert told == []
+    lane.snapshot()
+    assert told == ["end"]
 
 
 def test_a_position_is_committed_when_its_epoch_is_through_with_one_call() -> None:
