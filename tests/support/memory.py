@@ -129,7 +129,7 @@ class Tables:
                 for block in split(item):
                     self.rows.setdefault(block.table, []).extend(block.render([]).to_pylist())
 
-        return SimpleNamespace(write=write, flush=lambda: None, close=lambda: None)
+        return _writer(write)
 
     def final(self, table: str) -> list[dict[str, Any]]:
         """One row of each key in the order of keys: the newest version, of equal ones the last."""
@@ -140,6 +140,11 @@ class Tables:
             if key not in newest or newest[key].get("version", 0) <= row.get("version", 0):
                 newest[key] = row
         return [newest[key] for key in sorted(newest)]
+
+
+def _writer(write: Callable[[Sequence[Any]], None]) -> Any:
+    """A writer that has written when it is asked to."""
+    return SimpleNamespace(write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None)
 
 
 @dataclass
@@ -229,7 +234,7 @@ class Installation:
         return self.tables.writer(split)
 
     def _kafka(self, _servers: str) -> Any:
-        return SimpleNamespace(write=self.letters.extend, flush=lambda: None, close=lambda: None)
+        return _writer(self.letters.extend)
 
 
 def installation(folder: Path, logs: Logs, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> Installation:
