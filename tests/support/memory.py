@@ -129,7 +129,7 @@ class Tables:
                 for block in split(item):
                     self.rows.setdefault(block.table, []).extend(block.render([]).to_pylist())
 
-        return SimpleNamespace(write=write, flush=lambda: None, close=lambda: None)
+        return SimpleNamespace(write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None)
 
     def final(self, table: str) -> list[dict[str, Any]]:
         """One row of each key in the order of keys: the newest version, of equal ones the last."""
