@@ -15,9 +15,10 @@ from support.consumer import FakeConsumer, Place
 from support.records import Record
 
 from connectors.kafka.publisher import tick_body
-from contracts.blocks import CustomerBatch, Departures, Forwarded, PeopleBlock, ProfileBlock, Released, Verdicts
+from contracts.blocks import CustomerBatch, Departures, Forwarded, PeopleBlock, ProfileBlock, Verdicts
 from contracts.events import TICK_KEY, Kind
 from contracts.identity import placing_id
+from contracts.model_blocks import Released
 from contracts.outcomes import Outcome
 from contracts.settings import Settings
 from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
