@@ -49,8 +49,10 @@ class Sums(NamedTuple):
         likely = (ONE - np.minimum(np.maximum(missed, 1), ONE - 1)) / ONE
         losses = np.rint(np.log(likely) * -FINE).astype(np.int64)
         return Sums(
-            self.positives + int(labels @ signs), self.squares + int(missed**2 @ signs), self.losses + int(losses @ signs)
-        )  # fmt: skip
+            self.positives + int(labels @ signs),
+            self.squares + int(missed**2 @ signs),
+            self.losses + int(losses @ signs),
+        )
 
 
 @dataclass
@@ -59,7 +61,7 @@ class QualityWindow:
 
     codes: Codes = field(default_factory=_none)
     ordered: Codes = field(default_factory=_none)
-    sums: Sums = Sums()
+    sums: Sums = field(default_factory=Sums)
 
     def add(self, forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:
         """Add forecasts that were made before their labels were learned."""

@@ -18,10 +18,8 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
     changed is written already. ``interval`` is the sweep's in microseconds, ``currency`` the base currency.
     """
     match item:
-        case ScoredBlock() if item.people.kind == "live":
-            return [ChangeRows(item), profile_rows(item.people, interval, currency)]
         case ScoredBlock():
-            return [DailyRows(item, interval)] if item.people.kind == "sweep" else []
+            return _scored(item, interval, currency)
         case ProfileBlock():
             return [profile_rows(item, interval, currency)]
         case Departures():
@@ -32,3 +30,8 @@ def table_blocks(item: Stored, interval: int, currency: str | None) -> Sequence[
             return [QualityRows(item, interval)]
     return [item]
 
+
+def _scored(block: ScoredBlock, interval: int, currency: str | None) -> Sequence[TableBlock]:
+    if block.people.kind == "live":
+        return [ChangeRows(block), profile_rows(block.people, interval, currency)]
+    return [DailyRows(block, interval)] if block.people.kind == "sweep" else []
