@@ -101,7 +101,7 @@ class Settings(BaseSettings):
     )
     max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(
-        30,
+        60,
         gt=0,
         le=3_650,
         allow_inf_nan=False,

@@ -44,7 +44,11 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         var[var <= ROUNDING * mean**2] = 0.0
         self.means.update(zip(names, mean.tolist(), strict=True))
         self.vars.update(zip(names, var.tolist(), strict=True))
+<<<<<<< HEAD
         self.counts.update(dict.fromkeys(names, new))
+=======
+        self.counts: Counter[str] = Counter(dict.fromkeys(names, old + new))
+>>>>>>> bulk
 
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""
@@ -56,9 +60,14 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
 class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River has no types
     """River's logistic regression, which also learns from arrays."""
 
+    def array(self, names: Sequence[str]) -> Floats:
+        """Return the weight of each feature so far; zeros before any example."""
+        weights: Floats = self._weights.to_numpy(names)
+        return weights
+
     def learn_array(self, names: Sequence[str], features: Floats, labels: NDArray[np.bool_]) -> None:
         """Take one step of the mean gradient, as ``learn_many`` does with a frame."""
-        weights = self._weights.to_numpy(names)
+        weights = self.array(names)
         errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
         errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
         self.intercept -= self._get_intercept_update(errors.mean())
@@ -120,7 +129,8 @@ class Learner:
 
     def weights(self) -> dict[str, float]:
         """Return the weights on standardised features, and the intercept."""
-        return dict(zip(self.names, self._weights(), strict=True)) | {"intercept": self.intercept}
+        weights = self._regression.array(self.names).tolist()
+        return dict(zip(self.names, weights, strict=True)) | {"intercept": self.intercept}
 
     @property
     def intercept(self) -> float:
@@ -138,17 +148,13 @@ class Learner:
         np.divide(scaled, np.sqrt(variance), where=variance > 0, out=scaled)
         self._regression.learn_array(self.names, scaled, labels)
 
-    def _weights(self) -> list[float]:
-        known = self._regression.weights
-        return [float(known.get(name, 0.0)) for name in self.names]
-
     def _make(self) -> Made:
         """Derive values from the state, once after each learning. A constant feature has deviation 1 and weight 0."""
         if self._made is None:
             mean, variance = self._scaler.moments(self.names)
             varied = variance > 0
             deviation = np.where(varied, np.sqrt(variance), 1.0)
-            weight = np.where(varied, self._weights(), 0.0)
+            weight = np.where(varied, self._regression.array(self.names), 0.0)
             rest = np.array([self.intercept, self.learned])
             digest = xxh3_64_hexdigest(np.concatenate((mean, deviation, weight, rest)).tobytes())
             self._made = Made(Linear(mean, weight / deviation, self.intercept), digest)

@@ -11,6 +11,7 @@ shift: Saerens, Latinne & Decaestecker 2002).
 """
 
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -50,13 +51,19 @@ class WithoutOrders:
         return prior.mix(learned, count / (count + PRIOR_EXAMPLES))
 
     def _prior(self) -> Linear:
-        names, nothing = self.learner.names, np.zeros(len(self.learner.names))
-        if self.outcome.counter != "orders":
-            return Linear(nothing, nothing, _log_odds(self.learner))
-        known = np.array([_PRIOR.get(name, (0.0, 0.0)) for name in names])
-        ordered = 1 - (1 - CONVERSION) ** (self.outcome.within_days / CONVERSION_DAYS)
-        sign = 1.0 if self.outcome.happens else -1.0
-        return Linear(known[:, 1], sign * known[:, 0], sign * float(logit(ordered)))
+        if self.outcome.counter == "orders":
+            return _belief(tuple(self.learner.names), self.outcome.within_days, happens=self.outcome.happens)
+        nothing = np.zeros(len(self.learner.names))
+        return Linear(nothing, nothing, _log_odds(self.learner))
+
+
+@cache
+def _belief(names: tuple[str, ...], within_days: int, *, happens: bool) -> Linear:
+    """Return what is believed about orders before any example."""
+    known = np.array([_PRIOR.get(name, (0.0, 0.0)) for name in names])
+    ordered = 1 - (1 - CONVERSION) ** (within_days / CONVERSION_DAYS)
+    sign = 1.0 if happens else -1.0
+    return Linear(known[:, 1], sign * known[:, 0], sign * float(logit(ordered)))
 
 
 def _log_odds(learner: Learner) -> float:

@@ -11,7 +11,7 @@ from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score  # type: ignore[import-untyped]
 
 from online_models import quality
-from online_models.quality import BINS, MANY, ONE, WINDOW, Codes, QualityWindow, encode
+from online_models.quality import BINS, MANY, ONE, WINDOW, Codes, QualityWindow, Sums, encode
 
 Forecasts = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -134,6 +134,7 @@ def test_the_window_holds_the_newest_examples_however_they_came(sizes: list[int]
         window.add(chances[start : start + size], labels[start : start + size])
         start += size
         assert window.ordered.tolist() == sorted(window.codes.tolist())
+        assert window.sums == Sums().moved(window.codes, np.empty(0, np.int32))
     assert window.codes.tolist() == encode(chances, labels)[-WINDOW:].tolist()
     assert (WINDOW, MANY < 6_000) == (10_000, True)
 
