@@ -44,11 +44,7 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         var[var <= ROUNDING * mean**2] = 0.0
         self.means.update(zip(names, mean.tolist(), strict=True))
         self.vars.update(zip(names, var.tolist(), strict=True))
-<<<<<<< HEAD
         self.counts.update(dict.fromkeys(names, new))
-=======
-        self.counts: Counter[str] = Counter(dict.fromkeys(names, old + new))
->>>>>>> bulk
 
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""

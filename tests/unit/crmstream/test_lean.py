@@ -38,7 +38,7 @@ def test_a_lean_process_can_measure_and_explain() -> None:
     code = (
         "from crmstream import lean; import numpy as np; from contracts.outcomes import OPPORTUNITY\n"
         "import pyarrow as pa; assert pa.table({'x': pa.array(np.arange(3))}).num_rows == 3\n"
-        "from contracts.blocks import Examples; from online_models.outcome_model import new_model\n"
+        "from contracts.model_blocks import Examples; from online_models.outcome_model import new_model\n"
         "model = new_model(OPPORTUNITY, ['x']); labels = np.arange(8) % 2 == 0\n"
         "model.learn(Examples(np.arange(8, dtype=np.float32)[:, None], labels, labels))\n"
         "print(model.quality.measure()['auc'], model.weights(), model.digest())\n"
