@@ -20,8 +20,6 @@ from sinks.queries import query
 
 LINKED: Final = "linked"
 UNLINKED: Final = "unlinked"
-_CHANGES: Final = (LINKED, UNLINKED)
-"""The outcomes after which an identity has another owner."""
 
 
 class UnknownIdentityError(CrmError):
@@ -100,12 +98,12 @@ def follow(client: Client, redis: Redis, names: Iterable[str]) -> list[str]:
 
 
 def owner_of(client: Client, redis: Redis, identity: str) -> str | None:
-    """Return the owner of one identity: by its decisions in ClickHouse, before there are any by Redis."""
-    links = read_links(client, [identity], [])
-    if any(link.outcome in _CHANGES for link in links):
-        return owners_of(links).get(identity)
+    """Return the owner of one identity: by Redis, which hears of a link first, else by its decisions in ClickHouse.
+
+    The owner leaves Redis when the identity is unlinked, and when it was silent for long.
+    """
     owner: Any = redis.hget(score_key(identity), MERGED_FIELD)
-    return owner or None
+    return owner or owners_of(read_links(client, [identity], [])).get(identity)
 
 
 def owners_of(links: Iterable[Link]) -> dict[str, str]:

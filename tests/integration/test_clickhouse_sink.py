@@ -327,6 +327,7 @@ def test_profiles_are_readable(writer: ClickHouseWriter, client: Client) -> None
     block = ProfileBlock(0, np.array(["p-1", "p-2"], object), np.array([7, 8]), rows)
     older = ProfileBlock(0, block.ids, np.array([6, 9]), blank_rows(2))
     older.rows["first_seen"] = older.rows["last_seen"] = 0
+    older.rows["slot"] = 9
     writer.write([*table_blocks(block, DAY, "EUR"), *table_blocks(older, DAY, "EUR")])
     writer.flush()
     found = client.query(
@@ -334,9 +335,9 @@ def test_profiles_are_readable(writer: ClickHouseWriter, client: Client) -> None
         " decayed_at FROM customers FINAL WHERE startsWith(customer_id, 'p-') ORDER BY customer_id"
     ).result_rows
     assert found[0] == (
-        7, 3, Decimal("123.45"), "EUR", 61.725, 2.5, 4.5, 5.0, datetime(1970, 1, 11), datetime(1970, 1, 12)  # noqa: DTZ001
+        10 << 32, 3, Decimal("123.45"), "EUR", 61.725, 2.5, 4.5, 5.0, datetime(1970, 1, 11), datetime(1970, 1, 12)  # noqa: DTZ001
     )  # fmt: skip
-    assert found[1][0] == 9
+    assert found[1][0] == 10 << 32
     assert (found[1][6], found[1][7], found[1][8]) == (None, None, None)
 
 
