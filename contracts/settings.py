@@ -99,9 +99,9 @@ class Settings(BaseSettings):
     epoch_seconds: float = Field(
         2.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
     )
-    max_batch_events: int = Field(5_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
+    max_batch_events: int = Field(10_000, ge=1, le=100_000, description="Most records in one batch of the dataflow.")
     replay_step_days: float = Field(
-        60,
+        120,
         gt=0,
         le=3_650,
         allow_inf_nan=False,

@@ -51,12 +51,16 @@ def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> pa.Array:
     return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(texts, pa.string()))
 
 
-def map_column(columns: Sequence[tuple[str, pa.Array]], asked: NDArray[np.bool_]) -> pa.Array:
-    """A map per row from name to value, with the entries marked by ``asked`` (rows, names)."""
-    count, width = asked.shape
-    flat = np.flatnonzero(asked.ravel())
-    row, name = np.divmod(flat, width)
-    offsets = np.concatenate(([0], np.cumsum(asked.sum(axis=1)))).astype(np.int32)
-    keys = pa.array([each for each, _ in columns], pa.string()).take(pa.array(name))
-    values = pa.concat_arrays([values for _, values in columns]).take(pa.array(name * count + row))
-    return pa.MapArray.from_arrays(pa.array(offsets), keys, values)
+class Maps:
+    """Makes maps per row from name to value that have the same entries: those marked by ``asked`` (rows, names)."""
+
+    def __init__(self, names: Sequence[str], asked: NDArray[np.bool_]):
+        count, width = asked.shape
+        row, name = np.divmod(np.flatnonzero(asked.ravel()), width)
+        self._offsets = pa.array(np.concatenate(([0], np.cumsum(asked.sum(axis=1)))).astype(np.int32))
+        self._keys = pa.array(names, pa.string()).take(pa.array(name))
+        self._entries = pa.array(name * count + row)
+
+    def column(self, values: Sequence[pa.Array]) -> pa.Array:
+        """Return the maps of these values, one array of all rows for each name."""
+        return pa.MapArray.from_arrays(self._offsets, self._keys, pa.concat_arrays(values).take(self._entries))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
-from streams.publish.columns import boundary_column, coded_column, count_column, map_column, time_column
+from streams.publish.columns import Maps, boundary_column, coded_column, count_column, time_column
 from streams.publish.profile_rows import newest
 from streams.publish.score_hashes import Answers, answers_of, joined_answers
 from streams.publish.wording import reason_numbers, reason_texts
@@ -41,8 +42,7 @@ class DailyRows:
         boundaries = np.concatenate([block.people.boundaries for block in blocks])
         features = np.concatenate([block.people.features for block in blocks])
         columns = {"as_of": boundary_column(boundaries, self.interval)} | scored.columns()
-        columns["reasons"] = map_column(
-            [(name, reason_numbers(each.reasons)) for name, each in scored.answers], scored.asked)  # fmt: skip
+        columns["reasons"] = scored.maps.column([reason_numbers(each.reasons) for _, each in scored.answers])
         columns |= {name: pa.array(np.ascontiguousarray(features[:, at])) for at, name in enumerate(FEATURES)}
         return pa.table(columns)
 
@@ -69,8 +69,8 @@ class ChangeRows:
             kept = newest(scored.ids, scored.versions)
             scored, as_of = scored.take(kept), as_of[kept]
         columns = {"as_of": time_column(as_of)} | scored.columns()
-        texts = [(name, reason_texts(each.reasons, each.usual, each.usual_of)) for name, each in scored.answers]
-        return pa.table(columns | {"reasons": map_column(texts, scored.asked)})
+        texts = [reason_texts(each.reasons, each.usual, each.usual_of) for _, each in scored.answers]
+        return pa.table(columns | {"reasons": scored.maps.column(texts)})
 
 
 @dataclass(frozen=True)
@@ -100,10 +100,11 @@ class _Scored:
             [(name, joined_answers([answers_of(block.scores[name]) for block in blocks])) for name in blocks[0].scores],
         )  # fmt: skip
 
-    @property
-    def asked(self) -> NDArray[np.bool_]:
-        """Which outcomes apply to which people, shape (rows, outcomes)."""
-        return np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
+    @cached_property
+    def maps(self) -> Maps:
+        """Makes maps by outcome, with entries for the outcomes that apply to a person."""
+        asked = np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
+        return Maps([name for name, _ in self.answers], asked)
 
     def take(self, at: NDArray[np.int64]) -> "_Scored":
         """The rows at some positions."""
@@ -113,15 +114,14 @@ class _Scored:
 
     def columns(self) -> dict[str, pa.Array]:
         """The columns that both tables have."""
-        asked = self.asked
         return {
             "customer_id": pa.array(self.ids, pa.string()),
             "version": count_column(self.versions),
             "segment": coded_column(self.segment, SEGMENTS),
             "lifecycle": coded_column(self.lifecycle, LIFECYCLES),
             "model_version": coded_column(self.model_of, self.models),
-            "probability": map_column([(name, pa.array(each.probability)) for name, each in self.answers], asked),
-            "percentile": map_column([(name, pa.array(each.percentile)) for name, each in self.answers], asked),
+            "probability": self.maps.column([pa.array(each.probability) for _, each in self.answers]),
+            "percentile": self.maps.column([pa.array(each.percentile) for _, each in self.answers]),
         }
 
 

@@ -11,7 +11,7 @@ from streams.read.clock import TopicClock, lane_clock, lane_start
 
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
-MOST_BOUNDARIES: Final = 64
+MOST_BOUNDARIES: Final = 128
 """Maximum number of sweep boundaries per batch: a jump of the clock over years is passed on in parts, so that the
 dataflow can take snapshots and answer in between."""
 
