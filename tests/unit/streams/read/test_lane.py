@@ -145,11 +145,12 @@ def test_a_jump_is_announced_in_parts() -> None:
     state = lane(a=position(0))
     state.advance(DAY)
     state.topics["a"] = position((2 * MOST_BOUNDARIES + 5) * DAY + HOUR, first=0)
-    assert [state.advance(DAY) for _ in range(4)] == [64, 128, 133, 133]
+    parts = [MOST_BOUNDARIES, 2 * MOST_BOUNDARIES, 2 * MOST_BOUNDARIES + 5, 2 * MOST_BOUNDARIES + 5]
+    assert [state.advance(DAY) for _ in range(4)] == parts
 
 
 def test_a_lane_that_starts_with_a_jump_counts_from_its_first_slot() -> None:
-    state = lane(a=position(100 * DAY, first=3 * DAY + HOUR))
+    state = lane(a=position((MOST_BOUNDARIES + 40) * DAY, first=3 * DAY + HOUR))
     assert state.start(DAY) == 3
     assert state.advance(DAY) == 3 + MOST_BOUNDARIES
     assert state.is_behind(DAY)
