@@ -15,6 +15,8 @@ from crmstream.stack.ports import free_port
 from crmstream.stack.process import stop_all
 
 DOWN_SECONDS = 2
+EVEN_SLOWER = SLOWLY | {"replay_epoch_days": 2}
+"""Much of the history must be left when a store is killed for the third time."""
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_stores_that_were_down_end_up_the_same(
     stores: tuple[ServerPart, ServerPart], undisturbed: Written, log: Log, new_settings: NewSettings
 ) -> None:
     clickhouse, redis = stores
-    settings = new_settings(clickhouse_url=clickhouse.endpoint(), redis_url=redis.endpoint(), **SLOWLY)
+    settings = new_settings(clickhouse_url=clickhouse.endpoint(), redis_url=redis.endpoint(), **EVEN_SLOWER)
     log.forget_progress()
     with Flow(settings) as flow:
         for moment, store in ((0.15, clickhouse), (0.5, redis)):
