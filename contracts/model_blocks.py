@@ -141,6 +141,10 @@ class OutcomeScores:
     usual: NDArray[np.float64]
     usual_of: NDArray[np.int32]
 
+    def take(self, at: NDArray[np.int64]) -> "OutcomeScores":
+        """Return the scores of the people at some positions."""
+        return OutcomeScores(self.probability[at], self.percentile[at], self.reasons[at], self.usual, self.usual_of[at])
+
 
 @dataclass(frozen=True)
 class ScoredBlock:

@@ -84,7 +84,7 @@ class HashWrites:
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
 
 
-Order = Literal["newest", "swept", "forget"]
+Order = Literal["newest", "swept"]
 
 
 class HashBlock(Protocol):

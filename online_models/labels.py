@@ -18,8 +18,6 @@ from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from contracts.times import HOUR
 
-"""Microseconds."""
-
 
 @dataclass(frozen=True)
 class Snapshot:

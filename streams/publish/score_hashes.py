@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 import pyarrow as pa
@@ -18,26 +18,7 @@ from streams.publish.clearing import behind, clearing, expiring, time_texts
 from streams.publish.wording import reason_lines, reason_texts
 
 
-class Answers(NamedTuple):
-    """The scores of one outcome: n rows, whose means of features are rows of ``usual``."""
-
-    probability: NDArray[np.float64]
-    percentile: NDArray[np.float32]
-    reasons: NDArray[np.int64]
-    usual: NDArray[np.float64]
-    usual_of: NDArray[np.int32]
-
-    def take(self, at: NDArray[np.int64]) -> "Answers":
-        """The rows at some positions."""
-        return Answers(self.probability[at], self.percentile[at], self.reasons[at], self.usual, self.usual_of[at])
-
-
-def answers_of(scores: OutcomeScores) -> Answers:
-    """Return the part of scores that is published."""
-    return Answers(scores.probability, scores.percentile, scores.reasons, scores.usual, scores.usual_of)
-
-
-def joined_answers(parts: Sequence[Answers]) -> Answers:
+def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
     """Scores of several blocks as one; equal rows of ``usual`` are kept once."""
     places: dict[bytes, int] = {}
     usual: list[NDArray[np.float64]] = []
@@ -50,7 +31,7 @@ def joined_answers(parts: Sequence[Answers]) -> Answers:
                 usual.append(means)
             at[row] = place
         usual_of.append(at[part.usual_of])
-    return Answers(
+    return OutcomeScores(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.percentile for part in parts]),
         np.concatenate([part.reasons for part in parts]),
@@ -76,7 +57,7 @@ class ScoreHashes:
     visitors: NDArray[np.bool_]
     clear: NDArray[np.bool_]
     outcomes: tuple[str, ...]
-    answers: tuple[Answers, ...]
+    answers: tuple[OutcomeScores, ...]
     expires_seconds: int
     live: bool
     guarded: bool
@@ -99,7 +80,7 @@ class ScoreHashes:
             return self
         every = (self, *others)
         arrays: dict[str, Any] = {name: np.concatenate([getattr(each, name) for each in every]) for name in _ARRAYS}
-        answers = tuple(joined_answers(parts) for parts in zip(*(each.answers for each in every), strict=True))
+        answers = tuple(joined_scores(parts) for parts in zip(*(each.answers for each in every), strict=True))
         return replace(self, **arrays, answers=answers)
 
     def texts(self) -> HashWrites:
@@ -213,7 +194,7 @@ def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
         models=np.array(block.model_versions, object)[block.model_of] if len(people) else people.ids,
         segment=people.segment, lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
         visitors=np.full(len(people), people.visitors), clear=np.full(len(people), behind(people)),
-        outcomes=tuple(block.scores), answers=tuple(map(answers_of, block.scores.values())),
+        outcomes=tuple(block.scores), answers=tuple(block.scores.values()),
         expires_seconds=expires_seconds, live=people.kind == "live", guarded=people.guarded,
         oldest=int(entered.min()) if people.kind == "live" and len(entered) else 0,
         order="swept" if people.kind == "sweep" else "newest",

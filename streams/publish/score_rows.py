@@ -10,13 +10,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import Verdict
-from contracts.model_blocks import ModelReport, ScoredBlock
+from contracts.model_blocks import ModelReport, OutcomeScores, ScoredBlock
 from contracts.outputs import TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish.columns import Maps, boundary_column, coded_column, count_column, time_column
 from streams.publish.profile_rows import newest
-from streams.publish.score_hashes import Answers, answers_of, joined_answers
+from streams.publish.score_hashes import joined_scores
 from streams.publish.wording import reason_numbers, reason_texts
 
 
@@ -83,7 +83,7 @@ class _Scored:
     lifecycle: NDArray[np.int8]
     models: list[str]
     model_of: NDArray[np.int32]
-    answers: list[tuple[str, Answers]]
+    answers: list[tuple[str, OutcomeScores]]
 
     @classmethod
     def of(cls, blocks: Sequence[ScoredBlock]) -> "_Scored":
@@ -97,7 +97,7 @@ class _Scored:
             list(places),
             np.concatenate([np.array(at, np.int32)[block.model_of] if at else block.model_of
                             for at, block in zip(known, blocks, strict=True)]),
-            [(name, joined_answers([answers_of(block.scores[name]) for block in blocks])) for name in blocks[0].scores],
+            [(name, joined_scores([block.scores[name] for block in blocks])) for name in blocks[0].scores],
         )  # fmt: skip
 
     @cached_property

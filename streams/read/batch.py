@@ -12,7 +12,7 @@ from streams.read.decode import Decoded
 REMEMBERED: Final = 100_000
 
 
-class KnownCustomers:
+class ReportedCustomers:
     """Remembers which customers of device events have been reported to their own bucket. Cleared when full."""
 
     def __init__(self, most: int = REMEMBERED):
@@ -38,7 +38,7 @@ class KnownCustomers:
                 np.array(list(slots.values()), np.int64))  # fmt: skip
 
 
-def lane_batch(parts: Sequence[Decoded], progress: Progress, known: KnownCustomers, *, turned: bool) -> LaneBatch:
+def lane_batch(parts: Sequence[Decoded], progress: Progress, known: ReportedCustomers, *, turned: bool) -> LaneBatch:
     """Join what was read of a lane's topics."""
     people = _joined([decoded.people for decoded in parts if len(decoded.people)])
     customers, buckets, slots = known.unreported(people)

@@ -25,7 +25,7 @@ from contracts.outages import waiting_for
 from contracts.topics import INPUT_TOPICS, Topic
 from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
-from streams.read.batch import KnownCustomers, lane_batch
+from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.consumer import SharedConsumer, connect
 from streams.read.decode import Decoded, decode
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
@@ -94,7 +94,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         self._config = config
         self._consumer = consumer
         self._interval = config.decoding.interval
-        self._known = KnownCustomers()
+        self._known = ReportedCustomers()
         self._earlier: dict[str, int] = {}
         """The ends of the logs at the start of this process, until they are reached."""
         JOURNAL.start(partition, _place(resume))

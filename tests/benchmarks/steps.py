@@ -34,7 +34,7 @@ from streams.identity.addresses import Addresses
 from streams.identity.devices import Devices
 from streams.profiles.customers import Customers
 from streams.publish.reasons import explain
-from streams.read.batch import KnownCustomers, lane_batch
+from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.decode import Decoded, decode
 from streams.read.split import split_lane
@@ -180,7 +180,7 @@ class Lane:
         self._partition, self._meter, self._fresh = partition, meter, fresh
         self._policy = source_config(settings, Stores("", "", ""), lambda: False).decoding
         self._clocks = {name: TopicClock() for name in TOPICS}
-        self._known = KnownCustomers()
+        self._known = ReportedCustomers()
         self._slot: int | None = None
 
     def batch(self, messages: Sequence[Message]) -> LaneBatch:

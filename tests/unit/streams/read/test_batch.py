@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contracts.blocks import EVENT_DTYPE, NOBODY, LaneBatch, Link, PeopleEvents, Progress
-from streams.read.batch import KnownCustomers, lane_batch
+from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.decode import Decoded
 from streams.read.split import split_lane
 
@@ -34,7 +34,7 @@ def link(number: int) -> Link:
 
 
 def test_a_customer_of_another_bucket_is_reported_once() -> None:
-    known = KnownCustomers()
+    known = ReportedCustomers()
     first = people(
         ("c-1", "a-1", 1, 3), ("c-2", "a-2", 1, 1), ("", "a-3", 1, -1), ("c-1", "a-4", 1, 3), ("c-5", "a", 1, 0)
     )
@@ -46,7 +46,7 @@ def test_a_customer_of_another_bucket_is_reported_once() -> None:
 
 
 def test_a_full_memory_reports_again() -> None:
-    known = KnownCustomers(most=2)
+    known = ReportedCustomers(most=2)
     for customer in ("a", "b", "c", "a"):
         assert known.unreported(people((customer, "d", 1, 0)))[0].tolist() == [customer]
     assert known.unreported(people(("a", "d", 1, 0)))[0].tolist() == []
@@ -58,7 +58,7 @@ def test_topics_are_joined_in_their_order() -> None:
         Decoded(),
         Decoded(people=people(("", "a-1", 1, -1), ("c-2", "a-1", 1, 0)), links=[link(2)], link_buckets=[1]),
     ]
-    batch = lane_batch(parts, PROGRESS, KnownCustomers(), turned=True)
+    batch = lane_batch(parts, PROGRESS, ReportedCustomers(), turned=True)
     assert batch.people.customers.tolist() == ["c-1", "", "c-2"]
     assert batch.people.devices.tolist() == ["", "a-1", "a-1"]
     assert (batch.links, batch.link_buckets) == ((link(1), link(2)), (5, 1))
