@@ -2,25 +2,21 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 import typer
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from connectors.kafka.publisher import Publisher
 from contracts.errors import CrmError
-from contracts.settings import Settings, load_settings
 from crmstream.commands.aligned import indented
 from crmstream.commands.shared import console, new_app, print_json, print_lines
 from crmstream.commands.status_view import plural
+from crmstream.commands.warehouse import warehouse
 from crmstream.dead_letters import letters, retry
 from crmstream.dead_letters.letters import Filter, Group, Letter, Place
-from crmstream.stack.endpoints import Endpoints, resolve_endpoints
-from sinks.clients import clickhouse_client
 
 app = new_app()
 _SPAN: Final = re.compile(r"(\d{1,6})\s*(m|h|d|min|hours?|days?)")
@@ -82,7 +78,7 @@ def list_(  # noqa: PLR0913 - the options of a command
     crmstream dead-letters list --since 7d --source shop --reason total
     """
     wanted = Filter(_moment(since), None, source, stage, topic, reason)
-    with _warehouse() as (_, _, client):
+    with warehouse("dead_letters") as (_, _, client):
         total = letters.count_letters(client, wanted)
         groups = letters.read_groups(client, wanted, limit + 1)
     if as_json:
@@ -107,7 +103,7 @@ def show(
 
     crmstream dead-letters show crm-transactions/2/1234
     """
-    with _warehouse() as (_, _, client):
+    with warehouse("dead_letters") as (_, _, client):
         letter = letters.read_letter(client, letters.read_place(place))
     if as_json:
         print_json(_letter_document(letter))
@@ -145,7 +141,7 @@ def retry_(  # noqa: PLR0913 - the options of a command
     """
     wanted = Filter(_moment(since), _moment(before), source, stage, topic, reason)
     _needed(wanted, chosen=everything or bool(places))
-    with _warehouse() as (settings, endpoints, client):
+    with warehouse("dead_letters") as (settings, endpoints, client):
         chosen = _chosen(client, places, wanted)
         if dry_run:
             found = retry.preview(chosen)
@@ -184,7 +180,7 @@ def purge(  # noqa: PLR0913 - the options of a command
     """
     wanted = Filter(_moment(since), _moment(before), source, stage, topic, reason)
     _needed(wanted, chosen=everything)
-    with _warehouse() as (_, _, client):
+    with warehouse("dead_letters") as (_, _, client):
         count = letters.count_letters(client, wanted)
         if not count:
             print_lines(["There are no such dead letters."])
@@ -193,22 +189,6 @@ def purge(  # noqa: PLR0913 - the options of a command
             typer.confirm(f"Remove {plural(count, 'dead letter')} from the warehouse?", abort=True, err=True)
         letters.remove_letters(client, wanted)
     print_lines([f"{plural(count, 'dead letter')} removed. Kafka keeps its copies in crm-dead-letters for 90 days."])
-
-
-@contextmanager
-def _warehouse() -> Iterator[tuple[Settings, Endpoints, Client]]:
-    """Yield the settings, the servers and a connection to ClickHouse. Errors of ClickHouse become one line."""
-    settings = load_settings()
-    endpoints = resolve_endpoints(settings)
-    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
-    try:
-        yield settings, endpoints, client
-    except ClickHouseError as error:
-        if "UNKNOWN_DATABASE" in str(error) or "UNKNOWN_TABLE" in str(error):
-            raise CrmError("The table dead_letters is not there: run `crmstream migrate`.") from None
-        raise CrmError(f"ClickHouse refused: {str(error).splitlines()[0][:300]}") from None
-    finally:
-        client.close()
 
 
 def _chosen(client: Client, places: Iterable[str] | None, wanted: Filter) -> Iterable[Letter]:

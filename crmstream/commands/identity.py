@@ -1,27 +1,23 @@
 """``crmstream identity``: shows which ids are one customer, and undoes a link."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import typer
-from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contracts.errors import CrmError
 from contracts.identity import ANONYMOUS, EMAIL
-from contracts.settings import Settings, load_settings
+from contracts.settings import Settings
 from crmstream.commands.aligned import indented
 from crmstream.commands.shared import connect_redis, console, new_app, notes, print_json, print_lines
 from crmstream.commands.status_view import plural
+from crmstream.commands.warehouse import warehouse
 from crmstream.identity.lookup import LINKED, UNLINKED, Identity, Link, read_identity
 from crmstream.identity.unlink import Undo, find_link, publish_unlink, unlink_record
 from crmstream.observe.clock import read_as_of
 from crmstream.observe.waiting import NotDoneError, wait_for_dataflow
 from crmstream.publishing import RoomGate, new_publisher, usable_kafka
-from crmstream.stack.endpoints import Endpoints, resolve_endpoints
-from sinks.clients import clickhouse_client
+from crmstream.stack.endpoints import Endpoints
 
 app = new_app()
 WAIT_SECONDS: Final = 30.0
@@ -68,7 +64,7 @@ def show(identity: Id, as_json: AsJson = False) -> None:
 
     crmstream identity show 507f191e810c19729de860ea --json | jq .person
     """
-    with _stores() as (_, endpoints, client):
+    with warehouse("identity_links") as (_, endpoints, client):
         found = read_identity(client, connect_redis(endpoints), identity)
     if as_json:
         print_json(found.as_json())
@@ -93,7 +89,7 @@ def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help
 
     crmstream identity unlink someone@example.com --yes
     """
-    with _stores() as (settings, endpoints, client):
+    with warehouse("identity_links") as (settings, endpoints, client):
         undo = find_link(client, connect_redis(endpoints), identity)
         if not yes:
             print_lines(indented(_EFFECT, console.width, indent=""))
@@ -119,22 +115,6 @@ def _after(endpoints: Endpoints, undo: Undo) -> str:
     except NotDoneError:
         return f"Published. The dataflow is behind (`crmstream status`): it unlinks {undo.named} when it is there."
     return f"{undo.named} is unlinked from {undo.owner}. {_EFFECT}"
-
-
-@contextmanager
-def _stores() -> Iterator[tuple[Settings, Endpoints, Client]]:
-    """Yield the settings, the servers and a connection to ClickHouse."""
-    settings = load_settings()
-    endpoints = resolve_endpoints(settings)
-    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
-    try:
-        yield settings, endpoints, client
-    except ClickHouseError as error:
-        if "UNKNOWN_DATABASE" in str(error) or "UNKNOWN_TABLE" in str(error):
-            raise CrmError("The table identity_links is not there: run `crmstream migrate`.") from None
-        raise CrmError(f"ClickHouse refused: {str(error).splitlines()[0][:300]}") from None
-    finally:
-        client.close()
 
 
 def identity_lines(found: Identity) -> list[str]:

@@ -1,17 +1,11 @@
 """Shared by devices and addresses: advances to a slot, crosses the boundary before it, and emits visitors."""
 
-import numpy as np
-
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
 from contracts.model_blocks import VisitorSample
-from contracts.rates import WAITS
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
 from streams.identity.visitors import forget, live, restated, sample, stored, unpublished
-from streams.profiles.deltas import fade
-from streams.profiles.money import settle
-from streams.profiles.raw import put, take
 
 Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 
@@ -65,19 +59,10 @@ def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
 
     Redis may hold newer versions of them: those of the log after the saved state, which is read again now.
     """
-    table = kept.owned.table
-    entries = table.unconverted.entries
-    if kept.slot is None or not len(entries):
+    if kept.slot is None:
         return []
-    worth = policy.rates.worth(entries["currency"], entries["occurred"], entries["amount"])
-    at = np.unique(entries["row"][worth != WAITS]).astype(np.int64)
+    at = kept.owned.table.convert(policy.rates, kept.slot, policy.interval)
     if not len(at):
         return []
-    faded = take(table.rows, at)
-    fade(faded, kept.slot, policy.interval)
-    put(table.rows, at, faded)
-    rest, _ = settle(table.rows, entries, policy.rates, policy.interval)
-    table.unconverted.replace(rest)
-    table.touch(at, np.zeros(len(at), np.int64))
     kept.guarded = True
     return [*live(kept, policy)] if kept.fresh else [*stored(kept, at, policy)]

@@ -25,10 +25,8 @@ from contracts.metrics import CUSTOMERS
 from contracts.model_blocks import Released
 from contracts.rates import Rates
 from streams.profiles.arrivals import Arrivals, Destination
-from streams.profiles.deltas import fade
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.labelling import Labeller
-from streams.profiles.money import settle
 from streams.profiles.people_blocks import Maker
 from streams.profiles.progress import Senders
 from streams.profiles.sweeps import SweepPolicy, Sweeps
@@ -107,14 +105,10 @@ class Customers:
         During a catch-up these people are emitted after the next boundary, like all others. At the end of the log Redis
         may hold newer versions, from the part of the log after the saved state, which is read again now.
         """
-        state, entries = self._state, self._state.table.unconverted
-        if state.slot is None or not len(entries):
+        state, policy = self._state, self._policy
+        if state.slot is None:
             return []
-        rest, changed = self._settle()
-        if not len(changed):
-            return []
-        entries.replace(rest)
-        state.table.changed[changed] = True
+        changed = state.table.convert(policy.rates, state.slot, policy.sweeps.interval)
         return self._live(changed, guarded=True) if state.fresh else []
 
     @property
@@ -159,19 +153,6 @@ class Customers:
                 if slot == target:
                     sweeps.put_nobody(slot)
             state.known.rotate()
-
-    def _settle(self) -> tuple[Any, NDArray[np.int64]]:
-        """Add the waiting amounts that have a rate to rows of the current slot."""
-        table, policy = self._state.table, self._policy
-        at = np.unique(table.unconverted.entries["row"])
-        rows = table.rows[at]
-        fade(rows, np.maximum(rows["slot"], self._slot), policy.sweeps.interval)
-        entries = table.unconverted.entries.copy()
-        entries["row"] = np.searchsorted(at, entries["row"])
-        rest, changed = settle(rows, entries, policy.rates, policy.sweeps.interval)
-        table.rows[at[changed]] = rows[changed]
-        rest["row"] = at[rest["row"]]
-        return rest, at[changed].astype(np.int64)
 
     def _changed(self, *, crossed: bool) -> list[Output]:
         """Return the changed people: in a catch-up as profiles, after boundaries; at the end of the log as live people.

@@ -8,7 +8,9 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from contracts.blocks import RowArray, Texts
-from streams.profiles.deltas import add_rows, in_turns
+from contracts.rates import WAITS, Rates
+from streams.profiles.deltas import add_rows, fade, in_turns
+from streams.profiles.money import settle
 from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
 from streams.profiles.texts import one_text, texts_of
@@ -127,6 +129,21 @@ class ProfileTable:
         np.minimum.at(column, at, np.where(entered, entered, _NOTHING_YET))
         oldest = column[at]
         column[at] = np.where(oldest == _NOTHING_YET, 0, oldest)
+
+    def convert(self, rates: Rates, slot: int, interval: int) -> NDArray[np.int64]:
+        """Add the waiting amounts that have a rate now, as of the end of ``slot``; return the changed positions."""
+        entries = self.unconverted.entries
+        due = rates.worth(entries["currency"], entries["occurred"], entries["amount"]) != WAITS
+        at = np.unique(entries["row"][due]).astype(np.int64)
+        if not len(at):
+            return at
+        faded = take(self._rows, at)
+        fade(faded, np.maximum(faded["slot"], slot), interval)
+        put(self._rows, at, faded)
+        rest, _ = settle(self._rows, entries, rates, interval)
+        self.unconverted.replace(rest)
+        self.touch(at, np.zeros(len(at), np.int64))
+        return at
 
     def given_out(self, at: NDArray[np.int64]) -> None:
         """Note that the rows at positions were emitted as they are."""
