@@ -97,6 +97,7 @@ class Link(NamedTuple):
     person: str
 
 
+VERSION_SHIFT: Final = 32  # a version is slot << 32 | events of the person: it grows with every event and sweep
 NOBODY: Final = ""
 """The person of a link that undoes an earlier one."""
 
@@ -288,8 +289,7 @@ class Verdict(NamedTuple):
     identity: str
     person: str
     outcome: str
-    occurred: int
-    """Microseconds since the Unix epoch."""
+    occurred: int  # microseconds since the Unix epoch
 
 
 @dataclass(frozen=True)

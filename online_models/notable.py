@@ -12,13 +12,12 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import PeopleBlock
+from contracts.blocks import VERSION_SHIFT, PeopleBlock
 from contracts.model_blocks import REASON_CODE, OutcomeScores
 
 LEAST: Final = 0.001
 PART: Final = 0.05
 """A probability has moved when it differs by more than ``LEAST + PART * probability``."""
-VERSION_SHIFT: Final = 32
 _EVENTS: Final = (1 << VERSION_SHIFT) - 1
 """The bits of a version that hold the person's number of events."""
 SMALLEST: Final = 256

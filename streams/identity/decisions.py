@@ -14,14 +14,13 @@ from typing import Final
 
 import numpy as np
 
-from contracts.blocks import NOBODY, Departures, Link, Texts, Verdict, Verdicts
+from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Texts, Verdict, Verdicts
 from contracts.identity import EMAIL, home_of
 from contracts.metrics import IDENTITIES
 from streams.identity.histories import Moves
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.owned import NO_ROUTE, Owned, route_of
 from streams.identity.policy import FULL, KNOWN, LINKED, TAKEN, UNLINKED, IdentityPolicy
-from streams.profiles.rows import VERSION_SHIFT
 
 _LAST_OF_SLOT: Final = (1 << VERSION_SHIFT) - 1
 """The largest number of events in a version."""

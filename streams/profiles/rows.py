@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import RowArray
+from contracts.blocks import VERSION_SHIFT, RowArray
 
 NEVER: Final = -(2**62)
 """The last time of an event that never happened."""
@@ -78,10 +78,6 @@ def _blank_row() -> RowArray:
 _BLANK: Final = _blank_row()
 _PLAIN: Final = np.dtype(f"V{ROW_DTYPE.itemsize}")
 """A row as plain bytes: numpy copies structured rows field by field otherwise."""
-
-
-VERSION_SHIFT: Final = 32
-"""A version is ``slot << 32 | events of the person``: it grows with every event and every sweep."""
 
 
 def versions_of(slot: NDArray[np.integer] | int, rows: RowArray) -> NDArray[np.int64]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, RowArray, Texts
+from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import TableBlock
 from contracts.times import DAY
 from streams.profiles.raw import join, take
@@ -18,7 +18,6 @@ from streams.profiles.rows import (
     FIRST_TIMES,
     LAST_TIMES,
     ONE,
-    VERSION_SHIFT,
     blank_rows,
     versions_of,
 )
