@@ -1,16 +1,21 @@
 """The one wrapper that makes a keyed Bytewax step of a pure state machine."""
 
-from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
+from contracts.state import Part
 from streams.error_boundary import error_boundary
+from streams.state.store import StepStore, Token
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time in the past: the engine wakes a step for it at once."""
+REST: Final = 2
+"""After a slice of work a step rests this many times as long as the slice took, so that batches come first."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 Taken_contra = TypeVar("Taken_contra", contravariant=True)
@@ -18,7 +23,10 @@ Made_co = TypeVar("Made_co", covariant=True)
 
 
 class Machine(Protocol[Taken_contra, Made_co]):
-    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock."""
+    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock.
+
+    A machine inherits from this class, so that it only writes the methods in which it differs.
+    """
 
     def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
         """Apply items, in order, and return the outputs."""
@@ -26,42 +34,72 @@ class Machine(Protocol[Taken_contra, Made_co]):
 
     def resumed(self) -> Sequence[Made_co]:
         """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
+        return ()
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name, always the same objects."""
         ...
 
-    def freeze(self) -> bytes:
-        """The state as bytes, from which the step's ``restore`` makes an equal machine."""
-        ...
+    def has_work(self) -> bool:
+        """Whether work is left that may be done between batches, such as the rest of a sweep."""
+        return False
+
+    def work(self) -> Sequence[Made_co]:
+        """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
+        return ()
 
 
-class Step(StatefulBatchLogic[In, Out, bytes]):
-    """Runs one machine. ``restore(saved)`` makes it from the bytes of an earlier run, or from None.
+class Step(StatefulBatchLogic[In, Out, Token]):
+    """Runs one machine and stores its state. ``saved`` is the token of its last snapshot, None for a new machine.
 
-    A snapshot is bytes, because the engine pickles it later, when the state may have changed.
+    ``name_of(item)`` names the folder of the machine's state within the step's; it is the same for all items of a key.
     """
 
-    def __init__(self, saved: bytes | None, restore: Callable[[bytes | None], Machine[In, Out]]):
-        self._machine = restore(saved)
+    def __init__(
+        self,
+        saved: Token | None,
+        make: Callable[[], Machine[In, Out]],
+        stores: StepStore,
+        name_of: Callable[[In], str],
+    ):
+        self._machine = make()
+        self._stores, self._name_of = stores, name_of
+        self._store = None if saved is None else stores.resume(saved, self._machine.parts())
         self._resumed = saved is not None
+        self._took = 0.0
 
     @error_boundary
     def notify_at(self) -> datetime | None:
-        """Wake the step at once after a restart."""
-        return AT_ONCE if self._resumed else None
+        """Wake the step at once after a restart, and for each slice of work that is left."""
+        if self._resumed:
+            return AT_ONCE
+        if self._machine.has_work():
+            return datetime.now(UTC) + timedelta(seconds=REST * self._took)
+        return None
 
     @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
-        """Return the outputs due to the restart."""
-        return self._resume(), RETAIN
+        """Return the outputs due to the restart, else those of a slice of work."""
+        if self._resumed:
+            return self._resume(), RETAIN
+        before = time.perf_counter()
+        made = list(self._machine.work()) if self._machine.has_work() else []
+        self._took = time.perf_counter() - before
+        return made, RETAIN
 
     @error_boundary
     def on_batch(self, values: list[In]) -> tuple[list[Out], bool]:
         """Hand all items of an activation to the machine in one call."""
+        if self._store is None:
+            self._store = self._stores.begin(self._name_of(values[0]), self._machine.parts())
         return [*self._resume(), *self._machine.take(values)], RETAIN
 
     @error_boundary
-    def snapshot(self) -> bytes:
-        """The state of the machine."""
-        return self._machine.freeze()
+    def snapshot(self) -> Token:
+        """Store what changed since the last snapshot."""
+        if self._store is None:
+            raise RuntimeError("a snapshot of a step that has taken nothing")
+        return self._store.save()
 
     def _resume(self) -> list[Out]:
         due, self._resumed = self._resumed, False
