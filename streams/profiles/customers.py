@@ -164,7 +164,7 @@ class Customers:
         if not state.fresh and not crossed:
             return []
         CUSTOMERS.labels(str(state.bucket)).set(len(state.table))
-        changed = np.flatnonzero(state.table.changed)
+        changed = state.table.unpublished()
         now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
         if not state.fresh:
             return self._profiles(changed[~now])
