@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from contracts.blocks import Texts
 from contracts.state import Columns
 from streams.profiles.texts import packed, unpacked
+from streams.profiles.touched import Touched
 
 NO_OWNER: Final = ""
 NO_ROUTE: Final = -1
@@ -38,7 +39,7 @@ class Owners:
         self._merges: dict[str, int] | None = {}
         """The number of rows of each owner; None if they were not counted yet."""
         self._assigned: dict[int, None] = {}
-        self._seen: list[Positions] = []
+        self._seen = Touched()
         self._size = self._stored_size = 0
 
     def reach(self, size: int) -> None:
@@ -75,7 +76,7 @@ class Owners:
 
     def see(self, at: Positions) -> None:
         """Note that ``web_seconds`` of rows were changed."""
-        self._seen.append(at)
+        self._seen.note(at)
 
     def forget(self, at: Positions) -> None:
         """Forget the web events of rows."""
@@ -84,11 +85,10 @@ class Owners:
 
     def changes(self) -> Columns:
         """Return the owners of rows assigned since the last call, and the seconds of rows seen since."""
-        if not self._assigned and not self._seen and self._size == self._stored_size:
+        seen = self._seen.positions()
+        if not self._assigned and not len(seen) and self._size == self._stored_size:
             return {}
-        assigned = np.fromiter(self._assigned, np.int64, len(self._assigned))
-        seen = np.unique(np.concatenate(self._seen)) if self._seen else np.empty(0, np.int64)
-        return self._columns(assigned, seen)
+        return self._columns(np.fromiter(self._assigned, np.int64, len(self._assigned)), seen)
 
     def whole(self) -> Columns:
         """Return the owners of all rows that have one, and the seconds of all rows with a web event."""
@@ -109,7 +109,8 @@ class Owners:
         self._stored_size = self._size
 
     def _columns(self, assigned: Positions, seen: Positions) -> Columns:
-        self._assigned, self._seen, self._stored_size = {}, [], self._size
+        self._assigned, self._stored_size = {}, self._size
+        self._seen.clear()
         columns: dict[str, NDArray[Any] | bytes] = {"size": np.array([self._size], np.int64)}
         if len(assigned):
             columns["at"], columns["owners"] = assigned.astype(np.int32), packed(self.names[assigned])

@@ -17,6 +17,7 @@ from streams import codes
 from streams.identity.owners import LONG_AGO
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.texts import packed, unpacked
+from streams.profiles.touched import Touched
 
 _SMALLEST: Final = 64
 Slots = TypeVar("Slots", int, NDArray[np.int64])
@@ -92,7 +93,7 @@ class CustomerVisits:
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._last = np.full(_SMALLEST, LONG_AGO, np.int64)
-        self._seen: list[NDArray[np.int64]] = []
+        self._seen = Touched()
         self._stored = 0
         """The number of rows in the stored state; -1 if they have other places there."""
 
@@ -101,7 +102,7 @@ class CustomerVisits:
         rows = self._rows
         at = np.fromiter([rows.setdefault(customer, len(rows)) for customer in customers], np.int64, len(customers))
         self._grow()
-        self._seen.append(at)
+        self._seen.note(at)
         return starts(at, visits, self._last, policy)
 
     def forget(self, before: int) -> None:
@@ -116,16 +117,18 @@ class CustomerVisits:
         """Return the customers seen since the last call, with the names of new ones; or all if some were forgotten."""
         if self._stored < 0:
             return self.whole()
-        if not self._seen:
+        at = self._seen.positions()
+        if not len(at):
             return {}
-        at = np.unique(np.concatenate(self._seen))
         new = [*islice(reversed(self._rows), len(self._rows) - self._stored)][::-1]
-        self._seen, self._stored = [], len(self._rows)
+        self._stored = len(self._rows)
+        self._seen.clear()
         return {"at": at.astype(np.int32), "last": self._last[at], **_names(new)}
 
     def whole(self) -> Columns:
         """Return all customers."""
-        self._seen, self._stored = [], len(self._rows)
+        self._stored = len(self._rows)
+        self._seen.clear()
         return {"last": self._last[: len(self._rows)], **_names(list(self._rows))}
 
     def apply(self, columns: Columns) -> None:
@@ -151,7 +154,7 @@ class CustomerVisits:
         self._rows = {customer: row for row, customer in enumerate(customers)}
         self._last = np.full(max(_SMALLEST, len(last)), LONG_AGO, np.int64)
         self._last[: len(last)] = last
-        self._seen = []
+        self._seen.clear()
 
 
 def _names(customers: list[str]) -> dict[str, Any]:

@@ -171,7 +171,9 @@ def test_nobody_is_seen_in_an_empty_block(readers: Readers) -> None:
     ),
     steps=st.lists(st.integers(0, STEPS - 1), min_size=1, max_size=12),
 )
-def test_readers_never_miss_a_move_also_after_restarts(moves: list[tuple[str, set[int], int]], steps: list[int]) -> None:
+def test_readers_never_miss_a_move_also_after_restarts(
+    moves: list[tuple[str, set[int], int]], steps: list[int]
+) -> None:
     """After every published block readers know everybody in it up to the tolerance, and nobody twice for nothing."""
     readers, known, turns = Restarting(Readers), dict[int, tuple[int, float]](), itertools.cycle(steps)
     for step, (kind, chosen, tenths) in enumerate(moves):

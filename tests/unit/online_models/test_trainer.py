@@ -236,7 +236,10 @@ def model_bits(model: BoundaryModel) -> tuple[object, ...]:
 
 
 def run(
-    history: History, deliveries: Sequence[Released | VisitorSample], cuts: Iterable[int] = (), steps: Sequence[int] = ()
+    history: History,
+    deliveries: Sequence[Released | VisitorSample],
+    cuts: Iterable[int] = (),
+    steps: Sequence[int] = (),
 ) -> tuple[list[str], dict[int, list[object]], dict[str, str]]:
     """Reports, the models of each bucket, and the digests at the end."""
     policy = replace(POLICY, buckets=len(history.buckets))
