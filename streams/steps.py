@@ -9,7 +9,8 @@ from bytewax.operators import StatefulBatchLogic
 
 from contracts.state import Part
 from streams.error_boundary import error_boundary
-from streams.state.store import StepStore, Token
+from streams.state.store import StepStore
+from streams.state.token import Token
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -57,7 +58,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
 
     def __init__(
         self,
-        saved: Token | None,
+        saved: Mapping[str, object] | None,
         make: Callable[[], Machine[In, Out]],
         stores: StepStore,
         name_of: Callable[[In], str],
