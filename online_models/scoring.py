@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock
 from contracts.entries import Entries, Queue, Replaced
+from contracts.machine import Machine
 from contracts.metrics import SCORES
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from contracts.state import Part
@@ -89,7 +90,7 @@ class Unexplained(NamedTuple):
         return asked
 
 
-class Score:
+class Score(Machine[Input, ScoredBlock]):
     """Scores the people of one bucket."""
 
     def __init__(self, policy: ModelsPolicy, explain: Explain):
@@ -110,10 +111,6 @@ class Score:
         live = [self._newest(people) for people in others if people.kind == "live"]
         swept = [self._sweep(people) for people in self._ready()]
         return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
-
-    def resumed(self) -> list[ScoredBlock]:
-        """Return nothing: waiting sweeps are scored when their models arrive."""
-        return []
 
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contracts.entries import Entries, Replaced
+from contracts.machine import Machine
 from contracts.metrics import EXAMPLES
 from contracts.model_blocks import (
     BoundaryModel,
@@ -71,7 +72,7 @@ class LearnState:
         return models | others
 
 
-class Learn:
+class Learn(Machine[Input, Output]):
     """Makes the models of boundaries."""
 
     def __init__(self, policy: ModelsPolicy):
@@ -95,10 +96,6 @@ class Learn:
         if swept or (ranked and self.state.newest is not None):
             outputs += self._broadcast(swept)
         return outputs
-
-    def resumed(self) -> list[Output]:
-        """Return nothing: waiting deliveries need those of other buckets."""
-        return []
 
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name."""

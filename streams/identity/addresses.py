@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
+from contracts.machine import Machine
 from contracts.metrics import VISITORS
 from contracts.state import Part
 from streams.identity.decisions import Decisions
@@ -43,7 +44,7 @@ class AddressesState(Kept):
         return super().parts() | {"senders": self.senders, "waiting": self.waiting, "moved": self.moved}
 
 
-class Addresses:
+class Addresses(Machine[Forwarded, Output]):
     """The machine of one bucket of addresses."""
 
     def __init__(self, policy: IdentityPolicy):

@@ -25,6 +25,7 @@ from contracts.blocks import (
     no_texts,
 )
 from contracts.identity import ANONYMOUS, EMAIL
+from contracts.machine import Machine
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from contracts.state import Part
 from streams.identity.decisions import Decisions
@@ -79,7 +80,7 @@ class _Due:
         return _Due(take(self.events, kept), self.customers[kept], self.devices[kept], self.customer_buckets[kept])
 
 
-class Devices:
+class Devices(Machine[DeviceBatch, Output]):
     """The machine of one bucket of devices."""
 
     def __init__(self, policy: IdentityPolicy):

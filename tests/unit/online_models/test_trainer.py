@@ -74,7 +74,7 @@ def test_what_is_through_is_forgotten(learn: Learn) -> None:
 
 def test_nothing_comes_of_a_resumption(learn: Learn) -> None:
     learn.take([released(0, [0])])
-    assert thawed(Learn(POLICY), frozen(learn)).resumed() == []
+    assert not thawed(Learn(POLICY), frozen(learn)).resumed()
 
 
 # Learning
