@@ -33,6 +33,7 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
+from contracts.machine import Machine
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
@@ -69,7 +70,7 @@ from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.recovery import state_folder
 from streams.state.store import StepStore
-from streams.steps import Machine, Step
+from streams.steps import Step
 
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""

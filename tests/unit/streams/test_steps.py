@@ -13,11 +13,12 @@ from bytewax.recovery import RecoveryConfig, init_db_dir
 from bytewax.testing import TestingSink, TestingSource, run_main
 
 from contracts.errors import StateError
+from contracts.machine import Machine
 from contracts.state import Part, Value
 from streams import error_boundary
 from streams.state import background
 from streams.state.store import StepStore
-from streams.steps import Machine, Step
+from streams.steps import Step
 
 Token = Mapping[str, object]
 Steps = Callable[..., Step[int, object]]
