@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from state import frozen, thawed
 from support.columns import DAY, HOUR, Happening, columns
+from support.interim_parts import Customers
 
 from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
@@ -16,7 +18,7 @@ from contracts.rates import Rates
 from streams import codes
 from streams.profiles import people_blocks
 from streams.profiles import sweeps as sweeping
-from streams.profiles.customers import Customers, CustomersPolicy, Output
+from streams.profiles.customers import CustomersPolicy, Output
 from streams.profiles.deltas import add_rows, deltas
 from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
@@ -34,8 +36,7 @@ RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 def label(state: list[int], swept: SweptPeople) -> Mapping[str, Examples]:
     """All who are trainable, labelled by whether they ever ordered; the state counts the boundaries."""
     state.append(swept.boundary)
-    chosen = swept.trainable
-    return {"any": Examples(swept.features[chosen], swept.last["orders"][chosen] > 0, swept.buyers[chosen])}
+    return {"any": Examples(swept.features, swept.last["orders"][swept.trainable] > 0, swept.buyers)}
 
 
 LABELLER = Labeller(list, label)
@@ -51,7 +52,7 @@ class Bucket:
     machine: Customers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = Customers(None, self.policy, LABELLER)
+        self.machine = Customers(self.policy, LABELLER)
 
     def take(
         self, *happened: Happening, slot: int | None = None, fresh: bool = False, moved: MovedRows | None = None,
@@ -65,7 +66,7 @@ class Bucket:
         return out
 
     def resume(self, policy: CustomersPolicy) -> list[Output]:
-        self.machine = Customers(self.machine.freeze(), policy, LABELLER)
+        self.machine = thawed(Customers(policy, LABELLER), frozen(self.machine))
         return self.machine.resumed()
 
     def row(self, name: str) -> Any:
@@ -105,7 +106,7 @@ def swept(out: Sequence[Output]) -> dict[int, set[str]]:
 
 
 def test_without_a_clock_everything_waits() -> None:
-    machine = Customers(None, replace(POLICY, senders=2), LABELLER)
+    machine = Customers(replace(POLICY, senders=2), LABELLER)
     owners, events = columns([Happening("a", HOUR)])
     first = CustomerBatch(3, Progress(0, 1, 0, fresh=True, guarded=False), Parcel(events, owners))
     assert machine.take([first]) == []
