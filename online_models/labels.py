@@ -8,12 +8,13 @@ and late events never train twice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.entries import Entries, Group
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from contracts.times import HOUR
@@ -28,11 +29,12 @@ class Snapshot:
     buyers: NDArray[np.bool_]
 
 
-@dataclass
-class LabelState:
-    """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first."""
+class LabelState(Group):
+    """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first. A part."""
 
-    waiting: dict[int, Snapshot] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.waiting: Entries[int, Snapshot] = Entries(int, Snapshot)
+        super().__init__(waiting=self.waiting)
 
 
 def label(

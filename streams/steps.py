@@ -1,15 +1,16 @@
 """The one wrapper that makes a keyed Bytewax step of a pure state machine."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
-from contracts.state import Part
+from contracts.machine import Machine
 from streams.error_boundary import error_boundary
-from streams.state.store import StepStore, Token
+from streams.state.store import StepStore
+from streams.state.token import Token
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -18,35 +19,6 @@ REST: Final = 2
 """After a slice of work a step rests this many times as long as the slice took, so that batches come first."""
 In = TypeVar("In")
 Out = TypeVar("Out")
-Taken_contra = TypeVar("Taken_contra", contravariant=True)
-Made_co = TypeVar("Made_co", covariant=True)
-
-
-class Machine(Protocol[Taken_contra, Made_co]):
-    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock.
-
-    A machine inherits from this class, so that it only writes the methods in which it differs.
-    """
-
-    def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
-        """Apply items, in order, and return the outputs."""
-        ...
-
-    def resumed(self) -> Sequence[Made_co]:
-        """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
-        return ()
-
-    def parts(self) -> Mapping[str, Part]:
-        """Return the parts of the state by name, always the same objects."""
-        ...
-
-    def has_work(self) -> bool:
-        """Whether work is left that may be done between batches, such as the rest of a sweep."""
-        return False
-
-    def work(self) -> Sequence[Made_co]:
-        """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
-        return ()
 
 
 class Step(StatefulBatchLogic[In, Out, Token]):
@@ -57,7 +29,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
 
     def __init__(
         self,
-        saved: Token | None,
+        saved: Mapping[str, object] | None,
         make: Callable[[], Machine[In, Out]],
         stores: StepStore,
         name_of: Callable[[In], str],

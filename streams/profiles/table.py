@@ -9,29 +9,36 @@ from xxhash import xxh3_64_intdigest
 
 from contracts.blocks import RowArray, Texts
 from contracts.rates import WAITS, Rates
+from contracts.state import Columns
 from streams.profiles.deltas import add_rows, fade, in_turns
 from streams.profiles.money import settle
 from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
-from streams.profiles.texts import one_text, texts_of
+from streams.profiles.texts import packed, unpacked
+from streams.profiles.touched import Touched
 from streams.profiles.unconverted import Unconverted
 
 _SMALLEST: Final = 64
 _NOTHING_YET: Final = 2**62
+_WAITING: Final = "waiting_"
+"""Begins the names of the columns of the amounts that wait for a rate."""
 
 
 class _Index(dict[str, int]):
     """Positions by id. An id that is not there gets a released position, or the next one."""
 
-    def __init__(self, entries: Iterable[tuple[str, int]] = ()) -> None:
-        super().__init__(entries)
+    def __init__(self) -> None:
+        super().__init__()
         self.free: list[int] = []
+        self.untouched = 0
+        """The number of free positions, from the first on, that no one was given since the last snapshot."""
         self.size = 0
         self.new: list[str] = []
 
     def __missing__(self, name: str) -> int:
         if self.free:
             position = self.free.pop()
+            self.untouched = min(self.untouched, len(self.free))
         else:
             position, self.size = self.size, self.size + 1
         self[name] = position
@@ -45,6 +52,8 @@ class ProfileTable:
     ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that changed
     since they were last emitted; ``entered`` is the time in milliseconds at which the oldest record behind such a
     change entered Kafka, 0 without one. ``unconverted`` holds the amounts that wait for an exchange rate.
+
+    The table is a part of the stored state (:class:`contracts.state.Part`): it notes the positions that changed.
     """
 
     def __init__(self) -> None:
@@ -54,29 +63,11 @@ class ProfileTable:
         self._changed = np.empty(0, np.bool_)
         self._entered = np.empty(0, np.int64)
         self._order: NDArray[np.int64] | None = None
+        self._dirty, self._renamed, self._unpublished = Touched(), Touched(), Touched()
         self.unconverted = Unconverted()
 
     def __len__(self) -> int:
         return len(self._index)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {
-            "names": one_text(self.names),
-            "rows": self.rows,
-            "changed": self.changed,
-            "entered": self.entered,
-            "free": self._index.free,
-            "unconverted": self.unconverted,
-        }
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        names = texts_of(state["names"], len(state["rows"]))
-        self._index = _Index((name, position) for position, name in enumerate(names) if name)
-        self._index.free, self._index.size = list(state["free"]), len(names)
-        self._names = np.array(names, object)
-        self._rows, self._changed, self._entered = (state[name].copy() for name in ("rows", "changed", "entered"))
-        self._order = None
-        self.unconverted = state["unconverted"]
 
     @property
     def rows(self) -> RowArray:
@@ -119,9 +110,12 @@ class ProfileTable:
             mine = take(rows, here)
             add_rows(mine, more, interval)
             put(rows, here, mine)
+        self._dirty.note(at)
 
     def touch(self, at: NDArray[np.int64], entered: NDArray[np.int64]) -> None:
         """Note that records, which entered Kafka at ``entered`` (0: none), changed the rows at positions."""
+        self._dirty.note(at)
+        self._unpublished.note(at)
         self._changed[at] = True
         column = self._entered
         oldest = column[at]
@@ -147,8 +141,13 @@ class ProfileTable:
 
     def given_out(self, at: NDArray[np.int64]) -> None:
         """Note that the rows at positions were emitted as they are."""
+        self._dirty.note(at)
         self._changed[at] = False
         self._entered[at] = 0
+
+    def unpublished(self) -> NDArray[np.int64]:
+        """Return the positions of the changed rows, ascending. It costs as much as changed since the last call."""
+        return self._unpublished.some(self._changed)
 
     def clear(self, positions: NDArray[np.int64]) -> None:
         """Blank rows whose history was moved to another profile; their ids stay, with their keys."""
@@ -162,6 +161,7 @@ class ProfileTable:
         for position in positions.tolist():
             del self._index[self._names[position]]
         self._index.free.extend(positions.tolist())
+        self._renamed.note(positions)
         self._rows[positions] = blank_rows(len(positions))
         self._names[positions] = ""
         self.given_out(positions)
@@ -181,6 +181,66 @@ class ProfileTable:
         at = np.fromiter(map(self._index.__getitem__, names), np.int64, len(names))
         self._names[at] = names
         self._rows["key"][at] = [xxh3_64_intdigest(name.encode()) for name in names]
+        self._dirty.note(at)
+        self._renamed.note(at)
+        self._order = None
+
+    def changes(self) -> Columns:
+        """Return the rows that changed, new and released ids, and what changed among the amounts that wait."""
+        at, named = self._dirty.positions(), self._renamed.positions()
+        columns = _prefixed(self.unconverted.changes())
+        if len(at):
+            columns |= self._columns(at, named, self._index.untouched)
+            self._stored()
+        return columns
+
+    def whole(self) -> Columns:
+        """Return everything."""
+        every = np.arange(self._index.size)
+        columns = self._columns(every, every, 0) | _prefixed(self.unconverted.whole())
+        self._stored()
+        return columns
+
+    def apply(self, columns: Columns) -> None:
+        """Apply the whole or changes of an earlier table."""
+        if "at" in columns:
+            at, named = (np.asarray(columns[name]).astype(np.int64) for name in ("at", "named"))
+            self._rename(named, unpacked(columns["ids"], len(named)))
+            self._index.free[int(columns["free"][0]) :] = np.asarray(columns["freed"]).tolist()
+            put(self._rows, at, np.asarray(columns["rows"]))
+            self._changed[at], self._entered[at] = columns["changed"], columns["entered"]
+            self._unpublished.note(at[self._changed[at]])
+        self.unconverted.apply({name.removeprefix(_WAITING): columns[name] for name in columns if _WAITING in name})
+        self._stored()
+
+    def _columns(self, at: NDArray[np.int64], named: NDArray[np.int64], free: int) -> dict[str, Any]:
+        """Return rows and names at positions, and the free positions after the first ``free``."""
+        return {
+            "at": at.astype(np.uint32),
+            "rows": take(self._rows, at),
+            "changed": self._changed[at],
+            "entered": self._entered[at],
+            "named": named.astype(np.uint32),
+            "ids": packed(self._names[named]),
+            "free": np.array([free], np.uint32),
+            "freed": np.array(self._index.free[free:], np.uint32),
+        }
+
+    def _stored(self) -> None:
+        """Note that everything is stored as it is."""
+        self._dirty.clear()
+        self._renamed.clear()
+        self._index.untouched = len(self._index.free)
+
+    def _rename(self, at: NDArray[np.int64], names: Texts) -> None:
+        """Give positions other ids; '' releases one."""
+        index = self._index
+        index.size = max(index.size, int(at.max(initial=-1)) + 1)
+        self._grow(index.size)
+        for old in filter(None, self._names[at].tolist()):
+            del index[old]
+        self._names[at] = names
+        index.update((name, position) for name, position in zip(names.tolist(), at.tolist(), strict=True) if name)
         self._order = None
 
     def _grow(self, size: int) -> None:
@@ -193,6 +253,10 @@ class ProfileTable:
         self._names = _longer(self._names, np.full(capacity, "", object))
         self._changed = _longer(self._changed, np.zeros(capacity, np.bool_))
         self._entered = _longer(self._entered, np.zeros(capacity, np.int64))
+
+
+def _prefixed(waiting: Columns) -> dict[str, Any]:
+    return {_WAITING + name: column for name, column in waiting.items()}
 
 
 def _longer(old: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:

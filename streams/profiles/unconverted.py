@@ -11,23 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import UNCONVERTED_DTYPE, Entries, no_entries
+from contracts.state import Columns
 
 
 class Unconverted:
-    """The waiting amounts of one table of profiles; ``row`` of an entry is a position in the table."""
+    """The waiting amounts of one table of profiles, a part; ``row`` of an entry is a position in the table."""
 
     def __init__(self) -> None:
         self._parts: list[Entries] = []
+        self._stored = 0
+        """The number of entries at the beginning that are in the stored state."""
+        self._taken: list[NDArray[np.int32]] = []
+        """Rows whose stored entries were taken since."""
+        self._replaced = False
 
     def __len__(self) -> int:
         return sum(map(len, self._parts))
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"entries": self.entries}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self._parts = []
-        self.add(state["entries"].copy())
 
     @property
     def entries(self) -> Entries:
@@ -43,8 +42,7 @@ class Unconverted:
 
     def replace(self, entries: Entries) -> None:
         """Keep these entries only."""
-        self._parts = []
-        self.add(entries)
+        self._parts, self._replaced = [entries], True
 
     def take(self, positions: NDArray[np.int64]) -> Entries:
         """Remove and return the entries of some rows; ``row`` of each is then an index into ``positions``."""
@@ -58,9 +56,40 @@ class Unconverted:
         if not mine.any():
             return no_entries()
         found: Entries = entries[mine]
+        stored = int(np.count_nonzero(mine[: self._stored]))
+        if stored:
+            self._taken.append(found["row"][:stored].copy())
+            self._stored -= stored
         found["row"] = index[mine]
-        self.replace(entries[~mine])
+        self._parts = [entries[~mine]]
         return found
+
+    def changes(self) -> Columns:
+        """Return the rows whose entries were taken since the last call, and the entries added."""
+        if self._replaced:
+            return self.whole()
+        columns: dict[str, NDArray[Any] | bytes] = {}
+        if self._taken:
+            columns["taken"], self._taken = np.unique(np.concatenate(self._taken)), []
+        if len(self) > self._stored:
+            columns["entries"] = self.entries[self._stored :]
+            self._stored = len(self)
+        return columns
+
+    def whole(self) -> Columns:
+        """Return all entries."""
+        self._stored, self._taken, self._replaced = len(self), [], False
+        return {"all": self.entries}
+
+    def apply(self, columns: Columns) -> None:
+        """Take entries, then add entries."""
+        if "all" in columns:
+            self._parts = [np.array(columns["all"], UNCONVERTED_DTYPE)]
+        if "taken" in columns:
+            self._parts = [self.entries[~np.isin(self.entries["row"], columns["taken"])]]
+        if "entries" in columns:
+            self.add(np.array(columns["entries"], UNCONVERTED_DTYPE))
+        self._stored, self._taken, self._replaced = len(self), [], False
 
 
 def join_entries(parts: Iterable[Entries]) -> Entries:

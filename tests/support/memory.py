@@ -1,7 +1,7 @@
 """The whole dataflow without servers: logs, tables and hashes in memory, Bytewax in this process."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,6 @@ from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
 from streams.read.consumer import SharedConsumer
-from streams.read.lane import LaneState
 from streams.read.source import LaneReader, LaneSource, SourceConfig
 from streams.recovery import prepare_recovery
 
@@ -98,7 +97,7 @@ class Lanes(LaneSource):
         self._consumers: list[Reading] = []
         self._readers: list[LaneReader] = []
 
-    def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> LaneReader:
+    def build_part(self, step_id: str, for_part: str, resume_state: Mapping[str, Any] | None) -> LaneReader:
         consumer = Reading({place: log for place, log in self._logs.items() if place[1] == int(for_part)})
         self._consumers.append(consumer)
         self._readers.append(LaneReader(int(for_part), self._config, SharedConsumer(consumer), resume_state))

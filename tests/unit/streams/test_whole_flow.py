@@ -13,11 +13,13 @@ import pytest
 from confluent_kafka import murmur2
 from support.consumer import FakeConsumer, Place
 from support.records import Record
+from support.restarting import STEPS, Restarting
 
 from connectors.kafka.publisher import tick_body
 from contracts.blocks import CustomerBatch, Departures, Forwarded, PeopleBlock, ProfileBlock, Verdicts
 from contracts.events import TICK_KEY, Kind
 from contracts.identity import placing_id
+from contracts.machine import Machine
 from contracts.model_blocks import Released
 from contracts.outcomes import Outcome
 from contracts.settings import Settings
@@ -30,7 +32,6 @@ from streams.profiles.rows import versions_of
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.source import LaneReader
 from streams.read.split import split_lane
-from streams.steps import Machine
 
 PARTITIONS, EVENTS, DAYS = 4, 700, 45
 DAY = 86_400_000_000
@@ -153,9 +154,9 @@ Queues = dict[int, dict[int, deque[Any]]]
 class Step:
     """The machines of one step, one per bucket, with what is under way to them."""
 
-    def __init__(self, restore: Callable[[bytes | None], Machine[Any, Any]], buckets: int, draw: random.Random):
-        self._restore, self._draw = restore, draw
-        self._machines = {bucket: restore(None) for bucket in range(buckets)}
+    def __init__(self, make: Callable[[], Machine[Any, Any]], buckets: int, draw: random.Random):
+        self._draw = draw
+        self._machines = {bucket: Restarting(make) for bucket in range(buckets)}
         self.waiting: Queues = {bucket: defaultdict(deque) for bucket in range(buckets)}
 
     @property
@@ -173,9 +174,9 @@ class Step:
             if not queues:
                 break
             items.append(self._draw.choice(queues).popleft())
-        if not at_once and self._draw.random() < 0.02:
-            self._machines[bucket] = self._restore(self._machines[bucket].freeze())
-        for item in self._machines[bucket].take(items):
+        if not at_once and self._draw.random() < 0.1:
+            self._machines[bucket].step(self._draw.randrange(STEPS))
+        for item in self._machines[bucket].machine.take(items):
             yield bucket, item
 
 
@@ -194,9 +195,9 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
     config, buckets = source_config(settings, Stores("", "", ""), lambda: False), settings.buckets
     lanes = [LaneReader(each, config, consumer_of(places, each), None) for each in range(PARTITIONS)]
     identity, people, labels = identity_policy(settings), customers_policy(settings), labeller(settings)
-    devices = Step(lambda saved: Devices(saved, identity), buckets, draw)
-    addresses = Step(lambda saved: Addresses(saved, identity), buckets, draw)
-    customers = Step(lambda saved: Customers(saved, people, labels), buckets, draw)
+    devices = Step(lambda: Devices(identity), buckets, draw)
+    addresses = Step(lambda: Addresses(identity), buckets, draw)
+    customers = Step(lambda: Customers(people, labels), buckets, draw)
     written, idle = Written(), 0
     while idle < SETTLED:
         lane = draw.randrange(PARTITIONS)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, MINUTE
 from support.identity_oracle import Did, OracleAddresses, OracleDevices, Sent
+from support.restarting import Restarting
 
 from contracts.blocks import (
     EVENT_DTYPE,
@@ -199,8 +200,9 @@ class World:
 
     policy: IdentityPolicy
     saves: bool
-    devices: list[Devices] = field(default_factory=list)
-    addresses: list[Addresses] = field(default_factory=list)
+    devices: list[Restarting[Devices]] = field(default_factory=list)
+    addresses: list[Restarting[Addresses]] = field(default_factory=list)
+    turn: int = 0
     channels: dict[tuple[str, int, int], deque[Any]] = field(default_factory=lambda: defaultdict(deque))
     verdicts: list[tuple[str, str, str]] = field(default_factory=list)
     redis: dict[str, Any] = field(default_factory=dict)
@@ -211,18 +213,17 @@ class World:
         self.customers = [Customers(None, CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates), LABELLER)
                           for _ in range(BUCKETS)]  # fmt: skip
         self.sweeps: dict[tuple[int, str], bytes] = {}
-        self.devices = [Devices(None, self.policy) for _ in range(BUCKETS)]
-        self.addresses = [Addresses(None, self.policy) for _ in range(BUCKETS)]
+        self.devices = [Restarting(lambda: Devices(self.policy)) for _ in range(BUCKETS)]
+        self.addresses = [Restarting(lambda: Addresses(self.policy)) for _ in range(BUCKETS)]
         self.device_oracles = [OracleDevices(2, FORGOTTEN) for _ in range(BUCKETS)]
         self.address_oracles = [OracleAddresses(FORGOTTEN, BUCKETS) for _ in range(BUCKETS)]
         self.sinks = [Sink(bucket) for bucket in range(BUCKETS)]
 
     def restart(self, new: IdentityPolicy) -> None:
         self.policy = new
-        for machines, kind in ((self.devices, Devices), (self.addresses, Addresses)):
-            for number, machine in enumerate(machines):
-                machines[number] = kind(machine.freeze(), new)
-                self.note(machines[number].resumed())
+        for each in (*self.devices, *self.addresses):
+            each.restart()
+            self.note(each.machine.resumed())
 
     def send(self, items: list[DeviceBatch], lane: int) -> None:
         for item in items:
@@ -230,6 +231,7 @@ class World:
 
     def deliver(self, draw: int) -> bool:
         """Let one machine take what waits for it, from some of the channels."""
+        self.turn = draw
         busy = sorted({(kind, to) for (kind, _, to), waiting in self.channels.items() if waiting})
         if not busy:
             return False
@@ -242,7 +244,7 @@ class World:
         return True
 
     def run_devices(self, bucket: int, items: list[DeviceBatch]) -> None:
-        outputs = self.devices[bucket].take(items)
+        outputs = self.devices[bucket].machine.take(items)
         sent = self.device_oracles[bucket].take(items, bucket_of)
         self.note(outputs)
         for forwarded in (out for out in outputs if isinstance(out, Forwarded)):
@@ -250,17 +252,17 @@ class World:
             self.channels["addresses", bucket, forwarded.bucket].append((forwarded, parts))
         assert not sent, "everything that the oracle sends is sent"
         if self.saves:
-            self.devices[bucket] = Devices(self.devices[bucket].freeze(), self.policy)
+            self.devices[bucket].step(self.turn)
 
     def run_addresses(self, bucket: int, items: list[tuple[Forwarded, tuple[Sent, Sent]]]) -> None:
-        outputs = self.addresses[bucket].take([item for item, _ in items])
+        outputs = self.addresses[bucket].machine.take([item for item, _ in items])
         self.note(outputs)
         for owner, slot, did in self.address_oracles[bucket].take(*map(list, zip(*items, strict=True))):
             self.sinks[bucket_of(owner)].did[owner].append((slot, did))
         for batch in (out for out in outputs if isinstance(out, CustomerBatch)):
             self.channels["sinks", bucket, batch.bucket].append(batch)
         if self.saves:
-            self.addresses[bucket] = Addresses(self.addresses[bucket].freeze(), self.policy)
+            self.addresses[bucket].step(self.turn)
 
     def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
         for item in items:
@@ -371,7 +373,7 @@ def check(world: World, records: list[Record]) -> None:
                 same(row, columns_of(dids, of, own_slots=True))
     visitors = {}
     for machine, oracle in zip([*world.devices, *world.addresses], oracles, strict=True):
-        kept = machine._state
+        kept = machine.machine._state
         owned, names = kept.owned, kept.owned.table.names
         assert {name: owned.owner(at) for at, name in enumerate(names) if name and owned.owner(at)} == oracle.core.owner
         mine = {name: row for name, row in zip(names, owned.table.rows, strict=True) if row["events"]}
@@ -511,7 +513,7 @@ def test_cuts_interleavings_and_restarts_change_nothing_to_the_last_bit(
             one, other = (sink.table(boundary) for sink in pair)
             assert rows_of(one) == rows_of(other)
     for machines in zip(*([*world.devices, *world.addresses] for world in worlds), strict=True):
-        one, other = (machine._state.owned.table for machine in machines)
+        one, other = (each.machine._state.owned.table for each in machines)
         assert rows_of(one) == rows_of(other)
     by_identity = [sorted(world.verdicts, key=lambda verdict: verdict[0]) for world in worlds]
     assert by_identity[0] == by_identity[1]

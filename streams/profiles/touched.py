@@ -1,0 +1,47 @@
+"""Positions of a table that something was done to, in any order and doubled, until they are asked for."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+_MOST: Final = 1 << 16
+"""So many noted positions are made distinct now and then, so that they never take more memory than the table."""
+
+
+class Touched:
+    """A set of positions. Noting some costs next to nothing; asking costs as much as was noted."""
+
+    def __init__(self) -> None:
+        self._parts: list[Positions] = []
+        self._noted = 0
+        self._distinct = 0
+
+    def note(self, at: Positions) -> None:
+        """Add positions. The array is kept: nobody may change it."""
+        self._parts.append(at)
+        self._noted += len(at)
+        if self._noted > 2 * self._distinct + _MOST or len(self._parts) > _MOST:
+            self.positions()
+
+    def positions(self) -> Positions:
+        """Return the positions, ascending, each once."""
+        if len(self._parts) != 1 or self._noted != self._distinct:
+            self._keep(np.unique(np.concatenate(self._parts)) if self._parts else np.empty(0, np.int64))
+        return self._parts[0]
+
+    def some(self, kept: NDArray[np.bool_]) -> Positions:
+        """Return the positions that the mask of the whole table marks, and forget the others."""
+        at = self.positions()
+        marked = kept[at]
+        if not marked.all():
+            self._keep(at[marked])
+        return self._parts[0]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._keep(np.empty(0, np.int64))
+
+    def _keep(self, at: Positions) -> None:
+        self._parts, self._noted, self._distinct = [at], len(at), len(at)
