@@ -37,7 +37,7 @@ def unpublished(kept: Kept, policy: IdentityPolicy) -> list[ProfileBlock]:
     Near the end of the log live blocks hold them, except visitors who are forgotten at this boundary.
     """
     table = kept.owned.table
-    at = np.flatnonzero(table.changed)
+    at = table.unpublished()
     if kept.fresh and len(at):
         at = at[is_silent(take(table.rows, at), kept.current, policy)]
     return stored(kept, at, policy)
@@ -93,7 +93,7 @@ def _visitors(kept: Kept) -> Positions:
 def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
     """Return the visitors changed by events, and note that they were emitted."""
     table = kept.owned.table
-    at = np.flatnonzero(table.changed)
+    at = table.unpublished()
     if not len(at):
         return []
     block = _maker(kept, policy).current(table, at, kept.current, "live")

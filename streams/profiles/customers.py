@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock
+from contracts.machine import Machine
 from contracts.metrics import CUSTOMERS
 from contracts.model_blocks import Released
 from contracts.rates import Rates
@@ -79,7 +80,7 @@ class CustomersState:
     pending: PendingSweep = field(default_factory=PendingSweep)
 
 
-class Customers:
+class Customers(Machine[CustomerBatch, Output]):
     """The machine of one bucket."""
 
     def __init__(self, policy: CustomersPolicy, labeller: Labeller):
