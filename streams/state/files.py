@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from xxhash import xxh3_64_intdigest
+
 from contracts.errors import StateError
 from streams.state.frames import TornFrameError, decode
 from streams.state.migrations import VERSION, Frame, migrated, oldest
@@ -20,7 +22,8 @@ LOG: Final = "log"
 MAGIC: Final = b"crmstate"
 FORMAT: Final = 1
 """The format of frames and file names."""
-HEAD: Final = struct.Struct("<8sII")
+HEAD: Final = struct.Struct("<8sIIQ")
+"""Magic, format, version, and the checksum of these: damage must not look like another version."""
 _NAME: Final = re.compile(rf"(\d+)-([0-9a-f]+)\.({BASE}|{LOG})")
 _PIECE: Final = 8 << 20
 WAYS_ON: Final = (
@@ -61,9 +64,10 @@ def files_in(folder: Path) -> list[FileName]:
     return [named(name) for name in os.listdir(folder) if _NAME.fullmatch(name)]
 
 
-def head() -> bytes:
+def head(form: int = FORMAT, version: int | None = None) -> bytes:
     """Return the first bytes of a new file."""
-    return HEAD.pack(MAGIC, FORMAT, VERSION)
+    start = HEAD.pack(MAGIC, form, VERSION if version is None else version, 0)[:-8]
+    return start + xxh3_64_intdigest(start).to_bytes(8, "little")
 
 
 def write(handle: int, data: bytes | bytearray) -> None:
@@ -118,9 +122,10 @@ def read(path: Path, length: int, step: str) -> Iterator[Frame]:
 
 
 def _version(path: Path, data: bytes) -> int:
-    if len(data) < HEAD.size or not data.startswith(MAGIC):
+    start = data[: HEAD.size]
+    _, form, version, _ = HEAD.unpack(start) if len(start) == HEAD.size else (b"", 0, 0, 0)
+    if start != head(form, version):
         raise DamagedError(path, "is damaged: it does not start as a file of state does")
-    _, form, version = HEAD.unpack_from(data)
     if form != FORMAT or not oldest() <= version <= VERSION:
         raise StateError(
             f"{path} holds state of format {form}, version {version}; this crmstream reads format {FORMAT}, versions "

@@ -258,7 +258,7 @@ def test_files_of_another_format_or_version_are_refused(root: Path, form: int, v
     shop.put(2, 9)
     token = committed(bucket.save())
     (log,) = of_kind(root, "log")
-    log.write_bytes(HEAD.pack(files.MAGIC, form, version) + log.read_bytes()[HEAD.size :])
+    log.write_bytes(files.head(form, version) + log.read_bytes()[HEAD.size :])
     with pytest.raises(StateError, match=f"{log} holds state of format {form}, version {version}; this"):
         resumed(root, token)
 
