@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 from state import frozen, thawed
 from support.columns import DAY, HOUR, Happening, columns
-from support.interim_parts import Customers
 
 from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
+from contracts.entries import Queue
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams import codes
 from streams.profiles import people_blocks
 from streams.profiles import sweeps as sweeping
-from streams.profiles.customers import CustomersPolicy, Output
+from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.deltas import add_rows, deltas
 from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
@@ -33,13 +33,13 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
 
-def label(state: list[int], swept: SweptPeople) -> Mapping[str, Examples]:
+def label(state: Queue[int], swept: SweptPeople) -> Mapping[str, Examples]:
     """All who are trainable, labelled by whether they ever ordered; the state counts the boundaries."""
     state.append(swept.boundary)
     return {"any": Examples(swept.features, swept.last["orders"][swept.trainable] > 0, swept.buyers)}
 
 
-LABELLER = Labeller(list, label)
+LABELLER = Labeller(lambda: Queue(int), label)
 
 
 @dataclass
@@ -289,7 +289,7 @@ def test_labels_are_made_boundary_by_boundary_and_their_state_is_kept() -> None:
     bucket.take(Happening("a", HOUR), slot=2)
     bucket.resume(POLICY)
     bucket.take(slot=4)
-    assert bucket.machine.state.labels == [0, 1, 2, 3, 4]
+    assert list(bucket.machine.state.labels.values()) == [0, 1, 2, 3, 4]
 
 
 def test_the_population_are_the_smallest_keys(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from support.columns import DAY, TOPICS, Happening, columns
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
+from contracts.entries import Entries
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
-from streams.profiles.customers import CustomersPolicy, Output
-from support.interim_parts import Customers
+from streams.profiles.customers import Customers, CustomersPolicy, Output
 from state import Changes, frozen, thawed
 from streams.profiles.deltas import deltas
 from streams.profiles.labelling import Labeller
@@ -32,7 +33,7 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 1.5),)})
 
 
-def label(state: dict[int, Any], swept: SweptPeople) -> dict[str, Examples]:
+def label(state: Entries[int, NDArray[np.float32]], swept: SweptPeople) -> dict[str, Examples]:
     """Examples of the boundary before, by what the customers did since; the state holds them by key."""
     features, labels = [], []
     since = (swept.boundary - 1) * DAY
@@ -46,7 +47,7 @@ def label(state: dict[int, Any], swept: SweptPeople) -> dict[str, Examples]:
     return {"any": Examples(shaped, np.array(labels, np.bool_), np.ones(len(labels), np.bool_))}
 
 
-LABELLER = Labeller(dict, label)
+LABELLER = Labeller(lambda: Entries(int, NDArray[np.float32]), label)
 
 
 @dataclass(frozen=True)

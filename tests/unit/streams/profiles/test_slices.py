@@ -9,13 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from state import Changes, frozen, thawed
 from support.columns import DAY, Happening, columns
-from support.interim_parts import Customers
 
 from contracts.blocks import CustomerBatch, Parcel, PeopleBlock, Progress
 from contracts.currencies import number_of
+from contracts.entries import Entries
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
-from streams.profiles.customers import CustomersPolicy, Output
+from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 
@@ -24,14 +24,14 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
 
-def label(state: dict[int, Any], swept: SweptPeople) -> dict[str, Examples]:
+def label(state: Entries[int, int], swept: SweptPeople) -> dict[str, Examples]:
     """The trainable customers, by whether they ever ordered."""
     state[swept.boundary] = len(swept.keys)
     ordered = swept.last["orders"][swept.trainable] > 0
     return {"any": Examples(swept.features, ordered, swept.buyers)}
 
 
-LABELLER = Labeller(dict, label)
+LABELLER = Labeller(lambda: Entries(int, int), label)
 
 
 @dataclass
