@@ -23,17 +23,20 @@ class Entries(UserDict[K, T], Generic[K, T]):
     def __init__(self, key: Any, value: Any):
         super().__init__()
         self._types: Any = (list[key], list[value])
-        self._set: dict[K, None] = {}
+        self._set: dict[K, bool] = {}
+        """The keys set since the state was stored last, and whether they are in the stored state."""
         self._gone: dict[K, None] = {}
+        """The keys of the stored state that were removed since."""
 
     def __setitem__(self, key: K, value: T) -> None:
+        if key not in self._set:
+            self._set[key] = key in self.data or key in self._gone
         self.data[key] = value
-        self._set[key] = None
 
     def __delitem__(self, key: K) -> None:
         del self.data[key]
-        self._set.pop(key, None)
-        self._gone[key] = None
+        if self._set.pop(key, True):
+            self._gone[key] = None
 
     def changes(self) -> Columns:
         """Return the entries set since the last call, and the keys removed."""

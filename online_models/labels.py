@@ -55,8 +55,9 @@ def label(
             else _examples(snapshot, swept, outcome, taken * interval_hours * HOUR)
         )  # fmt: skip
     _forget(state, swept.boundary - longest)
-    if swept.trainable.any():
-        state.waiting[swept.boundary] = _snapshot(swept)
+    if len(swept.features):
+        keys = swept.keys[swept.trainable]
+        state.waiting[swept.boundary] = Snapshot(keys, swept.features.copy(), swept.buyers.copy())
     return examples
 
 
@@ -76,11 +77,6 @@ def _forget(state: LabelState, last: int) -> None:
     """Drop the snapshots of boundary ``last`` and before: all their windows have closed."""
     while state.waiting and (oldest := next(iter(state.waiting))) <= last:
         del state.waiting[oldest]
-
-
-def _snapshot(swept: SweptPeople) -> Snapshot:
-    chosen = swept.trainable
-    return Snapshot(swept.keys[chosen], swept.features[chosen], swept.buyers[chosen])
 
 
 def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at: int) -> Examples:

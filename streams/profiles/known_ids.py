@@ -1,8 +1,10 @@
 """The window of known event ids, in which duplicates are recognised exactly.
 
-Two generations of 64-bit hashes: when the younger one is full it becomes the older one, which is forgotten. So the
-window holds between ``capacity`` and twice as many ids. An event with an unknown id is certainly new if it is newer
-than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten id, so it is not counted.
+Two generations of 64-bit hashes: at a boundary, a full younger one becomes the older one, which is forgotten. So the
+window holds between ``capacity`` and twice as many ids, and those of the current slot: within a slot nothing is
+forgotten, because lanes interleave there and what is forgotten would depend on how. An event with an unknown id is
+certainly new if it is newer than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten
+id, so it is not counted.
 """
 
 from dataclasses import dataclass, field

@@ -40,13 +40,14 @@ def sweep(
     """A sweep by the day of the last order; ``train`` are keys. Features hold boundary and key."""
     at = np.arange(len(ordered), dtype=np.uint64) if keys is None else np.array(keys, np.uint64)
     last = {"orders": times(ordered), "tickets": times(called or [None] * len(ordered))}
+    chosen = np.isin(at, train)
     return SweptPeople(
         bucket=5,
         boundary=boundary,
         keys=at,
-        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32),
-        buyers=last["orders"] > NEVER,
-        trainable=np.isin(at, train),
+        trainable=chosen,
+        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32)[chosen],
+        buyers=(last["orders"] > NEVER)[chosen],
         last=last,
     )
 
