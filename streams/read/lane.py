@@ -4,7 +4,7 @@ All events of a device, and all orders of a customer, are in one lane. The lane'
 topic. The rules for choosing the next topic are here, without Kafka.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from streams.read.clock import TopicClock, lane_clock, lane_start
@@ -59,6 +59,11 @@ class LaneState:
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
     slot: int | None = None
+
+    def copy(self) -> "LaneState":
+        """Return a copy that reading on does not change."""
+        topics = {name: replace(each, clock=replace(each.clock)) for name, each in self.topics.items()}
+        return replace(self, topics=topics)
 
     def new_epoch(self) -> None:
         """Start the epoch's allowance of event time afresh."""

@@ -8,7 +8,6 @@ after their epoch has completed, so that lag in Kafka tools shows unfinished wor
 import logging
 import time
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -142,7 +141,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
             offsets = {name: position.offset for name, position in self._through.topics.items()}
             self._consumer.commit(self._partition, offsets)
         self._consumer.stir()
-        self._through = deepcopy(self._state)
+        self._through = self._state.copy()
         self._config.on_epoch_end()
         self._state.new_epoch()
         return self._through
