@@ -15,15 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
-from clickhouse_connect.driver.client import Client
+import pyarrow as pa
 from pydantic import SecretStr
 
 from contracts.errors import CrmError, StoreRefusedError
 from contracts.metrics import ROWS_WRITTEN
 from contracts.outputs import TableBlock
-from sinks.clients import clickhouse_client, clickhouse_is_out
+from sinks.clients import clickhouse_is_out
+from sinks.quick_inserts import QuickInserts
 from sinks.retries import Retrying, first_line
 
 _CLOSE_SECONDS: Final = 10.0
@@ -40,6 +41,14 @@ Split = Callable[[Any], Iterable[TableBlock]]
 def as_it_is(block: TableBlock) -> list[TableBlock]:
     """Return a block of rows unchanged."""
     return [block]
+
+
+class Client(Protocol):
+    """What inserts: the driver's client, or :class:`sinks.quick_inserts.QuickInserts`."""
+
+    def insert_arrow(self, table: str, rows: pa.Table, *, settings: dict[str, Any]) -> object:
+        """Insert rows; return when ClickHouse has stored them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -107,7 +116,7 @@ class ClickHouseWriter:
     @classmethod
     def to(cls, url: SecretStr | str, database: str, split: Split = as_it_is) -> Self:
         """Make a writer to the database at ``url``. It connects at the first rows."""
-        return cls(partial(clickhouse_client, url, database), split)
+        return cls(partial(QuickInserts.to, url, database), split)
 
     def write(self, batch: Sequence[Any]) -> None:
         """Accept outputs. Waits only while more than ``max_waiting_rows`` are not yet in ClickHouse.

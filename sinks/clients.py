@@ -135,14 +135,15 @@ def _clickhouse_arguments(parts: SplitResult) -> dict[str, Any]:
         "password": unquote(parts.password or ""),
         "secure": secure,
         "interface": parts.scheme,
-        "compress": "lz4" if not _is_loopback(parts.hostname or "") else False,
+        "compress": "lz4" if not is_loopback(parts.hostname or "") else False,
         "connect_timeout": CONNECT_TIMEOUT_SECONDS,
         "autogenerate_session_id": False,  # sessions forbid two queries at a time
         "show_clickhouse_errors": "scrub",  # without the address of the request
     }
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, by its address or as ``localhost``."""
     try:
         return ip_address(host).is_loopback
     except ValueError:

@@ -233,6 +233,7 @@ def source_config(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
+        alone=settings.workers == 1,
     )  # fmt: skip
 
 

@@ -28,6 +28,13 @@ WAIT_SECONDS: Final = 0.002
 POLL_AGAIN_SECONDS: Final = 0.001
 SHORTEST_REST: Final = 0.005
 LONGEST_REST: Final = 0.025
+CALM_POLLS: Final = 4
+"""Polls in a row without a message after which the process may wait for the next one: by then the steps have worked
+through what came last."""
+LONGEST_WAIT: Final = 0.1
+"""Seconds that a poll waits for a message when all is calm."""
+CALM_REST: Final = 0.0015
+"""Seconds from one such poll to the next: more than POLL_AGAIN_SECONDS."""
 COMMIT_AGAIN_SECONDS: Final = 60.0
 """Seconds after which an unchanged position is committed again, because brokers forget old positions."""
 CONNECT_SECONDS: Final = 30.0
@@ -71,10 +78,16 @@ class Buffer:
 class SharedConsumer:
     """The consumer of a process. Not for several threads. Closed when its last lane leaves."""
 
-    def __init__(self, consumer: Consumer, bound: Bound = Bound(), monotonic: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, consumer: Consumer, bound: Bound = Bound(), monotonic: Callable[[], float] = time.monotonic,
+        longest_wait: float = 0.0,
+    ):  # fmt: skip
         self._consumer = consumer
         self._bound = bound
         self._monotonic = monotonic
+        self._longest_wait = longest_wait
+        self._calm = 0
+        """Polls in a row that found nothing while no lane had anything to do."""
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
         self._of_lane: dict[int, list[Buffer]] = {}
         self._unassigned: list[TopicPartition] = []
@@ -134,12 +147,36 @@ class SharedConsumer:
         if self._unassigned:
             self._consumer.incremental_assign(self._unassigned)
             self._unassigned = []
-        found = self._consumer.consume(MOST_AT_ONCE, WAIT_SECONDS if wait else 0.0)
+        began = datetime.now(UTC)  # the engine counts rests from when it called the source, before any waiting there
+        found = self._consume(WAIT_SECONDS if wait else 0.0)
         self._polled_at = self._monotonic()
+        self._calm = 0 if found else self._calm + 1
         self._rest = SHORTEST_REST if found else min(LONGEST_REST, 1.5 * self._rest)
-        self._until = datetime.now(UTC) + timedelta(seconds=self._rest)
+        self._until = began + timedelta(seconds=CALM_REST if self._may_wait() else self._rest)
         if found:
             self._share_out(found)
+
+    def stir(self) -> None:
+        """Do not wait for messages in the next polls, because steps have work to do."""
+        self._calm = 0
+        self._rest = SHORTEST_REST
+
+    def _may_wait(self) -> bool:
+        return self._calm >= CALM_POLLS and self._longest_wait > 0
+
+    def _consume(self, seconds: float) -> list[Message]:
+        """Return messages; when all is calm, wait for the first one.
+
+        If the engine waits instead, it wakes a thousand times a second. The client waits until it has as many messages
+        as it is asked for, so it is asked for one.
+        """
+        waits = self._may_wait()
+        found: list[Message] = self._consumer.consume(
+            1 if waits else MOST_AT_ONCE, self._longest_wait if waits else seconds
+        )
+        if waits and found:
+            found += self._consumer.consume(MOST_AT_ONCE, 0.0)
+        return found
 
     def take(self, topic: str, partition: int, most: int) -> list[Message]:
         """Take up to ``most`` messages and notices out of a buffer."""
@@ -153,7 +190,7 @@ class SharedConsumer:
     def rest(self) -> datetime:
         """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
 
-        The pause grows from 5 to 25 ms while no messages come.
+        The pause grows from 5 to 25 ms while no messages come, and is short when polls wait.
         """
         return self._until
 

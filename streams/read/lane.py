@@ -5,7 +5,7 @@ topic. The rules for choosing the next topic are here, without Kafka.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from contracts.errors import StateError
@@ -92,6 +92,11 @@ class LaneState:
             for name, each in values["topics"].items()
         }
         return cls(values["cluster_id"], topics, values["epoch_started_at"], values["slot"])
+
+    def copy(self) -> "LaneState":
+        """Return a copy that reading on does not change."""
+        topics = {name: replace(each, clock=replace(each.clock)) for name, each in self.topics.items()}
+        return replace(self, topics=topics)
 
     def new_epoch(self) -> None:
         """Start the epoch's allowance of event time afresh."""

@@ -25,7 +25,7 @@ from contracts.topics import INPUT_TOPICS, Topic
 from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
 from streams.read.batch import ReportedCustomers, lane_batch
-from streams.read.consumer import SharedConsumer, connect
+from streams.read.consumer import LONGEST_WAIT, SharedConsumer, connect
 from streams.read.decode import Decoded, decode
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 from streams.read.validation import DecodePolicy
@@ -54,7 +54,8 @@ class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
-    a lane has read all of its epoch, before any step takes its snapshot.
+    a lane has read all of its epoch, before any step takes its snapshot. ``alone`` says that no other process works on
+    the same dataflow: then a source may wait for messages, since nothing can come from elsewhere meanwhile.
     """
 
     bootstrap_servers: str
@@ -64,6 +65,7 @@ class SourceConfig:
     stopping: Callable[[], bool]
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[], None] = lambda: None
+    alone: bool = False
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
@@ -83,7 +85,8 @@ class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
     ) -> "LaneReader":  # fmt: skip
         """Connect a lane and check that the log is the one that its position belongs to."""
         if self._consumer is None or self._consumer.is_closed:
-            self._consumer = SharedConsumer(connect(self._config.bootstrap_servers))
+            longest = LONGEST_WAIT if self._config.alone else 0.0
+            self._consumer = SharedConsumer(connect(self._config.bootstrap_servers), longest_wait=longest)
         return LaneReader(int(for_part), self._config, self._consumer, resume_state)
 
 
@@ -122,6 +125,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         progress = self._progress()
         self._idle = not got and not behind
         turned = progress != self._emitted
+        if not self._idle:
+            self._consumer.stir()
         if self._idle and not (turned and progress.fresh):
             return []
         self._observe(progress)
@@ -140,8 +145,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if self._through is not None and not self._through.is_behind(self._interval):
             offsets = {name: position.offset for name, position in self._through.topics.items()}
             self._consumer.commit(self._partition, offsets)
+        self._consumer.stir()
         plain = self._state.to_plain()
-        self._through = LaneState.of_plain(plain)
+        self._through = self._state.copy()
         self._config.on_epoch_end()
         self._state.new_epoch()
         return plain

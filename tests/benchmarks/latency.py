@@ -24,7 +24,11 @@ SETTLE_SECONDS: Final = 6.0
 LONGEST_WAIT: Final = 30.0
 """Seconds after a load within which its last probes must have been seen."""
 SINGLE_RATE: Final = 4.0
-"""Single events a second: far enough apart that each is a batch of its own."""
+"""Single events a second: far enough apart that each is a batch of its own; several share an epoch."""
+QUIET_RATE: Final = 0.4
+"""Events a second of a quiet shop: each has an epoch of its own, so it pays for a snapshot and for inserts too."""
+LAST_EPOCH_SECONDS: Final = 3.5
+"""After how long the epoch of the last event is through."""
 
 
 @dataclass
@@ -44,13 +48,17 @@ class Pace:
 
 @dataclass
 class Idle:
-    """A worker to which nothing comes but ticks, and one to which single events come."""
+    """A worker to which nothing comes but ticks, and one to which single events come, several or one in an epoch.
+
+    What idling would have cost in the same time is not part of an event.
+    """
 
     version: str
     workload: str
     idle_share: float
     idle_servers: Mapping[str, float]
     milliseconds_per_single_event: float
+    milliseconds_per_quiet_event: float
 
 
 def measure_paces(
@@ -111,13 +119,18 @@ def _idle(stack: Stack, worker: psutil.Process, seconds: float) -> Idle:
     nothing = _Shares(stack, worker)
     time.sleep(seconds)
     share, servers = nothing.worker() / nothing.seconds(), nothing.servers()
-    count = max(1, int(SINGLE_RATE * seconds))
-    stack.load(SINGLE_RATE, seconds)
-    single = _Shares(stack, worker)
+    single, quiet = (_event(stack, worker, share, rate, seconds) for rate in (SINGLE_RATE, QUIET_RATE))
+    return Idle(stack.version.name, stack.facts["workload"], round(share, 4), servers, single, quiet)
+
+
+def _event(stack: Stack, worker: psutil.Process, share: float, rate: float, seconds: float) -> float:
+    """Milliseconds of CPU of one event at a steady rate, without what idling costs."""
+    count = max(1, int(rate * seconds))
+    stack.load(rate, seconds)
+    shares = _Shares(stack, worker)
     stack.loaded()
-    time.sleep(max(0.0, seconds - single.seconds()) + 1.5)
-    cost = (single.worker() - share * single.seconds()) / count
-    return Idle(stack.version.name, stack.facts["workload"], round(share, 4), servers, round(cost * 1e3, 3))
+    time.sleep(max(0.0, seconds - shares.seconds()) + LAST_EPOCH_SECONDS)
+    return round((shares.worker() - share * shares.seconds()) / count * 1e3, 3)
 
 
 def _pace(stack: Stack, worker: psutil.Process, name: str, rate: float, seconds: float) -> Pace:

@@ -8,8 +8,10 @@ from support.consumer import FakeConsumer, FakeMessage
 from support.records import Record
 
 from streams.read.consumer import (
+    CALM_POLLS,
     COMMIT_AGAIN_SECONDS,
     LONGEST_REST,
+    LONGEST_WAIT,
     SHORTEST_REST,
     WAIT_SECONDS,
     Bound,
@@ -34,9 +36,9 @@ def log(count: int, size: int = 1) -> list[Record]:
     return [Record(b"x" * size) for _ in range(count)]
 
 
-def shared(bound: Bound | None = None, **logs: int) -> tuple[SharedConsumer, FakeConsumer]:
+def shared(bound: Bound | None = None, *, waits: float = 0.0, **logs: int) -> tuple[SharedConsumer, FakeConsumer]:
     fake = FakeConsumer({(name, 0): log(count) for name, count in logs.items()})
-    consumer = SharedConsumer(fake, bound or Bound(), Clock())
+    consumer = SharedConsumer(fake, bound or Bound(), Clock(), waits)
     consumer.assign(0, dict.fromkeys(logs, 0))
     return consumer, fake
 
@@ -122,6 +124,29 @@ def test_all_idle_lanes_rest_until_the_same_moment_and_longer_while_nothing_come
     fake.logs[A] += log(1)
     consumer.poll(wait=False)
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=SHORTEST_REST)
+
+
+def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:
+    consumer, fake = shared(waits=LONGEST_WAIT, a=1)
+    for _ in range(CALM_POLLS + 3):
+        consumer.poll(wait=False)
+    assert fake.polls == [0.0] * (CALM_POLLS + 1) + [LONGEST_WAIT] * 2
+    assert consumer.rest() - datetime.now(UTC) < timedelta(seconds=SHORTEST_REST)
+    fake.logs[A] += log(3)
+    consumer.poll(wait=False)  # waits for one message, then takes what is there
+    assert fake.polls[-2:] == [LONGEST_WAIT, 0.0]
+    assert offsets(consumer.take("a", 0, 10)) == [0, 1, 2, 3]
+    consumer.poll(wait=False)
+    assert fake.polls[-1] == 0.0
+
+
+def test_a_stirred_consumer_does_not_wait() -> None:
+    consumer, fake = shared(waits=LONGEST_WAIT, a=1)
+    for _ in range(9):
+        consumer.poll(wait=False)
+        consumer.stir()
+    assert set(fake.polls) == {0.0}
+    assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=2 * SHORTEST_REST)
 
 
 def test_a_position_that_has_not_moved_is_published_again_only_now_and_then() -> None:

@@ -178,3 +178,11 @@ def test_the_slot_never_goes_back_or_too_far_and_catches_up(jumps: list[int], in
 def test_a_lane_follows_its_slowest_topic_and_starts_with_its_first_event() -> None:
     state = lane(a=position(50 * DAY, first=8 * DAY), b=position(40 * DAY, first=12 * DAY))
     assert (state.clock, state.start(DAY)) == (40 * DAY, 8)
+
+
+def test_a_copy_does_not_follow() -> None:
+    state = LaneState("cluster", {"a": TopicPosition(3, TopicClock(1, 5), end=9)}, slot=2)
+    copy = state.copy()
+    assert copy == state
+    state.topics["a"].offset, state.topics["a"].clock.now, state.slot = 4, 6, 3
+    assert copy == LaneState("cluster", {"a": TopicPosition(3, TopicClock(1, 5), end=9)}, slot=2)

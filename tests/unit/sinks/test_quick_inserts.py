@@ -1,0 +1,128 @@
+"""Small inserts over a plain connection: what counts as stored, and what the driver's client is asked to do again."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from socket import create_server
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from sinks.quick_inserts import SMALL_BYTES, QuickInserts
+
+STORED = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Timezone: UTC\r\nContent-Length: 0\r\n\r\n"
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+REFUSED = b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nnope"
+FAILED = b"HTTP/1.1 200 OK\r\nX-ClickHouse-Exception-Code: 60\r\nContent-Length: 0\r\n\r\n"
+SPOKEN = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nCode"
+SETTINGS = {"async_insert": 0}
+ROWS = pa.table({"x": pa.array([1, 2], pa.int64())})
+
+
+class Client:
+    """Stands in for the driver's client."""
+
+    def __init__(self) -> None:
+        self.inserts: list[tuple[str, int]] = []
+
+    def insert_arrow(self, table: str, rows: pa.Table, *, settings: dict[str, Any]) -> None:
+        assert settings == SETTINGS
+        self.inserts.append((table, rows.num_rows))
+
+
+class Server:
+    """Gives the next answer to each request; None closes the connection instead."""
+
+    def __init__(self, answers: list[bytes | None]) -> None:
+        self.answers = answers
+        self.requests: list[bytes] = []
+        self.listening = create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        self.connections = 0
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listening.accept()
+            except OSError:
+                return
+            self.connections += 1
+            with connection, suppress(OSError):
+                while request := connection.recv(1 << 20):
+                    self.requests.append(request)
+                    answer = self.answers.pop(0)
+                    if answer is None:
+                        break
+                    for at in range(len(answer)):  # byte by byte
+                        connection.sendall(answer[at : at + 1])
+
+
+@contextmanager
+def inserting(*answers: bytes | None, host: str = "127.0.0.1") -> Iterator[tuple[QuickInserts, Server, Client]]:
+    server, client = Server(list(answers)), Client()
+    quick = QuickInserts(client, f"http://me:s%20t@{host}:{server.port}", "crm")  # type: ignore[arg-type]
+    yield quick, server, client
+    quick.close()
+    server.listening.close()
+
+
+@pytest.mark.parametrize("answer", [STORED, CHUNKED])
+def test_what_the_server_has_stored_is_not_inserted_again(answer: bytes) -> None:
+    with inserting(answer, answer) as (quick, server, client):
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        assert client.inserts == []
+        assert (len(server.requests), server.connections) == (2, 1)
+        head, _, body = server.requests[0].partition(b"\r\n\r\n")
+        assert head.startswith(b"POST /?database=crm&async_insert=0 HTTP/1.1\r\nHost: 127.0.0.1:")
+        assert b"Authorization: Basic bWU6cyB0" in head
+        query, _, arrow = body.partition(b"\n")
+        assert query == b"INSERT INTO `facts` (`x`) FORMAT Arrow"
+        assert pa.ipc.open_file(pa.py_buffer(arrow)).read_all().equals(ROWS)
+
+
+@pytest.mark.parametrize("answer", [REFUSED, FAILED, SPOKEN, None, b"HTTP/1.1 500 \r\n\r\n"])
+def test_the_client_makes_every_other_insert_again(answer: bytes | None) -> None:
+    with inserting(answer) as (quick, _, client):
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        assert client.inserts == [("facts", 2)]
+
+
+def test_a_connection_that_was_closed_meanwhile_is_opened_again() -> None:
+    with inserting(STORED, None, STORED) as (quick, server, client):
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        assert client.inserts == []
+        assert server.connections == 2
+
+
+def test_a_server_that_is_away_is_left_to_the_client() -> None:
+    with inserting() as (quick, server, client):
+        server.listening.close()
+        quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        assert client.inserts == [("facts", 2)]
+
+
+def test_a_server_with_other_answers_is_asked_once() -> None:
+    with inserting(SPOKEN) as (quick, server, client):
+        for _ in range(3):
+            quick.insert_arrow("facts", ROWS, settings=SETTINGS)
+        assert client.inserts == [("facts", 2)] * 3
+        assert len(server.requests) == 1
+
+
+def test_large_tables_go_by_the_client() -> None:
+    large = pa.table({"x": pa.array(range(SMALL_BYTES), pa.int64())})
+    with inserting() as (quick, server, client):
+        quick.insert_arrow("facts", large, settings=SETTINGS)
+        assert client.inserts == [("facts", SMALL_BYTES)]
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("url", ["http://clickhouse.example:8123", "https://127.0.0.1:8443"])
+def test_only_a_plain_server_on_this_machine_is_inserted_into(url: str) -> None:
+    client = Client()
+    QuickInserts(client, url, "crm").insert_arrow("facts", ROWS, settings=SETTINGS)  # type: ignore[arg-type]
+    assert client.inserts == [("facts", 2)]
