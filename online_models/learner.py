@@ -33,12 +33,15 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
     a tiny positive or negative number, so the deviation would be tiny or NaN and later values would explode.
     """
 
+    _newest: tuple[Floats, Floats] | None = None
+    """Mean and variance as arrays after the last learning from arrays."""
+
     def learn_array(self, names: Sequence[str], features: Floats) -> None:
         """Update with a portion of examples (n, features), as ``learn_many`` does with a frame."""
         old_mean, old_var = self.moments(names)
         old, new = self.counts[names[0]], len(features)
         before, share = old / (old + new), new / (old + new)
-        means = features.mean(axis=0)
+        means = np.add.reduce(features, axis=0) / new
         variances = np.einsum("ij,ij->j", features, features) / new - means**2
         mean = before * old_mean + share * means
         var = before * old_var + share * variances + before * share * (old_mean - means) ** 2
@@ -46,6 +49,7 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         self.means.update(zip(names, mean.tolist(), strict=True))
         self.vars.update(zip(names, var.tolist(), strict=True))
         self.counts.update(dict.fromkeys(names, new))
+        self._newest = mean, var
 
     def restore(self, names: Sequence[str], stored: Mapping[str, Any]) -> None:
         """Set the stored ``means``, ``variances`` and ``counts`` of the features."""
@@ -55,6 +59,8 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
 
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""
+        if self._newest is not None:
+            return self._newest
         if not self.counts:
             return np.zeros(len(names)), np.zeros(len(names))
         return np.array([self.means[name] for name in names]), np.array([self.vars[name] for name in names])
@@ -73,7 +79,7 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
         weights = self.array(names)
         errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
         errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
-        self.intercept -= self._get_intercept_update(errors.mean())
+        self.intercept -= self._get_intercept_update(np.add.reduce(errors) / len(errors))
         gradient = np.einsum("ij,i->j", features, errors) / len(features)
         self.optimizer.step(w=weights, g=gradient)
         self._weights.update(dict(zip(names, weights.tolist(), strict=True)))

@@ -121,7 +121,7 @@ def lines_of(buyers: NDArray[np.bool_]) -> NDArray[np.int32]:
 def quantiles_of(model: LinearModels, population: Population) -> NDArray[np.float64]:
     """Return the distribution of customers' scores: at most :data:`QUANTILES` ascending values, without NaN."""
     ascending = np.sort(forecast(model, population.features, population.buyers))
-    asked = len(ascending) - int(np.isnan(ascending).sum())
+    asked = len(ascending) - np.count_nonzero(np.isnan(ascending))
     if asked <= QUANTILES:
         return ascending[:asked]
     return ascending[np.linspace(0, asked - 1, QUANTILES).astype(np.int64)]

@@ -79,7 +79,7 @@ class QualityWindow:
         if len(new) >= MANY:
             self.ordered = np.sort(self.codes)
         else:
-            self.ordered = _with(_without(self.ordered, np.sort(gone)), np.sort(new))
+            self.ordered = np.sort(np.concatenate((_without(self.ordered, np.sort(gone)), np.sort(new))), kind="stable")
 
     def measure(self) -> dict[str, float]:
         """Return the measures over the window; NaN where they are not defined."""
@@ -130,26 +130,28 @@ def area_under_curve(ordered: Codes) -> float:
     Of equal forecasts the negatives come first, so the negatives before a positive are those that it beats and those
     with which it ties; a tie counts half.
     """
-    places = np.flatnonzero(ordered & 1)
-    positives, negatives = len(places), len(ordered) - len(places)
+    labels = ordered & 1
+    positives = int(np.count_nonzero(labels))
+    negatives = len(ordered) - positives
     if not positives or not negatives:
         return float("nan")
-    before = int(places.sum()) - positives * (positives - 1) // 2
+    places = labels.astype(np.float64) @ np.arange(len(ordered), dtype=np.float64)  # whole numbers: exact in any order
+    before = int(places) - positives * (positives - 1) // 2
     return (2 * before - _ties(ordered)) / (2 * positives * negatives)
 
 
 def _ties(ordered: Codes) -> int:
     """Return the number of pairs of a positive and a negative with equal forecasts: their codes differ in the label."""
-    first = np.flatnonzero(ordered[1:] ^ ordered[:-1] == 1) + 1  # the first positives after negatives
-    negatives = first - np.searchsorted(ordered, ordered[first - 1])
-    positives = np.searchsorted(ordered, ordered[first], "right") - first
+    first = (ordered[1:] ^ ordered[:-1] == 1).nonzero()[0] + 1  # the first positives after negatives
+    negatives = first - ordered.searchsorted(ordered[first - 1])
+    positives = ordered.searchsorted(ordered[first], "right") - first
     return int(negatives @ positives)
 
 
 def calibration_error(ordered: Codes) -> float:
     """Return the expected calibration error over equal-mass bins (Naeini et al. 2015); ties stay in one bin."""
     millionths = ordered >> 1
-    starts = [0, *np.searchsorted(millionths, _quantiles(millionths)).tolist()]
+    starts = [0, *millionths.searchsorted(np.ceil(_quantiles(millionths)).astype(np.int32)).tolist()]
     starts = [start for start, before in zip(starts, [-1, *starts], strict=False) if before < start < len(ordered)]
     surplus = (ordered & 1) * np.int32(ONE) - millionths
     gaps = np.add.reduceat(surplus, starts, dtype=np.int64)
@@ -170,12 +172,7 @@ def _without(ordered: Codes, gone: Codes) -> Codes:
     """Return ordered codes without the codes in ``gone`` (ordered), each removed as often as it occurs there."""
     if not len(gone):
         return ordered
-    again = np.arange(len(gone)) - np.searchsorted(gone, gone)
+    again = np.arange(len(gone)) - gone.searchsorted(gone)
     kept = np.ones(len(ordered), np.bool_)
-    kept[np.searchsorted(ordered, gone) + again] = False
+    kept[ordered.searchsorted(gone) + again] = False
     return ordered[kept]
-
-
-def _with(ordered: Codes, new: Codes) -> Codes:
-    """Merge two arrays of ordered codes."""
-    return np.insert(ordered, np.searchsorted(ordered, new), new)

@@ -30,8 +30,9 @@ from sinks.retries import Retrying, first_line
 _CLOSE_SECONDS: Final = 10.0
 LONG_AGO: Final = 0.0
 """A moment of the monotonic clock that makes rows due."""
-_INSERT_SETTINGS: Final = {"async_insert": 0}
-"""Settings of an insert: the writer batches, so the server must not; it answers when the block is stored."""
+_INSERT_SETTINGS: Final = {"async_insert": 0, "optimize_on_insert": 0}
+"""Settings of an insert: the writer batches, so the server must not; it answers when the block is stored. Nor does the
+server look for rows of equal keys within the block: there are hardly any, and merges and FINAL find them."""
 
 
 Split = Callable[[Any], Iterable[TableBlock]]

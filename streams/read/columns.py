@@ -3,19 +3,23 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import repeat
+from operator import sub
 from typing import Any, Final, Protocol
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts import wire
-from contracts.events import ALIAS, Kind
+from contracts.events import ALIAS, EARLIEST, Kind
 from contracts.identity import is_no_customer
 from streams.codes import CODE_OF_NAME, OTHER_OF_KIND
 from streams.read.places import buckets_of
 
 WITH_DEVICE: Final = frozenset(("web", "identity"))
 """The kinds whose records are keyed by device."""
+_SINCE: Final = pa.duration("us")
 
 
 class Message(Protocol):
@@ -144,8 +148,10 @@ def _codes(names: list[str], kind: Kind) -> NDArray[np.int8]:
 
 
 def _times(times: list[datetime]) -> NDArray[np.int64]:
-    """Microseconds since the Unix epoch."""
-    return np.rint(np.fromiter(map(datetime.timestamp, times), np.float64, len(times)) * 1e6).astype(np.int64)
+    """Microseconds since the Unix epoch. Differences in time zone UTC are exact, and cheaper than ``timestamp``."""
+    since = pa.array(list(map(sub, times, repeat(EARLIEST))), _SINCE)
+    microseconds: NDArray[np.int64] = since.view(pa.int64()).to_numpy()
+    return microseconds
 
 
 def texts(values: Iterable[str]) -> NDArray[np.object_]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts import wire
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, Kind, key_of
 from contracts.rates import Rates
+from streams.codes import CODE_OF_NAME
 from streams.read.columns import Columns, Reading
 from streams.read.places import place_of
 
@@ -66,11 +67,19 @@ def _incomplete(columns: Columns, kind: Kind) -> list[int]:
     required = {name: _REQUIRED[name] for name in set(columns.name) if name in _REQUIRED}
     found = []
     for name, fields in required.items():
-        places = [at for at, each in enumerate(columns.name) if each == name]
+        places = _places_of(name, columns)
         found += [at for field in fields for at in places if getattr(properties[at], field, None) is None]
     if kind == "transaction":
         found += [at for at, each in enumerate(properties) if (each.total is None) != (each.currency is None)]
     return found
+
+
+def _places_of(name: str, columns: Columns) -> list[int]:
+    """Return the positions of the events of a name; most names have a code of their own."""
+    code = CODE_OF_NAME.get(name)
+    if code is None:
+        return [at for at, each in enumerate(columns.name) if each == name]
+    return np.flatnonzero(columns.code == code).tolist()
 
 
 def _suspect_times(columns: Columns) -> NDArray[np.bool_]:

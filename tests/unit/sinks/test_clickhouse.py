@@ -61,7 +61,7 @@ def test_small_batches_become_one_insert(writer: ClickHouseWriter, client: Remem
     writer.flush()
     assert sorted(client.inserts) == [("t", 30), ("u", 5)]
     assert client.tables[client.inserts.index(("t", 30))]["x"].to_pylist() == list(range(30))
-    assert client.settings == [{"async_insert": 0}] * 2
+    assert client.settings == [{"async_insert": 0, "optimize_on_insert": 0}] * 2
 
 
 def test_a_full_block_goes_without_a_flush(client: RememberingClient) -> None:
