@@ -22,7 +22,6 @@ SIZES: Final = (1_000, 100_000, 1_000_000)
 HUGE: Final = 5_000_000
 LEAD_SECONDS: Final = 10.0
 """From the beginning of a load to the midnight in it."""
-AFTER_SECONDS: Final = 60.0
 SNAPSHOTS: Final = {"crm_snapshot_bytes": ("snapshot_bytes", 1.0), "crm_snapshot_seconds": ("snapshot_ms", 1e3)}
 """What workers tell of their snapshots, with the name and unit of the figure here."""
 RESUME_RATE: Final = 50.0
@@ -39,6 +38,7 @@ class Plan:
     rate: float = 1_000.0
     seconds: float = 20.0
     history_days: int = HISTORY_DAYS
+    after_midnight: float = 60.0
 
 
 def measure_scale(sizes: Sequence[int], plan: Plan, note: Note) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class _Population:
         self._note(f"a midnight at {plan.rate:,.0f} events/s")
         fleet.rest()
         with Probing(stack) as watched:
-            stack.load(plan.rate, LEAD_SECONDS + AFTER_SECONDS, midnight - LEAD_SECONDS)
+            stack.load(plan.rate, LEAD_SECONDS + plan.after_midnight, midnight - LEAD_SECONDS)
             crossed = time.time() + LEAD_SECONDS
             rows, stored = _await_rows(stack, midnight, crossed)
             sent = stack.loaded()
@@ -186,13 +186,13 @@ def _snapshots(before: Counter[str], after: Counter[str]) -> dict[str, Any]:
     for name, (unit, scale) in SNAPSHOTS.items():
         if count := made[f"{name}_count"]:
             figures[unit] = round(made[f"{name}_sum"] / count * scale, 1)
-            figures[f"{unit}_p99"] = _quantile(made, name, 0.99, scale)
+            figures[f"{unit}_p99"] = quantile(made, name, 0.99, scale)
         elif after[name]:
             figures[unit] = round(after[name] * scale, 1)
     return figures
 
 
-def _quantile(made: Counter[str], name: str, share: float, scale: float) -> float | None:
+def quantile(made: Counter[str], name: str, share: float, scale: float) -> float | None:
     """The bound of a histogram's bucket below which so many of its values lie; None above the last."""
     bounds = {float(key.split("|")[1]): count for key, count in made.items() if key.startswith(f"{name}_bucket|")}
     most = max(bounds.values(), default=0)
