@@ -25,6 +25,8 @@ prepare_recovery(load_settings())
 """
 _READ: Final = ("crm_events_total", "crm_ticks_total", "crm_dead_letters_total")
 _STARTED_SECONDS: Final = 60.0
+SLOWEST: Final = 1_000.0
+"""Records per second below which a catch-up counts as stuck."""
 _LOADED: Final = 0.2
 """A worker that uses less of a core for a while has nothing left to do."""
 
@@ -103,8 +105,8 @@ class Fleet:
         return sum(figures[name] for name in _READ)
 
     def catch_up(self, records: int) -> float:
-        """Wait until so many records are read and everybody has rested for a while; return the seconds until read."""
-        seconds = self.wait(lambda: self.records_read() >= records)
+        """Wait until so many records are read and all have rested for a while; return the seconds until read."""
+        seconds = self.wait(lambda: self.records_read() >= records, max(RUN_SECONDS, records / SLOWEST), every=0.5)
         self.rest()
         return seconds
 
