@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Timer
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from pydantic import ValidationError
@@ -31,6 +31,8 @@ from crmstream.money.installation import installation_rates
 from crmstream.publishing import RoomGate, new_publisher, usable_kafka
 
 app = new_app()
+ORDINARY_DAYS: Final = 730
+COMPACT_DAYS: Final = 30
 
 Seed = Annotated[int, typer.Option(help="Another seed is another shop.")]
 Customers = Annotated[int, typer.Option(help="About how many customers join within the history.")]
@@ -40,7 +42,7 @@ Start = Annotated[
         formats=["%Y-%m-%d"], help="First day, UTC.", show_default="2022-01-01; compact: ends at the last midnight"
     ),
 ]
-Days = Annotated[int, typer.Option(help="Days of history.")]
+Days = Annotated[int | None, typer.Option(help="Days of history.", show_default="730; compact: 30")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="Most events per second of the history.")]
 Acceleration = Annotated[
     float | None, typer.Option(min=0.001, help="Then go on live, so many simulated seconds per second.")
@@ -58,7 +60,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     seed: Seed = 7,
     customers: Customers = 3_000,
     start: Start = None,
-    days: Days = 730,
+    days: Days = None,
     compact: Compact = False,
     rate: Rate = None,
     acceleration: Acceleration = None,
@@ -90,7 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     crmstream simulate --acceleration 3600
       [dim]after the history an hour per second, until Ctrl-C[/dim]
 
-    crmstream simulate --compact --customers 1000000 --days 30 --seed 7
+    crmstream simulate --compact --customers 1000000 --seed 7
       [dim]a million customers, some 5.5 million events[/dim]
     """
     settings = load_settings()
@@ -99,6 +101,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     if compact and truth is not None:
         raise SettingsError("--truth: a compact shop has none; its customers do not leave.")
     first = None if start is None else start.replace(tzinfo=UTC)
+    days = days if days is not None else COMPACT_DAYS if compact else ORDINARY_DAYS
     shop = _shop(compact, first, seed=seed, customers=customers, history_days=days, currency=currency)
     gate = RoomGate(settings, notes.print)
     kafka = usable_kafka(settings, gate)
