@@ -21,7 +21,7 @@ from compare import DATAFLOW, LOOP, MEASURES, Comparison, compare
 from demo import measure_demos
 from latency import measure_paces
 from rich.console import Console
-from scale import HUGE, SIZES, Plan, measure_scale
+from scale import HISTORY_DAYS, HUGE, SIZES, Plan, measure_scale
 from scaling import measure_workers
 from soak import CUSTOMERS, measure_soak
 from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, ordinary, read_json
@@ -33,6 +33,7 @@ SCALE_PARTS: Final = ("scale", "workers", "soak")
 """Parts that are measured only when asked for: they take an hour and more."""
 SHARES: Final = (0.25, 0.5, 0.9)
 """Parts of the top rate at which latency is measured."""
+QUICK_DAYS: Final = 2
 DEMO_RATE, LARGE_RATE = 100.0, 1_000.0
 notes = Console(stderr=True)
 Note = Callable[[str], None]
@@ -62,6 +63,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--huge", action="store_true", help="with --scale: 5,000,000 customers too")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="only: 500 events/s for so long, with sign-ins")
     parser.add_argument("--customers", type=int, nargs="+", help="other populations for --scale and --soak")
+    parser.add_argument("--days", type=int, help=f"days of history of --scale (default {HISTORY_DAYS})")
     parser.add_argument("--rate", type=float, default=1_000, help="events per second of --scale (default 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="passes over each log, each way (default 3)")
     parser.add_argument("--seconds", type=float, default=20, help="how long each steady rate lasts (default 20)")
@@ -106,7 +108,8 @@ def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note
 def scale_parts(options: argparse.Namespace, note: Note) -> dict[str, Any]:
     """Measure what grows with customers, time and workers. Each part tells machine and time of its own."""
     sizes = options.customers or [*SIZES, *[HUGE] * options.huge]
-    plan = Plan(options.rate, options.seconds, **{"history_days": 2, "after_midnight": 5} if options.quick else {})
+    days = options.days or (QUICK_DAYS if options.quick else HISTORY_DAYS)
+    plan = Plan(options.rate, options.seconds, days, **{"after_midnight": 5} if options.quick else {})
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "scale": lambda: measure_scale(sizes, plan, note),
         "workers": lambda: measure_workers(QUICK if options.quick else CATCH_UP, options.rounds, note),
