@@ -16,6 +16,7 @@ def scale_parts(plot: Plot, markdown: Markdown) -> dict[str, tuple[str, Callable
     return {
         "scale machine": ("scale", machine_line),
         "scale rate": ("scale", lambda scale: f"{scale['rate']:,.0f}"),
+        "scale days": ("scale", lambda scale: str(scale["history_days"])),
         "scale empty": ("scale", lambda scale: f"{scale['empty_megabytes']:,.0f}"),
         "memory table": ("scale", lambda scale: markdown(*memory_table(scale))),
         "memory plot": ("scale", lambda scale: plot("memory", _memory_plot(scale))),
