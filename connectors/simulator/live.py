@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from connectors.protocol import Record
 from connectors.simulator.config import DAY_US
-from connectors.simulator.shop import Shop
+from connectors.simulator.shop import ShopStream
 from contracts.errors import CrmError
 
 _SECOND_US: Final = 1_000_000
@@ -56,7 +56,7 @@ class WallClock:
 
 
 def publish_live(
-    shop: Shop,
+    shop: ShopStream,
     publisher: LivePublisher,
     *,
     acceleration: float,
@@ -82,7 +82,7 @@ class LiveRun:
     """One live run: where it began, and what it did. :func:`publish_live` steps it."""
 
     def __init__(
-        self, shop: Shop, publisher: LivePublisher, acceleration: float, clock: WallClock | None = None
+        self, shop: ShopStream, publisher: LivePublisher, acceleration: float, clock: WallClock | None = None
     ):
         clock = clock or WallClock()
         if not acceleration > 0:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from itertools import chain
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,19 @@ class Sent(NamedTuple):
     sequence: int
     mark: str
     record: Record
+
+
+class ShopStream(Protocol):
+    """A shop that can be read in parts: a second reading goes on where the first ended."""
+
+    @property
+    def now_us(self) -> int:
+        """How far it has been read, microseconds since 1970 UTC."""
+        ...
+
+    def records(self, until_us: int | None = None) -> Iterator[Record]:
+        """Yield the records received before ``until_us`` (None: endlessly), in the order of their receipt."""
+        ...
 
 
 class Shop:
@@ -169,7 +182,7 @@ class Shop:
 class Period:
     """What a shop receives before ``until_us`` (microseconds since 1970 UTC): a connector that ends."""
 
-    shop: Shop
+    shop: ShopStream
     until_us: int
 
     def records(self) -> Iterator[Record]:

@@ -1,7 +1,7 @@
 """``make bench``: what the dataflow costs and how long a score takes, beside a hand-written loop on the same log.
 
 Starts local stacks of its own on free ports, in temporary folders. Nothing is asserted: figures are for people.
-``report.py`` makes ``docs/performance.md`` of the file that ``--save`` writes.
+``report.py`` makes ``docs/performance.md`` of the files that ``--save`` writes.
 """
 
 import argparse
@@ -21,13 +21,19 @@ from compare import DATAFLOW, LOOP, MEASURES, Comparison, compare
 from demo import measure_demos
 from latency import measure_paces
 from rich.console import Console
+from scale import HISTORY_DAYS, HUGE, SIZES, Plan, measure_scale
+from scaling import measure_workers
+from soak import CUSTOMERS, measure_soak
 from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, ordinary, read_json
 from tables import show
 from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, SMALL, Workload
 
 PARTS: Final = ("steps", "whole", "latency", "demo")
+SCALE_PARTS: Final = ("scale", "workers", "soak")
+"""Parts that are measured only when asked for: they take an hour and more."""
 SHARES: Final = (0.25, 0.5, 0.9)
 """Parts of the top rate at which latency is measured."""
+QUICK_DAYS: Final = 2
 DEMO_RATE, LARGE_RATE = 100.0, 1_000.0
 notes = Console(stderr=True)
 Note = Callable[[str], None]
@@ -52,7 +58,13 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What the dataflow costs, beside a loop; and how long a score takes.")
     parser.add_argument("--quick", action="store_true", help="a small log, one round, no latency, no demo")
     parser.add_argument("--small", action="store_true", help="one busy day of a small shop beside the loop, for CI")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=None, help="measure only these (default all)")
+    parser.add_argument("--parts", nargs="+", choices=PARTS + SCALE_PARTS, help="measure only these")
+    parser.add_argument("--scale", action="store_true", help="only: 1,000 to 1,000,000 customers, and 1, 2, 4 workers")
+    parser.add_argument("--huge", action="store_true", help="with --scale: 5,000,000 customers too")
+    parser.add_argument("--soak", type=float, metavar="MINUTES", help="only: 500 events/s for so long, with sign-ins")
+    parser.add_argument("--customers", type=int, nargs="+", help="other populations for --scale and --soak")
+    parser.add_argument("--days", type=int, help=f"days of history of --scale (default {HISTORY_DAYS})")
+    parser.add_argument("--rate", type=float, default=1_000, help="events per second of --scale (default 1000)")
     parser.add_argument("--rounds", type=int, default=3, help="passes over each log, each way (default 3)")
     parser.add_argument("--seconds", type=float, default=20, help="how long each steady rate lasts (default 20)")
     parser.add_argument("--against", metavar="COMMIT", action="append", default=[], help="an older commit beside it")
@@ -60,16 +72,25 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.parts = 1, options.parts or ["steps", "whole"]
+        options.rounds = 1
     if options.small:
         options.rounds, options.parts = 2, options.parts or ["whole"]
+    if options.quick and not (options.scale or options.soak):
+        options.parts = options.parts or ["steps", "whole"]
+    if options.scale or options.soak:
+        options.parts = options.parts or ["scale", "workers"] * options.scale + ["soak"] * bool(options.soak)
+    if "soak" in (options.parts or ()) and not options.soak:
+        parser.error("--parts soak needs --soak MINUTES")
     options.parts = options.parts or list(PARTS)
     return options
 
 
 def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note) -> dict[str, Any]:
     """Measure the parts that are asked for; return everything as it goes into the file."""
-    results: dict[str, Any] = {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
+    results: dict[str, Any] = scale_parts(options, note)
+    if not set(options.parts) & set(PARTS):
+        return results
+    results |= {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
     if "steps" in options.parts:
         results |= _steps((QUICK,) if options.quick or options.small else (LIVE, CATCH_UP), note)
     if "whole" in options.parts:
@@ -81,7 +102,27 @@ def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note
         history = compare(DEMO, options.rounds, versions, note, others=False)
         results["demo_history"] = figures(history)
         results["demo"] = [asdict(each) for each in measure_demos(versions, options.rounds, options.seconds, note)]
-    return results | {"ended": datetime.now(UTC).isoformat(timespec="seconds")}
+    return results | {"ended": _now()}
+
+
+def scale_parts(options: argparse.Namespace, note: Note) -> dict[str, Any]:
+    """Measure what grows with customers, time and workers. Each part tells machine and time of its own."""
+    sizes = options.customers or [*SIZES, *[HUGE] * options.huge]
+    days = options.days or (QUICK_DAYS if options.quick else HISTORY_DAYS)
+    plan = Plan(options.rate, options.seconds, days, **{"after_midnight": 5} if options.quick else {})
+    parts: dict[str, Callable[[], dict[str, Any]]] = {
+        "scale": lambda: measure_scale(sizes, plan, note),
+        "workers": lambda: measure_workers(QUICK if options.quick else CATCH_UP, options.rounds, note),
+        "soak": lambda: measure_soak(options.soak, (options.customers or [CUSTOMERS])[-1], note),
+    }
+    on = machine()
+    return {
+        name: {"machine": on, **make(), "ended": _now()} for name, make in parts.items() if name in options.parts
+    }
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def machine() -> dict[str, Any]:

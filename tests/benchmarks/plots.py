@@ -18,12 +18,12 @@ def bars(title: str, groups: Mapping[str, Mapping[str, float]], *, digits: int =
     body: list[str] = []
     for name, group in groups.items():
         middle = height + (len(group) * (BAR + GAP)) / 2 + 4
-        body.append(_text(LABELS - 8, middle, name, anchor="end"))
+        body.append(label(LABELS - 8, middle, name, anchor="end"))
         for which, value in group.items():
             body += _bar(height, value * scale, COLOURS[series.index(which) % len(COLOURS)], f"{value:,.{digits}f}")
             height += BAR + GAP
         height += GROUP_GAP
-    return _page(title, body, series, height)
+    return framed(title, body, series, height)
 
 
 def stacks(title: str, groups: Mapping[str, Mapping[str, float]], *, digits: int = 1) -> str:
@@ -33,7 +33,7 @@ def stacks(title: str, groups: Mapping[str, Mapping[str, float]], *, digits: int
     scale, height = (WIDTH - LABELS - VALUES) / most, TOP
     body: list[str] = []
     for name, group in groups.items():
-        body.append(_text(LABELS - 8, height + BAR + 4, name, anchor="end"))
+        body.append(label(LABELS - 8, height + BAR + 4, name, anchor="end"))
         x = float(LABELS)
         for which, value in group.items():
             shade = COLOURS[series.index(which) % len(COLOURS)]
@@ -44,25 +44,26 @@ def stacks(title: str, groups: Mapping[str, Mapping[str, float]], *, digits: int
                 f'fill-opacity="{opacity}" stroke="#fff" stroke-width=".5">{hint}</rect>'
             )
             x += value * scale
-        body.append(_text(x + 4, height + BAR + 4, f"{sum(group.values()):,.{digits}f}", kind="v"))
+        body.append(label(x + 4, height + BAR + 4, f"{sum(group.values()):,.{digits}f}", kind="v"))
         height += 2 * BAR + GROUP_GAP
-    return _page(title, body, series, height)
+    return framed(title, body, series, height)
 
 
 def _bar(y: float, width: float, colour: str, value: str) -> list[str]:
     return [
         f'<rect x="{LABELS}" y="{y}" width="{width:.1f}" height="{BAR}" fill="{colour}"/>',
-        _text(LABELS + width + 4, y + BAR - 4, value, kind="v"),
+        label(LABELS + width + 4, y + BAR - 4, value, kind="v"),
     ]
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:
+def label(x: float, y: float, text: str, *, anchor: str = "start", kind: str = "") -> str:
+    """A text of the chart."""
     style = f' class="{kind}"' if kind else ""
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"{style}>{escape(text)}</text>'
 
 
-def _page(title: str, body: Sequence[str], series: Sequence[str], height: float) -> str:
-    """The whole file: title, bars, and below them which colour is what."""
+def framed(title: str, body: Sequence[str], series: Sequence[str], height: float) -> str:
+    """The whole file: title, body, and below it which colour is what."""
     legend: list[str] = []
     x, y = 10.0, height + 6
     for number, name in enumerate(series):
@@ -72,11 +73,11 @@ def _page(title: str, body: Sequence[str], series: Sequence[str], height: float)
         opacity = 1 if number < len(COLOURS) else 0.55
         shade = COLOURS[number % len(COLOURS)]
         legend.append(f'<rect x="{x}" y="{y}" width="12" height="12" fill="{shade}" fill-opacity="{opacity}"/>')
-        legend.append(_text(x + 16, y + 11, name))
+        legend.append(label(x + 16, y + 11, name))
         x += wide
     total = y + LEGEND
     return "\n".join([
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {total:.0f}" width="{WIDTH}" role="img">',
         f"<style>{STYLE}</style>", f"<title>{escape(title)}</title>", '<rect width="100%" height="100%" fill="#fff"/>',
-        _text(10, 22, title, kind="t"), *body, *legend, "</svg>", "",
+        label(10, 22, title, kind="t"), *body, *legend, "</svg>", "",
     ])  # fmt: skip

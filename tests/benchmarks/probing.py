@@ -105,14 +105,24 @@ def _seconds(text: str) -> float:
 
 def delays(probes: Sequence[Sequence[Any]], seen: Sequence[Seen]) -> list[float]:
     """Seconds from each probe's sending to the first score that knows it; probes that were never seen are left out."""
+    return [delay for _, delay in delays_by_time(probes, seen)]
+
+
+def delays_by_time(
+    probes: Sequence[Sequence[Any]], seen: Sequence[Seen], shift: float = 0.0
+) -> list[tuple[float, float]]:
+    """When each probe was sent, and the seconds to the first score that knows it; those never seen are left out.
+
+    ``shift`` is how many seconds the events' times are ahead of the time of sending.
+    """
     by_probe: dict[str, list[Seen]] = {}
     for each in seen:
         by_probe.setdefault(each[0], []).append(each)
     found = []
     for name, sent in probes:
-        times = [at for _, at, as_of in by_probe.get(name, ()) if at >= sent and as_of >= int(sent)]
+        times = [at for _, at, as_of in by_probe.get(name, ()) if at >= sent and as_of >= int(sent + shift)]
         if times:
-            found.append(min(times) - sent)
+            found.append((sent, min(times) - sent))
     return found
 
 

@@ -1,7 +1,7 @@
-"""Writes the page of performance from a file of figures: python report.py RESULTS.json > docs/performance.md.
+"""Writes the page of performance from files of figures: python report.py RESULTS.json ... > docs/performance.md.
 
 The prose is in ``page.md`` beside this file; each ``{{name}}`` in it becomes a table, a plot or a figure of the
-results, so the page says only what one run of ``bench.py --save`` showed. Plots are written beside the results.
+results, so the page says only what runs of ``bench.py --save`` showed. Plots are written beside the first file.
 """
 
 import json
@@ -13,27 +13,39 @@ from statistics import median
 from typing import Any, Final
 
 from plots import bars, stacks
+from scale_page import machine_line, scale_parts
 from tables import MEASURES, Results, Rows, demo_table, idle_table, latency_table, ratio_table, step_table, whole_table
 
 TEMPLATE: Final = Path(__file__).with_name("page.md")
+SECTION: Final = re.compile(r"\{\{#(\w+)\}\}\n(.*?)\{\{/\1\}\}\n", re.DOTALL)
+"""A section that is there only if the results have the part of its name."""
 NOT_MEASURED: Final = "*Not measured in this run.*"
 DATAFLOW, LOOP = "dataflow", "hand-written loop"
 
 
 def main() -> None:
     """Print the page, write the plots."""
-    source = Path(sys.argv[1])
-    text, plots = page(json.loads(source.read_text(encoding="utf-8")))
+    sources = [Path(name) for name in sys.argv[1:]]
+    text, plots = page(merged(sources))
     for name, svg in plots.items():
-        (source.parent / name).write_text(svg, encoding="utf-8")
+        (sources[0].parent / name).write_text(svg, encoding="utf-8")
     print(text, end="")
+
+
+def merged(sources: Sequence[Path]) -> dict[str, Any]:
+    """The figures of several files; each part is in one of them."""
+    results: dict[str, Any] = {}
+    for source in sources:
+        results |= json.loads(source.read_text(encoding="utf-8"))
+    return results
 
 
 def page(results: Results) -> tuple[str, dict[str, str]]:
     """The page, and its plots by file name."""
     plots: dict[str, str] = {}
     made = _parts(results, plots)
-    return re.sub(r"\{\{(.+?)\}\}", lambda found: made[found[1]](), TEMPLATE.read_text(encoding="utf-8")), plots
+    kept = SECTION.sub(lambda found: found[2] if found[1] in results else "", TEMPLATE.read_text(encoding="utf-8"))
+    return re.sub(r"\{\{(.+?)\}\}", lambda found: made[found[1]](), kept), plots
 
 
 def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[], str]]:
@@ -58,7 +70,7 @@ def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[],
         }
 
     return whole("live", live) | whole("catch-up", catch_up) | whole("demo history", results.get("demo_history")) | {
-        "machine": lambda: _machine(results),
+        "machine": lambda: machine_line(results),
         "demo table": when(results.get("demo"), lambda _: markdown(*demo_table(results))),
         "latency table": when(results.get("latency"), lambda _: markdown(*latency_table(results))),
         "latency plot": when(results.get("latency"), lambda _: plot("latency", _latency_plot(results))),
@@ -67,6 +79,8 @@ def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[],
         "step table": when(results.get("steps"), lambda _: markdown(*step_table(results))),
         "step plot": when(results.get("steps"), lambda _: plot("steps", _step_plot(results))),
         "state": when(results.get("state"), _state),
+    } | {
+        name: when(results.get(part), make) for name, (part, make) in scale_parts(plot, markdown).items()
     }  # fmt: skip
 
 
@@ -74,14 +88,6 @@ def markdown(header: Sequence[str], rows: Rows) -> str:
     """A table."""
     lines = ["| " + " | ".join(header) + " |", "| --- |" + " ---: |" * (len(header) - 1)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
-
-
-def _machine(results: Results) -> str:
-    machine = results["machine"]
-    return (
-        f"{machine['cores']} cores ({machine['processor']}), Python {machine['python']}, the servers on the same "
-        f"cores, commit {machine['commit']}, {results['ended'][:10]}"
-    )
 
 
 def _stored(whole: Results, table: str) -> int:

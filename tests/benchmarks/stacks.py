@@ -77,10 +77,13 @@ class Stack:
             dsn=self.facts["clickhouse_url"], database=self.facts["database"], autogenerate_session_id=False
         )
 
-    def load(self, rate: float, seconds: float) -> None:
-        """Prepare events and send them at a steady rate; return when sending begins."""
+    def load(self, rate: float, seconds: float, clock: float | None = None) -> None:
+        """Prepare events and send them at a steady rate; return when sending begins.
+
+        With ``clock`` (Unix seconds) they happen from that time on, and ticks move all partitions there.
+        """
         assert self._holder.stdin is not None
-        self._holder.stdin.write(f"load {rate} {seconds}\n")
+        self._holder.stdin.write(f"load {rate} {seconds}{'' if clock is None else f' {clock}'}\n")
         self._holder.stdin.flush()
         self._read()
 

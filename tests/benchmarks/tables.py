@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
+from scale_tables import Rows, scale_tables
 
 MEASURES: Final = {"CPU": "cpu_seconds", "wall clock": "wall_seconds", "servers' CPU": "servers_cpu_seconds"}
 Results = Mapping[str, Any]
@@ -13,7 +14,7 @@ console = Console()
 
 def show(results: Results) -> None:
     """Print everything that was measured."""
-    machine = results["machine"]
+    machine = next(each["machine"] for each in (results, *results.values()) if "machine" in each)
     console.print(
         f"\n{machine['processor']}, {machine['cores']} cores, load {machine['load_before']} before, "
         f"Python {machine['python']}, commit {machine['commit']}"
@@ -25,9 +26,6 @@ def show(results: Results) -> None:
         for row in rows:
             table.add_row(*row)
         console.print(table)
-
-
-Rows = Sequence[Sequence[str]]
 
 
 def tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
@@ -46,6 +44,7 @@ def tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
         yield "crmstream demo", *demo_table(results)
     if "steps" in results:
         yield "Each step by itself", *step_table(results)
+    yield from scale_tables(results)
 
 
 def whole_table(whole: Results) -> tuple[Sequence[str], Rows]:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
@@ -16,6 +16,9 @@ from connectors.protocol import Record
 from connectors.simulator.config import ShopConfig
 from connectors.simulator.shop import Shop
 from contracts.settings import Settings
+
+if TYPE_CHECKING:
+    from connectors.simulator.compact.shop import CompactShop
 
 PROBES: Final = 3_000
 """Customers of their own whose scores are awaited when latency is measured."""
@@ -36,6 +39,7 @@ class Workload:
     passers_by: float
     live_backlog_events: int
     recent: bool = False
+    probes: int = PROBES
     batch: int = 5_000
     """Records that a lane reads at once where steps are measured one by one."""
 
@@ -63,10 +67,50 @@ SMALL: Final = Workload("one busy day, live", _LIVE, 4_000, 2, 1, EVERYTHING)
 WORKLOADS: Final = {each.name: each for each in (LIVE, CATCH_UP, DEMO, PACED, LARGE, QUICK, SMALL)}
 
 
+@dataclass(frozen=True)
+class Compact:
+    """Many customers with few events each; the history ends at a midnight, so many days before the last one.
+
+    The days in between are for loads at any time of day: midnights that are crossed while events come in.
+    """
+
+    customers: int
+    history_days: int
+    live_backlog_events: int = DEFAULT_BACKLOG
+    recent: bool = True
+    probes: int = 500
+
+    @property
+    def name(self) -> str:
+        """How :func:`workload_named` finds it again."""
+        return f"{COMPACT} {self.customers} {self.history_days}"
+
+    def shop(self) -> "CompactShop":
+        """Make the shop; it has told nothing yet."""
+        from connectors.simulator.compact.config import CompactConfig, start_before  # noqa: PLC0415 - not in older commits
+        from connectors.simulator.compact.shop import CompactShop  # noqa: PLC0415
+
+        start = start_before(datetime.now(UTC), self.history_days + FREE_DAYS)
+        return CompactShop(CompactConfig(customers=self.customers, history_days=self.history_days, start=start))
+
+
+COMPACT: Final = "compact"
+FREE_DAYS: Final = 3
+"""Days between the end of a compact history and now."""
+
+
+def workload_named(name: str) -> "Workload | Compact":
+    """Return a workload by its name."""
+    if name.startswith(COMPACT):
+        customers, days = name.split()[1:]
+        return Compact(int(customers), int(days))
+    return WORKLOADS[name]
+
+
 class _Counting:
     """A connector of the shop's history that counts what passes through it."""
 
-    def __init__(self, shop: Shop):
+    def __init__(self, shop: Any):
         self._shop = shop
         self.topics: Counter[str] = Counter()
 
@@ -77,14 +121,13 @@ class _Counting:
             yield record
 
 
-def publish(shop: Shop, kafka: str, settings: Settings, *, probes: bool) -> dict[str, int]:
+def publish(shop: Any, kafka: str, settings: Settings, *, probes: int) -> dict[str, int]:
     """Publish the history with its ticks; return how many records each topic got, without ticks."""
     history = _Counting(shop)
     with Publisher(kafka, settings.partitions, settings.sweep_hours) as publisher:
-        if probes:
-            for number in range(PROBES):
-                at = shop.config.start_us + 1_000_000
-                publisher.publish(probe(number, f"before-{number}", datetime.fromtimestamp(at / 1e6, UTC)))
+        for number in range(probes):
+            at = shop.config.start_us + 1_000_000
+            publisher.publish(probe(number, f"before-{number}", datetime.fromtimestamp(at / 1e6, UTC)))
         publish_history(history, publisher, until=shop.config.end_us)
     return dict(history.topics)
 

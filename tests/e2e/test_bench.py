@@ -51,3 +51,17 @@ def test_a_quick_bench_measures_every_step() -> None:
     for name in ("consume", "decode, with rows of facts", "Devices.take", "Customers.take", "Score.take"):
         assert things[name] > 1_000, name
     assert 100 < figures["state"]["profiles"] < 1_000
+
+
+def test_a_quick_bench_of_scale_crosses_a_midnight_and_resumes() -> None:
+    scale = bench("--scale", "--parts", "scale", "--quick", "--customers", "400", "--rate", "100", "--seconds", "3")[
+        "scale"
+    ]
+    (population,) = scale["populations"]
+    assert population["events"] > 4 * 400
+    assert population["swept_rows"] == 400 + 500  # probes are customers too
+    assert population["steady"]["seen"] == population["steady"]["sent"] > 50
+    assert population["boundary"]["seen"] == population["boundary"]["sent"] > 200
+    assert 0 < scale["empty_megabytes"] < population["resident_megabytes"] <= population["boundary_peak_megabytes"]
+    assert population["resume_seconds"] < 60
+    assert population["state_bytes"] > 0

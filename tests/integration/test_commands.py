@@ -114,6 +114,19 @@ def test_simulate_publishes_the_history_then_goes_on_live(crm: Crm, stack: Endpo
     assert len(told.customers) == summary["customers"] > 20
 
 
+def test_simulate_makes_a_compact_shop_that_goes_on_live(crm: Crm, stack: Endpoints) -> None:
+    before = ends(stack)
+    options = ("--compact", "--customers", 300, "--days", 10, "--start", "2024-03-01")
+    answer = crm("simulate", *options, "--acceleration", 40_000, "--seconds", 1.5, "--json")
+    assert answer.exit_code == 0, answer.output
+    summary = json.loads(answer.stdout)
+    assert summary["customers"] == 300
+    assert summary["history_events"] > 4 * 300
+    assert summary["live_events"] > 0
+    assert events_since(stack, before) == summary["history_events"] + summary["live_events"]
+    assert crm("simulate", "--compact", "--truth", "truth.json").exit_code == 1
+
+
 def test_replay_publishes_good_rows_and_reports_bad_ones(crm: Crm, stack: Endpoints, tmp_path: Path) -> None:
     rows = ["customer_id,kind,ts,amount,items"]
     rows += [f"r-{n},purchase,2024-01-{n:02}T10:00:00Z,9.50,1" for n in range(1, 21)]

@@ -1,0 +1,200 @@
+"""How cost grows with customers: memory, snapshots, a midnight crossed while events come in, a resume after a kill.
+
+A population of the compact simulator is worked off first. Then its customers go on at a steady rate, at a clock of
+their own, so that a midnight comes when the benchmark wants it. Probes among the events are customers whose scores are
+awaited. There is no heartbeat: the load ticks all partitions itself.
+"""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fleet import MEGABYTE, Fleet
+from probing import Probing, delays_by_time, summary
+from stacks import HEAD, Stack, loaded_stack
+from workload import Compact
+
+HISTORY_DAYS: Final = 15
+"""Long enough that customers are in a training snapshot."""
+SIZES: Final = (1_000, 100_000, 1_000_000)
+HUGE: Final = 5_000_000
+LEAD_SECONDS: Final = 10.0
+"""From the beginning of a load to the midnight in it."""
+SNAPSHOTS: Final = {"crm_snapshot_bytes": ("snapshot_bytes", 1.0), "crm_snapshot_seconds": ("snapshot_ms", 1e3)}
+"""What workers tell of their snapshots, with the name and unit of the figure here."""
+RESUME_RATE: Final = 50.0
+LONGEST_WAIT: Final = 300.0
+_DAY: Final = 86_400
+_ROWS: Final = "SELECT count() FROM customer_daily WHERE as_of = fromUnixTimestamp({at:UInt32})"
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a population is measured."""
+
+    rate: float = 1_000.0
+    seconds: float = 20.0
+    history_days: int = HISTORY_DAYS
+    after_midnight: float = 60.0
+
+
+def measure_scale(sizes: Sequence[int], plan: Plan, note: Note) -> dict[str, Any]:
+    """Measure one population after the other; megabytes of an empty worker beside them."""
+    note("an empty worker")
+    with loaded_stack(HEAD, Compact(1, 1).name) as stack, Fleet(stack) as fleet:
+        fleet.start()
+        fleet.catch_up(stack.facts["records"])
+        empty = fleet.resident()
+    return {
+        "rate": plan.rate, "history_days": plan.history_days, "empty_megabytes": round(empty, 1),
+        "populations": [_Population(size, plan, empty, note).measure() for size in sizes],
+    }  # fmt: skip
+
+
+class _Population:
+    """One population, measured step by step."""
+
+    def __init__(self, customers: int, plan: Plan, empty: float, note: Note):
+        self._customers, self._plan, self._empty = customers, plan, empty
+        self._note = lambda what: note(f"{customers:,} customers: {what}")
+
+    def measure(self) -> dict[str, Any]:
+        """Start a stack, and measure everything."""
+        self._note("publishing")
+        began = time.monotonic()
+        with loaded_stack(HEAD, Compact(self._customers, self._plan.history_days).name) as stack, Fleet(stack) as fleet:
+            figures: dict[str, Any] = {"customers": self._customers, "events": stack.total}
+            figures["publishing_seconds"] = round(time.monotonic() - began, 1)
+            for part in (self._catch_up, self._steady, self._boundary, self._resume):
+                figures |= part(stack, fleet)
+            return figures
+
+    def _catch_up(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
+        self._note("working off the history")
+        fleet.start()
+        seconds = fleet.catch_up(stack.facts["records"])
+        return {"catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1), **self._memory(fleet)}
+
+    def _memory(self, fleet: Fleet) -> dict[str, float]:
+        resident = fleet.resident()
+        return {
+            "resident_megabytes": round(resident, 1), "peak_megabytes": round(fleet.peak(), 1),
+            "bytes_per_customer": round((resident - self._empty) * MEGABYTE / self._customers),
+        }  # fmt: skip
+
+    def _steady(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
+        """The steady rate, soon after the history's end: no midnight comes."""
+        plan = self._plan
+        self._note(f"{plan.rate:,.0f} events/s")
+        stack.load(plan.rate, 5, stack.facts["ends"] + 60)  # warm: the first live batches rank everybody
+        stack.loaded()
+        fleet.rest()
+        with Probing(stack) as watched:
+            before, cpu, written, began = fleet.metrics(), fleet.cpu(), fleet.written(), time.monotonic()
+            stack.load(plan.rate, plan.seconds, stack.facts["ends"] + 1_200)
+            sent = stack.loaded()
+            cpu, seconds = fleet.cpu() - cpu, time.monotonic() - began
+            written, made = fleet.written() - written, fleet.metrics()
+            delays = _await(sent, watched)
+        epochs = max(1.0, seconds / float(stack.environment.get("CRM_EPOCH_SECONDS", 2)))
+        figures: dict[str, Any] = {
+            "steady": summary([delay for _, delay in delays], len(sent["probes"])),
+            "cpu_microseconds_per_event": round(cpu / sent["sent"] * 1e6, 1),
+            "written_bytes_per_epoch": round(written / epochs), "state_bytes": fleet.state_bytes(),
+            **self._memory(fleet),
+        }  # fmt: skip
+        return figures | _snapshots(before, made)
+
+    def _boundary(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
+        """A midnight is crossed while events come in at the steady rate."""
+        plan, midnight = self._plan, stack.facts["ends"] + _DAY
+        self._note(f"a midnight at {plan.rate:,.0f} events/s")
+        fleet.rest()
+        with Probing(stack) as watched:
+            stack.load(plan.rate, LEAD_SECONDS + plan.after_midnight, midnight - LEAD_SECONDS)
+            crossed = time.time() + LEAD_SECONDS
+            rows, stored = _await_rows(stack, midnight, crossed)
+            sent = stack.loaded()
+            delays = _await(sent, watched)
+        crossed = sent["began"] + LEAD_SECONDS
+        near = [at for _, at in sent["probes"] if at > crossed - LEAD_SECONDS / 2]
+        return {
+            "boundary": summary([delay for at, delay in delays if at > crossed - LEAD_SECONDS / 2], len(near)),
+            "boundary_series": _worst_by_second(delays, crossed), "boundary_peak_megabytes": round(fleet.peak(), 1),
+            "swept_rows": rows, "swept_seconds": round(stored, 1),
+        }  # fmt: skip
+
+    def _resume(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
+        """Kill the worker while events come in; wait for the first score of an event that was sent after its start."""
+        self._note("resuming after a kill")
+        fleet.rest()
+        clock = stack.facts["ends"] + _DAY + 3_600
+        with Probing(stack) as watched:
+            stack.load(RESUME_RATE, 5, clock)
+            stack.loaded()
+            time.sleep(3)
+            fleet.kill()
+            state = fleet.state_bytes()
+            began = time.time()
+            fleet.start()
+            while time.time() - began < LONGEST_WAIT:
+                stack.load(RESUME_RATE, 5, clock + 60 + time.time() - began)
+                sent = stack.loaded()
+                times = [at + delay for at, delay in delays_by_time(sent["probes"], watched.redis, sent["shift"])]
+                if times:
+                    return {"resume_seconds": round(min(times) - began, 1), "resumed_state_bytes": state}
+        return {"resume_seconds": None, "resumed_state_bytes": state}
+
+
+def _await(sent: dict[str, Any], watched: Probing) -> list[tuple[float, float]]:
+    """Wait until the last probes were seen in Redis, but not for ever; return when each was sent and its seconds."""
+    deadline = time.monotonic() + LONGEST_WAIT
+    while True:
+        delays = delays_by_time(sent["probes"], watched.redis, sent["shift"])
+        if len(delays) == len(sent["probes"]) or time.monotonic() > deadline:
+            return delays
+        time.sleep(0.5)
+
+
+def _await_rows(stack: Stack, midnight: int, crossed: float) -> tuple[int, float]:
+    """Wait until no more rows of a sweep come to ClickHouse; return how many, and the seconds from midnight."""
+    rows, changed, deadline = 0, crossed, time.time() + LONGEST_WAIT
+    while time.time() < deadline and (not rows or time.time() - changed < 10):
+        now = int(stack.clickhouse.query(_ROWS, parameters={"at": midnight}).result_rows[0][0])
+        if now != rows:
+            rows, changed = now, time.time()
+        time.sleep(0.25)
+    return rows, changed - crossed
+
+
+def _worst_by_second(delays: Sequence[tuple[float, float]], crossed: float) -> list[tuple[int, float]]:
+    """The longest milliseconds of each second, counted from midnight."""
+    worst: dict[int, float] = defaultdict(float)
+    for sent, delay in delays:
+        second = int((sent - crossed) // 1)
+        worst[second] = max(worst[second], delay)
+    return [(second, round(delay * 1e3, 1)) for second, delay in sorted(worst.items())]
+
+
+def _snapshots(before: Counter[str], after: Counter[str]) -> dict[str, Any]:
+    """Bytes and milliseconds of a snapshot, as far as the workers tell them."""
+    figures: dict[str, Any] = {}
+    made = after - before
+    for name, (unit, scale) in SNAPSHOTS.items():
+        if count := made[f"{name}_count"]:
+            figures[unit] = round(made[f"{name}_sum"] / count * scale, 1)
+            figures[f"{unit}_p99"] = quantile(made, name, 0.99, scale)
+        elif after[name]:
+            figures[unit] = round(after[name] * scale, 1)
+    return figures
+
+
+def quantile(made: Counter[str], name: str, share: float, scale: float) -> float | None:
+    """The bound of a histogram's bucket below which so many of its values lie; None above the last."""
+    bounds = {float(key.split("|")[1]): count for key, count in made.items() if key.startswith(f"{name}_bucket|")}
+    most = max(bounds.values(), default=0)
+    within = [bound for bound, count in sorted(bounds.items()) if count >= share * most]
+    return round(within[0] * scale, 1) if within and within[0] != float("inf") else None
