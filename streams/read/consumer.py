@@ -150,6 +150,13 @@ class SharedConsumer:
             buffer.paused = False
         return taken
 
+    def put_back(self, topic: str, partition: int, messages: list[Message]) -> None:
+        """Put the newest of the messages taken last back in front: they count as not read."""
+        buffer = self._buffers[topic, partition]
+        buffer.messages[:0] = messages
+        buffer.bytes += sum(map(len, messages))
+        self._pause_if_full(buffer)
+
     def rest(self) -> datetime:
         """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
 
@@ -184,9 +191,12 @@ class SharedConsumer:
                 _log_strays(messages)
                 continue
             buffer.add(messages)
-            if not buffer.paused and buffer.is_over(self._bound):
-                self._consumer.pause([buffer.where])
-                buffer.paused = True
+            self._pause_if_full(buffer)
+
+    def _pause_if_full(self, buffer: Buffer) -> None:
+        if not buffer.paused and buffer.is_over(self._bound):
+            self._consumer.pause([buffer.where])
+            buffer.paused = True
 
 
 def connect(bootstrap_servers: str) -> Consumer:

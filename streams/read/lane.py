@@ -7,7 +7,9 @@ topic. The rules for choosing the next topic are here, without Kafka.
 from dataclasses import dataclass, field
 from typing import Final
 
+from streams.read.breaker import Breaker
 from streams.read.clock import TopicClock, lane_clock, lane_start
+from streams.read.skew import FAR_AHEAD
 
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
@@ -33,6 +35,12 @@ class TopicPosition:
     clock: TopicClock = field(default_factory=TopicClock)
     end: int | None = None
     batch: int = FIRST_BATCH
+    breaker: Breaker | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether too many records were invalid, so that the topic is not read until it is resumed."""
+        return self.breaker is not None and self.breaker.tripped_at is not None
 
     @property
     def at_end(self) -> bool:
@@ -53,29 +61,40 @@ class LaneState:
     """The positions of a lane, by topic name, and the log that they belong to.
 
     ``slot`` is the slot last sent to the devices step: after a jump it is behind the slot of the lane's clock.
+    ``ahead`` are the events read of slots that the slowest lane has not reached, by slot.
     """
 
     cluster_id: str
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
     slot: int | None = None
+    ahead: dict[int, int] | None = None
 
     def new_epoch(self) -> None:
         """Start the epoch's allowance of event time afresh."""
         self.epoch_started_at = self.clock
 
-    def readable(self, policy: LanePolicy) -> list[str]:
+    def readable(self, policy: LanePolicy, horizon: int = FAR_AHEAD) -> list[str]:
         """Return the topics that may be read now, the one furthest behind first.
 
         A topic waits while it is a step ahead of a topic that has more to read, to bound memory, and while the lane has
-        used up its epoch's allowance of event time, so that no lane runs far ahead of the others.
+        used up its epoch's allowance of event time, so that no lane runs far ahead of the others. The slowest lane of
+        the flow sets the ``horizon`` (:mod:`streams.read.skew`). A topic that is paused is not read.
         """
         behind = [self._now(position) for position in self.topics.values() if not position.at_end]
-        limit = min(behind, default=2**62) + policy.step
+        limit = min(min(behind, default=2**62) + policy.step, horizon)
         if self.epoch_started_at is not None:
             limit = min(limit, self.epoch_started_at + policy.epoch_allowance)
-        ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
+        ready = [
+            (self._now(position), name) for name, position in self.topics.items()
+            if self._now(position) <= limit and not position.is_paused
+        ]  # fmt: skip
         return [name for _, name in sorted(ready)]
+
+    def is_held(self, horizon: int) -> bool:
+        """Whether a topic with more to read waits for the slowest lane."""
+        unread = [each for each in self.topics.values() if not each.at_end and not each.is_paused]
+        return any(self._now(each) > horizon for each in unread)
 
     def advance(self, interval: int) -> int | None:
         """Move ``slot`` towards the clock, by at most :data:`MOST_BOUNDARIES`; None before the clock starts."""
