@@ -35,7 +35,7 @@ CATCHING_UP: Final = Gauge(
 )
 LANE_WAITS: Final = Gauge(
     "crm_waits_for_partition",
-    "The partition behind for which a partition waits: all partitions advance together; -1: it waits for none.",
+    "The slowest partition, where a partition waits for it because it is ahead; -1: it waits for none.",
     ["partition"],
 )
 TOPIC_PAUSED: Final = Gauge(

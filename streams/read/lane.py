@@ -81,7 +81,7 @@ class LaneState:
         used up its epoch's allowance of event time, so that no lane runs far ahead of the others. The slowest lane of
         the flow sets the ``horizon`` (:mod:`streams.read.skew`). A topic that is paused is not read.
         """
-        behind = [self._now(position) for position in self.topics.values() if not position.at_end]
+        behind = [self._now(each) for each in self.topics.values() if not each.at_end and not each.is_paused]
         limit = min(min(behind, default=2**62) + policy.step, horizon)
         if self.epoch_started_at is not None:
             limit = min(limit, self.epoch_started_at + policy.epoch_allowance)

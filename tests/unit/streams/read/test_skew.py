@@ -159,8 +159,8 @@ class Cluster:
             shared[process] = SharedConsumer(self.fakes[process], Bound(), Moving())
         self.lanes = [
             LaneReader(lane, SourceConfig(
-                "", replace(POLICY, partitions=lanes, buckets=12), LanePolicy(7 * DAY, 3 * DAY, BATCH), 10, lambda: False,
-                clocks=self.known[process]), shared[process], self.states[lane])
+                "", replace(POLICY, partitions=lanes, buckets=12), LanePolicy(7 * DAY, 3 * DAY, BATCH),
+                10, lambda: False, clocks=self.known[process]), shared[process], self.states[lane])
             for lane, process in enumerate(self.process_of)
         ]  # fmt: skip
 

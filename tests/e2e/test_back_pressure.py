@@ -1,0 +1,98 @@
+"""A topic full of invalid records is paused, over restarts; the other lanes wait for its lane; all goes on together."""
+
+import json
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+from confluent_kafka import Producer, murmur2
+from support.flow import CRMSTREAM, Flow, Log, wait_until
+from support.history import PARTITIONS
+
+from connectors.kafka.publisher import Publisher
+from contracts.settings import Settings
+from contracts.topics import TRANSACTIONS, WEB_EVENTS
+from sinks.clients import clickhouse_client
+
+FIRST = datetime(2024, 3, 1, tzinfo=UTC)
+DAYS = 10
+WINDOW = 40
+MOST_INVALID = WINDOW // PARTITIONS // 2
+MOST_WAITING, BATCH = 100, 20
+ORDERS, BROKEN = 1_200, 30
+BOUND = MOST_WAITING + 2 * 4 * BATCH
+"""A worker has two lanes here; each may read one more batch of each topic."""
+
+
+def customer_of(partition: int) -> str:
+    return next(f"c-{n}" for n in range(1_000) if murmur2(f"c-{n}".encode(), PARTITIONS) == partition)
+
+
+def event(number: int, customer: str, at: datetime, kind: str, name: str, **properties: Any) -> bytes:
+    return orjson.dumps({
+        "event_id": f"{kind}-{number}", "kind": kind, "name": name, "customer_id": customer, "occurred_at": at,
+        "received_at": at, "source": "test", "properties": properties, "schema_version": 1,
+    })  # fmt: skip
+
+
+def micros(at: datetime) -> int:
+    return int(at.timestamp() * 1e6)
+
+
+def publish(kafka: str) -> None:
+    """Break the web topic of lane 0 on the first day; lane 1, of the other worker, has orders of ten days."""
+    producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
+    with Publisher(kafka, PARTITIONS, source="test") as publisher:
+        publisher.tick(micros(FIRST))
+    web, orders = customer_of(0), customer_of(1)
+    for number in range(BROKEN):
+        producer.produce(WEB_EVENTS.name, f"broken {number}".encode(), web.encode(), 0)
+    producer.produce(WEB_EVENTS.name, event(0, web, FIRST, "web", "Page Viewed"), web.encode(), 0)
+    for number in range(ORDERS):
+        at = FIRST + timedelta(days=DAYS) * number / ORDERS
+        body = event(number, orders, at, "transaction", "Order Completed", total=5, currency="USD")
+        producer.produce(TRANSACTIONS.name, body, orders.encode(), 1)
+    assert producer.flush(30) == 0
+    with Publisher(kafka, PARTITIONS, source="test") as publisher:
+        publisher.tick(micros(FIRST + timedelta(days=DAYS)))
+
+
+def crm(flow: Flow, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [CRMSTREAM, *arguments]
+    return subprocess.run(command, check=False, env=flow.environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_broken_topic_is_paused_and_everything_goes_on_when_it_is_resumed(folder: Path) -> None:
+    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
+    settings = Settings(
+        data_dir=folder, collector=False, workers=2, partitions=PARTITIONS, base_currency="USD", epoch_seconds=0.3,
+        max_batch_events=BATCH, most_waiting_events=MOST_WAITING, dead_letter_breaker="50%",
+        dead_letter_breaker_records=WINDOW, heartbeat_idle_seconds=3_600, **unset,  # type: ignore[arg-type]
+    )  # fmt: skip
+    with Flow(settings) as flow:
+        client = clickhouse_client(flow.endpoints.clickhouse_url, "crm")
+
+        def count(table: str) -> int:
+            return int(client.query(f"SELECT count() FROM {table} FINAL").first_row[0])
+
+        publish(flow.endpoints.kafka)
+        wait_until(lambda: count("dead_letters") == MOST_INVALID, "the breaker trips")
+        wait_until(lambda: count("transactions") > MOST_WAITING - BATCH, "the other lane waits")
+        status = crm(flow, "status", "--json")
+        lanes = {lane["partition"]: lane for lane in json.loads(status.stdout)["lanes"]}
+        assert status.returncode == 1
+        assert lanes[0]["paused"] == [WEB_EVENTS.name]
+        assert (lanes[1]["waits_for"], lanes[1]["worker"] != lanes[0]["worker"]) == (0, True)
+        flow.stop()
+        flow.start()
+        wait_until(lambda: crm(flow, "status").stdout.count("Paused: crm-web-events") == 1, "it is still paused", 30)
+        client = clickhouse_client(flow.endpoints.clickhouse_url, "crm")
+        assert count("dead_letters") == MOST_INVALID
+        assert count("transactions") <= BOUND
+        resumed = crm(flow, "dead-letters", "resume")
+        assert resumed.stdout.startswith("crm-web-events goes on: "), resumed
+        flow.drain(Log(flow.endpoints.kafka, PARTITIONS))
+        assert (count("dead_letters"), count("transactions"), count("web_events")) == (BROKEN, ORDERS, 1)
+        assert client.query("SELECT orders FROM customers FINAL WHERE orders > 0").result_rows == [(ORDERS,)]
