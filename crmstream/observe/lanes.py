@@ -1,4 +1,4 @@
-"""What waits for what, by the metrics of workers: lanes for lanes, workers for stores, topics to be resumed. Reads only.
+"""What waits for what, by the metrics of workers: lanes for lanes, workers for stores, topics for a resume. Reads only.
 
 A lane is a partition of all input topics; one worker reads it.
 """

@@ -117,6 +117,6 @@ class LaneClocks:
         slowest = self.slowest
         if slowest is not None:
             for ahead in self._ahead.values():
-                for slot in [slot for slot in ahead if slot <= slowest]:
+                for slot in [slot for slot in list(ahead) if slot <= slowest]:
                     del ahead[slot]
         self._waiting = sum(sum(ahead.values()) for ahead in self._ahead.values())
