@@ -48,6 +48,8 @@ class LaneClocks:
         self._waiting = 0
         self.slowest: int | None = None
         """The slot of the slowest lane; None until the slots of all lanes are known."""
+        self.horizon = FAR_AHEAD
+        """The event time up to which the clock of a topic may be for the topic to be read."""
 
     def join(self, lane: int, ahead: dict[int, int]) -> None:
         """Count a lane of this process from now on: in ``ahead``, events by slot, which its snapshots keep."""
@@ -86,23 +88,12 @@ class LaneClocks:
         for slot, events in zip((at + first).tolist(), counts[at].tolist(), strict=True):
             ahead[slot] = ahead.get(slot, 0) + events
         self._waiting += len(coming)
+        self.horizon = self._horizon()
 
     @property
     def waiting(self) -> int:
         """How many events of this process's lanes are of slots that the slowest lane has not reached."""
         return self._waiting
-
-    @property
-    def horizon(self) -> int:
-        """The event time up to which the clock of a topic may be for the topic to be read."""
-        policy, slowest = self._policy, self.slowest
-        if policy is None:
-            return FAR_AHEAD
-        is_full = self._waiting >= policy.most_events
-        if slowest is None:
-            return FAR_BEHIND if is_full else FAR_AHEAD
-        start = slowest * policy.interval
-        return start + (policy.interval - 1 if is_full else max(policy.interval, policy.most_time))
 
     def behind(self) -> Behind | None:
         """Return the lane that the others wait for; None where there is no bound. May be called by another thread."""
@@ -113,6 +104,16 @@ class LaneClocks:
         lane = unknown[0] if unknown else min(slots, key=lambda each: (slots[each], each))
         return Behind(lane, slots.get(lane))
 
+    def _horizon(self) -> int:
+        policy, slowest = self._policy, self.slowest
+        if policy is None:
+            return FAR_AHEAD
+        is_full = self._waiting >= policy.most_events
+        if slowest is None:
+            return FAR_BEHIND if is_full else FAR_AHEAD
+        start = slowest * policy.interval
+        return start + (policy.interval - 1 if is_full else max(policy.interval, policy.most_time))
+
     def _forget_reached(self) -> None:
         slowest = self.slowest
         if slowest is not None:
@@ -120,3 +121,4 @@ class LaneClocks:
                 for slot in [slot for slot in list(ahead) if slot <= slowest]:
                     del ahead[slot]
         self._waiting = sum(sum(ahead.values()) for ahead in self._ahead.values())
+        self.horizon = self._horizon()

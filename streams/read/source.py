@@ -214,8 +214,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
     def _read_topics(self) -> list[Decoded]:
         """Read the topics that may be read now, each as at most one batch."""
         topics = self._state.topics
-        for name, position in topics.items():
-            if position.is_paused:
+        if self._config.breaker is not None:
+            for name, position in topics.items():
                 self._pauses.look(name, position)
         names = self._state.readable(self._config.reading, self._config.clocks.horizon)
         held = {name: self._consumer.held(name, self._partition) for name in names}
