@@ -4,16 +4,14 @@ import os
 import signal
 import subprocess
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import orjson
 from confluent_kafka import Producer, murmur2
-from support.flow import CRMSTREAM, Flow, Log, wait_until
+from support.flow import CRMSTREAM, Flow, Log, NewSettings, wait_until
 from support.history import PARTITIONS
 
 from connectors.kafka.publisher import Publisher
-from contracts.settings import Settings
 from contracts.topics import TRANSACTIONS, WEB_EVENTS
 from crmstream.observe.lanes import read_lanes
 from crmstream.observe.metrics import read_samples
@@ -73,15 +71,13 @@ def waits_of(flow: Flow) -> dict[int, int | None]:
     return {lane.partition: lane.waits_for for lane in read_lanes(pages, None)}
 
 
-def test_a_broken_topic_is_paused_and_everything_goes_on_when_it_is_resumed(folder: Path) -> None:
-    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(
-        data_dir=folder, collector=False, workers=2, partitions=PARTITIONS, base_currency="USD", epoch_seconds=0.3,
-        max_batch_events=BATCH, most_waiting_events=MOST_WAITING, dead_letter_breaker="50%",
-        dead_letter_breaker_records=WINDOW, heartbeat_idle_seconds=3_600, **unset,  # type: ignore[arg-type]
+def test_a_broken_topic_is_paused_and_everything_goes_on_when_it_is_resumed(new_settings: NewSettings) -> None:
+    settings = new_settings(
+        kafka_bootstrap_servers=None, workers=2, epoch_seconds=0.3, max_batch_events=BATCH,
+        most_waiting_events=MOST_WAITING, dead_letter_breaker="50%", dead_letter_breaker_records=WINDOW,
     )  # fmt: skip
     with Flow(settings) as flow:
-        client = clickhouse_client(flow.endpoints.clickhouse_url, "crm")
+        client = clickhouse_client(flow.endpoints.clickhouse_url, settings.clickhouse_database)
 
         def count(table: str) -> int:
             return int(client.query(f"SELECT count() FROM {table} FINAL").first_row[0])
