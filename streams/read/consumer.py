@@ -31,6 +31,8 @@ LONGEST_REST: Final = 0.025
 COMMIT_AGAIN_SECONDS: Final = 60.0
 """Seconds after which an unchanged position is committed again, because brokers forget old positions."""
 CONNECT_SECONDS: Final = 30.0
+WHOLE_BUFFERS: Final = 32
+"""Buffers of a process (of eight lanes) that may be full at once; more buffers have smaller bounds."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,11 @@ class Bound:
 
     messages: int = 10_000
     bytes: int = 4_000_000
+
+    def shared_by(self, buffers: int) -> "Bound":
+        """Return the limits of each of many buffers, which together hold no more than :data:`WHOLE_BUFFERS` do."""
+        part = min(1.0, WHOLE_BUFFERS / max(1, buffers))
+        return Bound(max(1, int(self.messages * part)), max(1, int(self.bytes * part)))
 
 
 @dataclass
@@ -73,7 +80,7 @@ class SharedConsumer:
 
     def __init__(self, consumer: Consumer, bound: Bound = Bound(), monotonic: Callable[[], float] = time.monotonic):
         self._consumer = consumer
-        self._bound = bound
+        self._bound = self._limit = bound
         self._monotonic = monotonic
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
         self._of_lane: dict[int, list[Buffer]] = {}
@@ -109,6 +116,7 @@ class SharedConsumer:
         for name in offsets:
             self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
         self._of_lane[partition] = [self._buffers[name, partition] for name in offsets]
+        self._limit = self._bound.shared_by(len(self._buffers))
 
     def release(self, partition: int) -> None:
         """Stop reading a lane; close the consumer with the last one."""
@@ -145,7 +153,7 @@ class SharedConsumer:
         """Take up to ``most`` messages and notices out of a buffer."""
         buffer = self._buffers[topic, partition]
         taken = buffer.take(most)
-        if buffer.paused and not buffer.is_over(self._bound, 0.5):
+        if buffer.paused and not buffer.is_over(self._limit, 0.5):
             self._consumer.resume([buffer.where])
             buffer.paused = False
         return taken
@@ -194,7 +202,7 @@ class SharedConsumer:
             self._pause_if_full(buffer)
 
     def _pause_if_full(self, buffer: Buffer) -> None:
-        if not buffer.paused and buffer.is_over(self._bound):
+        if not buffer.paused and buffer.is_over(self._limit):
             self._consumer.pause([buffer.where])
             buffer.paused = True
 
