@@ -33,6 +33,19 @@ EVENT_CLOCK: Final = Gauge("crm_event_clock_seconds", "Event clock of a partitio
 CATCHING_UP: Final = Gauge(
     "crm_catching_up", "1 while a partition's backlog is too large for live scores.", ["partition"]
 )
+LANE_WAITS: Final = Gauge(
+    "crm_waits_for_partition",
+    "The slowest partition, where a partition waits for it because it is ahead; -1: it waits for none.",
+    ["partition"],
+)
+TOPIC_PAUSED: Final = Gauge(
+    "crm_topic_paused",
+    "1 while a topic's partition is paused because too many of its records are invalid.",
+    ["topic", "partition"],
+)
+STORE_WAITED: Final = Gauge(
+    "crm_waits_for_store_since_seconds", "Since when a worker waits for a store, Unix seconds; 0: not.", ["store"]
+)
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
@@ -72,6 +85,7 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, CATCHING_UP, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS,
-    COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS, SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
+    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES,
+    LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
+    SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
 )  # fmt: skip

@@ -1,15 +1,20 @@
 """The stores that this process waits for, because they do not answer. Process-wide, like metrics."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
+from typing import Final
 
+SLOW_CALL_SECONDS: Final = 2.0
+"""A store whose answer takes longer is waited for."""
 _lock = threading.Lock()
 _waiting: Counter[str] = Counter()
 _numbers = count()
-_calls: dict[int, str] = {}
+_since: dict[str, float] = {}
+_calls: dict[int, tuple[str, float]] = {}
 
 
 @contextmanager
@@ -17,11 +22,14 @@ def waiting_for(store: str) -> Iterator[None]:
     """Mark this process as waiting for ``store`` while the block runs."""
     with _lock:
         _waiting[store] += 1
+        _since.setdefault(store, time.time())
     try:
         yield
     finally:
         with _lock:
             _waiting[store] -= 1
+            if not _waiting[store]:
+                del _since[store]
 
 
 def stores_waited_for() -> list[str]:
@@ -35,7 +43,7 @@ def calling(store: str) -> Iterator[None]:
     """Mark a call to ``store`` as running while the block runs."""
     with _lock:
         number = next(_numbers)
-        _calls[number] = store
+        _calls[number] = store, time.time()
     try:
         yield
     finally:
@@ -46,4 +54,12 @@ def calling(store: str) -> Iterator[None]:
 def calls_under_way() -> dict[int, str]:
     """Return the running calls to stores, by a number that is unique to each call."""
     with _lock:
-        return dict(_calls)
+        return {number: store for number, (store, _) in _calls.items()}
+
+
+def waiting_since(store: str) -> float:
+    """Return since when this process waits for a store, or for its answer to a slow call (Unix seconds); 0: not."""
+    slow = time.time() - SLOW_CALL_SECONDS
+    with _lock:
+        calls = [began for name, began in _calls.values() if name == store and began < slow]
+        return min([*calls, *([_since[store]] if store in _since else [])], default=0.0)

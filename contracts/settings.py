@@ -114,6 +114,12 @@ class Settings(BaseSettings):
         allow_inf_nan=False,
         description="Most event-time days that a partition may advance in one epoch: the bound of their skew.",
     )
+    most_waiting_events: int = Field(
+        200_000,
+        ge=1,
+        le=1_000_000_000,
+        description="Events of a worker that may wait for a partition that is behind; then the others are not read on.",
+    )
     live_backlog_events: int = Field(
         2_000,
         ge=0,
@@ -122,6 +128,15 @@ class Settings(BaseSettings):
     )
 
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
+    dead_letter_breaker: str | None = Field(
+        None,
+        pattern=r"^(100|[1-9]?\d(\.\d+)?)%$",
+        description="Share of invalid records, like 50%, above which a topic is paused until "
+        "`crmstream dead-letters resume`. Unset: never.",
+    )
+    dead_letter_breaker_records: int = Field(
+        1_000, ge=10, le=1_000_000, description="Newest records of a topic that CRM_DEAD_LETTER_BREAKER looks at."
+    )
     dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
     visitor_days: int = Field(90, ge=1, le=36_500, description="Visitors silent for longer are forgotten.")
@@ -187,6 +202,12 @@ class Settings(BaseSettings):
         if len(set(ports)) < len(ports):
             raise ValueError("CRM_KAFKA_PORT, CRM_CLICKHOUSE_PORT, CRM_REDIS_PORT and CRM_COLLECTOR_PORT must differ")
         return self
+
+    @property
+    def dead_letter_share(self) -> float | None:
+        """``dead_letter_breaker`` as a number from 0 to 1."""
+        share = self.dead_letter_breaker
+        return None if share is None else float(share.removesuffix("%")) / 100
 
     def _check_money(self) -> None:
         if self.base_currency == NO_CURRENCY:

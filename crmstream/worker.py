@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -17,6 +18,8 @@ from typing import Final
 from prometheus_client import start_http_server
 
 from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
+from contracts.metrics import STORE_WAITED
+from contracts.outages import waiting_since
 from contracts.settings import Settings, load_settings
 from crmstream import (
     hanging,
@@ -55,6 +58,8 @@ def main() -> None:
     stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT)
     _tell_start(settings, index)
     metrics_port = int(os.environ.get("CRM_WORKER_METRICS_PORT", "0"))
+    for store in ("ClickHouse", "Kafka", "Redis"):
+        STORE_WAITED.labels(store).set_function(partial(waiting_since, store))
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
     addresses = [address for address in os.environ.get("CRM_WORKER_ADDRESSES", "").split(";") if address]

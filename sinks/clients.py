@@ -107,6 +107,7 @@ def kafka_producer(bootstrap_servers: str) -> Producer:
         "partitioner": "murmur2_random",
         "message.max.bytes": 1_048_588,  # what brokers take by default
         "message.timeout.ms": 0,
+        "queue.buffering.max.kbytes": 65_536,  # then the caller waits; by default a gigabyte
     })  # fmt: skip
 
 

@@ -76,7 +76,8 @@ class KafkaWriter(Generic[T]):
                     self._topic, key=record.key, value=record.value, headers=list(record.headers),
                     on_delivery=self._on_delivery)  # fmt: skip
             except BufferError:
-                self._producer.poll(_POLL_SECONDS)
+                with waiting_for("Kafka"):
+                    self._producer.poll(_POLL_SECONDS)
                 self._raise_failures()
             else:
                 return

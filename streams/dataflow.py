@@ -63,8 +63,12 @@ from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
+from streams.read.announce import ClockSink, announcements
+from streams.read.breaker import BreakerPolicy
 from streams.read.lane import LanePolicy
+from streams.read.pausing import AcceptedOffsets
 from streams.read.places import bucket_of
+from streams.read.skew import LaneClocks, SkewPolicy
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
@@ -117,6 +121,9 @@ def build_dataflow(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows)
     )
     lanes = op.input("read-events", flow, LaneSource(config))
+    if settings.workers > 1:  # lanes of one process share their clocks
+        clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))
+        op.output("announce-clocks", clocks, ClockSink(settings.partitions, config.clocks))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
     identity, machines = identity_policy(settings, rates), _Machines(state_folder(settings))
@@ -234,6 +241,11 @@ def source_config(
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
         alone=settings.workers == 1,
+        clocks=LaneClocks(SkewPolicy(
+            settings.partitions, interval, int(settings.replay_epoch_days * DAY), settings.most_waiting_events)),
+        breaker=BreakerPolicy.of(
+            settings.dead_letter_share, settings.dead_letter_breaker_records, settings.partitions),
+        accepted=AcceptedOffsets(settings.data_dir),
     )  # fmt: skip
 
 

@@ -1,4 +1,7 @@
-"""``crmstream dead-letters``: rejected records. ``retry`` publishes them again, ``purge`` removes them."""
+"""``crmstream dead-letters``: rejected records. ``retry`` publishes them again, ``purge`` removes them.
+
+``resume`` lets a topic go on that is paused because too many of its records are invalid.
+"""
 
 import re
 from collections import Counter
@@ -11,12 +14,17 @@ from clickhouse_connect.driver.client import Client
 
 from connectors.kafka.publisher import Publisher
 from contracts.errors import CrmError
+from contracts.settings import load_settings
 from crmstream.commands.aligned import indented
 from crmstream.commands.shared import console, new_app, print_json, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
-from crmstream.dead_letters import letters, retry
+from crmstream.dead_letters import letters, resume, retry
 from crmstream.dead_letters.letters import Filter, Group, Letter, Place
+from crmstream.observe.kafka import KafkaView
+from crmstream.observe.lanes import paused_topics
+from crmstream.observe.metrics import read_samples
+from crmstream.stack.endpoints import resolve_endpoints
 
 app = new_app()
 _SPAN: Final = re.compile(r"(\d{1,6})\s*(m|h|d|min|hours?|days?)")
@@ -40,7 +48,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 @app.callback(no_args_is_help=True)
 def dead_letters() -> None:
-    """List, show, retry or purge the records that were rejected.
+    """List, show, retry or purge the records that were rejected; resume topics.
 
     The table dead_letters keeps each rejected record with its reason. A record
     that comes again with the same bytes stays one row, that of the first; the
@@ -189,6 +197,56 @@ def purge(  # noqa: PLR0913 - the options of a command
             typer.confirm(f"Remove {plural(count, 'dead letter')} from the warehouse?", abort=True, err=True)
         letters.remove_letters(client, wanted)
     print_lines([f"{plural(count, 'dead letter')} removed. Kafka keeps its copies in crm-dead-letters for 90 days."])
+
+
+@app.command(name="resume")
+def resume_(
+    *,
+    topic: Annotated[list[str] | None, typer.Option(help="A topic, also repeatedly. Unset: all paused ones.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say which topics would go on.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Let topics go on that are paused because too many records are invalid.
+
+    With CRM_DEAD_LETTER_BREAKER a topic is paused when more than that share of
+    its newest records is invalid. Nothing is lost: the records stay in the log.
+    First look at the cause: the worker's log and `list` name it. Fix the sender,
+    the plan or the mapping. Then resume: the records that are in the log by now
+    are read, the valid ones count, and the invalid ones become dead letters for
+    `retry`. Records that come later are judged afresh, so the topic is paused
+    again if the cause persists. Restarts of the workers change nothing.
+
+    The workers go on within a second. With workers that are down, or on another
+    machine, name the topic. Each machine reads the decision from its own
+    CRM_DATA_DIR: run the command on each, or share the folder.
+
+    [bold]Examples[/bold]
+
+    crmstream dead-letters resume --dry-run
+
+    crmstream dead-letters resume --topic crm-web-events
+    """
+    settings = load_settings()
+    endpoints = resolve_endpoints(settings)
+    paused = paused_topics([read_samples(url) for url in endpoints.worker_metrics])
+    topics = resume.chosen_topics(topic or [], paused)
+    offsets = KafkaView(endpoints.kafka).offsets()
+    planned = resume.plan_resume(topics, paused, offsets)
+    if not dry_run:
+        resume.resume(settings.data_dir, topics, offsets)
+    if as_json:
+        print_json([vars(each) for each in planned])
+        return
+    done = "would go on" if dry_run else "goes on"
+    print_lines(f"{each.topic} {done}: {_accepted(each)}." for each in planned)
+
+
+def _accepted(resumed: resume.Resumed) -> str:
+    if not resumed.partitions:
+        return "no worker says that it is paused; its records up to the end of the log are accepted"
+    partitions = ", ".join(map(str, resumed.partitions))
+    noun = "partition" if len(resumed.partitions) == 1 else "partitions"
+    return f"{plural(resumed.records, 'record')} in {noun} {partitions}"
 
 
 def _chosen(client: Client, places: Iterable[str] | None, wanted: Filter) -> Iterable[Letter]:

@@ -31,9 +31,12 @@ def run(
     "Events waiting" counts the events that the dataflow has not read yet; with
     more than 20,000 waiting records it is an upper bound. The event clock says
     how far the dataflow is in the time of the events: scores are as of then.
+    A lane is a partition of the topics. All lanes advance together: one that is
+    ahead waits for the slowest, and a worker waits for a store that is away.
     Takes about a second, in which the speed is measured.
     --wait returns when everything that is in the log now is in the stores.
-    Exit code 1 when a part is down, or the time of --wait is over.
+    Exit code 1 when a part is down, a topic is paused because too many of its
+    records are invalid, or the time of --wait is over.
 
     [bold]Examples[/bold]
 
@@ -57,7 +60,7 @@ def run(
         show_status(console, status)
         for line in stored_lines(decision, waiting):
             console.print(line, highlight=False)
-    if not all(part.up for part in status.parts):
+    if not all(part.up for part in status.parts) or any(lane.paused for lane in status.lanes):
         raise typer.Exit(1)
 
 

@@ -14,6 +14,9 @@ from rich.table import Table
 
 from crmstream.observe.status import MOST_COUNTED, Status, TopicState
 
+MOST_LANES: Final = 8
+"""Lanes shown in the table."""
+
 
 def show_status(console: Console, status: Status) -> None:
     """Print a status."""
@@ -21,6 +24,9 @@ def show_status(console: Console, status: Status) -> None:
     if status.topics:
         console.print()
         console.print(_topics(status))
+    if status.lanes:
+        console.print()
+        console.print(_lanes(status))
     console.print()
     for line in LINES:
         text = line(status)
@@ -42,6 +48,21 @@ def _topics(status: Status) -> Table:
         table.add_column(name, justify="right")
     for topic in status.topics:
         table.add_row(topic.name, _stored(topic), figure(topic.end), figure(topic.committed), _waits(topic))
+    return table
+
+
+def _lanes(status: Status) -> Table:
+    """The lanes, or of many those that wait and those furthest behind."""
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("lane", "right"), ("worker", "right"), ("event clock (UTC)", "left"), ("lag", "right")):
+        table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
+    table.add_column("")
+    foremost = sorted(status.lanes, key=lambda lane: (not lane.state, lane.clock is not None, lane.clock))
+    for lane in sorted(foremost[:MOST_LANES], key=lambda lane: lane.partition):
+        clock = "–" if lane.clock is None else f"{lane.clock:%Y-%m-%d %H:%M:%S}"
+        table.add_row(str(lane.partition), str(lane.worker), clock, figure(lane.lag), escape(lane.state))
+    if len(foremost) > MOST_LANES:
+        table.add_row("...", "", f"{len(foremost) - MOST_LANES} more lanes", "", "")
     return table
 
 
@@ -104,6 +125,19 @@ def _people(status: Status) -> str | None:
     return f"Customers: {counts.customers:,}. Visitors who are not identified: {figure(counts.visitors)}."
 
 
+def _paused(status: Status) -> str | None:
+    """Topics that the breaker for dead letters has paused, and what to do."""
+    topics = sorted({topic for lane in status.lanes for topic in lane.paused})
+    if not topics:
+        return None
+    lines = [
+        f"[bold red]Paused:[/] {topic}, because too many of its newest records are invalid. Fix their cause, then run "
+        f"`crmstream dead-letters resume --topic {topic}`."
+        for topic in topics
+    ]
+    return "\n".join(lines)
+
+
 def _dead_letters(status: Status) -> str | None:
     counts = status.counts
     if counts.dead_letters is None:
@@ -125,7 +159,7 @@ def _notes(status: Status) -> str | None:
 
 
 LINES: Final[tuple[Callable[[Status], str | None], ...]] = (
-    _waiting, _newest, _clock, _time, _speed, _people, _dead_letters, _notes,
+    _paused, _waiting, _newest, _clock, _time, _speed, _people, _dead_letters, _notes,
 )  # fmt: skip
 """What is said below the tables, in its order."""
 

@@ -16,6 +16,7 @@ from contracts.stored import FACT_TABLES
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.observe.clock import TimeView, read_time
 from crmstream.observe.kafka import KafkaView, Newest, Offsets, Waiting
+from crmstream.observe.lanes import LaneView, read_lanes
 from crmstream.observe.metrics import WorkerMetrics
 from crmstream.observe.parts import Part, ask_clickhouse, ask_collector, ask_redis, ask_workers
 from crmstream.observe.warehouse import Counts
@@ -63,6 +64,7 @@ class Status:
     counts: Counts = field(default_factory=Counts)
     time: TimeView | None = None
     """Whether the event clock follows time, or why it stands."""
+    lanes: tuple[LaneView, ...] = ()
 
     @property
     def lag(self) -> int | None:
@@ -86,20 +88,22 @@ def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None =
     clickhouse, counts = ask_clickhouse(endpoints, database)
     redis = ask_redis(endpoints)
     collector = ask_collector(endpoints)
-    workers, first = ask_workers(endpoints)
+    before_workers = ask_workers(endpoints)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     after, waiting = _after(endpoints) if kafka.up else (None, {})
-    second = ask_workers(endpoints)[1]
+    workers = ask_workers(endpoints)
+    first, second = before_workers.metrics, workers.metrics
     elapsed = time.monotonic() - began
     status = Status(
-        parts=[kafka, clickhouse, redis, *workers, *collector],
+        parts=[kafka, clickhouse, redis, *workers.parts, *collector],
         topics=topic_states(after or before, waiting, counts),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
         event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
         events_per_second=_speed(first, second, before, after, elapsed),
         counts=counts,
+        lanes=read_lanes(workers.pages, after or before),
     )
     if after is None or policy is None:
         return status

@@ -38,6 +38,8 @@ CALM_REST: Final = 0.0015
 COMMIT_AGAIN_SECONDS: Final = 60.0
 """Seconds after which an unchanged position is committed again, because brokers forget old positions."""
 CONNECT_SECONDS: Final = 30.0
+WHOLE_BUFFERS: Final = 32
+"""Buffers of a process (of eight lanes) that may be full at once; more buffers have smaller bounds."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,11 @@ class Bound:
 
     messages: int = 10_000
     bytes: int = 4_000_000
+
+    def shared_by(self, buffers: int) -> "Bound":
+        """Return the limits of each of many buffers, which together hold no more than :data:`WHOLE_BUFFERS` do."""
+        part = min(1.0, WHOLE_BUFFERS / max(1, buffers))
+        return Bound(max(1, int(self.messages * part)), max(1, int(self.bytes * part)))
 
 
 @dataclass
@@ -83,7 +90,7 @@ class SharedConsumer:
         longest_wait: float = 0.0,
     ):  # fmt: skip
         self._consumer = consumer
-        self._bound = bound
+        self._bound = self._limit = bound
         self._monotonic = monotonic
         self._longest_wait = longest_wait
         self._calm = 0
@@ -122,6 +129,7 @@ class SharedConsumer:
         for name in offsets:
             self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
         self._of_lane[partition] = [self._buffers[name, partition] for name in offsets]
+        self._limit = self._bound.shared_by(len(self._buffers))
 
     def release(self, partition: int) -> None:
         """Stop reading a lane; close the consumer with the last one."""
@@ -182,10 +190,17 @@ class SharedConsumer:
         """Take up to ``most`` messages and notices out of a buffer."""
         buffer = self._buffers[topic, partition]
         taken = buffer.take(most)
-        if buffer.paused and not buffer.is_over(self._bound, 0.5):
+        if buffer.paused and not buffer.is_over(self._limit, 0.5):
             self._consumer.resume([buffer.where])
             buffer.paused = False
         return taken
+
+    def put_back(self, topic: str, partition: int, messages: list[Message]) -> None:
+        """Put the newest of the messages taken last back in front: they count as not read."""
+        buffer = self._buffers[topic, partition]
+        buffer.messages[:0] = messages
+        buffer.bytes += sum(map(len, messages))
+        self._pause_if_full(buffer)
 
     def rest(self) -> datetime:
         """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
@@ -221,9 +236,12 @@ class SharedConsumer:
                 _log_strays(messages)
                 continue
             buffer.add(messages)
-            if not buffer.paused and buffer.is_over(self._bound):
-                self._consumer.pause([buffer.where])
-                buffer.paused = True
+            self._pause_if_full(buffer)
+
+    def _pause_if_full(self, buffer: Buffer) -> None:
+        if not buffer.paused and buffer.is_over(self._limit):
+            self._consumer.pause([buffer.where])
+            buffer.paused = True
 
 
 def connect(bootstrap_servers: str) -> Consumer:

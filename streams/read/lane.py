@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from contracts.errors import StateError
+from streams.read.breaker import Breaker
 from streams.read.clock import TopicClock, lane_clock, lane_start
+from streams.read.skew import FAR_AHEAD
 
 SMALLEST_BATCH: Final = 50
 FIRST_BATCH: Final = 500
@@ -37,6 +39,12 @@ class TopicPosition:
     clock: TopicClock = field(default_factory=TopicClock)
     end: int | None = None
     batch: int = FIRST_BATCH
+    breaker: Breaker | None = None
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether too many records were invalid, so that the topic is not read until it is resumed."""
+        return self.breaker is not None and self.breaker.tripped_at is not None
 
     @property
     def at_end(self) -> bool:
@@ -57,25 +65,28 @@ class LaneState:
     """The positions of a lane, by topic name, and the log that they belong to.
 
     ``slot`` is the slot last sent to the devices step: after a jump it is behind the slot of the lane's clock.
+    ``ahead`` are the events read of slots that the slowest lane has not reached, by slot.
     """
 
     cluster_id: str
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
     slot: int | None = None
+    ahead: dict[int, int] | None = None
 
     def to_plain(self) -> dict[str, Any]:
         """Return the position as plain values, for the recovery store."""
         topics = {
             name: {
                 "offset": each.offset, "first": each.clock.first, "now": each.clock.now, "end": each.end,
-                "batch": each.batch,
+                "batch": each.batch, "breaker": None if each.breaker is None else each.breaker.to_plain(),
             }
             for name, each in self.topics.items()
         }  # fmt: skip
         return {
             "version": VERSION, "cluster_id": self.cluster_id, "topics": topics,
             "epoch_started_at": self.epoch_started_at, "slot": self.slot,
+            "ahead": None if self.ahead is None else dict(self.ahead),
         }  # fmt: skip
 
     @classmethod
@@ -88,10 +99,13 @@ class LaneState:
                 "from the start of the log."
             )
         topics = {
-            name: TopicPosition(each["offset"], TopicClock(each["first"], each["now"]), each["end"], each["batch"])
+            name: TopicPosition(
+                each["offset"], TopicClock(each["first"], each["now"]), each["end"], each["batch"],
+                None if each["breaker"] is None else Breaker.of_plain(each["breaker"]),
+            )
             for name, each in values["topics"].items()
         }
-        return cls(values["cluster_id"], topics, values["epoch_started_at"], values["slot"])
+        return cls(values["cluster_id"], topics, values["epoch_started_at"], values["slot"], values["ahead"])
 
     def copy(self) -> "LaneState":
         """Return a copy that reading on does not change."""
@@ -102,18 +116,27 @@ class LaneState:
         """Start the epoch's allowance of event time afresh."""
         self.epoch_started_at = self.clock
 
-    def readable(self, policy: LanePolicy) -> list[str]:
+    def readable(self, policy: LanePolicy, horizon: int = FAR_AHEAD) -> list[str]:
         """Return the topics that may be read now, the one furthest behind first.
 
         A topic waits while it is a step ahead of a topic that has more to read, to bound memory, and while the lane has
-        used up its epoch's allowance of event time, so that no lane runs far ahead of the others.
+        used up its epoch's allowance of event time, so that no lane runs far ahead of the others. The slowest lane of
+        the flow sets the ``horizon`` (:mod:`streams.read.skew`). A topic that is paused is not read.
         """
-        behind = [self._now(position) for position in self.topics.values() if not position.at_end]
-        limit = min(behind, default=2**62) + policy.step
+        behind = [self._now(each) for each in self.topics.values() if not each.at_end and not each.is_paused]
+        limit = min(min(behind, default=2**62) + policy.step, horizon)
         if self.epoch_started_at is not None:
             limit = min(limit, self.epoch_started_at + policy.epoch_allowance)
-        ready = [(self._now(position), name) for name, position in self.topics.items() if self._now(position) <= limit]
+        ready = [
+            (self._now(position), name) for name, position in self.topics.items()
+            if self._now(position) <= limit and not position.is_paused
+        ]  # fmt: skip
         return [name for _, name in sorted(ready)]
+
+    def is_held(self, horizon: int) -> bool:
+        """Whether a topic with more to read waits for the slowest lane."""
+        unread = [each for each in self.topics.values() if not each.at_end and not each.is_paused]
+        return any(self._now(each) > horizon for each in unread)
 
     def advance(self, interval: int) -> int | None:
         """Move ``slot`` towards the clock, by at most :data:`MOST_BOUNDARIES`; None before the clock starts."""

@@ -8,8 +8,9 @@ after their epoch has completed, so that lag in Kafka tools shows unfinished wor
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -19,15 +20,18 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from contracts.blocks import LaneBatch, Progress
 from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
-from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, TICKS
+from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, LANE_WAITS, TICKS
 from contracts.outages import waiting_for
 from contracts.topics import INPUT_TOPICS, Topic
 from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
 from streams.read.batch import ReportedCustomers, lane_batch
+from streams.read.breaker import BreakerPolicy
 from streams.read.consumer import LONGEST_WAIT, SharedConsumer, connect
 from streams.read.decode import Decoded, decode
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
+from streams.read.pausing import TopicPauses, none_accepted
+from streams.read.skew import LaneClocks
 from streams.read.validation import DecodePolicy
 
 log = logging.getLogger(__name__)
@@ -56,6 +60,9 @@ class SourceConfig:
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
     a lane has read all of its epoch, before any step takes its snapshot. ``alone`` says that no other process works on
     the same dataflow: then a source may wait for messages, since nothing can come from elsewhere meanwhile.
+    ``clocks`` hold lanes that are ahead.
+    ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
+    which somebody has accepted the records of a topic's partition.
     """
 
     bootstrap_servers: str
@@ -66,6 +73,9 @@ class SourceConfig:
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[], None] = lambda: None
     alone: bool = False
+    clocks: LaneClocks = field(default_factory=LaneClocks)
+    breaker: BreakerPolicy | None = None
+    accepted: Callable[[str, int], int] = none_accepted
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
@@ -104,10 +114,12 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._known = ReportedCustomers()
         self._earlier: dict[str, int] = {}
         """The ends of the logs at the start of this process, until they are reached."""
+        self._pauses = TopicPauses(partition, config.breaker, config.accepted)
         JOURNAL.start(partition, _place(resume))
         with waiting_for("Kafka"):
             self._state = self._start_when_there(resume)
         self._state.new_epoch()
+        self._join_clocks()
         self._through: LaneState | None = None
         self._emitted: Progress | None = None
         self._idle = False
@@ -127,7 +139,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         turned = progress != self._emitted
         if not self._idle:
             self._consumer.stir()
-        if self._idle and not (turned and progress.fresh):
+        is_news = progress.fresh or (self._emitted is None and progress.slot is not None)
+        if self._idle and not (turned and is_news):
             return []
         self._observe(progress)
         if not turned and not any(decoded.yields for decoded in got):
@@ -154,7 +167,16 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     def close(self) -> None:
         """Release the lane; the last lane closes the consumer."""
+        self._config.clocks.leave(self._partition)
         self._consumer.release(self._partition)
+
+    def _join_clocks(self) -> None:
+        """Take part in the back-pressure between lanes, and show in metrics which lane this one waits for."""
+        state, clocks = self._state, self._config.clocks
+        state.ahead = {} if state.ahead is None else state.ahead
+        clocks.join(self._partition, state.ahead)
+        clocks.reach(self._partition, state.slot)
+        LANE_WAITS.labels(self._partition).set_function(partial(_waits_for, state, clocks))
 
     def _start_when_there(self, resume: LaneState | None) -> LaneState:
         """Start the lane; wait for a broker while none answers."""
@@ -197,12 +219,17 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
             )
         if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
             self._earlier[name] = high
-        return TopicPosition(offset, position.clock, batch=position.batch)
+        position = TopicPosition(offset, position.clock, batch=position.batch, breaker=position.breaker)
+        self._pauses.start(name, position)
+        return position
 
     def _read_topics(self) -> list[Decoded]:
         """Read the topics that may be read now, each as at most one batch."""
         topics = self._state.topics
-        names = self._state.readable(self._config.reading)
+        if self._config.breaker is not None:
+            for name, position in topics.items():
+                self._pauses.look(name, position)
+        names = self._state.readable(self._config.reading, self._config.clocks.horizon)
         held = {name: self._consumer.held(name, self._partition) for name in names}
         if any(held[name] < topics[name].batch for name in names):
             self._consumer.poll(wait=not any(held.values()) and not self._state.at_end)
@@ -219,17 +246,40 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if not messages:
             position.offset = max(position.offset, position.end or 0)  # a log may end in control records of Kafka
             return None
-        before = position.clock.now
+        first, before = position.clock.first, position.clock.now
         topic = TOPIC_OF[name]
         decoded = decode(messages, topic, self._partition, position.clock, config.decoding)
+        unread = self._pauses.first_unread(name, position, messages, decoded)
+        if unread is not None:
+            position.clock.first, position.clock.now = first, before
+            return self._read_before(unread, name, taken)
         position.offset = max(messages[-1].offset() + 1, position.end or 0)
         moved = 0 if before is None or position.clock.now is None else position.clock.now - before
         position.resize(moved, len(messages), config.reading)
-        _count(decoded, topic)
-        if config.decoding.rates.base is None:
-            for number in np.unique(decoded.people.events["currency"]).tolist():
-                config.on_money(code_of(number))
+        self._note(decoded, name)
         return decoded
+
+    def _read_before(self, unread: int, name: str, taken: list[Message]) -> Decoded | None:
+        """Decode the messages before an offset, and put the others back: the topic is paused there."""
+        position = self._state.topics[name]
+        kept = next(at for at, each in enumerate(taken) if each.error() is None and each.offset() >= unread)
+        self._consumer.put_back(name, self._partition, taken[kept:])
+        position.offset, position.end = unread, None
+        messages = [message for message in taken[:kept] if message.error() is None]
+        if not messages:
+            return None
+        decoded = decode(messages, TOPIC_OF[name], self._partition, position.clock, self._config.decoding)
+        self._note(decoded, name)
+        return decoded
+
+    def _note(self, decoded: Decoded, name: str) -> None:
+        """Count what a topic has given, for metrics and for the lanes that are behind."""
+        config, events = self._config, decoded.people.events
+        _count(decoded, TOPIC_OF[name])
+        config.clocks.count(self._partition, self._state.topics[name].clock.now, events["slot"])
+        if config.decoding.rates.base is None:
+            for number in np.unique(events["currency"]).tolist():
+                config.on_money(code_of(number))
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
         """Return whether a message is a record, not a notice of Kafka. Raises for notices that end the reading."""
@@ -248,6 +298,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     def _progress(self) -> Progress:
         slot, start = self._state.advance(self._interval), self._state.start(self._interval)
+        self._config.clocks.reach(self._partition, slot)
         fresh = self._is_fresh() and not self._state.is_behind(self._interval)
         return Progress(self._partition, slot, start, fresh, self._is_guarded())
 
@@ -278,6 +329,12 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
             CATCHING_UP.labels(self._partition).set(not progress.fresh)
             if progress.slot is not None:
                 JOURNAL.clock(self._partition, progress.slot * self._interval, self._interval, fresh=progress.fresh)
+
+
+def _waits_for(state: LaneState, clocks: LaneClocks) -> int:
+    """Return the number of the lane that a lane waits for, -1 if it waits for none; for metrics."""
+    behind = clocks.behind()
+    return behind.lane if behind is not None and state.is_held(clocks.horizon) else -1
 
 
 def _place(resume: LaneState | None) -> str:

@@ -48,6 +48,10 @@ class FakeConsumer:
     committed: list[list[tuple[str, int, int]]] = field(default_factory=list)
     polls: list[float] = field(default_factory=list)
     closed: bool = False
+    away: set[Place] = field(default_factory=set)
+    """Partitions without a leader: nothing comes from them."""
+    at_once: int = 10_000
+    """Messages of one partition in one poll."""
 
     def list_topics(self, timeout: float) -> Any:
         return SimpleNamespace(cluster_id=self.cluster)
@@ -75,8 +79,8 @@ class FakeConsumer:
         self.polls.append(timeout)
         found, self.notices = self.notices[:most], self.notices[most:]
         for place in sorted(self.at):
-            if place not in self.paused:
-                found += self._fetch(place, most - len(found))
+            if place not in self.paused | self.away:
+                found += self._fetch(place, min(self.at_once, most - len(found)))
         return found
 
     def _fetch(self, place: Place, most: int) -> list[FakeMessage]:

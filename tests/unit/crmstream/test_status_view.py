@@ -8,6 +8,7 @@ from rich.console import Console
 
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.commands.status_view import show_status
+from crmstream.observe.lanes import LaneView
 from crmstream.observe.parts import Part
 from crmstream.observe.status import Status, TopicState
 from crmstream.observe.warehouse import Counts, NoteCount, Reason
@@ -73,3 +74,21 @@ def test_what_a_large_table_holds_is_shown_as_an_upper_bound() -> None:
     (exact, bound) = (TopicState(INPUTS[0], 9, 9, 0, 2_999, 0, 0, large) for large in (False, True))
     assert "  2,999  " in shown(replace(status(), topics=[exact]))
     assert "  ≤2,999  " in shown(replace(status(), topics=[bound]))
+
+
+def test_lanes_say_what_they_wait_for_and_paused_topics_what_to_do() -> None:
+    lanes = (LaneView(0, 0, NOON, 4, 11, 14_400.0), LaneView(11, 1, NOON, 123_456_789, paused=(INPUTS[0],)))
+    text = shown(replace(status(), lanes=lanes))
+    assert max(map(len, text.splitlines())) <= 80
+    words = " ".join(text.split())
+    assert "waits for lane 11" in words
+    assert "2026-05-01 12:00:00" in words
+    assert f"crmstream dead-letters resume --topic {INPUTS[0]}" in words
+
+
+def test_of_many_lanes_those_that_wait_are_shown() -> None:
+    lanes = [LaneView(number, 0, NOON, 0) for number in range(40)]
+    lanes[33] = replace(lanes[33], waits_for=7)
+    text = shown(replace(status(), lanes=tuple(lanes)))
+    assert "waits for lane 7" in text
+    assert "32 more lanes" in text

@@ -30,3 +30,30 @@ def test_a_broker_that_takes_its_time_is_not_waited_for() -> None:
 def test_a_broker_that_takes_nothing_is() -> None:
     assert waited(5, 5, 5, 0) == [[], [], ["Kafka"], ["Kafka"]]
     assert stores_waited_for() == []
+
+
+class FullProducer:
+    """One whose queue is full until it has been polled so many times."""
+
+    def __init__(self, polls: int):
+        self._polls = polls
+        self.produced: list[bytes] = []
+        self.waited: list[list[str]] = []
+
+    def produce(self, _topic: str, value: bytes, **_: object) -> None:
+        if len(self.waited) < self._polls:
+            raise BufferError
+        self.produced.append(value)
+
+    def poll(self, _seconds: float) -> None:
+        if not self.produced:
+            self.waited.append(stores_waited_for())
+
+
+def test_a_full_queue_is_waited_for_and_nothing_is_dropped() -> None:
+    """A worker that waits here is not ended as one that hangs."""
+    producer = FullProducer(3)
+    KafkaWriter[bytes](producer, "t", lambda value: Record(None, value)).write([b"a", b"b"])  # type: ignore[arg-type]
+    assert producer.produced == [b"a", b"b"]
+    assert producer.waited == [["Kafka"]] * 3
+    assert stores_waited_for() == []

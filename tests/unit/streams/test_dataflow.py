@@ -76,6 +76,17 @@ def test_more_workers_give_the_same(workers: int, undisturbed: Installation, oth
     assert differences(undisturbed.written(), other.written()) == []
 
 
+def test_a_tight_bound_between_lanes_and_a_resume_with_and_without_announcements_give_the_same(
+    undisturbed: Installation, other: Installation
+) -> None:
+    """The sink that announces clocks is there with several workers only, and state of either wiring is resumed."""
+    for workers, stops_at in ((1, 0.3), (2, 0.6), (1, 2)):
+        changes = {"workers": workers, "most_waiting_events": 1}
+        other.settings = other.settings.model_copy(update=changes)
+        other.run(workers, stops_at=stops_at)
+    assert differences(undisturbed.written(), other.written()) == []
+
+
 def test_stopped_and_resumed_with_other_numbers_of_workers_gives_the_same(
     undisturbed: Installation, other: Installation
 ) -> None:

@@ -190,7 +190,8 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
     """Read a log to its end on a schedule; seed 0 is the plain one: large reads, everything at once."""
     draw, plain = random.Random(seed), seed == 0
     reads: dict[str, Any] = {"max_batch_events": 10_000, "live_backlog_events": 0} if plain else {
-        "max_batch_events": draw.choice([60, 200]), "live_backlog_events": draw.choice([0, 50, 100_000])}  # fmt: skip
+        "max_batch_events": draw.choice([60, 200]), "live_backlog_events": draw.choice([0, 50, 100_000]),
+        "most_waiting_events": draw.choice([1, 100])}  # fmt: skip
     settings = Settings(partitions=PARTITIONS, base_currency="USD", training_stride_days=3, **reads, **changes)
     config, buckets = source_config(settings, Stores("", "", ""), lambda: False), settings.buckets
     lanes = [LaneReader(each, config, consumer_of(places, each), None) for each in range(PARTITIONS)]

@@ -14,6 +14,7 @@ from streams.read.consumer import (
     LONGEST_WAIT,
     SHORTEST_REST,
     WAIT_SECONDS,
+    WHOLE_BUFFERS,
     Bound,
     SharedConsumer,
 )
@@ -57,6 +58,14 @@ def test_messages_are_shared_out_and_taken_in_order() -> None:
     assert taken[-1].error().code() == KafkaError._PARTITION_EOF
     assert consumer.take("a", 0, 10) == []
     assert offsets(consumer.take("b", 0, 10)) == [0, 1]
+
+
+def test_the_buffers_of_many_lanes_hold_no_more_than_those_of_a_few() -> None:
+    assert Bound().shared_by(16) == Bound().shared_by(WHOLE_BUFFERS) == Bound()
+    for buffers in (33, 64, 1_024):
+        bound = Bound().shared_by(buffers)
+        assert bound.bytes * buffers <= Bound().bytes * WHOLE_BUFFERS
+        assert 0 < bound.messages * buffers <= Bound().messages * WHOLE_BUFFERS
 
 
 def test_lanes_are_added_one_by_one() -> None:

@@ -1,0 +1,52 @@
+"""Topics that go on though many of their records are invalid: up to which offset somebody has accepted them.
+
+``crmstream dead-letters resume`` writes a small file of the data folder; the workers read it while the breaker for dead
+letters has paused a topic. The file is replaced as a whole, and offsets in it only grow, so an acceptance survives
+restarts and counts again when the state is rebuilt from the log.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Final
+
+from contracts.errors import SettingsError
+
+FILE: Final = "resumed-topics.json"
+Place = tuple[str, int]
+"""A topic and a partition."""
+
+
+def read_resumed(data_dir: Path) -> dict[Place, int]:
+    """Return the offsets before which all records are accepted. Raises :class:`SettingsError` for a broken file."""
+    path = data_dir / FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {(topic, int(number)): int(at) for topic, places in found.items() for number, at in places.items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, AttributeError, TypeError):
+        raise SettingsError(
+            f"{path} cannot be read. Remove it, then run `crmstream dead-letters resume` again for the topics that "
+            "are paused."
+        ) from None
+
+
+def add_resumed(data_dir: Path, accepted: Mapping[Place, int]) -> None:
+    """Accept the records of partitions before these offsets too. Raises :class:`SettingsError`."""
+    path = data_dir / FILE
+    known = read_resumed(data_dir)
+    places: dict[str, dict[str, int]] = {}
+    for topic, partition in sorted({*known, *accepted}):
+        at = max(known.get((topic, partition), 0), accepted.get((topic, partition), 0))
+        places.setdefault(topic, {})[str(partition)] = at
+    try:
+        with NamedTemporaryFile("w", encoding="utf-8", dir=data_dir, prefix=f"{FILE}.", delete=False) as file:
+            json.dump(places, file)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise SettingsError(f"{path}, for the topics that go on, cannot be written: {error.strerror}.") from None
