@@ -91,6 +91,11 @@ class RedisWriter:
         """Make a writer to the server at ``url``. It connects at the first block."""
         return cls(redis_client(url), split)
 
+    @property
+    def waiting(self) -> int:
+        """How many hashes were handed over and not yet answered."""
+        return self._unanswered
+
     def write(self, batch: Sequence[Any]) -> None:
         """Accept blocks. Waits only while more than ``max_waiting_hashes`` are unanswered.
 
