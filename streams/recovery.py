@@ -12,6 +12,8 @@ state would be misread. This module is separate from the dataflow, whose imports
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +27,7 @@ from streams.state.migrations import oldest
 LAYOUT_FILE: Final = "layout.json"
 VERSION: Final = "the version of crmstream's state"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
+LOCK_SECONDS: Final = 60
 STATE: Final = "state"
 """The folder of the steps' state within the store: it moves with the tokens that name its files."""
 
@@ -60,6 +63,31 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     new.rename(folder)
     _sync(folder.parent)
     return folder
+
+
+def forget_uncommitted(settings: Settings) -> None:
+    """Delete snapshots of epochs that were not committed. Call it in each worker before Bytewax starts.
+
+    Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
+    no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.
+    """
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(closing(sqlite3.connect(path, timeout=LOCK_SECONDS)))
+            for path in sorted(recovery_folder(settings).glob("*.sqlite3"))
+        ]
+        runs = [run for file in files for run in file.execute("SELECT ex_num, worker_count, resume_epoch FROM exs")]
+        if not runs:
+            return
+        newest, workers, resumed = max(runs)
+        reached = dict.fromkeys(range(workers), resumed)
+        for file in files:
+            fronts = file.execute("SELECT worker_index, worker_frontier FROM fronts WHERE ex_num = ?", (newest,))
+            for worker, front in fronts:
+                reached[worker] = max(reached[worker], front)
+        for file in files:
+            with file:
+                file.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (min(reached.values()),))
 
 
 def _check(folder: Path, layout: dict[str, object]) -> None:

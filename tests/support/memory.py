@@ -30,7 +30,7 @@ from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
 from streams.read.consumer import SharedConsumer
 from streams.read.source import LaneReader, LaneSource, SourceConfig
-from streams.recovery import prepare_recovery
+from streams.recovery import forget_uncommitted, prepare_recovery
 
 EPOCH = timedelta(seconds=0.02)
 IDLE = 4
@@ -205,6 +205,7 @@ class Installation:
             patch.setattr(dataflow, "DeadLetterWriter", SimpleNamespace(to=self._kafka))
             flow = dataflow.build_dataflow(self.settings, STORES, stopping)
             recovery = RecoveryConfig(prepare_recovery(self.settings), timedelta(0))
+            forget_uncommitted(self.settings)
             try:
                 cluster_main(
                     flow, [], 0, epoch_interval=epoch, recovery_config=recovery, worker_count_per_proc=workers
