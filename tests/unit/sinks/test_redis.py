@@ -166,10 +166,10 @@ def test_others_have_their_turn_in_a_steady_stream_of_live_people_and_a_flush_do
         return ""
 
     server.fails = fails
-    writer.write([block([f"s{i}" for i in range(1_500)], 1, live=False, order="swept")])
+    writer.write([block([f"s{i}" for i in range(6_000)], 1, live=False, order="swept")])
     go_on.set()
     writer.flush()
-    assert sum(key.startswith(score_key("s")[:-1]) for key in server.hashes) == 1_500
+    assert sum(key.startswith(score_key("s")[:-1]) for key in server.hashes) == 6_000
     assert writer.waiting > 0
     server.fails = lambda _: ""
 
