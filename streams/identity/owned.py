@@ -81,9 +81,9 @@ class Owned:
         """Return how many rows of this table the person owns."""
         return self._owners.merges(person)
 
-    def free(self) -> NDArray[np.int64]:
-        """Return the positions without an owner; only these have histories."""
-        return self._owners.free()
+    def free(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""
+        return self._owners.free(start, stop)
 
     def sessions(self, at: NDArray[np.int64], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
         """Return which web events of rows start a session, also of rows whose events count for an owner."""

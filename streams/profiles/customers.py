@@ -147,7 +147,7 @@ class Customers(Machine[CustomerBatch, Output]):
     def work(self) -> list[Output]:
         """Return a slice of the pending sweep, else of the customers to publish anew."""
         if self._state.pending:
-            return self._sweeps(None).slice()
+            return [*self._sweeps(None).slice()]
         return self._restate_some() if self.has_work() else []
 
     @property

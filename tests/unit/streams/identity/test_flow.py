@@ -27,6 +27,7 @@ from contracts.blocks import (
     Verdicts,
 )
 from contracts.currencies import number_of
+from contracts.entries import Entries
 from contracts.identity import home_of, visitor_id
 from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
@@ -48,7 +49,7 @@ FORGOTTEN = 2 * DAY
 E1, E2 = "email:1", "email:2"
 HOMES = {"u": 0, "v": 1, "w": 0, "x": 1, "c": 0, "d": 1, E1: 0, E2: 1}
 RATES = Rates("EUR", {"USD": ((0, 0.5),)})
-LABELLER = Labeller(dict, lambda *_: {})
+LABELLER = Labeller(lambda: Entries(int, int), lambda *_: {})
 UNITS = 40
 """Units by which decayed columns may differ: each step of fading rounds once."""
 
@@ -58,7 +59,7 @@ def bucket_of(profile_id: str) -> int:
 
 
 def policy(rates: Rates = RATES) -> IdentityPolicy:
-    return IdentityPolicy(DAY, BUCKETS, BUCKETS, bucket_of, 2, 1_000, FORGOTTEN, rates=rates)
+    return IdentityPolicy(DAY, BUCKETS, BUCKETS, bucket_of, 2, 1_000, FORGOTTEN, rates=rates, portion=1)
 
 
 @dataclass(frozen=True)
@@ -209,9 +210,9 @@ class World:
     stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",))
-        self.customers = [Customers(None, CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates), LABELLER)
-                          for _ in range(BUCKETS)]  # fmt: skip
+        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",), slice=2)
+        customers = CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates)
+        self.customers = [Restarting(lambda: Customers(customers, LABELLER)) for _ in range(BUCKETS)]
         self.sweeps: dict[tuple[int, str], bytes] = {}
         self.devices = [Restarting(lambda: Devices(self.policy)) for _ in range(BUCKETS)]
         self.addresses = [Restarting(lambda: Addresses(self.policy)) for _ in range(BUCKETS)]
@@ -232,6 +233,8 @@ class World:
     def deliver(self, draw: int) -> bool:
         """Let one machine take what waits for it, from some of the channels."""
         self.turn = draw
+        if draw % 2:
+            self.work()
         busy = sorted({(kind, to) for (kind, _, to), waiting in self.channels.items() if waiting})
         if not busy:
             return False
@@ -267,7 +270,21 @@ class World:
     def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
         for item in items:
             self.sinks[bucket].take(item)
-        for out in self.customers[bucket].take(items):
+        self.note_sweeps(self.customers[bucket].machine.take(items))
+        if self.saves:
+            self.customers[bucket].step(self.turn)
+
+    def work(self) -> bool:
+        """Let every machine do a slice of its work; return whether any had some."""
+        machines = [each.machine for each in (*self.devices, *self.addresses, *self.customers)]
+        working = [each for each in machines if each.has_work()]
+        for each in working:
+            outputs = each.work()
+            self.note_sweeps(outputs) if isinstance(each, Customers) else self.note(outputs)
+        return bool(working)
+
+    def note_sweeps(self, outputs: Sequence[Any]) -> None:
+        for out in outputs:
             if isinstance(out, PeopleBlock) and out.kind == "sweep":
                 for boundary, name, features in zip(out.boundaries.tolist(), out.ids, out.features, strict=True):
                     self.sweeps[boundary, name] = features.tobytes()
@@ -323,6 +340,8 @@ def run(records: list[Record], draws: list[int], cuts: set[int], fresh: int, *, 
             world.send(batch, lane)
         idle = 0 if world.deliver(draw) or batch is not None else idle + 1
         if idle > 8 and turn > len(draws):
+            while world.work():
+                pass
             return world
     raise AssertionError
 
