@@ -29,6 +29,7 @@ from streams.profiles.known_ids import KnownIds
 from streams.profiles.labelling import Labeller
 from streams.profiles.people_blocks import Maker
 from streams.profiles.progress import Senders
+from streams.profiles.rows import times_of
 from streams.profiles.sweeps import SweepPolicy, Sweeps
 from streams.profiles.table import ProfileTable
 
@@ -177,7 +178,7 @@ class Customers:
     def _awake(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return the people who are not dormant in the current slot."""
         policy = self._policy.sweeps
-        last = self._state.table.rows["last_seen"][at]
+        last = times_of(self._state.table.rows["last_seen"][at])
         awake: NDArray[np.bool_] = last >= self._slot * policy.interval - policy.dormant_after
         return awake
 

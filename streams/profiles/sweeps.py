@@ -17,7 +17,7 @@ from contracts.metrics import SWEEPS
 from contracts.model_blocks import Examples, Population, Released, SweptPeople
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
-from streams.profiles.rows import LAST_OF_COUNTER, blank_rows
+from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, times_of
 from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
@@ -87,7 +87,7 @@ class Sweeps:
         Profiles without events are left out: their first events are in a later slot of the current batch.
         """
         rows = self.table.rows
-        chosen = rows["last_seen"] >= boundary * self.policy.interval - self.policy.dormant_after
+        chosen = times_of(rows["last_seen"]) >= boundary * self.policy.interval - self.policy.dormant_after
         chosen |= rows["slot"] == boundary - 1
         chosen &= rows["events"] > 0
         order = self.table.in_order()
@@ -119,8 +119,9 @@ class Sweeps:
 
     def _release(self, copies: Sequence[Copy], block: PeopleBlock, rows: RowArray) -> Released:
         """Label the boundaries of a stack, one after the other, and take samples of their customers."""
-        keys, trainable = rows["key"].copy(), self._trainable(block, rows)
-        last = {name: rows[LAST_OF_COUNTER[name]].copy() for name in self.policy.counters}
+        keys = self.table.keys[block.positions]
+        trainable = self._trainable(block, keys, rows)
+        last = {name: times_of(rows[LAST_OF_COUNTER[name]]) for name in self.policy.counters}
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
         for copy, (start, end) in zip(copies, pairwise([0, *ends]), strict=True):
@@ -138,11 +139,11 @@ class Sweeps:
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
 
-    def _trainable(self, block: PeopleBlock, rows: RowArray) -> NDArray[np.bool_]:
+    def _trainable(self, block: PeopleBlock, keys: NDArray[np.uint64], rows: RowArray) -> NDArray[np.bool_]:
         """Return the customers to snapshot: it is their turn, and they stay active until the longest window closes."""
         policy, stride = self.policy, self.policy.training_stride
-        steady = rows["last_seen"] >= block.as_of - policy.dormant_after + policy.longest_window
-        turn: NDArray[np.bool_] = (rows["key"] % stride).astype(np.int64) == block.boundaries % stride
+        steady = times_of(rows["last_seen"]) >= block.as_of - policy.dormant_after + policy.longest_window
+        turn: NDArray[np.bool_] = (keys % stride).astype(np.int64) == block.boundaries % stride
         return steady & turn
 
 

@@ -237,7 +237,8 @@ def stored(out: Sequence[Output]) -> dict[str, bytes]:
 
 def content(machine: Customers) -> dict[str, bytes]:
     table = machine.state.table
-    return {str(table.names[at]): table.rows[at].tobytes() for at in table.in_order()}
+    order = table.in_order()
+    return {name: table.rows[at].tobytes() for name, at in zip(table.names.take(order), order, strict=True)}
 
 
 @settings(max_examples=150)
