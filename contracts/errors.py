@@ -35,3 +35,7 @@ class NoRoomError(StoreUnavailableError):
 
 class StoreRefusedError(CrmError):
     """A store refused a write and would refuse it again: wrong columns, missing rights, a changed migration."""
+
+
+class StateError(CrmError):
+    """The stored state cannot be read or written: a damaged file, a newer version, a full disk."""

@@ -46,6 +46,15 @@ LATENCY: Final = Histogram(
     "From a record's entry into Kafka to its score in Redis, the oldest of each block.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
 )
+SNAPSHOT_BYTES: Final = Counter(
+    "crm_snapshot_bytes", "Bytes of state written, by step and file (log: what changed; base: all).", ["step", "file"]
+)
+SNAPSHOT_SECONDS: Final = Histogram(
+    "crm_snapshot_seconds",
+    "How long a step stood still to hand a bucket's changed state to the disk.",
+    ["step"],
+    buckets=(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5),
+)
 COLLECTOR_REQUESTS: Final = Counter(
     "crm_collector_requests", "Requests that the collector answered, by endpoint and status.", ["endpoint", "status"]
 )
@@ -64,5 +73,5 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
     EVENT_CLOCK, CATCHING_UP, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS,
-    COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
+    COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS, SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
 )  # fmt: skip

@@ -34,15 +34,16 @@ class SweptPeople:
     ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
     the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
     (:data:`contracts.outcomes.Counter`) in microseconds. Dormant customers are missing: they had no event within any
-    outcome's window. ``trainable`` marks the customers to snapshot for training.
+    outcome's window. ``trainable`` marks the customers to snapshot for training; ``features`` and ``buyers`` (who had
+    ordered) are of these only, in their order.
     """
 
     bucket: int
     boundary: int
     keys: NDArray[np.uint64]
+    trainable: NDArray[np.bool_]
     features: NDArray[np.float32]
     buyers: NDArray[np.bool_]
-    trainable: NDArray[np.bool_]
     last: Mapping[str, NDArray[np.int64]]
 
 

@@ -8,12 +8,13 @@ and late events never train twice.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.entries import Entries, Group
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from contracts.times import HOUR
@@ -28,11 +29,12 @@ class Snapshot:
     buyers: NDArray[np.bool_]
 
 
-@dataclass
-class LabelState:
-    """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first."""
+class LabelState(Group):
+    """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first. A part."""
 
-    waiting: dict[int, Snapshot] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.waiting: Entries[int, Snapshot] = Entries(int, Snapshot)
+        super().__init__(waiting=self.waiting)
 
 
 def label(
@@ -53,8 +55,9 @@ def label(
             else _examples(snapshot, swept, outcome, taken * interval_hours * HOUR)
         )  # fmt: skip
     _forget(state, swept.boundary - longest)
-    if swept.trainable.any():
-        state.waiting[swept.boundary] = _snapshot(swept)
+    if len(swept.features):
+        keys = swept.keys[swept.trainable]
+        state.waiting[swept.boundary] = Snapshot(keys, swept.features.copy(), swept.buyers.copy())
     return examples
 
 
@@ -74,11 +77,6 @@ def _forget(state: LabelState, last: int) -> None:
     """Drop the snapshots of boundary ``last`` and before: all their windows have closed."""
     while state.waiting and (oldest := next(iter(state.waiting))) <= last:
         del state.waiting[oldest]
-
-
-def _snapshot(swept: SweptPeople) -> Snapshot:
-    chosen = swept.trainable
-    return Snapshot(swept.keys[chosen], swept.features[chosen], swept.buyers[chosen])
 
 
 def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at: int) -> Examples:

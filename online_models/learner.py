@@ -7,14 +7,15 @@ River's ``learn_many`` takes data frames, and making one costs ten times as much
 both models learn from arrays here (``learn_array``): the same formulas on the same state.
 """
 
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from river import linear_model, optim, preprocessing
 from xxhash import xxh3_64_hexdigest
 
+from contracts.state import Columns
 from online_models.linear import Linear
 
 MINI_BATCH: Final = 512
@@ -46,6 +47,12 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
         self.vars.update(zip(names, var.tolist(), strict=True))
         self.counts.update(dict.fromkeys(names, new))
 
+    def restore(self, names: Sequence[str], stored: Mapping[str, Any]) -> None:
+        """Set the stored ``means``, ``variances`` and ``counts`` of the features."""
+        for column, name in ((self.means, "means"), (self.vars, "variances"), (self.counts, "counts")):
+            column.clear()
+            dict.update(column, zip(names, stored[name].tolist(), strict=True))
+
     def moments(self, names: Sequence[str]) -> tuple[Floats, Floats]:
         """Return mean and variance of each feature so far; zeros before any example."""
         if not self.counts:
@@ -72,6 +79,12 @@ class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River
         self._weights.update(dict(zip(names, weights.tolist(), strict=True)))
 
 
+    def restore(self, names: Sequence[str], stored: Mapping[str, Any]) -> None:
+        """Set the stored ``weights`` of the features, the ``intercept``, and the number of ``steps``."""
+        self._weights.update(dict(zip(names, stored["weights"].tolist(), strict=True)))
+        self.intercept, self.optimizer.n_iterations = stored["intercept"][0], int(stored["steps"][0])
+
+
 class Made(NamedTuple):
     """Values derived from a learner's state, for predictions and reports."""
 
@@ -80,7 +93,7 @@ class Made(NamedTuple):
 
 
 class Learner:
-    """A logistic regression on standardised features.
+    """A logistic regression on standardised features. A part: it is stored whole after it has learned.
 
     >>> learner = Learner(["x"])
     >>> features = np.array([[-1.0], [1.0]] * 200, np.float32)
@@ -97,6 +110,8 @@ class Learner:
         self._scaler = Scaler()
         self._regression = Regression(optimizer=optim.SGD(LEARNING_RATE), intercept_lr=LEARNING_RATE)
         self._made: Made | None = None
+        self._stored = 0
+        """The number of examples that the stored state has learned."""
 
     def learn(self, features: NDArray[np.float32], labels: NDArray[np.bool_]) -> None:
         """Take gradient steps over the examples in their order; features (n, f), labels (n,)."""
@@ -136,6 +151,35 @@ class Learner:
     def digest(self) -> str:
         """Return a fingerprint of everything that a prediction depends on, to the last bit."""
         return self._make().digest
+
+    def changes(self) -> Columns:
+        """Return everything if the model has learned since the last call."""
+        return self.whole() if self.learned != self._stored else {}
+
+    def whole(self) -> Columns:
+        """Return the values of each feature, in the order of ``names``, and those of the model."""
+        self._stored = self.learned
+        if not self.learned:
+            return {}
+        mean, variance = self._scaler.moments(self.names)
+        return {
+            "names": "\n".join(self.names).encode(),
+            "means": mean,
+            "variances": variance,
+            "counts": np.array([self._scaler.counts[name] for name in self.names], np.int64),
+            "weights": self._regression.array(self.names),
+            "intercept": np.array([self._regression.intercept], np.float64),
+            "steps": np.array([self._regression.optimizer.n_iterations], np.int64),
+            "learned": np.array([self.learned, self.positives], np.int64),
+        }
+
+    def apply(self, columns: Columns) -> None:
+        """Set the model."""
+        names = bytes(columns["names"]).decode().split("\n")
+        self._scaler.restore(names, columns)
+        self._regression.restore(names, columns)
+        self.learned, self.positives = np.asarray(columns["learned"]).tolist()
+        self._stored, self._made = self.learned, None
 
     def _step(self, features: Floats, labels: NDArray[np.bool_]) -> None:
         self._scaler.learn_array(self.names, features)

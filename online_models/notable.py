@@ -5,15 +5,15 @@ if a week has passed since, or if it was never published. A row is not notable i
 memory is columns per table, by the person's position.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import VERSION_SHIFT, PeopleBlock
 from contracts.model_blocks import REASON_CODE, OutcomeScores
+from contracts.state import Columns, pack, unpack
 
 LEAST: Final = 0.001
 PART: Final = 0.05
@@ -25,22 +25,24 @@ NEVER: Final = -1
 T = TypeVar("T", bound=np.generic)
 
 
-@dataclass
 class Seen:
     """What was last published of the people of one table; ``versions`` is :data:`NEVER` where nothing was.
 
     ``keys`` are the profiles' keys: another visitor may have got the position of a forgotten one. ``probabilities`` and
-    ``reasons`` are by outcome.
+    ``reasons`` are by outcome. A part: its changes are the rows remembered since the state was stored last.
     """
 
-    versions: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    keys: NDArray[np.uint64] = field(default_factory=lambda: np.empty(0, np.uint64))
-    lifecycle: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
-    segment: NDArray[np.int8] = field(default_factory=lambda: np.empty(0, np.int8))
-    probabilities: dict[str, NDArray[np.float32]] = field(default_factory=dict)
-    reasons: dict[str, NDArray[np.int8]] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.versions = np.empty(0, np.int64)
+        self.keys = np.empty(0, np.uint64)
+        self.lifecycle = np.empty(0, np.int8)
+        self.segment = np.empty(0, np.int8)
+        self.probabilities: dict[str, NDArray[np.float32]] = {}
+        self.reasons: dict[str, NDArray[np.int8]] = {}
+        self._noted: list[NDArray[np.integer]] = []
+        """The positions remembered since the state was stored last."""
 
-    def reach(self, size: int, outcomes: Mapping[str, OutcomeScores]) -> None:
+    def reach(self, size: int, outcomes: Iterable[str]) -> None:
         """Make room for ``size`` positions and for the outcomes."""
         if size > len(self.versions):
             more = max(SMALLEST, 2 * len(self.versions), size) - len(self.versions)
@@ -54,9 +56,55 @@ class Seen:
                 self.probabilities[name] = np.full(len(self.versions), np.nan, np.float32)
                 self.reasons[name] = np.full(len(self.versions), -1, np.int8)
 
+    def note(self, at: NDArray[np.integer]) -> None:
+        """Note that rows were remembered."""
+        self._noted.append(at)
+
+    def changes(self) -> Columns:
+        """Return the rows remembered since the last call."""
+        return self._columns(np.unique(np.concatenate(self._noted))) if self._noted else {}
+
+    def whole(self) -> Columns:
+        """Return all rows that were ever published."""
+        return self._columns(np.flatnonzero(self.versions != NEVER))
+
+    def apply(self, columns: Columns) -> None:
+        """Set rows."""
+        found: dict[str, Any] = dict(columns)
+        at, outcomes = found["at"], unpack(bytes(found["outcomes"]), list[str])
+        self.reach(int(at.max(initial=-1)) + 1, outcomes)
+        self.versions[at], self.keys[at] = found["versions"], found["keys"]
+        self.lifecycle[at], self.segment[at] = found["lifecycle"], found["segment"]
+        for number, name in enumerate(outcomes):
+            self.probabilities[name][at] = found["probabilities"][number]
+            self.reasons[name][at] = found["reasons"][number]
+
+    def _columns(self, at: NDArray[np.integer]) -> Columns:
+        """Return rows; ``probabilities`` and ``reasons`` have a line for each of ``outcomes``."""
+        self._noted = []
+        names, shape = list(self.reasons), (len(self.reasons), len(at))
+        chances, reasons = np.empty(shape, np.float32), np.empty(shape, np.int8)
+        for number, name in enumerate(names):
+            chances[number], reasons[number] = self.probabilities[name][at], self.reasons[name][at]
+        return {
+            "at": at.astype(np.int32),
+            "versions": self.versions[at],
+            "keys": self.keys[at],
+            "lifecycle": self.lifecycle[at],
+            "segment": self.segment[at],
+            "outcomes": pack(names),
+            "probabilities": chances,
+            "reasons": reasons,
+        }
+
 
 Memory = dict[str, Seen]
 """By the name of the table."""
+
+
+def new_memory() -> Memory:
+    """Return a memory of nothing, for all tables."""
+    return {table: Seen() for table in ("customers", "devices", "addresses")}
 
 
 def notable_rows(
@@ -76,7 +124,7 @@ def notable_rows(
 
 
 def _seen(memory: Memory, people: PeopleBlock, scores: Mapping[str, OutcomeScores]) -> Seen:
-    seen = memory.setdefault(people.table, Seen())
+    seen = memory[people.table]
     seen.reach(int(people.positions.max()) + 1, scores)
     return seen
 
@@ -122,6 +170,7 @@ def _remember(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScore
         return
     rows: NDArray[np.bool_] | slice = slice(None) if chosen.all() else chosen
     at = people.positions[rows]
+    seen.note(at)
     seen.versions[at] = people.versions[rows]
     if people.keys is not None:
         seen.keys[at] = people.keys[rows]

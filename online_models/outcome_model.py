@@ -14,6 +14,7 @@ from xxhash import xxh3_64_hexdigest
 
 from contracts.model_blocks import Examples, LinearModels, Population, Ranking, VisitorSample
 from contracts.outcomes import Outcome
+from contracts.state import Part
 from online_models.labels import no_examples
 from online_models.learner import Learner
 from online_models.linear import Linear, probabilities
@@ -43,6 +44,11 @@ class OutcomeModel:
     others: WithoutOrders | None
     quality: QualityWindow = field(default_factory=QualityWindow)
     _lines: LinearModels | None = None
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name. They are applied to an untrained model."""
+        others: dict[str, Part] = {} if self.others is None else {"others": self.others.learner}
+        return {"buyers": self.buyers, **others, "quality": self.quality}
 
     @property
     def learned(self) -> int:

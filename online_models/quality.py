@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.state import Columns
+
 WINDOW: Final = 10_000
 """Examples in the window: enough for an AUC within about .006."""
 BINS: Final = 10
@@ -57,18 +59,23 @@ class Sums(NamedTuple):
 
 @dataclass
 class QualityWindow:
-    """The newest forecasts of one model and their labels as codes: oldest first, and in order; and their sums."""
+    """The newest forecasts of one model and their labels as codes: oldest first, and in order; and their sums.
+
+    A part: its changes are the codes added; what leaves the window follows from them.
+    """
 
     codes: Codes = field(default_factory=_none)
     ordered: Codes = field(default_factory=_none)
     sums: Sums = field(default_factory=Sums)
+    _added: int = 0
+    """Codes added since the state was stored last."""
 
     def add(self, forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> None:
         """Add forecasts that were made before their labels were learned."""
         new = encode(forecasts, labels)
         codes = np.concatenate((self.codes, new))
         gone, self.codes = codes[:-WINDOW], codes[-WINDOW:]
-        self.sums = self.sums.moved(new, gone)
+        self.sums, self._added = self.sums.moved(new, gone), self._added + len(new)
         if len(new) >= MANY:
             self.ordered = np.sort(self.codes)
         else:
@@ -77,6 +84,23 @@ class QualityWindow:
     def measure(self) -> dict[str, float]:
         """Return the measures over the window; NaN where they are not defined."""
         return measure(self.ordered, self.sums)
+
+    def changes(self) -> Columns:
+        """Return the codes added since the last call, and the sums."""
+        if not self._added:
+            return {}
+        added, self._added = min(self._added, len(self.codes)), 0
+        return {"codes": self.codes[-added:], "sums": np.array(self.sums, np.int64)}
+
+    def whole(self) -> Columns:
+        """Return all codes and the sums."""
+        self._added = 0
+        return {"codes": self.codes, "sums": np.array(self.sums, np.int64)}
+
+    def apply(self, columns: Columns) -> None:
+        """Add codes, and set the sums."""
+        self.codes = np.concatenate((self.codes, np.asarray(columns["codes"])))[-WINDOW:]
+        self.ordered, self.sums = np.sort(self.codes), Sums(*np.asarray(columns["sums"]).tolist())
 
 
 def encode(forecasts: NDArray[np.float64], labels: NDArray[np.bool_]) -> Codes:

@@ -5,9 +5,8 @@ by the newest models, unless these are older than those of the boundary before; 
 boundary.
 """
 
-import pickle
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -15,10 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock
+from contracts.entries import Entries, Queue, Replaced
+from contracts.machine import Machine
 from contracts.metrics import SCORES
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
+from contracts.state import Part
 from online_models.linear import probabilities
-from online_models.notable import Memory, notable_rows
+from online_models.notable import Memory, new_memory, notable_rows
 from online_models.outcome_model import BUYERS, EMPTY_RANKING, OTHERS, VISITORS, lines_of
 from online_models.policy import FAMILY, ModelsPolicy
 from online_models.trainer import untrained
@@ -38,7 +40,6 @@ row i is explained by ``means[of[i]]`` and ``slopes[of[i]]``, and has none unles
 Input = PeopleBlock | BoundaryModels
 
 
-@dataclass
 class ScoreState:
     """The newest models with the visitors' rankings, and the memory of what readers saw last.
 
@@ -46,12 +47,21 @@ class ScoreState:
     boundaries, ``others`` are live and restated people who wait for models.
     """
 
-    newest: BoundaryModel
-    rankings: Mapping[str, Ranking] = field(default_factory=dict)
-    models: dict[int, BoundaryModel] = field(default_factory=dict)
-    waiting: list[PeopleBlock] = field(default_factory=list)
-    others: list[PeopleBlock] = field(default_factory=list)
-    seen: Memory = field(default_factory=dict)
+    def __init__(self, newest: BoundaryModel):
+        self.newest = newest
+        self.rankings: Mapping[str, Ranking] = {}
+        self.models: Entries[int, BoundaryModel] = Entries(int, BoundaryModel)
+        self.waiting: Queue[PeopleBlock] = Queue(PeopleBlock)
+        self.others: Queue[PeopleBlock] = Queue(PeopleBlock)
+        self.seen: Memory = new_memory()
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name."""
+        newest = Replaced(BoundaryModel, lambda: self.newest, lambda model: setattr(self, "newest", model))
+        rankings = Replaced(dict[str, Ranking], lambda: self.rankings, lambda found: setattr(self, "rankings", found))
+        queues: dict[str, Part] = {"models": self.models, "waiting": self.waiting, "others": self.others}
+        seen = {f"seen.{table}": each for table, each in self.seen.items()}
+        return {"newest": newest, "rankings": rankings, **queues, **seen}
 
 
 @dataclass(frozen=True)
@@ -80,12 +90,13 @@ class Unexplained(NamedTuple):
         return asked
 
 
-class Score:
-    """Scores the people of one bucket. ``saved`` is what :meth:`freeze` returned in an earlier run."""
+class Score(Machine[Input, ScoredBlock]):
+    """Scores the people of one bucket."""
 
-    def __init__(self, saved: bytes | None, policy: ModelsPolicy, explain: Explain):
+    def __init__(self, policy: ModelsPolicy, explain: Explain):
         self._policy, self._explain = policy, explain
-        self.state = _new(policy) if saved is None else _thawed(saved)
+        self.state = ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
+        self._parts = self.state.parts()
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
         """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
@@ -101,13 +112,9 @@ class Score:
         swept = [self._sweep(people) for people in self._ready()]
         return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
 
-    def resumed(self) -> list[ScoredBlock]:
-        """Return nothing: waiting sweeps are scored when their models arrive."""
-        return []
-
-    def freeze(self) -> bytes:
-        """Return the state as bytes."""
-        return pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name."""
+        return self._parts
 
     def _learn(self, message: BoundaryModels) -> None:
         state = self.state
@@ -118,9 +125,8 @@ class Score:
         """Take the sweeps whose models are all there, in their order."""
         state = self.state
         newest = state.newest.boundary
-        ready = list(takewhile(lambda people: _through(people) <= newest, state.waiting))
-        state.waiting = state.waiting[len(ready) :]
-        return ready
+        ready = list(takewhile(lambda number: _through(state.waiting[number]) <= newest, state.waiting.data))
+        return [state.waiting.pop(number) for number in ready]
 
     def _may_be_scored(self, people: PeopleBlock) -> bool:
         """Whether the newest models are new enough to score people.
@@ -133,10 +139,7 @@ class Score:
 
     def _scorable(self) -> list[PeopleBlock]:
         """Take the live and restated people who can be scored now, in their order."""
-        state = self.state
-        ready = [people for people in state.others if self._may_be_scored(people)]
-        state.others = [people for people in state.others if not self._may_be_scored(people)]
-        return ready
+        return self.state.others.remove(self._may_be_scored) if self.state.others else []
 
     def _newest(self, people: PeopleBlock) -> ScoredBlock:
         """Score people by the newest models."""
@@ -145,12 +148,13 @@ class Score:
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
         """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.
 
-        The models of its own boundaries stay until the next sweep: customers who leave during a catch-up come in a
-        second block of the same boundaries.
+        The models of its own boundaries stay until the next sweep: near the end of the log a sweep comes in slices, and
+        customers who leave during a catch-up come in a second block of the same boundaries.
         """
         chosen = _by_boundary(people, self.state.models)
         first = int(people.boundaries[0])
-        self.state.models = {k: model for k, model in self.state.models.items() if k >= first}
+        for boundary in [earlier for earlier in self.state.models.data if earlier < first]:
+            del self.state.models[boundary]
         return self._score(people, chosen)
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
@@ -195,15 +199,6 @@ class Score:
             np.concatenate([one.asked for one in found]),
         )
         return list(keys.reshape(len(found), len(features), -1))
-
-
-def _new(policy: ModelsPolicy) -> ScoreState:
-    return ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
-
-
-def _thawed(saved: bytes) -> ScoreState:
-    state: ScoreState = pickle.loads(saved)  # noqa: S301 - our own store
-    return state
 
 
 def _through(people: PeopleBlock) -> int:

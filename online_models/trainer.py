@@ -6,10 +6,11 @@ are functions of the data, never of timing, batch bounds or the number of worker
 sample of each bucket; the learn step does not wait for samples.
 """
 
-import pickle
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from contracts.entries import Entries, Replaced
+from contracts.machine import Machine
 from contracts.metrics import EXAMPLES
 from contracts.model_blocks import (
     BoundaryModel,
@@ -21,6 +22,7 @@ from contracts.model_blocks import (
     Released,
     VisitorSample,
 )
+from contracts.state import Part
 from online_models.outcome_model import (
     OutcomeModel,
     join_examples,
@@ -43,7 +45,6 @@ class Delivery:
     population: Population
 
 
-@dataclass
 class LearnState:
     """The models as of the newest boundary, and deliveries that wait for other buckets.
 
@@ -51,19 +52,33 @@ class LearnState:
     sample of each bucket's visitors.
     """
 
-    models: dict[str, OutcomeModel]
-    newest: BoundaryModel | None = None
-    waiting: dict[int, dict[int, Delivery]] = field(default_factory=dict)
-    delivered: dict[int, int] = field(default_factory=dict)
-    samples: dict[int, VisitorSample] = field(default_factory=dict)
+    def __init__(self, models: dict[str, OutcomeModel]):
+        self.models = models
+        self.newest: BoundaryModel | None = None
+        self.waiting: Entries[tuple[int, int], Delivery] = Entries(tuple[int, int], Delivery)
+        self.delivered: Entries[int, int] = Entries(int, int)
+        self.samples: Entries[int, VisitorSample] = Entries(int, VisitorSample)
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name."""
+        models = {f"{name}.{part}": each for name, model in self.models.items() for part, each in model.parts().items()}
+        newest = Replaced(BoundaryModel | None, lambda: self.newest, lambda model: setattr(self, "newest", model))
+        others: dict[str, Part] = {
+            "newest": newest,
+            "waiting": self.waiting,
+            "delivered": self.delivered,
+            "samples": self.samples,
+        }
+        return models | others
 
 
-class Learn:
-    """Makes the models of boundaries. ``saved`` is what :meth:`freeze` returned in an earlier run."""
+class Learn(Machine[Input, Output]):
+    """Makes the models of boundaries."""
 
-    def __init__(self, saved: bytes | None, policy: ModelsPolicy):
+    def __init__(self, policy: ModelsPolicy):
         self._policy = policy
-        self.state = _untrained(policy) if saved is None else _thawed(saved)
+        self.state = _untrained(policy)
+        self._parts = self.state.parts()
 
     def take(self, items: Sequence[Input]) -> list[Output]:
         """Take deliveries; return the reports and models of all boundaries that they complete.
@@ -73,8 +88,7 @@ class Learn:
         ranked = self._keep(items)
         outputs: list[Output] = []
         swept: list[tuple[BoundaryModel, frozenset[int]]] = []
-        for boundary in self._complete():
-            deliveries = self.state.waiting.pop(boundary)
+        for boundary, deliveries in self._complete():
             version = self._policy.model_version(boundary)
             outputs += self._learn(boundary, version, deliveries)
             self.state.newest = self._model(boundary, version, deliveries)
@@ -83,13 +97,9 @@ class Learn:
             outputs += self._broadcast(swept)
         return outputs
 
-    def resumed(self) -> list[Output]:
-        """Return nothing: waiting deliveries need those of other buckets."""
-        return []
-
-    def freeze(self) -> bytes:
-        """Return the state as bytes."""
-        return pickle.dumps(self.state, pickle.HIGHEST_PROTOCOL)
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name."""
+        return self._parts
 
     def _keep(self, items: Sequence[Input]) -> bool:
         """Keep deliveries by boundary and the newest samples; return whether visitors' ranks may change."""
@@ -102,17 +112,20 @@ class Learn:
                     ranked |= len(item.buyers) > 0 or (known is not None and len(known.buyers) > 0)
                 continue
             for boundary, examples, population in zip(item.boundaries, item.examples, item.populations, strict=True):
-                state.waiting.setdefault(boundary, {})[item.bucket] = Delivery(examples, population)
+                state.waiting[boundary, item.bucket] = Delivery(examples, population)
                 state.delivered[item.bucket] = boundary
         return ranked
 
-    def _complete(self) -> list[int]:
-        """Return the waiting boundaries that every bucket has reached, ascending."""
+    def _complete(self) -> list[tuple[int, dict[int, Delivery]]]:
+        """Remove and return the waiting boundaries that every bucket has reached, ascending, by bucket."""
         state = self.state
         if len(state.delivered) < self._policy.buckets:
             return []
-        frontier = min(state.delivered.values())
-        return sorted(boundary for boundary in state.waiting if boundary <= frontier)
+        frontier = min(state.delivered.data.values())
+        complete: dict[int, dict[int, Delivery]] = {}
+        for boundary, bucket in sorted(key for key in state.waiting.data if key[0] <= frontier):
+            complete.setdefault(boundary, {})[bucket] = state.waiting.pop((boundary, bucket))
+        return list(complete.items())
 
     def _learn(self, boundary: int, version: str, deliveries: Mapping[int, Delivery]) -> list[ModelReport]:
         """Learn the examples of one boundary in bucket order; return the report of each model that had any."""
@@ -156,11 +169,6 @@ def untrained(policy: ModelsPolicy) -> Mapping[str, LinearModels]:
 
 def _untrained(policy: ModelsPolicy) -> LearnState:
     return LearnState({outcome.name: new_model(outcome, policy.features) for outcome in policy.outcomes})
-
-
-def _thawed(saved: bytes) -> LearnState:
-    state: LearnState = pickle.loads(saved)  # noqa: S301 - our own store
-    return state
 
 
 def _buckets_with_customers(deliveries: Mapping[int, Delivery]) -> frozenset[int]:

@@ -18,12 +18,14 @@ Items are blocks of columns, never single events (:mod:`contracts.blocks`). Keye
 (:class:`streams.steps.Step`); the key is the bucket's number. Only ``learn`` has a single key. A machine returns blocks
 of several types; ``_of`` selects the type that the next step takes.
 
-Delivery: state is exactly-once by Bytewax's recovery. Outputs are written at least once; the stores keep one per key.
+Delivery: state is exactly-once by Bytewax's recovery, which keeps positions and the tokens of stored state
+(:mod:`streams.state.store`). Outputs are written at least once; the stores keep one per key.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 import bytewax.operators as op
@@ -31,6 +33,7 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
+from contracts.machine import Machine
 from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
@@ -50,6 +53,7 @@ from streams.identity.addresses import Output as AddressOutput
 from streams.identity.devices import Devices
 from streams.identity.devices import Output as DeviceOutput
 from streams.identity.policy import IdentityPolicy
+from streams.pace import Pace
 from streams.profiles.customers import Customers, CustomersPolicy
 from streams.profiles.customers import Output as CustomerOutput
 from streams.profiles.features import FEATURES
@@ -65,12 +69,15 @@ from streams.read.places import bucket_of
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
-from streams.steps import Machine, Step
+from streams.recovery import state_folder
+from streams.state.store import StepStore
+from streams.steps import Step
 
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
+MOST_BEHIND = 4_000
+"""Hashes that may wait for Redis when more people of a sweep are scored: they take some 50 ms at the epoch's end."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
-In = TypeVar("In")
 Out = TypeVar("Out")
 
 
@@ -93,6 +100,7 @@ class _OfBucket(Protocol):
 
 
 T = TypeVar("T", bound=_OfBucket)
+In = TypeVar("In", bound=_OfBucket)
 
 
 def build_dataflow(
@@ -114,29 +122,46 @@ def build_dataflow(
     lanes = op.input("read-events", flow, LaneSource(config))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
+    hashes = _redis(settings, stores, rates.base)
+    machines = _Machines(state_folder(settings), Pace(partial(_behind, hashes)))
     identity = identity_policy(settings, rates)
-    devices = _machine("keep-devices", batches, partial(Devices, policy=identity))
-    addresses = _machine("keep-addresses", _of("forwarded", devices, Forwarded), partial(Addresses, policy=identity))
-    customers = _machine("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
+    devices = machines.run("keep-devices", batches, partial(Devices, policy=identity))
+    forwarded = _of("forwarded", devices, Forwarded)
+    addresses = machines.run("keep-addresses", forwarded, partial(Addresses, policy=identity))
+    customers = machines.run("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
         Customers, policy=customers_policy(settings, rates), labeller=labeller(settings)))  # fmt: skip
     people: KeyedStream[PeopleOutput] = op.merge("people", devices, addresses, customers)
     deliveries: KeyedStream[Released | VisitorSample] = op.merge(
         "deliveries",
         _of("visitor-samples", devices, VisitorSample, MODELS), _of("examples", customers, Released, MODELS),
     )  # fmt: skip
-    learned = _machine("learn", deliveries, partial(Learn, policy=models_policy(settings)))
+    learned = machines.run("learn", deliveries, partial(Learn, policy=models_policy(settings)), lambda _: MODELS)
     to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
-    scored = _machine("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
-    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base, rows)
+    scored = machines.run("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
+    _write(settings, stores, _Outputs(lanes, people, learned, scored), rows, hashes)
     return flow
 
 
-def _machine(
-    name: str, up: KeyedStream[In], restore: Callable[[bytes | None], Machine[In, Out]]
-) -> KeyedStream[Out]:
-    """Run one state machine per key: ``restore`` makes it from its saved state, or from None."""
-    return op.stateful_batch(name, up, partial(Step, restore=restore))
+@dataclass(frozen=True)
+class _Machines:
+    """Runs state machines whose state is stored in a folder, and who share the pace of work between batches."""
+
+    state: Path
+    pace: Pace
+
+    def run(
+        self, name: str, up: KeyedStream[In], make: Callable[[], Machine[In, Out]],
+        name_of: Callable[[In], str] | None = None,
+    ) -> KeyedStream[Out]:  # fmt: skip
+        """Run one state machine per key, made by ``make``. ``name_of`` names its folder; None: the bucket does."""
+        stores = StepStore(self.state, name)
+        return op.stateful_batch(name, up, partial(
+            Step, make=make, stores=stores, name_of=name_of or _bucket, pace=self.pace))  # fmt: skip
+
+
+def _bucket(block: _OfBucket) -> str:
+    return str(block.bucket)
 
 
 def _of(name: str, up: KeyedStream[object], kind: type[T], key: str | None = None) -> KeyedStream[T]:
@@ -175,23 +200,32 @@ def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
         rows.writer.begin_flush()
 
 
+def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[RedisWriter]:
+    to_hashes = partial(
+        hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
+        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
+    return WriterSink(settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes))
+
+
+def _behind(hashes: WriterSink[RedisWriter]) -> bool:
+    """Whether so many hashes wait for Redis that the end of the epoch would be felt."""
+    return hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
+
+
 def _write(
-    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, clickhouse: WriterSink[ClickHouseWriter]
-) -> None:
+    settings: Settings, stores: Stores, made: _Outputs, rows: WriterSink[ClickHouseWriter],
+    hashes: WriterSink[RedisWriter],
+) -> None:  # fmt: skip
     results: KeyedStream[PeopleOutput | LearnOutput | ScoredBlock] = op.merge(
         "results", made.people, made.learned, made.scored)  # fmt: skip
-    rows = op.merge(
+    for_clickhouse = op.merge(
         "rows",
         op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
-    op.output("write-clickhouse", rows, clickhouse)
-    to_hashes = partial(
-        hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
-        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
-    hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
-    op.output("write-redis", hashes, WriterSink(
-        settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
+    op.output("write-clickhouse", for_clickhouse, rows)
+    for_redis = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
+    op.output("write-redis", for_redis, hashes)
     letters = op.flat_map("letters", made.lanes, routing.letters)
     op.output("write-dead-letters", letters, WriterSink(
         settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip

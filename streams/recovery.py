@@ -1,4 +1,6 @@
-"""The recovery store of the dataflow: a folder with one SQLite file per worker of the run that made it.
+"""The recovery store of the dataflow: Bytewax's SQLite files, one per worker of the run that made it, and `state`.
+
+The SQLite files hold positions in the log, and tokens that name the files of state (:mod:`streams.state.store`).
 
 Every file is synced several times in each epoch, and the flow waits for it, so one worker has one file. Any other
 number of workers can continue with the same files: a worker without a file sends its snapshots to one that has.
@@ -10,6 +12,8 @@ state would be misread. This module is separate from the dataflow, whose imports
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Final
 
@@ -17,17 +21,25 @@ from bytewax.recovery import init_db_dir
 
 from contracts.errors import SettingsError
 from contracts.settings import Settings
+from streams.state.migrations import VERSION as STATE_VERSION
+from streams.state.migrations import oldest
 
 LAYOUT_FILE: Final = "layout.json"
 VERSION: Final = "the version of crmstream's state"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
-STATE_VERSION: Final = 4
-"""The version of the pickled state. Raise it with every change of a step's state, so that older state is refused."""
+LOCK_SECONDS: Final = 60
+STATE: Final = "state"
+"""The folder of the steps' state within the store: it moves with the tokens that name its files."""
 
 
 def recovery_folder(settings: Settings) -> Path:
     """Where the store is."""
     return settings.data_dir / "recovery"
+
+
+def state_folder(settings: Settings) -> Path:
+    """Where the state of the steps is."""
+    return recovery_folder(settings) / STATE
 
 
 def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Path:
@@ -53,6 +65,31 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     return folder
 
 
+def forget_uncommitted(settings: Settings) -> None:
+    """Delete snapshots of epochs that were not committed. Call it in each worker before Bytewax starts.
+
+    Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
+    no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.
+    """
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(closing(sqlite3.connect(path, timeout=LOCK_SECONDS)))
+            for path in sorted(recovery_folder(settings).glob("*.sqlite3"))
+        ]
+        runs = [run for file in files for run in file.execute("SELECT ex_num, worker_count, resume_epoch FROM exs")]
+        if not runs:
+            return
+        newest, workers, resumed = max(runs)
+        reached = dict.fromkeys(range(workers), resumed)
+        for file in files:
+            fronts = file.execute("SELECT worker_index, worker_frontier FROM fronts WHERE ex_num = ?", (newest,))
+            for worker, front in fronts:
+                reached[worker] = max(reached[worker], front)
+        for file in files:
+            with file:
+                file.execute("DELETE FROM snaps WHERE snap_epoch >= ?", (min(reached.values()),))
+
+
 def _check(folder: Path, layout: dict[str, object]) -> None:
     try:
         known = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
@@ -61,12 +98,14 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
             f"{folder} is not a recovery store of crmstream: its {LAYOUT_FILE} cannot be read. Move that folder away "
             "to rebuild all state from the start of the log."
         ) from None
-    if known.get(VERSION) != STATE_VERSION:
+    if not _is_readable(known.get(VERSION)):
         raise SettingsError(
-            f"the state in {folder} is of version {known.get(VERSION)}; this crmstream reads version {STATE_VERSION} "
-            "only. Run the crmstream that made it, use another CRM_DATA_DIR, or move that folder away to rebuild all "
-            "state from the start of the log."
+            f"the state in {folder} is of version {known.get(VERSION)}; this crmstream reads {_readable()}. Run the "
+            "crmstream that made it, use another CRM_DATA_DIR, or move that folder away to rebuild all state from the "
+            "start of the log."
         )
+    older = known[VERSION] < STATE_VERSION
+    known[VERSION] = STATE_VERSION
     undecided = known.get(BASE_CURRENCY, "") is None and layout[BASE_CURRENCY] is not None
     if undecided:
         known[BASE_CURRENCY] = layout[BASE_CURRENCY]
@@ -76,12 +115,24 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
             f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
             "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
         )
-    if undecided:
-        _decided(folder, known)
+    if undecided or older:
+        _record(folder, known)
 
 
-def _decided(folder: Path, layout: dict[str, object]) -> None:
-    """Record the base currency in a layout without one, before any amount is converted."""
+def _is_readable(version: object) -> bool:
+    return isinstance(version, int) and oldest() <= version <= STATE_VERSION
+
+
+def _readable() -> str:
+    first = oldest()
+    return f"version {STATE_VERSION} only" if first == STATE_VERSION else f"versions {first} to {STATE_VERSION}"
+
+
+def _record(folder: Path, layout: dict[str, object]) -> None:
+    """Record what the layout did not have: the base currency, before any amount is converted, or the newer version.
+
+    From then on an older release refuses the state, which this one begins to write.
+    """
     new = folder / f"{LAYOUT_FILE}.new"
     new.write_text(json.dumps(layout), encoding="utf-8")
     _sync(new)

@@ -12,7 +12,7 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 from streams.dataflow import Stores, build_dataflow
 from streams.in_force import rates_in_force
-from streams.recovery import recovery_folder
+from streams.recovery import forget_uncommitted, recovery_folder
 
 
 def run_worker(
@@ -29,6 +29,7 @@ def run_worker(
         settings.redis_url.get_secret_value(),
     )
     cluster = len(addresses) > 1
+    forget_uncommitted(settings)
     cli_main(
         build_dataflow(settings, stores, stopping, rates_in_force(settings), partial(_decide, settings)),
         process_id=index if cluster else None,

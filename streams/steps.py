@@ -1,90 +1,61 @@
 """The one wrapper that makes a keyed Bytewax step of a pure state machine."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Final, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
-from contracts.state import Part
+from contracts.machine import Machine
 from streams.error_boundary import error_boundary
-from streams.state.store import StepStore, Token
+from streams.pace import Pace
+from streams.state.store import StepStore
+from streams.state.token import Token
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time in the past: the engine wakes a step for it at once."""
-REST: Final = 2
-"""After a slice of work a step rests this many times as long as the slice took, so that batches come first."""
 In = TypeVar("In")
 Out = TypeVar("Out")
-Taken_contra = TypeVar("Taken_contra", contravariant=True)
-Made_co = TypeVar("Made_co", covariant=True)
-
-
-class Machine(Protocol[Taken_contra, Made_co]):
-    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock.
-
-    A machine inherits from this class, so that it only writes the methods in which it differs.
-    """
-
-    def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
-        """Apply items, in order, and return the outputs."""
-        ...
-
-    def resumed(self) -> Sequence[Made_co]:
-        """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
-        return ()
-
-    def parts(self) -> Mapping[str, Part]:
-        """Return the parts of the state by name, always the same objects."""
-        ...
-
-    def has_work(self) -> bool:
-        """Whether work is left that may be done between batches, such as the rest of a sweep."""
-        return False
-
-    def work(self) -> Sequence[Made_co]:
-        """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
-        return ()
 
 
 class Step(StatefulBatchLogic[In, Out, Token]):
     """Runs one machine and stores its state. ``saved`` is the token of its last snapshot, None for a new machine.
 
     ``name_of(item)`` names the folder of the machine's state within the step's; it is the same for all items of a key.
+    ``pace`` is that of the work between batches, of all steps of the process.
     """
 
     def __init__(
         self,
-        saved: Token | None,
+        saved: Mapping[str, object] | None,
         make: Callable[[], Machine[In, Out]],
         stores: StepStore,
         name_of: Callable[[In], str],
+        pace: Pace | None = None,
     ):
         self._machine = make()
         self._stores, self._name_of = stores, name_of
         self._store = None if saved is None else stores.resume(saved, self._machine.parts())
         self._resumed = saved is not None
-        self._took = 0.0
+        self._pace = Pace() if pace is None else pace
 
     @error_boundary
     def notify_at(self) -> datetime | None:
         """Wake the step at once after a restart, and for each slice of work that is left."""
         if self._resumed:
             return AT_ONCE
-        if self._machine.has_work():
-            return datetime.now(UTC) + timedelta(seconds=REST * self._took)
-        return None
+        return self._pace.next if self._machine.has_work() else None
 
     @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
         """Return the outputs due to the restart, else those of a slice of work."""
         if self._resumed:
             return self._resume(), RETAIN
-        before = time.perf_counter()
-        made = list(self._machine.work()) if self._machine.has_work() else []
-        self._took = time.perf_counter() - before
+        if not self._machine.has_work() or not self._pace.begin():
+            return [], RETAIN
+        made = list(self._machine.work())
+        self._pace.end()
         return made, RETAIN
 
     @error_boundary

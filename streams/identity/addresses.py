@@ -5,8 +5,7 @@ reported progress is the progress of this step, which follows the slowest bucket
 no clock.
 """
 
-import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -14,14 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
+from contracts.machine import Machine
 from contracts.metrics import VISITORS
+from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
-from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
-from streams.identity.moved import join, pick
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
+from streams.profiles.moved import WaitingRows, pick
 from streams.profiles.progress import Senders
 from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
@@ -36,18 +37,20 @@ class AddressesState(Kept):
     table: Literal["devices", "addresses"] = "addresses"
     senders: Senders = field(default_factory=lambda: Senders(1))
     waiting: Waiting = field(default_factory=Waiting)
-    moved: list[MovedRows] = field(default_factory=list)
+    moved: WaitingRows = field(default_factory=WaitingRows)
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name."""
+        return super().parts() | {"senders": self.senders, "waiting": self.waiting, "moved": self.moved}
 
 
-class Addresses:
+class Addresses(Machine[Forwarded, Output]):
     """The machine of one bucket of addresses."""
 
-    def __init__(self, saved: bytes | None, policy: IdentityPolicy):
+    def __init__(self, policy: IdentityPolicy):
         self._policy = policy
-        if saved is None:
-            self._state = AddressesState(senders=Senders(policy.buckets))
-        else:
-            self._state = pickle.loads(saved)  # noqa: S301 - our own store
+        self._state = AddressesState(senders=Senders(policy.buckets))
+        self._parts = self._state.parts()
 
     def take(self, items: Sequence[Forwarded]) -> list[Output]:
         """Take what devices forward; return what goes on to customers, and blocks of visitors."""
@@ -55,9 +58,7 @@ class Addresses:
         state.bucket = items[0].bucket
         passed = [item.customers for item in items if len(item.customers)]
         for item in items:
-            if state.senders.latest.get(item.progress.source) != item.progress:
-                state.senders.note(item.progress)
-                turned = True
+            turned |= state.senders.note(item.progress)
             self._put(item)
         before = state.reported
         if turned or before is None:
@@ -70,15 +71,23 @@ class Addresses:
         """Convert the amounts that waited and have a rate now."""
         return [*convert_waiting(self._state, self._policy)]
 
-    def freeze(self) -> bytes:
-        """The state, pickled."""
-        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+    def has_work(self) -> bool:
+        """Whether visitors are left to emit at the newest boundary."""
+        return has_work(self._state)
+
+    def work(self) -> list[Output]:
+        """Return a portion of these visitors."""
+        return [*work(self._state, self._policy)]
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name."""
+        return self._parts
 
     def _put(self, item: Forwarded) -> None:
         state, parcel = self._state, item.addresses
         if len(parcel.events):
             state.waiting.put(parcel.events["slot"], parcel.events, parcel.owners)
-        if parcel.moved is not None:
+        if parcel.moved is not None and len(parcel.moved):
             state.moved.append(parcel.moved)
         if item.claims:
             state.links.put(item.claims)
@@ -88,7 +97,7 @@ class Addresses:
         state = self._state
         if state.reported is None or state.reported.slot is None or state.reported.start is None:
             return False
-        waits = state.waiting.first is not None or state.moved or state.links.links
+        waits = state.waiting.first is not None or state.moved or state.links
         return turned or bool(waits) or state.slot is None
 
     def _work(self) -> tuple[Outflow, list[Output]]:
@@ -130,10 +139,7 @@ class Addresses:
         state = self._state
         if not state.moved:
             return Additions().moved_at, Additions().moved
-        everything = join(state.moved)
-        later = everything.slots > slot
-        state.moved = [pick(everything, later)] if later.any() else []
-        moved = pick(everything, ~later)
+        moved = state.moved.due(slot)
         at = state.owned.locate(moved.owners)
         theirs, owners, routes = state.owned.owners_of(at, moved.slots)
         if theirs.any():

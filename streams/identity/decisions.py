@@ -9,17 +9,18 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Texts, Verdict, Verdicts
+from contracts.entries import Queue
 from contracts.identity import EMAIL, home_of
 from contracts.metrics import IDENTITIES
 from streams.identity.histories import Moves
 from streams.identity.known_customers import KnownCustomers
-from streams.identity.owned import NO_ROUTE, Owned, route_of
+from streams.identity.owned import Owned, route_of
+from streams.identity.owners import NO_ROUTE
 from streams.identity.policy import FULL, KNOWN, LINKED, TAKEN, UNLINKED, IdentityPolicy
 
 _LAST_OF_SLOT: Final = (1 << VERSION_SHIFT) - 1
@@ -31,22 +32,22 @@ def last_version(slot: int) -> int:
     return (slot << VERSION_SHIFT) + _LAST_OF_SLOT
 
 
-@dataclass
-class WaitingLinks:
-    """Links that wait for their slot, in the order of arrival."""
+class WaitingLinks(Queue[Link]):
+    """Links that wait for their slot, in the order of arrival. A part: each link is stored once."""
 
-    links: list[Link] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__(Link)
 
     def put(self, links: Iterable[Link]) -> None:
         """Add links."""
-        self.links.extend(links)
+        for link in links:
+            self.append(link)
 
     def due(self, slot: int, least: int) -> list[Link]:
         """Remove and return links up to a slot, ordered by slot; earlier slots than ``least`` count as ``least``."""
-        if not self.links:
+        if not self.data:
             return []
-        due = [link for link in self.links if link.slot <= slot]
-        self.links = [link for link in self.links if link.slot > slot]
+        due = self.remove(lambda link: link.slot <= slot)
         due = [link if link.slot >= least else link._replace(slot=least) for link in due]
         return sorted(due, key=lambda link: link.slot)
 

@@ -4,8 +4,7 @@ Events with a customer id go to that customer at once, whoever owns the device. 
 here until the bucket's lane has reached their slot. Pure: no engine, no client, no clock.
 """
 
-import pickle
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -20,22 +19,23 @@ from contracts.blocks import (
     Forwarded,
     Link,
     Parcel,
-    Progress,
     Texts,
     Verdicts,
     no_events,
     no_texts,
 )
 from contracts.identity import ANONYMOUS, EMAIL
+from contracts.machine import Machine
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
+from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
-from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
-from streams.identity.sessions import CustomerVisits, silent_before, starts, visits_of, web_events
+from streams.identity.sessions import CustomerVisits, silent_before, visits_of, web_events
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
@@ -49,13 +49,22 @@ class DevicesState(Kept):
     """The state of a bucket of devices."""
 
     table: Literal["devices", "addresses"] = "devices"
-    progress: Progress | None = None
     waiting: Waiting = field(default_factory=Waiting)
     known_ids: KnownIds = field(default_factory=lambda: KnownIds(1))
     known_customers: KnownCustomers = field(default_factory=KnownCustomers)
     notices: Waiting = field(default_factory=Waiting)
     """Ids of customers that are known from a later slot on."""
     visits: CustomerVisits = field(default_factory=CustomerVisits)
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name."""
+        return super().parts() | {
+            "waiting": self.waiting,
+            "known_ids": self.known_ids,
+            "known_customers": self.known_customers,
+            "notices": self.notices,
+            "visits": self.visits,
+        }
 
 
 @dataclass(frozen=True)
@@ -71,15 +80,13 @@ class _Due:
         return _Due(take(self.events, kept), self.customers[kept], self.devices[kept], self.customer_buckets[kept])
 
 
-class Devices:
+class Devices(Machine[DeviceBatch, Output]):
     """The machine of one bucket of devices."""
 
-    def __init__(self, saved: bytes | None, policy: IdentityPolicy):
+    def __init__(self, policy: IdentityPolicy):
         self._policy = policy
-        if saved is None:
-            self._state = DevicesState(known_ids=KnownIds(policy.known_ids))
-        else:
-            self._state = pickle.loads(saved)  # noqa: S301 - our own store
+        self._state = DevicesState(known_ids=KnownIds(policy.known_ids))
+        self._parts = self._state.parts()
 
     def take(self, items: Sequence[DeviceBatch]) -> list[Output]:
         """Take batches of lanes; return what goes on, and blocks of visitors."""
@@ -111,9 +118,17 @@ class Devices:
         """Convert the amounts that waited and have a rate now."""
         return [*convert_waiting(self._state, self._policy)]
 
-    def freeze(self) -> bytes:
-        """The state, pickled."""
-        return pickle.dumps(self._state, pickle.HIGHEST_PROTOCOL)
+    def has_work(self) -> bool:
+        """Whether visitors are left to emit at the newest boundary."""
+        return has_work(self._state)
+
+    def work(self) -> list[Output]:
+        """Return a portion of these visitors."""
+        return [*work(self._state, self._policy)]
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name."""
+        return self._parts
 
     def _put(self, item: DeviceBatch) -> None:
         state, people = self._state, item.people
@@ -196,7 +211,7 @@ class Devices:
         events = take(due.events, np.arange(len(found)))
         tied, untied = web[at[web] >= 0], web[at[web] < 0]
         if len(tied):
-            found[tied] = starts(at[tied], visits_of(events, tied), state.owned.web_seconds, self._policy)
+            found[tied] = state.owned.sessions(at[tied], visits_of(events, tied), self._policy)
         if len(untied):
             found[untied] = state.visits.starts(due.customers[untied].tolist(), visits_of(events, untied), self._policy)
         events["session"] = found

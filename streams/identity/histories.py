@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from contracts.blocks import EventArray, MovedRows, RowArray, Texts, no_events, no_texts
 from contracts.metrics import LATE
-from streams.identity.moved import no_moved, pick
 from streams.identity.owned import Owned
 from streams.identity.policy import IdentityPolicy
 from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.money import convert_events
+from streams.profiles.moved import no_moved, pick
 from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import times_of
 

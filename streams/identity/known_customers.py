@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from contracts.state import Columns
 from streams.profiles.hash_set import HashSet
 
 _REMEMBERED: Final = 1 << 16
@@ -14,7 +15,7 @@ _MOST_NEW: Final = 1 << 12
 
 
 class KnownCustomers:
-    """A set of customer ids, as 64-bit hashes. Recent ids are cached as text, because most ids repeat.
+    """A set of customer ids, as 64-bit hashes: a part. Recent ids are cached as text, because most ids repeat.
 
     New ids are hashed at the next query, many at a time.
     """
@@ -25,13 +26,19 @@ class KnownCustomers:
         self._new: set[str] = set()
         """Those of the recent ones that have no hash here yet."""
 
-    def __getstate__(self) -> dict[str, HashSet]:
+    def changes(self) -> Columns:
+        """Return the hashes of the ids added since the last call."""
         self._hash_new()
-        return {"hashes": self._hashes}
+        return self._hashes.changes()
 
-    def __setstate__(self, state: dict[str, HashSet]) -> None:
-        self.__init__()  # type: ignore[misc]
-        self._hashes = state["hashes"]
+    def whole(self) -> Columns:
+        """Return the hashes of all ids."""
+        self._hash_new()
+        return self._hashes.whole()
+
+    def apply(self, columns: Columns) -> None:
+        """Add stored hashes."""
+        self._hashes.apply(columns)
 
     def add(self, customers: Iterable[str]) -> None:
         """Add customer ids."""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import EventArray, MovedRows, Parcel, Texts, no_events, no_texts
 from streams.identity.histories import Sent
-from streams.identity.moved import join, pick
+from streams.profiles.moved import join, pick
 from streams.profiles.raw import join as join_events
 from streams.profiles.raw import take
 

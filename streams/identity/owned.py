@@ -6,27 +6,23 @@ device that has an owner at the start of a slot keeps it for the whole slot, bec
 or an upgrade cannot be taken back.
 """
 
-from collections import Counter
 from collections.abc import Iterable
 from itertools import repeat
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Texts
+from contracts.entries import Entries
 from contracts.identity import ANONYMOUS, EMAIL
+from contracts.state import Part
+from streams.identity.owners import NO_OWNER, NO_ROUTE, Owners
+from streams.identity.policy import IdentityPolicy
+from streams.identity.sessions import Visits, starts
 from streams.profiles.table import ProfileTable
-from streams.profiles.texts import one_text, texts_of
 
-NO_OWNER: Final = ""
-NO_ROUTE: Final = -1
-FREE: Final = 2**31 - 1
-"""The slot from which a free device's events go to an owner."""
-LONG_AGO: Final = -(2**40)
-"""Stands for the time of the last web event if there was none."""
 _ALWAYS: Final = -(2**31)
-_SMALLEST: Final = 64
 _REMEMBERED: Final = 1 << 16
 
 
@@ -38,50 +34,29 @@ class Span(NamedTuple):
     route: int
 
 
-class Owned:
-    """Profiles and owners of one bucket. A *route* is the owner's bucket; addresses' routes follow all customers'.
+Timeline = tuple[Span, ...]
 
-    ``web_seconds`` is the time of each device's newest web event in seconds, also of events that counted for an owner.
-    """
+
+class Owned:
+    """Profiles and owners of one bucket. A *route* is the owner's bucket; addresses' routes follow all customers'."""
 
     def __init__(self) -> None:
         self.table = ProfileTable()
-        self._owners: Texts = np.empty(0, object)
-        self._routes = np.empty(0, np.int32)
-        self._since = np.empty(0, np.int32)
-        self._web_seconds = np.empty(0, np.int64)
-        self._timelines: dict[int, list[Span]] = {}
-        self._merges: dict[str, int] = {}
+        self._owners = Owners()
+        self._timelines: Entries[int, Timeline] = Entries(int, Timeline)
         self.visitors = 0
         """The number of rows with a history of their own."""
         self._places: dict[str, int] = {}
         """Cached positions of recent devices by anonymous id, because most ids repeat."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        size = len(self.table.names)
-        state = {name: getattr(self, name)[:size] for name in _COLUMNS}
-        state |= {name: getattr(self, name) for name in ("table", "_timelines", "visitors")}
-        return state | {"_owners": one_text(state["_owners"])}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        owners = texts_of(state["_owners"], len(state["_since"]))
-        self.__dict__.update(state)
-        self.__dict__.update({name: state[name].copy() for name in _COLUMNS[1:]})
-        self._owners = np.array(owners, object)
-        self._merges = dict(Counter(filter(None, owners)))
-        self._places = {}
-
-    @property
-    def web_seconds(self) -> NDArray[np.int64]:
-        """The second of the newest web event, by position; :data:`LONG_AGO` where there was none."""
-        return self._web_seconds
+    def parts(self) -> dict[str, Part]:
+        """Return the parts of the state by name; the number of visitors is in none of them."""
+        return {"table": self.table, "owners": self._owners, "timelines": self._timelines}
 
     def locate(self, names: Iterable[str]) -> NDArray[np.int64]:
         """Return the position of each profile id; unknown ids get blank rows."""
         at = self.table.locate(names)
-        size = len(self.table.names)
-        if size > len(self._since):
-            self._grow(max(_SMALLEST, 2 * size))
+        self._owners.reach(len(self.table.rows))
         return at
 
     def locate_devices(self, devices: list[str]) -> NDArray[np.int64]:
@@ -99,20 +74,25 @@ class Owned:
 
     def owner(self, position: int) -> str:
         """Return the owner according to the newest link; '' without one."""
-        owner: str = self._owners[position]
+        owner: str = self._owners.names[position]
         return owner
 
     def merges(self, person: str) -> int:
         """Return how many rows of this table the person owns."""
-        return self._merges.get(person, 0)
+        return self._owners.merges(person)
 
-    def free(self) -> NDArray[np.int64]:
-        """Return the positions without an owner; only these have histories."""
-        return np.flatnonzero(self._since[: len(self.table.names)] == FREE)
+    def free(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""
+        return self._owners.free(start, stop)
+
+    def sessions(self, at: NDArray[np.int64], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
+        """Return which web events of rows start a session, also of rows whose events count for an owner."""
+        self._owners.see(at)
+        return starts(at, visits, self._owners.web_seconds, policy)
 
     def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
         """Return the positions among ``at`` that can be freed: in use, no web event since ``before`` (seconds)."""
-        kept: NDArray[np.bool_] = (self._web_seconds[at] < before) & self.table.names.used(at)
+        kept: NDArray[np.bool_] = (self._owners.web_seconds[at] < before) & self.table.names.used(at)
         if self._timelines:
             kept &= ~np.isin(at, list(self._timelines))
         return at[kept]
@@ -125,42 +105,34 @@ class Owned:
 
     def assign(self, position: int, owner: str, route: int, slot: int) -> bool:
         """Set the owner of a row ('' removes it), by a link of a slot. Return whether the row moves to the owner."""
-        before = self._owners[position]
-        for person, step in ((before, -1), (owner, 1)):
-            if person:
-                self._merges[person] = self._merges.get(person, 0) + step
-        if before and not self._merges[before]:
-            del self._merges[before]
-        timeline = self._timelines.get(position)
+        before, timeline = self._owners.names[position], self._timelines.get(position)
         if before or timeline:
-            moves = self._add_span(position, Span(slot, owner, route))
-            start = self._timelines[position][-1].start
+            moves, start = self._add_span(position, Span(slot, owner, route))
         else:
             moves, start = True, slot
-        self._owners[position], self._routes[position] = owner, route
-        self._since[position] = start if owner else FREE
+        self._owners.assign(position, owner, route, start)
         return moves
 
-    def _add_span(self, position: int, new: Span) -> bool:
-        """Add a change to a device that had an owner before. Return whether its row moves."""
-        timeline = self._timelines.setdefault(position, self._spans(position))
+    def _add_span(self, position: int, new: Span) -> tuple[bool, int]:
+        """Add a change to a device that had an owner before. Return whether its row moves, and the change's slot."""
+        timeline = self._timelines.get(position) or self._spans(position)
         free = not _in_slot(timeline, new.start).owner
         start = new.start if free else new.start + 1
-        while timeline[-1].start >= start:
-            timeline.pop()
-        timeline.append(new._replace(start=start))
-        return free
+        earlier = [span for span in timeline if span.start < start]
+        self._timelines[position] = (*earlier, new._replace(start=start))
+        return free, start
 
-    def _spans(self, position: int) -> list[Span]:
-        own, since = Span(_ALWAYS, NO_OWNER, NO_ROUTE), int(self._since[position])
-        return [own, Span(since, self._owners[position], int(self._routes[position]))]
+    def _spans(self, position: int) -> Timeline:
+        owners = self._owners
+        own, since = Span(_ALWAYS, NO_OWNER, NO_ROUTE), int(owners.since[position])
+        return own, Span(since, owners.names[position], int(owners.routes[position]))
 
     def owners_of(
         self, at: NDArray[np.int64], slots: NDArray[np.integer]
     ) -> tuple[NDArray[np.bool_], Texts, NDArray[np.int32]]:
         """Return, for events of rows in slots, which go to an owner, the owners, and the routes."""
-        theirs: NDArray[np.bool_] = slots >= self._since[at]
-        owners, routes = self._owners[at], self._routes[at]
+        theirs: NDArray[np.bool_] = slots >= self._owners.since[at]
+        owners, routes = self._owners.names[at], self._owners.routes[at]
         if self._timelines:
             changing = np.fromiter(self._timelines, np.int64, len(self._timelines))
             for each in np.flatnonzero(np.isin(at, changing)).tolist():
@@ -179,25 +151,10 @@ class Owned:
         for name in self.table.names.take(positions).tolist():
             self._places.pop(name.removeprefix(ANONYMOUS), None)
         self.table.release(positions)
-        self._web_seconds[positions] = LONG_AGO
-
-    def _grow(self, size: int) -> None:
-        blank: tuple[NDArray[Any], ...] = (
-            np.full(size, NO_OWNER, object),
-            np.full(size, NO_ROUTE, np.int32),
-            np.full(size, FREE, np.int32),
-            np.full(size, LONG_AGO, np.int64),
-        )
-        for name, column in zip(_COLUMNS, blank, strict=True):
-            old = getattr(self, name)
-            column[: len(old)] = old
-            setattr(self, name, column)
+        self._owners.forget(positions)
 
 
-_COLUMNS: Final = ("_owners", "_routes", "_since", "_web_seconds")
-
-
-def _in_slot(timeline: list[Span], slot: int) -> Span:
+def _in_slot(timeline: Timeline, slot: int) -> Span:
     return next(span for span in reversed(timeline) if span.start <= slot)
 
 

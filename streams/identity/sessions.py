@@ -4,17 +4,20 @@ The previous event is the newest one before it in the log: a running maximum, wh
 cut. A previous event counts only if it is too recent for the device to be forgotten, so forgetting changes no session.
 """
 
+from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import EventArray
+from contracts.state import Columns
 from contracts.times import SECOND
 from streams import codes
-from streams.identity.owned import LONG_AGO
+from streams.identity.owners import LONG_AGO
 from streams.identity.policy import IdentityPolicy
-from streams.profiles.texts import one_text, texts_of
+from streams.profiles.texts import packed, unpacked
+from streams.profiles.touched import Touched
 
 _SMALLEST: Final = 64
 Slots = TypeVar("Slots", int, NDArray[np.int64])
@@ -82,33 +85,77 @@ def _previous(
 
 
 class CustomerVisits:
-    """The newest web event of customers whose web events have no device. Customers silent for long are forgotten."""
+    """The newest web event of customers whose web events have no device. Customers silent for long are forgotten.
+
+    A part: its changes are the customers seen, or all customers after some were forgotten.
+    """
 
     def __init__(self) -> None:
         self._rows: dict[str, int] = {}
         self._last = np.full(_SMALLEST, LONG_AGO, np.int64)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"customers": one_text(list(self._rows)), "last": self._last[: len(self._rows)]}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        customers = texts_of(state["customers"], len(state["last"]))
-        self._rows = {customer: row for row, customer in enumerate(customers)}
-        self._last = state["last"].copy()
+        self._seen = Touched()
+        self._stored = 0
+        """The number of rows in the stored state; -1 if they have other places there."""
 
     def starts(self, customers: list[str], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
         """Return which web events of customers start a session."""
         rows = self._rows
         at = np.fromiter([rows.setdefault(customer, len(rows)) for customer in customers], np.int64, len(customers))
-        if len(rows) > len(self._last):
-            grown = np.full(2 * len(rows), LONG_AGO, np.int64)
-            grown[: len(self._last)] = self._last
-            self._last = grown
+        self._grow()
+        self._seen.note(at)
         return starts(at, visits, self._last, policy)
 
     def forget(self, before: int) -> None:
         """Forget customers without a web event since ``before`` (seconds)."""
         kept = self._last[: len(self._rows)] >= before
         if not kept.all():
-            names = np.array(list(self._rows), object)[kept].tolist()
-            self.__setstate__({"customers": one_text(names), "last": self._last[: len(kept)][kept]})
+            names = [name for name, stays in zip(self._rows, kept.tolist(), strict=True) if stays]
+            self._set(names, self._last[: len(kept)][kept])
+            self._stored = -1
+
+    def changes(self) -> Columns:
+        """Return the customers seen since the last call, with the names of new ones; or all if some were forgotten."""
+        if self._stored < 0:
+            return self.whole()
+        at = self._seen.positions()
+        if not len(at):
+            return {}
+        new = [*islice(reversed(self._rows), len(self._rows) - self._stored)][::-1]
+        self._stored = len(self._rows)
+        self._seen.clear()
+        return {"at": at.astype(np.int32), "last": self._last[at], **_names(new)}
+
+    def whole(self) -> Columns:
+        """Return all customers."""
+        self._stored = len(self._rows)
+        self._seen.clear()
+        return {"last": self._last[: len(self._rows)], **_names(list(self._rows))}
+
+    def apply(self, columns: Columns) -> None:
+        """Set customers: all, or those at positions."""
+        found: dict[str, Any] = dict(columns)
+        new = unpacked(found["names"], int(found["count"][0])).tolist()
+        if "at" in found:
+            self._rows.update(zip(new, range(len(self._rows), len(self._rows) + len(new)), strict=True))
+            self._grow()
+            self._last[found["at"]] = found["last"]
+        else:
+            self._set(new, found["last"])
+        self._stored = len(self._rows)
+
+    def _grow(self) -> None:
+        if len(self._rows) > len(self._last):
+            grown = np.full(2 * len(self._rows), LONG_AGO, np.int64)
+            grown[: len(self._last)] = self._last
+            self._last = grown
+
+    def _set(self, customers: list[str], last: NDArray[np.int64]) -> None:
+        """Replace all customers."""
+        self._rows = {customer: row for row, customer in enumerate(customers)}
+        self._last = np.full(max(_SMALLEST, len(last)), LONG_AGO, np.int64)
+        self._last[: len(last)] = last
+        self._seen.clear()
+
+
+def _names(customers: list[str]) -> dict[str, Any]:
+    return {"names": packed(customers), "count": np.array([len(customers)], np.int64)}

@@ -1,7 +1,7 @@
 """Holds events and moved rows until their slot, then turns them into rows to add to a table of customers."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise, starmap
 from operator import attrgetter
@@ -10,17 +10,18 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Entries, EventArray, MovedRows, Parcel, RowArray, Texts
+from contracts.blocks import EventArray, Parcel, RowArray, Texts
+from contracts.entries import Group
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.rates import Rates
 from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.money import convert_events, settle
+from streams.profiles.moved import WaitingRows, pick
 from streams.profiles.raw import compress, take
 from streams.profiles.rows import blank_rows
 from streams.profiles.table import ProfileTable
-from streams.profiles.unconverted import join_entries
 from streams.profiles.waiting import Waiting
 
 
@@ -48,20 +49,19 @@ _NO_ROWS: Final = blank_rows(0)
 _NOWHERE: Final = np.empty(0, np.int64)
 
 
-@dataclass
-class Arrivals:
-    """Waiting events with their owners, and waiting rows with their owners, times of entry and unconverted money."""
+class Arrivals(Group):
+    """Waiting events with their owners, and waiting rows. A part."""
 
-    events: Waiting = field(default_factory=Waiting)
-    moved: Waiting = field(default_factory=Waiting)
+    def __init__(self) -> None:
+        self.events, self.moved = Waiting(), WaitingRows()
+        super().__init__(events=self.events, moved=self.moved)
 
     def put(self, parcel: Parcel) -> None:
         """Add a parcel."""
         if len(parcel.events):
             self.events.put(parcel.events["slot"], parcel.events, parcel.owners)
         if parcel.moved is not None and len(parcel.moved):
-            moved = parcel.moved
-            self.moved.put(moved.slots, moved.slots, moved.owners, moved.rows, moved.entered, _money_of(moved))
+            self.moved.append(parcel.moved)
 
     def due(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
         """Yield the rows to add up to slot ``target``, in the order of slots. Late arrivals count in ``slot``.
@@ -69,21 +69,19 @@ class Arrivals:
         The caller crosses the boundaries up to each step's slot before it adds the step and asks for the next one.
         """
         events = self._events(target, slot, to)
-        return merge(events, self._moves(target, slot, to), key=attrgetter("slot")) if len(self.moved) else events
+        return merge(events, self._moves(target, slot, to), key=attrgetter("slot")) if self.moved else events
 
     def _moves(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
-        columns = self.moved.due(target)
-        if columns is None:
+        moved = self.moved.due(target)
+        moved = pick(moved, moved.rows["events"] > 0)  # a device without events creates no customer
+        if not len(moved):
             return
-        slots, owners, rows, entered, money = columns
-        some = rows["events"] > 0  # a device without events creates no customer
-        slots, owners, rows, entered, money = slots[some], owners[some], rows[some], entered[some], money[some]
-        at, slots, rows = to.table.locate(owners), np.maximum(slots, slot), rows.copy()
+        at, slots, rows = to.table.locate(moved.owners), np.maximum(moved.slots, slot), moved.rows.copy()
         fade(rows, slots, to.interval)
-        rest, _ = settle(rows, _joined(money), to.rates, to.interval)
+        rest, _ = settle(rows, moved.unconverted, to.rates, to.interval)
         rest["row"] = at[rest["row"]]
         to.table.unconverted.add(rest)
-        to.table.touch(at, entered)
+        to.table.touch(at, moved.entered)
         for current in np.unique(slots).tolist():
             mine = np.flatnonzero(slots == current)
             yield Step(current, at[mine], take(rows, mine), distinct=False)
@@ -139,21 +137,3 @@ def _new(events: EventArray, known: KnownIds) -> NDArray[np.bool_]:
         JOURNAL.late(late)
     counted: NDArray[np.bool_] = new & ~old
     return counted
-
-
-def _money_of(moved: MovedRows) -> Texts:
-    """Return the waiting amounts of each moved row as an array of entries, or None."""
-    money = np.full(len(moved), None, object)
-    for row in np.unique(moved.unconverted["row"]).tolist():
-        money[row] = moved.unconverted[moved.unconverted["row"] == row]
-    return money
-
-
-def _joined(money: Texts) -> Entries:
-    """Return the waiting amounts of moved rows as one array; ``row`` is the row's index."""
-    parts = []
-    for row, entries in enumerate(money.tolist()):
-        if entries is not None:
-            parts.append(entries.copy())
-            parts[-1]["row"] = row
-    return join_entries(parts)

@@ -1,24 +1,28 @@
 """The window of known event ids, in which duplicates are recognised exactly.
 
-Two generations of 64-bit hashes: when the younger one is full it becomes the older one, which is forgotten. So the
-window holds between ``capacity`` and twice as many ids. An event with an unknown id is certainly new if it is newer
-than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten id, so it is not counted.
+Two generations of 64-bit hashes: at a boundary, a full younger one becomes the older one, which is forgotten. So the
+window holds between ``capacity`` and twice as many ids, and those of the current slot: within a slot nothing is
+forgotten, because lanes interleave there and what is forgotten would depend on how. An event with an unknown id is
+certainly new if it is newer than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten
+id, so it is not counted.
 """
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.state import Columns
 from streams.profiles.hash_set import HashSet
 
 _LONG_AGO: Final = -(2**62)
+_GENERATIONS: Final = 2
 
 
 @dataclass
 class KnownIds:
-    """Known ids of one bucket. ``horizon`` is the newest event time (microseconds) among the forgotten ones."""
+    """Known ids of one bucket, a part. ``horizon`` is the newest event time (microseconds) among the forgotten ones."""
 
     capacity: int
     older: HashSet = field(default_factory=HashSet)
@@ -26,6 +30,10 @@ class KnownIds:
     older_newest: int = _LONG_AGO
     younger_newest: int = _LONG_AGO
     horizon: int = _LONG_AGO
+    _rotated: int = 0
+    """Rotations since the state was stored last."""
+    _stored: tuple[int, int, int] | None = (_LONG_AGO, _LONG_AGO, _LONG_AGO)
+    """The three times, as stored last."""
 
     def room(self) -> int:
         """Return the number of ids that can be admitted before a rotation may forget any."""
@@ -57,3 +65,37 @@ class KnownIds:
         self.horizon = max(self.horizon, self.older_newest)
         self.older, self.younger = self.younger, HashSet()
         self.older_newest, self.younger_newest = self.younger_newest, _LONG_AGO
+        self._rotated += 1
+
+    def changes(self) -> Columns:
+        """Return the rotations since the last call, and the ids added to each generation."""
+        columns: dict[str, NDArray[Any] | bytes] = {}
+        if self._rotated:
+            columns["rotated"] = np.array([min(self._rotated, _GENERATIONS)], np.int64)
+        return columns | self._added(self.older.changes(), self.younger.changes())
+
+    def whole(self) -> Columns:
+        """Return all ids of both generations."""
+        self._stored = None
+        return self._added(self.older.whole(), self.younger.whole())
+
+    def apply(self, columns: Columns) -> None:
+        """Rotate, then add ids to both generations."""
+        for _ in range(int(columns["rotated"][0]) if "rotated" in columns else 0):
+            self.older, self.younger = self.younger, HashSet()
+        for generation, name in ((self.older, "older"), (self.younger, "younger")):
+            if name in columns:
+                generation.apply({"hashes": columns[name]})
+        if "times" in columns:
+            older_newest, younger_newest, horizon = np.asarray(columns["times"]).tolist()
+            self.older_newest, self.younger_newest, self.horizon = older_newest, younger_newest, horizon
+            self._stored = (older_newest, younger_newest, horizon)
+
+    def _added(self, older: Columns, younger: Columns) -> dict[str, NDArray[Any] | bytes]:
+        """Return the ids of both generations and the times, without what is empty."""
+        self._rotated = 0
+        columns = {name: part["hashes"] for name, part in (("older", older), ("younger", younger)) if part}
+        times = (self.older_newest, self.younger_newest, self.horizon)
+        if times != self._stored:
+            columns["times"], self._stored = np.array(times, np.int64), times
+        return columns

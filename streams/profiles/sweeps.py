@@ -1,7 +1,9 @@
-"""Sweeps of the customers of one bucket: copies of their rows at boundaries, stacked into blocks of many boundaries.
+"""Sweeps of the customers of one bucket: many boundaries in bulk, or one large one in slices.
 
-A row is copied when its bucket crosses a boundary. Features and segments are functions of row and boundary, so the
-copies of many small boundaries are stacked and computed together. Labels are made boundary by boundary.
+In a catch-up the rows are copied when the bucket crosses a boundary. Features and segments are functions of row and
+boundary, so the copies of many small boundaries are stacked and computed together. Near the end of the log a large
+sweep would stop the flow: there only its labels and samples are made at the boundary, and the rest is made in slices
+between batches (:mod:`streams.profiles.pending`). Labels are made boundary by boundary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from contracts.blocks import PeopleBlock, RowArray
 from contracts.metrics import SWEEPS
 from contracts.model_blocks import Examples, Population, Released, SweptPeople
+from streams.profiles.features import compute_features
+from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, times_of
@@ -22,6 +26,8 @@ from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
 """The approximate number of rows per stack: their features fit the processor's cache."""
+SLICE: Final = 1_000
+"""Customers in a slice by default: some milliseconds of work, until they are scored and written."""
 MOST_POPULATION: Final = 2_000
 """The maximum size of the sample, per bucket and boundary, for percentiles: the customers with the smallest keys."""
 Output = Released | PeopleBlock
@@ -34,6 +40,7 @@ class SweepPolicy:
 
     Customers silent for longer than ``dormant_after`` are not swept. ``training_stride`` is the number of sweeps
     between two training snapshots of the same customer, ``longest_window`` the longest window of an outcome.
+    ``slice`` is the approximate number of customers in a slice; smaller sweeps are made at once.
     """
 
     interval: int
@@ -41,6 +48,7 @@ class SweepPolicy:
     training_stride: int
     longest_window: int
     counters: tuple[str, ...]
+    slice: int = SLICE
 
 
 @dataclass(frozen=True)
@@ -54,23 +62,38 @@ class Copy:
 
 @dataclass
 class Sweeps:
-    """Collects copies and returns blocks. ``published`` is the boundary whose sweep goes to Redis, if any."""
+    """Collects copies and returns blocks. ``published`` is the boundary whose sweep goes to Redis, if any.
+
+    A large sweep of that boundary becomes ``pending``.
+    """
 
     policy: SweepPolicy
     maker: Maker
     table: ProfileTable
     label: Label
+    pending: PendingSweep
     published: int | None
     out: list[Output] = field(default_factory=list)
     _stack: list[Copy] = field(default_factory=list)
     _stacked: int = 0
 
     def cross(self, boundary: int) -> int:
-        """Copy the customers to sweep at a boundary; return how many there are."""
+        """Sweep the customers at a boundary, or begin to; return how many there are.
+
+        What is left of the sweep before is made first. It is not published: the sweeps that follow are.
+        """
+        while self.pending:
+            self.out.extend(self._slice(STACK, publish=False))
         at = self._swept_at(boundary)
-        if len(at):
+        if boundary == self.published and len(at) > self.policy.slice:
+            self._begin(boundary, at)
+        elif len(at):
             self._put(Copy(boundary, at, take(self.table.rows, at)))
         return len(at)
+
+    def slice(self) -> list[Output]:
+        """Return the next slice of the pending sweep."""
+        return self._slice(self.policy.slice, publish=True)
 
     def put_nobody(self, boundary: int) -> None:
         """Deliver a boundary without customers, so that the learn step knows that the bucket has passed it."""
@@ -82,16 +105,49 @@ class Sweeps:
         return self.out
 
     def _swept_at(self, boundary: int) -> NDArray[np.int64]:
-        """Return the customers to sweep: they are not dormant, or their row changed in the slot that ends.
+        """Return the customers to sweep, in the order of their keys."""
+        chosen, order = self._swept(self.table.rows, boundary), self.table.in_order()
+        return order if len(chosen) == len(order) and chosen.all() else order[chosen[order]]
+
+    def _swept(self, rows: RowArray, boundary: int) -> NDArray[np.bool_]:
+        """Return which rows to sweep: they are not dormant, or changed in the slot that ends.
 
         Profiles without events are left out: their first events are in a later slot of the current batch.
         """
-        rows = self.table.rows
-        chosen = times_of(rows["last_seen"]) >= boundary * self.policy.interval - self.policy.dormant_after
+        awake = boundary * self.policy.interval - self.policy.dormant_after
+        chosen: NDArray[np.bool_] = times_of(rows["last_seen"]) >= awake
         chosen |= rows["slot"] == boundary - 1
         chosen &= rows["events"] > 0
-        order = self.table.in_order()
-        return order if len(chosen) == len(order) and chosen.all() else order[chosen[order]]
+        return chosen
+
+    def _begin(self, boundary: int, at: NDArray[np.int64]) -> None:
+        """Label a boundary and take its sample at once, from the rows in use; the customers are swept in slices."""
+        self._flush()
+        SWEEPS.inc()
+        rows, keys, counters = self.table.rows, self.table.keys[at], self.policy.counters
+        trainable = self._trainable(keys, times_of(rows["last_seen"][at]), boundary)
+        snapshot, sample = take(rows, at[trainable]), take(rows, at[:MOST_POPULATION])
+        now = boundary * self.policy.interval
+        swept = SweptPeople(
+            bucket=self.maker.bucket,
+            boundary=boundary,
+            keys=keys,
+            trainable=trainable,
+            features=compute_features(snapshot, now, self.policy.interval),
+            buyers=snapshot["orders"] > 0,
+            last={name: times_of(rows[LAST_OF_COUNTER[name]][at]) for name in counters},
+        )
+        population = Population(compute_features(sample, now, self.policy.interval), sample["orders"] > 0)
+        self.out.append(Released(self.maker.bucket, [boundary], [self.label(swept)], [population]))
+        self.pending.begin(boundary, len(rows))
+
+    def _slice(self, most: int, *, publish: bool) -> list[Output]:
+        boundary = self.pending.boundary
+        at, rows = self.pending.advance(self.table.rows, most, lambda some: self._swept(some, boundary))
+        if not len(at):
+            return []
+        block = self.maker.sweep(self.table, at, rows, np.full(len(at), boundary, np.int32))
+        return [*_with_leavers_apart(replace(block, publish=publish), rows)]
 
     def _put(self, copy: Copy) -> None:
         if copy.boundary == self.published:
@@ -120,7 +176,7 @@ class Sweeps:
     def _release(self, copies: Sequence[Copy], block: PeopleBlock, rows: RowArray) -> Released:
         """Label the boundaries of a stack, one after the other, and take samples of their customers."""
         keys = self.table.keys[block.positions]
-        trainable = self._trainable(block, keys, rows)
+        trainable = self._trainable(keys, times_of(rows["last_seen"]), block.boundaries)
         last = {name: times_of(rows[LAST_OF_COUNTER[name]]) for name in self.policy.counters}
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
@@ -130,20 +186,26 @@ class Sweeps:
                 bucket=block.bucket,
                 boundary=copy.boundary,
                 keys=keys[mine],
-                features=block.features[mine],
-                buyers=block.buyers[mine],
                 trainable=trainable[mine],
+                features=block.features[mine][trainable[mine]],
+                buyers=block.buyers[mine][trainable[mine]],
                 last={name: times[mine] for name, times in last.items()},
             )
             examples.append(self.label(swept))
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
 
-    def _trainable(self, block: PeopleBlock, keys: NDArray[np.uint64], rows: RowArray) -> NDArray[np.bool_]:
-        """Return the customers to snapshot: it is their turn, and they stay active until the longest window closes."""
+    def _trainable(
+        self, keys: NDArray[np.uint64], last_seen: NDArray[np.int64], boundaries: NDArray[np.int32] | int
+    ) -> NDArray[np.bool_]:
+        """Return the customers to snapshot: it is their turn, and they stay active until the longest window closes.
+
+        ``boundaries`` is one for all, or one per row.
+        """
         policy, stride = self.policy, self.policy.training_stride
-        steady = times_of(rows["last_seen"]) >= block.as_of - policy.dormant_after + policy.longest_window
-        turn: NDArray[np.bool_] = (keys % stride).astype(np.int64) == block.boundaries % stride
+        start = np.asarray(boundaries, np.int64) * policy.interval
+        steady = last_seen >= start - policy.dormant_after + policy.longest_window
+        turn: NDArray[np.bool_] = (keys % stride).astype(np.int64) == boundaries % stride
         return steady & turn
 
 

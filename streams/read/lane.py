@@ -4,9 +4,11 @@ All events of a device, and all orders of a customer, are in one lane. The lane'
 topic. The rules for choosing the next topic are here, without Kafka.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
+from contracts.errors import StateError
 from streams.read.clock import TopicClock, lane_clock, lane_start
 
 SMALLEST_BATCH: Final = 50
@@ -14,6 +16,8 @@ FIRST_BATCH: Final = 500
 MOST_BOUNDARIES: Final = 128
 """Maximum number of sweep boundaries per batch: a jump of the clock over years is passed on in parts, so that the
 dataflow can take snapshots and answer in between."""
+VERSION: Final = 1
+"""The version of a stored position."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,35 @@ class LaneState:
     topics: dict[str, TopicPosition]
     epoch_started_at: int | None = None
     slot: int | None = None
+
+    def to_plain(self) -> dict[str, Any]:
+        """Return the position as plain values, for the recovery store."""
+        topics = {
+            name: {
+                "offset": each.offset, "first": each.clock.first, "now": each.clock.now, "end": each.end,
+                "batch": each.batch,
+            }
+            for name, each in self.topics.items()
+        }  # fmt: skip
+        return {
+            "version": VERSION, "cluster_id": self.cluster_id, "topics": topics,
+            "epoch_started_at": self.epoch_started_at, "slot": self.slot,
+        }  # fmt: skip
+
+    @classmethod
+    def of_plain(cls, values: Mapping[str, Any]) -> "LaneState":
+        """Return the position of plain values. Raises :class:`contracts.errors.StateError` for another version."""
+        if values["version"] != VERSION:
+            raise StateError(
+                f"the stored position in the log is of version {values['version']}; this crmstream reads version "
+                f"{VERSION}. Run the crmstream that wrote it, or move the folder `recovery` away, to rebuild all state "
+                "from the start of the log."
+            )
+        topics = {
+            name: TopicPosition(each["offset"], TopicClock(each["first"], each["now"]), each["end"], each["batch"])
+            for name, each in values["topics"].items()
+        }
+        return cls(values["cluster_id"], topics, values["epoch_started_at"], values["slot"])
 
     def new_epoch(self) -> None:
         """Start the epoch's allowance of event time afresh."""

@@ -7,11 +7,10 @@ after their epoch has completed, so that lag in Kafka tools shows unfinished wor
 
 import logging
 import time
-from collections.abc import Callable, Iterable
-from copy import deepcopy
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -67,7 +66,7 @@ class SourceConfig:
     on_epoch_end: Callable[[], None] = lambda: None
 
 
-class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
+class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
     """All lanes; each worker reads those that Bytewax gives to it, with one consumer."""
 
     def __init__(self, config: SourceConfig):
@@ -79,17 +78,22 @@ class LaneSource(FixedPartitionedSource[LaneBatch, LaneState]):
         return [f"{partition:04d}" for partition in range(self._config.decoding.partitions)]
 
     @error_boundary
-    def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> "LaneReader":  # noqa: ARG002
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: Mapping[str, Any] | None  # noqa: ARG002
+    ) -> "LaneReader":  # fmt: skip
         """Connect a lane and check that the log is the one that its position belongs to."""
         if self._consumer is None or self._consumer.is_closed:
             self._consumer = SharedConsumer(connect(self._config.bootstrap_servers))
         return LaneReader(int(for_part), self._config, self._consumer, resume_state)
 
 
-class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
+class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
     """Reads one partition of every input topic."""
 
-    def __init__(self, partition: int, config: SourceConfig, consumer: SharedConsumer, resume: LaneState | None):
+    def __init__(
+        self, partition: int, config: SourceConfig, consumer: SharedConsumer, saved: Mapping[str, Any] | None
+    ):
+        resume = None if saved is None else LaneState.of_plain(saved)
         self._partition = partition
         self._config = config
         self._consumer = consumer
@@ -131,15 +135,16 @@ class LaneReader(StatefulSourcePartition[LaneBatch, LaneState]):
         return self._consumer.rest() if self._idle else None
 
     @error_boundary
-    def snapshot(self) -> LaneState:
+    def snapshot(self) -> Mapping[str, Any]:
         """Return the position after the last batch. Commits the previous position, whose epoch has completed."""
         if self._through is not None and not self._through.is_behind(self._interval):
             offsets = {name: position.offset for name, position in self._through.topics.items()}
             self._consumer.commit(self._partition, offsets)
-        self._through = deepcopy(self._state)
+        plain = self._state.to_plain()
+        self._through = LaneState.of_plain(plain)
         self._config.on_epoch_end()
         self._state.new_epoch()
-        return self._through
+        return plain
 
     def close(self) -> None:
         """Release the lane; the last lane closes the consumer."""

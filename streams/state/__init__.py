@@ -1,1 +1,1 @@
-"""The store of keyed steps: each bucket's state as files of changed columns, with a small token in Bytewax's recovery."""
+"""The stored state of keyed steps: files of changed columns by bucket, named by small tokens in Bytewax's recovery."""

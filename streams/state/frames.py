@@ -10,6 +10,7 @@ The header is MessagePack: ``[[part, [[column, type, shape, bytes], ...]], ...]`
 
 import struct
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -27,23 +28,40 @@ class TornFrameError(Exception):
     """A frame is cut off, or its bytes are not those that were written."""
 
 
-def encode(parts: Mapping[str, Columns]) -> bytes:
+def encode(parts: Mapping[str, Columns]) -> bytearray:
     """Return the columns of parts as one frame, a copy."""
+    frame = copied(parts)
+    seal(frame)
+    return frame
+
+
+def copied(parts: Mapping[str, Columns]) -> bytearray:
+    """Return a frame without its checksum: of a large state the copy is made at once, the rest in the background."""
     header, buffers = [], []
     for part, columns in parts.items():
         described = []
         for name, column in columns.items():
             if isinstance(column, np.ndarray):
-                column = np.ascontiguousarray(column)
-                described.append([name, np.lib.format.dtype_to_descr(column.dtype), column.shape, column.nbytes])
-                buffers.append(column.reshape(-1).view(np.uint8).data if column.size else b"")
+                described.append([name, _described(column.dtype), column.shape, column.nbytes])
+                buffers.append(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data if column.size else b"")
             else:
                 described.append([name, _BYTES, (), len(column)])
                 buffers.append(column)
         header.append([part, described])
     packed = msgspec.msgpack.encode(header)
-    body = b"".join([_HEADER.pack(len(packed)), packed, *buffers])
-    return _START.pack(len(body), xxh3_64_intdigest(body)) + body
+    return bytearray().join([bytes(_START.size), _HEADER.pack(len(packed)), packed, *buffers])
+
+
+def seal(frame: bytearray) -> None:
+    """Write the length and the checksum into a frame."""
+    with memoryview(frame) as view:
+        _START.pack_into(frame, 0, len(frame) - _START.size, xxh3_64_intdigest(view[_START.size :]))
+
+
+@cache
+def _described(dtype: np.dtype[Any]) -> msgspec.Raw:
+    """Return numpy's description of a type as MessagePack: that of a profile row takes longer than a small frame."""
+    return msgspec.Raw(msgspec.msgpack.encode(np.lib.format.dtype_to_descr(dtype)))
 
 
 def decode(data: memoryview) -> Iterator[dict[str, dict[str, Any]]]:

@@ -1,7 +1,6 @@
-"""How large the dataflow's state is, and what a snapshot costs: a made-up shop, without any server. Prints JSON."""
+"""How large the dataflow's state is, and what a base costs: a made-up shop, without any server. Prints JSON."""
 
 import json
-import pickle
 import time
 from typing import Final, NamedTuple
 
@@ -12,6 +11,7 @@ from contracts.settings import Settings
 from streams import codes
 from streams.dataflow import customers_policy, labeller
 from streams.profiles.customers import Customers
+from streams.state.frames import copied
 
 CUSTOMERS: Final = 5_000
 EVENTS_PER_DAY: Final = 1_000
@@ -20,7 +20,7 @@ DAYS: Final = 180
 
 
 class StateSize(NamedTuple):
-    """Bytes per customer in a snapshot, by what they hold, and microseconds of CPU per customer to make it."""
+    """Bytes per customer in a snapshot, by what they hold, and microseconds of CPU per customer to copy a base."""
 
     profiles: float
     training: float
@@ -29,19 +29,21 @@ class StateSize(NamedTuple):
 
 
 def measure_state() -> StateSize:
-    """Fill one bucket and freeze it as a snapshot does."""
+    """Fill one bucket and copy it as a base."""
     settings = Settings(partitions=1, buckets=1)
     policy, draw = customers_policy(settings), np.random.default_rng(1)
-    bucket = Customers(None, policy, labeller(settings))
+    bucket = Customers(policy, labeller(settings))
     for day in range(DAYS):
         events = _events(draw, day, policy.sweeps.interval)
         customers = np.array([f"c-{number:06}" for number in draw.integers(0, CUSTOMERS, len(events))], object)
         progress = Progress(0, day + 1, 0, fresh=False, guarded=False)
         bucket.take([CustomerBatch(0, progress, Parcel(events, customers))])
     began = time.process_time()
-    whole = len(bucket.freeze())
+    parts = {name: part.whole() for name, part in bucket.parts().items()}
+    whole = len(copied(parts))
     seconds, known = time.process_time() - began, len(bucket.state.table)
-    training, ids = (len(pickle.dumps(part, 5)) for part in (bucket.state.labels, bucket.state.known))
+    training = len(copied({"labels": parts["labels"]}))
+    ids = len(copied({"known_ids": parts["known_ids"]}))
     return StateSize((whole - training - ids) / known, training / known, ids / known, seconds / known * 1e6)
 
 

@@ -84,11 +84,11 @@ class Flow:
         models = models_policy(settings)
         identity, customers = identity_policy(settings), customers_policy(settings)
         self._makers: dict[str, Callable[[], Any]] = {
-            "Devices.take": lambda: Devices(None, identity),
-            "Addresses.take": lambda: Addresses(None, identity),
-            "Customers.take": lambda: Customers(None, customers, measured),
-            "Learn.take": lambda: Learn(None, models),
-            "Score.take": lambda: Score(None, models, self._explain),
+            "Devices.take": lambda: Devices(identity),
+            "Addresses.take": lambda: Addresses(identity),
+            "Customers.take": lambda: Customers(customers, measured),
+            "Learn.take": lambda: Learn(models),
+            "Score.take": lambda: Score(models, self._explain),
         }
         self._machines: dict[tuple[str, str], Any] = {}
 

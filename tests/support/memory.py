@@ -1,7 +1,7 @@
 """The whole dataflow without servers: logs, tables and hashes in memory, Bytewax in this process."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,9 +29,8 @@ from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
 from streams.read.consumer import SharedConsumer
-from streams.read.lane import LaneState
 from streams.read.source import LaneReader, LaneSource, SourceConfig
-from streams.recovery import prepare_recovery
+from streams.recovery import forget_uncommitted, prepare_recovery
 
 EPOCH = timedelta(seconds=0.02)
 IDLE = 4
@@ -98,7 +97,7 @@ class Lanes(LaneSource):
         self._consumers: list[Reading] = []
         self._readers: list[LaneReader] = []
 
-    def build_part(self, step_id: str, for_part: str, resume_state: LaneState | None) -> LaneReader:
+    def build_part(self, step_id: str, for_part: str, resume_state: Mapping[str, Any] | None) -> LaneReader:
         consumer = Reading({place: log for place, log in self._logs.items() if place[1] == int(for_part)})
         self._consumers.append(consumer)
         self._readers.append(LaneReader(int(for_part), self._config, SharedConsumer(consumer), resume_state))
@@ -206,6 +205,7 @@ class Installation:
             patch.setattr(dataflow, "DeadLetterWriter", SimpleNamespace(to=self._kafka))
             flow = dataflow.build_dataflow(self.settings, STORES, stopping)
             recovery = RecoveryConfig(prepare_recovery(self.settings), timedelta(0))
+            forget_uncommitted(self.settings)
             try:
                 cluster_main(
                     flow, [], 0, epoch_interval=epoch, recovery_config=recovery, worker_count_per_proc=workers

@@ -1,15 +1,16 @@
 """Delayed labels: a snapshot is released once per outcome, when its whole window has closed, and never before."""
 
-import pickle
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.restarting import STEPS, Restarting
 
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
+from contracts.state import Part
 from contracts.times import HOUR
 from online_models.labels import LabelState, label, window_slots
 
@@ -39,13 +40,14 @@ def sweep(
     """A sweep by the day of the last order; ``train`` are keys. Features hold boundary and key."""
     at = np.arange(len(ordered), dtype=np.uint64) if keys is None else np.array(keys, np.uint64)
     last = {"orders": times(ordered), "tickets": times(called or [None] * len(ordered))}
+    chosen = np.isin(at, train)
     return SweptPeople(
         bucket=5,
         boundary=boundary,
         keys=at,
-        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32),
-        buyers=last["orders"] > NEVER,
-        trainable=np.isin(at, train),
+        trainable=chosen,
+        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32)[chosen],
+        buyers=(last["orders"] > NEVER)[chosen],
         last=last,
     )
 
@@ -189,22 +191,29 @@ def by_hand(history: Sequence[Sequence[float | None]], train: Sequence[Sequence[
     return found
 
 
+class Bucket:
+    def __init__(self) -> None:
+        self.labels = LabelState()
+
+    def parts(self) -> dict[str, Part]:
+        return {"labels": self.labels}
+
+
 @given(
     ordered=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=9),
     train=st.lists(st.sets(st.integers(0, 2)), min_size=9, max_size=9),
-    saved=st.integers(0, 8),
+    steps=st.lists(st.integers(0, STEPS - 1), min_size=9, max_size=9),
 )
-def test_releases_agree_with_the_whole_history_also_after_pickling(
-    ordered: list[list[bool]], train: list[set[int]], saved: int
+def test_releases_agree_with_the_whole_history_also_after_restarts(
+    ordered: list[list[bool]], train: list[set[int]], steps: list[int]
 ) -> None:
     history: list[list[float | None]] = []
     for boundary, each in enumerate(ordered):
         before = history[-1] if history else [None] * 3
         history.append([boundary - 0.5 if bought else old for bought, old in zip(each, before, strict=True)])
     chosen = [sorted(keys) for keys in train]
-    state = LabelState()
+    state = Restarting(Bucket)
     for boundary, last in enumerate(history):
-        if boundary == saved:
-            state = pickle.loads(pickle.dumps(state))
-        released = label(state, sweep(boundary, last, train=chosen[boundary]), OUTCOMES, 24)
+        state.step(steps[boundary])
+        released = label(state.machine.labels, sweep(boundary, last, train=chosen[boundary]), OUTCOMES, 24)
         assert {each.name: labels_of(released, each) for each in OUTCOMES} == by_hand(history, chosen, boundary)

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.metrics import brier_score_loss, log_loss, roc_auc_score  # type: ignore[import-untyped]
+from support.restarting import STEPS, Restarting
 
+from contracts.state import Part
 from online_models import quality
 from online_models.quality import BINS, MANY, ONE, WINDOW, Codes, QualityWindow, Sums, encode
 
@@ -162,3 +164,30 @@ def test_ranks_are_those_of_scipy(values: list[float], seed: int) -> None:
     if positives and negatives:
         area = (rankdata(forecasts)[labels].sum() - positives * (positives + 1) / 2) / (positives * negatives)
         assert area_under_curve(forecasts, labels) == pytest.approx(area, rel=1e-14)
+
+
+class Window:
+    """A machine with a window and nothing else."""
+
+    def __init__(self) -> None:
+        self.window = QualityWindow()
+
+    def parts(self) -> dict[str, Part]:
+        return {"window": self.window}
+
+
+@given(
+    st.lists(st.sampled_from([0, 1, 5, 900, 4_000, WINDOW + 3]), max_size=6),
+    st.lists(st.integers(0, STEPS - 1), min_size=6, max_size=6),
+)
+def test_a_window_restored_from_its_changes_equals_one_that_never_stopped(sizes: list[int], steps: list[int]) -> None:
+    random, held, plain = np.random.default_rng(sum(sizes)), Restarting(Window), QualityWindow()
+    for size, step in zip(sizes, steps, strict=False):
+        forecasts, labels = random.random(size), random.random(size) < 0.3
+        for window in (held.machine.window, plain):
+            window.add(forecasts, labels)
+        held.step(step)
+        found = held.machine.window
+        assert (found.codes.tobytes(), found.ordered.tobytes(), found.sums) == (
+            plain.codes.tobytes(), plain.ordered.tobytes(), plain.sums)  # fmt: skip
+        assert repr(found.measure()) == repr(plain.measure())

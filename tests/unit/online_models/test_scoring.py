@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from state import frozen, thawed
 from support.model_blocks import POLICY, features_of, people, released, sample, some_buyers, sweep
+from support.restarting import STEPS, Restarting
 
 from contracts.blocks import PeopleBlock
 from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock
@@ -34,7 +36,7 @@ def explain(
 
 def models(*boundaries: int, customers: int = 3, examples: int = 30, visitors: int = 0) -> list[BoundaryModels]:
     """The messages for bucket 0, one for each boundary."""
-    learn = Learn(None, replace(POLICY, buckets=1))
+    learn = Learn(replace(POLICY, buckets=1))
     if visitors:
         learn.take([sample(0, 0, visitors)])
     found = [learn.take([released(0, [boundary], examples, customers)]) for boundary in boundaries]
@@ -43,7 +45,7 @@ def models(*boundaries: int, customers: int = 3, examples: int = 30, visitors: i
 
 @pytest.fixture
 def score() -> Score:
-    return Score(None, POLICY, explain)
+    return Score(POLICY, explain)
 
 
 def boundaries(blocks: Iterable[ScoredBlock]) -> list[list[int]]:
@@ -73,7 +75,7 @@ def test_a_sweep_waits_for_the_models_of_its_boundary(score: Score) -> None:
     assert score.take([sweep(0, [1]), first, sweep(0, [2])])[0].people.boundaries.tolist() == [1] * 3
     assert score.take([]) == []
     assert boundaries(score.take([second])) == [[2] * 3]
-    assert score.state.waiting == []
+    assert not score.state.waiting
 
 
 def test_a_block_of_many_boundaries_waits_for_the_last(score: Score) -> None:
@@ -107,6 +109,20 @@ def test_customers_who_leave_come_in_a_block_of_their_own_after_the_others(score
     assert rows([left]).items() <= rows(whole).items()
 
 
+def test_a_sweep_in_slices_is_scored_by_the_models_of_its_boundary(score: Score) -> None:
+    """Newer models and live people come in between; the next sweep ends it."""
+    first, second = models(1, 2)
+    whole = sweep(0, [1], 6)
+    found = score.take([first, chosen(whole, [1, 3])])
+    found += score.take([second, people(features_of(3, count=2), slot=2)])[1:]
+    score = thawed(Score(POLICY, explain), frozen(score))
+    found += score.take([chosen(whole, [0, 2])])
+    found += score.take([chosen(whole, [4, 5])])
+    assert rows(found) == rows(Score(POLICY, explain).take([first, whole]))
+    score.take([sweep(0, [2])])
+    assert list(score.state.models) == [2]
+
+
 def test_models_are_forgotten_after_their_sweep(score: Score) -> None:
     for message in models(*range(6)):
         score.take([message, sweep(0, [message.newest.boundary])])
@@ -123,7 +139,7 @@ def test_models_of_boundaries_without_customers_do_not_pile_up(score: Score) -> 
 @pytest.mark.parametrize("block", [sweep(0, [4], count=0), people(features_of(1, count=0))])
 def test_of_nobody_there_is_nothing_to_score(score: Score, block: PeopleBlock) -> None:
     assert score.take([*models(1), block]) == []
-    assert score.state.waiting == []
+    assert not score.state.waiting
 
 
 def test_a_sweep_without_population_is_an_error(score: Score) -> None:
@@ -190,11 +206,11 @@ def test_restated_people_wait_for_the_models_of_their_boundary(score: Score) -> 
     first, second = models(4, 5)
     restated = people(features_of(3, count=2), kind="restated", slot=5)
     assert score.take([first, restated]) == []
-    frozen = Score(score.freeze(), POLICY, explain)
-    found = frozen.take([second, sweep(0, [5])])
+    again = thawed(Score(POLICY, explain), frozen(score))
+    found = again.take([second, sweep(0, [5])])
     assert [block.people.kind for block in found] == ["sweep", "restated"]
     assert [block.model_versions for block in found] == [[second.newest.version]] * 2
-    assert frozen.state.others == []
+    assert not again.state.others
 
 
 # Percentiles
@@ -219,7 +235,7 @@ def test_percentiles_of_many_are_read_off_quantiles(score: Score) -> None:
 
 
 def test_each_row_is_ranked_among_the_customers_of_its_boundary(score: Score) -> None:
-    alone = Score(None, POLICY, explain)
+    alone = Score(POLICY, explain)
     messages = models(1, 2, customers=30)
     (stack,) = score.take([*messages, sweep(0, [1, 2], 30)])
     single = [alone.take([message, sweep(0, [message.newest.boundary], 30)])[0] for message in messages]
@@ -252,7 +268,7 @@ def test_reasons_are_asked_once_per_block_of_few_people_else_per_outcome(count: 
         calls.append(len(features))
         return np.full((len(features), 3), -1)
 
-    score = Score(None, POLICY, counting)
+    score = Score(POLICY, counting)
     swept = 3 if count < FEW else 3 * FEW // 4
     score.take([*models(1, 2, customers=swept), sweep(0, [1, 2], swept), people(features_of(3, count=count))])
     assert calls == expected
@@ -292,7 +308,7 @@ def chosen(block: PeopleBlock, at: Sequence[int]) -> PeopleBlock:
 
 @given(at=st.lists(st.integers(0, 299), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))
 def test_a_row_is_scored_alike_in_any_company(at: list[int], table: str) -> None:
-    score = Score(None, POLICY, explain)
+    score = Score(POLICY, explain)
     score.take(models(1, customers=50, visitors=50))
     block = people(features_of(8, count=300), table=table)  # type: ignore[arg-type]
     whole = rows(score.take([block]))
@@ -304,12 +320,13 @@ def test_a_row_is_scored_alike_in_any_company(at: list[int], table: str) -> None
     ahead=st.lists(st.integers(0, 1), max_size=20),
     stops=st.sets(st.integers(0, 20)),
     groups=st.sets(st.integers(1, 7)),
+    steps=st.lists(st.integers(0, STEPS - 1), min_size=1, max_size=20),
 )
-def test_scores_of_sweeps_do_not_depend_on_grouping_arrival_or_freezing(
-    cuts: set[int], ahead: list[int], stops: set[int], groups: set[int]
+def test_scores_of_sweeps_do_not_depend_on_grouping_arrival_or_restarts(
+    cuts: set[int], ahead: list[int], stops: set[int], groups: set[int], steps: list[int]
 ) -> None:
-    """Sweeps in stacks of several boundaries, models in messages of several, either ahead, cut and frozen anywhere."""
-    learn = Learn(None, replace(POLICY, buckets=1))
+    """Sweeps in stacks of several boundaries, models in messages of several, either ahead, cut and stored anywhere."""
+    learn = Learn(replace(POLICY, buckets=1))
     models_in, sweeps = [], []
     for start, stop in itertools.pairwise([0, *sorted(groups), 8]):
         models_in += learn.take([released(0, range(start, stop), 30)])
@@ -317,10 +334,10 @@ def test_scores_of_sweeps_do_not_depend_on_grouping_arrival_or_freezing(
         sweeps.append(sweep(0, range(start, stop)))
     queues: list[list[Input]] = [[each for each in models_in if isinstance(each, BoundaryModels)], list(sweeps)]
     order = [queues[draw].pop(0) for draw in ahead if queues[draw]] + queues[0] + queues[1]
-    score, found = Score(None, POLICY, explain), []
+    score, found, turns = Restarting(lambda: Score(POLICY, explain)), [], itertools.cycle(steps)
     for start, stop in itertools.pairwise([0, *sorted(at for at in stops if at < len(order)), len(order)]):
-        found += score.take(order[start:stop])
-        score = Score(score.freeze(), POLICY, explain)
-    plain = Score(None, POLICY, explain)
+        found += score.machine.take(order[start:stop])
+        score.step(next(turns))
+    plain = Score(POLICY, explain)
     assert rows(found) == rows(plain.take([*models(*range(8)), sweep(0, range(8))]))
-    assert score.state.waiting == []
+    assert not score.machine.state.waiting

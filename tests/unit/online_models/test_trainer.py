@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from state import frozen, thawed
 from support.model_blocks import BUYS, NAMES, POLICY, examples, join_released, population, released, sample
+from support.restarting import STEPS, Restarting
 
 from contracts.model_blocks import BoundaryModel, BoundaryModels, Examples, ModelReport, Released, VisitorSample
 from online_models.outcome_model import BUYERS, OTHERS, QUANTILES, VISITORS, forecast
@@ -30,7 +32,7 @@ def digests(learn: Learn) -> dict[str, str]:
 
 @pytest.fixture
 def learn() -> Learn:
-    return Learn(None, POLICY)
+    return Learn(POLICY)
 
 
 # Waiting
@@ -72,7 +74,7 @@ def test_what_is_through_is_forgotten(learn: Learn) -> None:
 
 def test_nothing_comes_of_a_resumption(learn: Learn) -> None:
     learn.take([released(0, [0])])
-    assert Learn(learn.freeze(), POLICY).resumed() == []
+    assert not thawed(Learn(POLICY), frozen(learn)).resumed()
 
 
 # Learning
@@ -105,7 +107,7 @@ def test_a_report_describes_the_model_that_was_made(learn: Learn) -> None:
 
 def test_buckets_are_learned_in_their_order(learn: Learn) -> None:
     learn.take([released(1, [0], 30), released(0, [0], 20)])
-    alone = Learn(None, POLICY)
+    alone = Learn(POLICY)
     both = [(examples(0, 0, 20)[name], examples(1, 0, 30)[name]) for name in ("churn", "buys")]
     for name, parts in zip(("churn", "buys"), both, strict=True):
         columns = [[getattr(part, column) for part in parts] for column in ("features", "labels", "buyers")]
@@ -234,20 +236,22 @@ def model_bits(model: BoundaryModel) -> tuple[object, ...]:
 
 
 def run(
-    history: History, deliveries: Sequence[Released | VisitorSample], cuts: Iterable[int] = (), *, frozen: bool = False
+    history: History,
+    deliveries: Sequence[Released | VisitorSample],
+    cuts: Iterable[int] = (),
+    steps: Sequence[int] = (),
 ) -> tuple[list[str], dict[int, list[object]], dict[str, str]]:
     """Reports, the models of each bucket, and the digests at the end."""
     policy = replace(POLICY, buckets=len(history.buckets))
-    learn, outputs = Learn(None, policy), []
+    learn, outputs, turns = Restarting(lambda: Learn(policy)), [], itertools.cycle(steps or [0])
     inside = sorted(cut for cut in cuts if cut < len(deliveries))
     for start, stop in itertools.pairwise([0, *inside, len(deliveries)]):
-        outputs += learn.take(deliveries[start:stop])
-        if frozen:
-            learn = Learn(learn.freeze(), policy)
+        outputs += learn.machine.take(deliveries[start:stop])
+        learn.step(next(turns))
     models: dict[int, list[object]] = {bucket: [] for bucket in range(policy.buckets)}
     for message in messages(outputs):
         models[message.bucket] += [model_bits(model) for model in message.models]
-    return [repr(report) for report in reports(outputs)], models, digests(learn)
+    return [repr(report) for report in reports(outputs)], models, digests(learn.machine)
 
 
 @given(
@@ -255,15 +259,16 @@ def run(
     draws=st.lists(st.tuples(st.integers(0, 2), st.integers(1, 4)), max_size=20),
     cuts=st.sets(st.integers(0, 20)),
     visitors=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 5)), max_size=3),
+    steps=st.lists(st.integers(0, STEPS - 1), max_size=20),
 )
-def test_grouping_interleaving_samples_and_freezing_change_no_bit(
-    history: History, draws: list[tuple[int, int]], cuts: set[int], visitors: list[tuple[int, int]]
+def test_grouping_interleaving_samples_and_restarts_change_no_bit(
+    history: History, draws: list[tuple[int, int]], cuts: set[int], visitors: list[tuple[int, int]], steps: list[int]
 ) -> None:
     plain = run(history, interleaved(history, []))
     deliveries: list[Released | VisitorSample] = list(interleaved(history, draws))
     for bucket, boundary in visitors:
         deliveries.insert(boundary, sample(bucket % len(history.buckets), boundary))
-    assert run(history, deliveries, cuts, frozen=True) == plain
+    assert run(history, deliveries, cuts, steps) == plain
 
 
 @given(history=histories())

@@ -1,14 +1,23 @@
 """The recovery store is there whole or not at all, and is used only with the layout that it was made for."""
 
 import json
+import pickle
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
+import bytewax.operators as op
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSink, TestingSource, run_main
 
 from contracts.errors import SettingsError
 from contracts.settings import Settings
 from streams import recovery
-from streams.recovery import LAYOUT_FILE, VERSION, prepare_recovery
+from streams.recovery import LAYOUT_FILE, VERSION, forget_uncommitted, prepare_recovery
 
 
 @pytest.fixture
@@ -84,3 +93,51 @@ def test_a_store_without_its_layout_is_refused(settings: Settings, content: str 
         file.write_text(content)
     with pytest.raises(SettingsError, match="cannot be read"):
         prepare_recovery(settings)
+
+
+def test_an_older_version_with_a_migration_is_taken_over(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = prepare_recovery(settings) / LAYOUT_FILE
+    version = recovery.STATE_VERSION
+    monkeypatch.setattr(recovery, "STATE_VERSION", version + 1)
+    monkeypatch.setattr(recovery, "oldest", lambda: version)
+    prepare_recovery(settings)
+    assert json.loads(file.read_text())[VERSION] == version + 1
+    monkeypatch.undo()
+    with pytest.raises(SettingsError, match=f"is of version {version + 1}"):
+        prepare_recovery(settings)
+
+
+def _forget_nothing(_settings: Settings) -> None:
+    """What Bytewax does."""
+
+
+@pytest.mark.parametrize(("forget", "total"), [(forget_uncommitted, 1), (_forget_nothing, 99)])
+def test_a_snapshot_of_an_epoch_that_was_not_committed_is_never_resumed(
+    settings: Settings, forget: Callable[[Settings], None], total: int
+) -> None:
+    """The second case shows that Bytewax does so by itself: if it no longer does, the function can go."""
+    folder = prepare_recovery(settings)
+    (file,) = folder.glob("*.sqlite3")
+    items = [("a", 1), ("b", 1), TestingSource.EOF(), ("a", 1), ("a", 1), TestingSource.ABORT(), ("b", 0)]
+
+    def run() -> list[tuple[str, int]]:
+        forget(settings)
+        out: list[tuple[str, int]] = []
+        flow = Dataflow("test")
+        numbers = op.input("numbers", flow, TestingSource(items))
+        sums = op.stateful_map("sum", numbers, lambda sum_, number: ((sum_ or 0) + number, (sum_ or 0) + number))
+        op.output("out", sums, TestingSink(out))
+        run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(folder, timedelta(0)))
+        return out
+
+    assert sorted(run()) == [("a", 1), ("b", 1)]
+    with closing(sqlite3.connect(file)) as store, store:
+        (epoch,) = store.execute("SELECT MAX(worker_frontier) FROM fronts").fetchone()
+        (step, kept) = store.execute("SELECT step_id, ser_change FROM snaps WHERE state_key = 'b'").fetchone()
+        assert kept is not None
+        store.execute(
+            "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, 'b', ?, ?)",
+            (step, epoch, pickle.dumps(99)),
+        )
+    assert ("a", 2) in run()
+    assert dict(run())["b"] == total

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -13,11 +13,13 @@ import pytest
 from confluent_kafka import murmur2
 from support.consumer import FakeConsumer, Place
 from support.records import Record
+from support.restarting import STEPS, Restarting
 
 from connectors.kafka.publisher import tick_body
 from contracts.blocks import CustomerBatch, Departures, Forwarded, PeopleBlock, ProfileBlock, Verdicts
 from contracts.events import TICK_KEY, Kind
 from contracts.identity import placing_id
+from contracts.machine import Machine
 from contracts.model_blocks import Released
 from contracts.outcomes import Outcome
 from contracts.settings import Settings
@@ -30,7 +32,6 @@ from streams.profiles.rows import versions_of
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.source import LaneReader
 from streams.read.split import split_lane
-from streams.steps import Machine
 
 PARTITIONS, EVENTS, DAYS = 4, 700, 45
 DAY = 86_400_000_000
@@ -153,15 +154,19 @@ Queues = dict[int, dict[int, deque[Any]]]
 class Step:
     """The machines of one step, one per bucket, with what is under way to them."""
 
-    def __init__(self, restore: Callable[[bytes | None], Machine[Any, Any]], buckets: int, draw: random.Random):
-        self._restore, self._draw = restore, draw
-        self._machines = {bucket: restore(None) for bucket in range(buckets)}
+    def __init__(self, make: Callable[[], Machine[Any, Any]], buckets: int, draw: random.Random):
+        self._draw = draw
+        self._machines = {bucket: Restarting(make) for bucket in range(buckets)}
         self.waiting: Queues = {bucket: defaultdict(deque) for bucket in range(buckets)}
 
     @property
     def ready(self) -> list[int]:
         """The buckets for which something waits."""
         return [bucket for bucket, queues in self.waiting.items() if any(queues.values())]
+
+    def slices(self) -> list[Any]:
+        """Let each bucket do a slice of its work; return what they give out."""
+        return [item for each in self._machines.values() if each.machine.has_work() for item in each.machine.work()]
 
     def work(self, *, at_once: bool) -> Iterator[tuple[int, Any]]:
         """Let one bucket take some of what waits for it, perhaps after a resume. Yield what it gives out."""
@@ -173,9 +178,9 @@ class Step:
             if not queues:
                 break
             items.append(self._draw.choice(queues).popleft())
-        if not at_once and self._draw.random() < 0.02:
-            self._machines[bucket] = self._restore(self._machines[bucket].freeze())
-        for item in self._machines[bucket].take(items):
+        if not at_once and self._draw.random() < 0.1:
+            self._machines[bucket].step(self._draw.randrange(STEPS))
+        for item in self._machines[bucket].machine.take(items):
             yield bucket, item
 
 
@@ -194,9 +199,12 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
     config, buckets = source_config(settings, Stores("", "", ""), lambda: False), settings.buckets
     lanes = [LaneReader(each, config, consumer_of(places, each), None) for each in range(PARTITIONS)]
     identity, people, labels = identity_policy(settings), customers_policy(settings), labeller(settings)
-    devices = Step(lambda saved: Devices(saved, identity), buckets, draw)
-    addresses = Step(lambda saved: Addresses(saved, identity), buckets, draw)
-    customers = Step(lambda saved: Customers(saved, people, labels), buckets, draw)
+    if not plain:
+        identity = replace(identity, portion=draw.choice([1, 2, 1_000]))
+        people = replace(people, sweeps=replace(people.sweeps, slice=draw.choice([1, 2, 1_000])))
+    devices = Step(lambda: Devices(identity), buckets, draw)
+    addresses = Step(lambda: Addresses(identity), buckets, draw)
+    customers = Step(lambda: Customers(people, labels), buckets, draw)
     written, idle = Written(), 0
     while idle < SETTLED:
         lane = draw.randrange(PARTITIONS)
@@ -206,6 +214,9 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
                 devices.waiting[int(key)][lane].append(part)
         ready = [step for step in (devices, addresses, customers) if step.ready]
         idle = 0 if batches or ready else idle + 1
+        for step in (devices, addresses, customers) if draw.random() < 0.5 else ():
+            for item in step.slices():
+                written.take(item)
         for bucket, item in draw.choice(ready).work(at_once=plain) if ready else ():
             if isinstance(item, Forwarded | CustomerBatch):
                 target = addresses if isinstance(item, Forwarded) else customers

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
+from state import frozen, thawed
 from support.columns import DAY, HOUR, MINUTE
 
 from contracts.blocks import (
@@ -90,7 +91,7 @@ def moved(outputs: Sequence[Any]) -> list[tuple[str, str, int, int]]:
 
 
 def test_nothing_counts_before_the_lane_has_started() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     item = DeviceBatch(0, Progress(0, None, None, fresh=False, guarded=False), people((5, "", "v")), (link("v", "c"),))
     assert devices.take([item]) == []
     assert moved(devices.take([batch(0)])) == []
@@ -98,7 +99,7 @@ def test_nothing_counts_before_the_lane_has_started() -> None:
 
 
 def test_a_visitor_is_scored_at_once_and_moves_with_the_link() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     outputs = devices.take([batch(0, people((5 * MINUTE, "", "v"), (HOUR, "", "v")))])
     block = of(outputs, PeopleBlock)[0]
     assert (block.kind, block.table, block.ids.tolist(), block.entered.tolist()) == (
@@ -117,13 +118,13 @@ def test_a_visitor_is_scored_at_once_and_moves_with_the_link() -> None:
 
 
 def test_events_with_a_customer_count_for_that_customer_whoever_owns_the_device() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     outputs = devices.take([batch(0, link("v", "c"), people((5, "d", "v"), (6, "", "v"), (7, "e", "")))])
     assert sorted(went(outputs)) == [(0, "c"), (0, "e"), (1, "d")]
 
 
 def test_sessions_follow_the_device_else_the_customer() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     first = people((0, "c", "v"), (29 * MINUTE, "", "v"), (40 * MINUTE, "c", ""), (71 * MINUTE, "c", ""))
     outputs = devices.take([batch(0, link("v", "c"), first), batch(0, people((60 * MINUTE, "c", "v")))])
     events = np.concatenate([out.customers.events for out in of(outputs, Forwarded)])
@@ -132,7 +133,7 @@ def test_sessions_follow_the_device_else_the_customer() -> None:
 
 
 def test_what_counts_later_waits_for_its_slot() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     outputs = devices.take([batch(0, people((DAY, "c", "v"), (DAY, "", "w")), link("w", "c", DAY))])
     assert (went(outputs), verdicts(outputs)) == ([], [])
     outputs = devices.take([batch(1)])
@@ -141,7 +142,7 @@ def test_what_counts_later_waits_for_its_slot() -> None:
 
 
 def test_duplicates_of_visitors_count_once_and_those_of_customers_pass() -> None:
-    devices, before = Devices(None, POLICY), DUPLICATES._value.get()
+    devices, before = Devices(POLICY), DUPLICATES._value.get()
     devices.take([batch(0, people((5, "", "v"), (5, "", "v"), (6, "c", "w"), (6, "c", "w")))])
     assert DUPLICATES._value.get() - before == 1
     assert moved(devices.take([batch(0, link("v", "c"))])) == [("v", "c", 0, 1)]
@@ -168,7 +169,7 @@ def test_duplicates_of_visitors_count_once_and_those_of_customers_pass() -> None
     ],
 )  # fmt: skip
 def test_verdicts(links: list[tuple[str, str]], expected: list[tuple[str, str, str]]) -> None:
-    together, alone = Devices(None, POLICY), Devices(None, POLICY)
+    together, alone = Devices(POLICY), Devices(POLICY)
     made = [link(device, person) for device, person in links]
     assert verdicts(together.take([batch(0, *made)])) == expected
     assert [each for one in made for each in verdicts(alone.take([batch(0, one)]))] == expected
@@ -178,7 +179,7 @@ def test_verdicts(links: list[tuple[str, str]], expected: list[tuple[str, str, s
 def test_the_id_of_a_customer_is_never_given_away(how: str) -> None:
     """In the same activation, and later."""
     for later in (False, True):
-        devices = Devices(None, POLICY)
+        devices = Devices(POLICY)
         item = {
             "event": batch(0, people((5, "tmp", "v"))),
             "notice": batch(0, known=["tmp"]),
@@ -192,7 +193,7 @@ def test_the_id_of_a_customer_is_never_given_away(how: str) -> None:
 
 def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
     """Another lane may be ahead by weeks when a log is read again: live, the link came first."""
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     ahead = DeviceBatch(0, None, known_customers=np.array(["tmp"], object), known_slots=np.array([5]))
     outputs = devices.take([batch(0), ahead, batch(4, link("tmp", "real", 4 * DAY))])
     assert verdicts(outputs) == [("tmp", "real", "linked")]
@@ -202,7 +203,7 @@ def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
 
 
 def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     devices.take([batch(0, people((5, "", "v")), link("v", "c"))])
     outputs = devices.take([batch(1, link("v", "", DAY), people((DAY + 5, "", "v")))])
     assert went(outputs) == [(0, "c")]
@@ -215,7 +216,7 @@ def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> Non
 
 
 def test_several_links_of_one_device_in_one_activation() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     events = people(*[(day * DAY + 5, "", "v") for day in range(7)])
     links = [link("v", "c", DAY), link("v", "", 2 * DAY), link("v", "d", 5 * DAY)]
     outputs = devices.take([batch(0), batch(6, *links, events)])
@@ -224,7 +225,7 @@ def test_several_links_of_one_device_in_one_activation() -> None:
 
 
 def test_silent_visitors_are_forgotten_and_their_positions_used_again() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     first = of(devices.take([batch(0, people((5, "", "v")), link("w", "c"))]), PeopleBlock)[0]
     assert of(devices.take([batch(3)]), Departures) == []
     outputs = devices.take([batch(4)])
@@ -240,7 +241,7 @@ def test_a_visitor_who_comes_back_after_being_forgotten_is_a_new_one() -> None:
     """Also within one activation."""
     events = people((5, "", "v"), (9 * DAY, "", "v"))
     for cut in (False, True):
-        devices = Devices(None, POLICY)
+        devices = Devices(POLICY)
         items = [batch(0, people((5, "", "v"))), batch(9, people((9 * DAY, "", "v")))] if cut else [batch(9, events)]
         for item in items:
             outputs = devices.take([item])
@@ -248,7 +249,7 @@ def test_a_visitor_who_comes_back_after_being_forgotten_is_a_new_one() -> None:
 
 
 def test_in_a_catch_up_changed_profiles_leave_at_boundaries_and_all_are_restated_after_it() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     assert of(devices.take([batch(0, people((5, "", "v"), (6, "", "w")), fresh=False)]), ProfileBlock) == []
     outputs = devices.take([batch(1, people((DAY, "", "w")), fresh=False)])
     stored = of(outputs, ProfileBlock)[0]
@@ -264,7 +265,7 @@ def test_in_a_catch_up_changed_profiles_leave_at_boundaries_and_all_are_restated
 
 
 def test_everybody_hears_of_a_new_slot_and_else_only_who_gets_something() -> None:
-    devices = Devices(None, POLICY)
+    devices = Devices(POLICY)
     assert [out.bucket for out in of(devices.take([batch(0)]), Forwarded)] == [0, 1]
     assert of(devices.take([batch(0)]), Forwarded) == []
     assert [out.bucket for out in of(devices.take([batch(0, people((5, "d", "v")))]), Forwarded)] == [1]
@@ -276,13 +277,13 @@ def test_everybody_hears_of_a_new_slot_and_else_only_who_gets_something() -> Non
 
 def test_money_that_waits_moves_or_is_converted_after_a_restart() -> None:
     poor = replace(POLICY, rates=Rates("EUR"))
-    devices, usd = Devices(None, poor), number_of("USD")
+    devices, usd = Devices(poor), number_of("USD")
     events = people((5, "", "v"), (6, "", "w"), code=codes.ORDER, amount=80_000, currency=usd)
     devices.take([batch(0, events)])
     parcel = of(devices.take([batch(0, link("v", "c"))]), Forwarded)[0].customers
     assert parcel.moved is not None
     assert parcel.moved.unconverted[["row", "amount", "currency"]].tolist() == [(0, 80_000, usd)]
-    devices = Devices(devices.freeze(), replace(poor, rates=Rates("EUR", {"USD": ((0, 0.5),)})))
+    devices = thawed(Devices(replace(poor, rates=Rates("EUR", {"USD": ((0, 0.5),)}))), frozen(devices))
     block = of(devices.resumed(), PeopleBlock)[0]
     assert block.rows is not None
     assert (block.ids.tolist(), block.rows["revenue"].tolist()) == ([visitor_id("w")], [40_000])
@@ -301,7 +302,7 @@ def parcel_of(owner: str, at: int) -> Parcel:
 
 
 def test_addresses_pass_on_what_is_for_customers_and_report_the_slowest_sender() -> None:
-    addresses = Addresses(None, POLICY)
+    addresses = Addresses(POLICY)
     early = of(addresses.take([forwarded(0, 5, parcel_of("c", 5 * DAY))]), CustomerBatch)
     assert [(out.bucket, out.progress.slot, len(out.parcel)) for out in early] == [(0, None, 1), (1, None, 0)]
     both = of(addresses.take([forwarded(1, 3)]), CustomerBatch)
@@ -312,7 +313,7 @@ def test_addresses_pass_on_what_is_for_customers_and_report_the_slowest_sender()
 
 
 def test_an_address_has_a_history_of_its_own_until_it_is_claimed() -> None:
-    addresses = Addresses(None, POLICY)
+    addresses = Addresses(POLICY)
     addresses.take([forwarded(0, 0), forwarded(1, 0)])
     block = of(addresses.take([forwarded(0, 0, addresses=parcel_of(MAIL, 5))]), PeopleBlock)[0]
     assert (block.table, block.ids.tolist()) == ("addresses", [MAIL])
@@ -327,7 +328,7 @@ def test_an_address_has_a_history_of_its_own_until_it_is_claimed() -> None:
 
 
 def test_addresses_wait_for_the_slowest_sender() -> None:
-    addresses = Addresses(None, POLICY)
+    addresses = Addresses(POLICY)
     addresses.take([forwarded(0, 0), forwarded(1, 0)])
     outputs = addresses.take([forwarded(0, 1, addresses=parcel_of(MAIL, DAY), claims=(link(MAIL, "c", DAY),))])
     assert (verdicts(outputs), of(outputs, PeopleBlock)) == ([], [])

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, MINUTE
 from support.identity_oracle import Did, OracleAddresses, OracleDevices, Sent
+from support.restarting import Restarting
 
 from contracts.blocks import (
     EVENT_DTYPE,
@@ -26,6 +27,7 @@ from contracts.blocks import (
     Verdicts,
 )
 from contracts.currencies import number_of
+from contracts.entries import Entries
 from contracts.identity import home_of, visitor_id
 from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
@@ -47,7 +49,7 @@ FORGOTTEN = 2 * DAY
 E1, E2 = "email:1", "email:2"
 HOMES = {"u": 0, "v": 1, "w": 0, "x": 1, "c": 0, "d": 1, E1: 0, E2: 1}
 RATES = Rates("EUR", {"USD": ((0, 0.5),)})
-LABELLER = Labeller(dict, lambda *_: {})
+LABELLER = Labeller(lambda: Entries(int, int), lambda *_: {})
 UNITS = 40
 """Units by which decayed columns may differ: each step of fading rounds once."""
 
@@ -57,7 +59,7 @@ def bucket_of(profile_id: str) -> int:
 
 
 def policy(rates: Rates = RATES) -> IdentityPolicy:
-    return IdentityPolicy(DAY, BUCKETS, BUCKETS, bucket_of, 2, 1_000, FORGOTTEN, rates=rates)
+    return IdentityPolicy(DAY, BUCKETS, BUCKETS, bucket_of, 2, 1_000, FORGOTTEN, rates=rates, portion=1)
 
 
 @dataclass(frozen=True)
@@ -199,30 +201,30 @@ class World:
 
     policy: IdentityPolicy
     saves: bool
-    devices: list[Devices] = field(default_factory=list)
-    addresses: list[Addresses] = field(default_factory=list)
+    devices: list[Restarting[Devices]] = field(default_factory=list)
+    addresses: list[Restarting[Addresses]] = field(default_factory=list)
+    turn: int = 0
     channels: dict[tuple[str, int, int], deque[Any]] = field(default_factory=lambda: defaultdict(deque))
     verdicts: list[tuple[str, str, str]] = field(default_factory=list)
     redis: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",))
-        self.customers = [Customers(None, CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates), LABELLER)
-                          for _ in range(BUCKETS)]  # fmt: skip
+        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",), slice=2)
+        customers = CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates)
+        self.customers = [Restarting(lambda: Customers(customers, LABELLER)) for _ in range(BUCKETS)]
         self.sweeps: dict[tuple[int, str], bytes] = {}
-        self.devices = [Devices(None, self.policy) for _ in range(BUCKETS)]
-        self.addresses = [Addresses(None, self.policy) for _ in range(BUCKETS)]
+        self.devices = [Restarting(lambda: Devices(self.policy)) for _ in range(BUCKETS)]
+        self.addresses = [Restarting(lambda: Addresses(self.policy)) for _ in range(BUCKETS)]
         self.device_oracles = [OracleDevices(2, FORGOTTEN) for _ in range(BUCKETS)]
         self.address_oracles = [OracleAddresses(FORGOTTEN, BUCKETS) for _ in range(BUCKETS)]
         self.sinks = [Sink(bucket) for bucket in range(BUCKETS)]
 
     def restart(self, new: IdentityPolicy) -> None:
         self.policy = new
-        for machines, kind in ((self.devices, Devices), (self.addresses, Addresses)):
-            for number, machine in enumerate(machines):
-                machines[number] = kind(machine.freeze(), new)
-                self.note(machines[number].resumed())
+        for each in (*self.devices, *self.addresses):
+            each.restart()
+            self.note(each.machine.resumed())
 
     def send(self, items: list[DeviceBatch], lane: int) -> None:
         for item in items:
@@ -230,6 +232,9 @@ class World:
 
     def deliver(self, draw: int) -> bool:
         """Let one machine take what waits for it, from some of the channels."""
+        self.turn = draw
+        if draw % 2:
+            self.work()
         busy = sorted({(kind, to) for (kind, _, to), waiting in self.channels.items() if waiting})
         if not busy:
             return False
@@ -242,7 +247,7 @@ class World:
         return True
 
     def run_devices(self, bucket: int, items: list[DeviceBatch]) -> None:
-        outputs = self.devices[bucket].take(items)
+        outputs = self.devices[bucket].machine.take(items)
         sent = self.device_oracles[bucket].take(items, bucket_of)
         self.note(outputs)
         for forwarded in (out for out in outputs if isinstance(out, Forwarded)):
@@ -250,22 +255,36 @@ class World:
             self.channels["addresses", bucket, forwarded.bucket].append((forwarded, parts))
         assert not sent, "everything that the oracle sends is sent"
         if self.saves:
-            self.devices[bucket] = Devices(self.devices[bucket].freeze(), self.policy)
+            self.devices[bucket].step(self.turn)
 
     def run_addresses(self, bucket: int, items: list[tuple[Forwarded, tuple[Sent, Sent]]]) -> None:
-        outputs = self.addresses[bucket].take([item for item, _ in items])
+        outputs = self.addresses[bucket].machine.take([item for item, _ in items])
         self.note(outputs)
         for owner, slot, did in self.address_oracles[bucket].take(*map(list, zip(*items, strict=True))):
             self.sinks[bucket_of(owner)].did[owner].append((slot, did))
         for batch in (out for out in outputs if isinstance(out, CustomerBatch)):
             self.channels["sinks", bucket, batch.bucket].append(batch)
         if self.saves:
-            self.addresses[bucket] = Addresses(self.addresses[bucket].freeze(), self.policy)
+            self.addresses[bucket].step(self.turn)
 
     def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
         for item in items:
             self.sinks[bucket].take(item)
-        for out in self.customers[bucket].take(items):
+        self.note_sweeps(self.customers[bucket].machine.take(items))
+        if self.saves:
+            self.customers[bucket].step(self.turn)
+
+    def work(self) -> bool:
+        """Let every machine do a slice of its work; return whether any had some."""
+        machines = [each.machine for each in (*self.devices, *self.addresses, *self.customers)]
+        working = [each for each in machines if each.has_work()]
+        for each in working:
+            outputs = each.work()
+            self.note_sweeps(outputs) if isinstance(each, Customers) else self.note(outputs)
+        return bool(working)
+
+    def note_sweeps(self, outputs: Sequence[Any]) -> None:
+        for out in outputs:
             if isinstance(out, PeopleBlock) and out.kind == "sweep":
                 for boundary, name, features in zip(out.boundaries.tolist(), out.ids, out.features, strict=True):
                     self.sweeps[boundary, name] = features.tobytes()
@@ -321,6 +340,8 @@ def run(records: list[Record], draws: list[int], cuts: set[int], fresh: int, *, 
             world.send(batch, lane)
         idle = 0 if world.deliver(draw) or batch is not None else idle + 1
         if idle > 8 and turn > len(draws):
+            while world.work():
+                pass
             return world
     raise AssertionError
 
@@ -376,7 +397,7 @@ def check(world: World, records: list[Record]) -> None:
                 same(row, columns_of(dids, of, own_slots=True))
     visitors = {}
     for machine, oracle in zip([*world.devices, *world.addresses], oracles, strict=True):
-        kept = machine._state
+        kept = machine.machine._state
         owned, names = kept.owned, ids_of(kept.owned.table)
         assert {name: owned.owner(at) for at, name in enumerate(names) if name and owned.owner(at)} == oracle.core.owner
         mine = {name: row for name, row in zip(names, owned.table.rows, strict=True) if row["events"]}
@@ -516,7 +537,7 @@ def test_cuts_interleavings_and_restarts_change_nothing_to_the_last_bit(
             one, other = (sink.table(boundary) for sink in pair)
             assert rows_of(one) == rows_of(other)
     for machines in zip(*([*world.devices, *world.addresses] for world in worlds), strict=True):
-        one, other = (machine._state.owned.table for machine in machines)
+        one, other = (each.machine._state.owned.table for each in machines)
         assert rows_of(one) == rows_of(other)
     by_identity = [sorted(world.verdicts, key=lambda verdict: verdict[0]) for world in worlds]
     assert by_identity[0] == by_identity[1]

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from state import frozen, thawed
 from support.columns import DAY, HOUR, Happening, columns
 
 from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
+from contracts.entries import Queue
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
@@ -31,14 +33,13 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
 
-def label(state: list[int], swept: SweptPeople) -> Mapping[str, Examples]:
+def label(state: Queue[int], swept: SweptPeople) -> Mapping[str, Examples]:
     """All who are trainable, labelled by whether they ever ordered; the state counts the boundaries."""
     state.append(swept.boundary)
-    chosen = swept.trainable
-    return {"any": Examples(swept.features[chosen], swept.last["orders"][chosen] > 0, swept.buyers[chosen])}
+    return {"any": Examples(swept.features, swept.last["orders"][swept.trainable] > 0, swept.buyers)}
 
 
-LABELLER = Labeller(list, label)
+LABELLER = Labeller(lambda: Queue(int), label)
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Bucket:
     machine: Customers = field(init=False)
 
     def __post_init__(self) -> None:
-        self.machine = Customers(None, self.policy, LABELLER)
+        self.machine = Customers(self.policy, LABELLER)
 
     def take(
         self, *happened: Happening, slot: int | None = None, fresh: bool = False, moved: MovedRows | None = None,
@@ -65,7 +66,7 @@ class Bucket:
         return out
 
     def resume(self, policy: CustomersPolicy) -> list[Output]:
-        self.machine = Customers(self.machine.freeze(), policy, LABELLER)
+        self.machine = thawed(Customers(policy, LABELLER), frozen(self.machine))
         return self.machine.resumed()
 
     def row(self, name: str) -> Any:
@@ -105,7 +106,7 @@ def swept(out: Sequence[Output]) -> dict[int, set[str]]:
 
 
 def test_without_a_clock_everything_waits() -> None:
-    machine = Customers(None, replace(POLICY, senders=2), LABELLER)
+    machine = Customers(replace(POLICY, senders=2), LABELLER)
     owners, events = columns([Happening("a", HOUR)])
     first = CustomerBatch(3, Progress(0, 1, 0, fresh=True, guarded=False), Parcel(events, owners))
     assert machine.take([first]) == []
@@ -288,7 +289,7 @@ def test_labels_are_made_boundary_by_boundary_and_their_state_is_kept() -> None:
     bucket.take(Happening("a", HOUR), slot=2)
     bucket.resume(POLICY)
     bucket.take(slot=4)
-    assert bucket.machine.state.labels == [0, 1, 2, 3, 4]
+    assert list(bucket.machine.state.labels.values()) == [0, 1, 2, 3, 4]
 
 
 def test_the_population_are_the_smallest_keys(monkeypatch: pytest.MonkeyPatch) -> None:

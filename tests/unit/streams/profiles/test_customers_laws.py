@@ -1,6 +1,5 @@
 """Laws of a bucket of customers: what is recorded, and what readers see in the end, is a function of the log alone."""
 
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -9,10 +8,13 @@ from typing import Any
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
+from state import Changes, frozen, thawed
 from support.columns import DAY, TOPICS, Happening, columns
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
+from contracts.entries import Entries
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams.profiles.customers import Customers, CustomersPolicy, Output
@@ -31,7 +33,7 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 1.5),)})
 
 
-def label(state: dict[int, Any], swept: SweptPeople) -> dict[str, Examples]:
+def label(state: Entries[int, NDArray[np.float32]], swept: SweptPeople) -> dict[str, Examples]:
     """Examples of the boundary before, by what the customers did since; the state holds them by key."""
     features, labels = [], []
     since = (swept.boundary - 1) * DAY
@@ -40,12 +42,12 @@ def label(state: dict[int, Any], swept: SweptPeople) -> dict[str, Examples]:
             features.append(state[key])
             labels.append(ordered)
     state.clear()
-    state.update(zip(swept.keys[swept.trainable].tolist(), swept.features[swept.trainable], strict=True))
+    state.update(zip(swept.keys[swept.trainable].tolist(), swept.features, strict=True))
     shaped = np.array(features, np.float32).reshape(-1, swept.features.shape[1])
     return {"any": Examples(shaped, np.array(labels, np.bool_), np.ones(len(labels), np.bool_))}
 
 
-LABELLER = Labeller(dict, label)
+LABELLER = Labeller(lambda: Entries(int, NDArray[np.float32]), label)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,14 @@ class Delivery:
     draws: tuple[int, ...]
     sizes: tuple[int, ...]
     fresh: tuple[bool, ...]
-    frozen: bool
+    live: bool
+    """Whether all others are fresh."""
+    slice: int
+    """Customers in a slice."""
+    slices: tuple[int, ...]
+    """The number of slices that are made after each activation."""
+    restarts: tuple[int, ...]
+    """After an activation: 1: a snapshot and a restart, 2: a snapshot, 3: a base, 0: none."""
 
 
 deliveries = st.builds(
@@ -123,10 +132,13 @@ deliveries = st.builds(
     cuts=st.tuples(*[st.frozensets(st.integers(1, 24), max_size=6)] * 2),
     draws=st.lists(st.integers(0, 1), max_size=16).map(tuple),
     sizes=st.lists(st.integers(1, 3), max_size=16).map(tuple),
-    fresh=st.lists(st.booleans(), max_size=16).map(tuple),
-    frozen=st.booleans(),
+    fresh=st.lists(st.booleans(), max_size=8).map(tuple),
+    live=st.booleans(),
+    slice=st.sampled_from([1, 1, 2, 100]),
+    slices=st.lists(st.integers(0, 2), max_size=16).map(tuple),
+    restarts=st.lists(st.sampled_from([0, 0, 1, 1, 2, 3]), max_size=16).map(tuple),
 )
-AT_ONCE = Delivery((frozenset(), frozenset()), (), (2,), (), frozen=False)
+AT_ONCE = Delivery((frozenset(), frozenset()), (), (2,), (), False, 100, (), ())
 
 
 def parcel_of(things: Sequence[Thing]) -> Parcel:
@@ -161,7 +173,7 @@ def batches_of(log: Sequence[Sequence[Thing]], delivery: Delivery) -> list[Custo
         queue = []
         for start, stop in pairwise(bounds):
             slot = slot_of(things[stop]) if stop < len(things) else END
-            progress = Progress(sender, slot, 0, fresh.pop() if fresh else False, guarded=False)
+            progress = Progress(sender, slot, 0, fresh.pop() if fresh else delivery.live, guarded=False)
             queue.append(CustomerBatch(0, progress, parcel_of(things[start:stop])))
         queues.append(queue)
     order = []
@@ -175,18 +187,38 @@ def batches_of(log: Sequence[Sequence[Thing]], delivery: Delivery) -> list[Custo
 
 def run(log: Sequence[Sequence[Thing]], delivery: Delivery, capacity: int) -> tuple[list[Output], Customers]:
     """Everything that comes out, and the machine at the end, when it has a rate for all that waits."""
-    policy = CustomersPolicy(SWEEPS, SENDERS, capacity)
-    machine, batches, sizes = Customers(None, policy, LABELLER), batches_of(log, delivery), list(delivery.sizes)
+    policy = CustomersPolicy(replace(SWEEPS, slice=delivery.slice), SENDERS, capacity)
+    machine, batches, sizes = Customers(policy, LABELLER), batches_of(log, delivery), list(delivery.sizes)
+    saved, slices, restarts = Changes(machine), list(delivery.slices), list(delivery.restarts)
     out: list[Output] = []
     while batches:
         size = sizes.pop(0) if sizes else 2
-        if delivery.frozen:
-            machine = Customers(machine.freeze(), policy, LABELLER)
-            assert machine.resumed() == []
         out += machine.take(batches[:size])
         batches = batches[size:]
-    machine = Customers(machine.freeze(), replace(policy, rates=RATES), LABELLER)
-    return [*out, *machine.resumed()], machine
+        for _ in range(slices.pop(0) if slices else 0):
+            out += machine.work()
+            machine, saved = restarted(machine, saved, policy, restarts.pop(0) if restarts else 0)
+        machine, saved = restarted(machine, saved, policy, restarts.pop(0) if restarts else 0)
+    machine = thawed(Customers(replace(policy, rates=RATES), LABELLER), frozen(machine))
+    out += machine.resumed()
+    while machine.has_work():
+        out += machine.work()
+    return out, machine
+
+
+def restarted(
+    machine: Customers, saved: Changes, policy: CustomersPolicy, how: int
+) -> tuple[Customers, Changes]:
+    """Save the state, whole or by its changes, and start again from it."""
+    if how == 3:
+        saved.rebase()
+    elif how:
+        saved.save()
+    if how != 1:
+        return machine, saved
+    machine = saved.restore(Customers(policy, LABELLER))
+    assert machine.resumed() == []
+    return machine, Changes(machine)
 
 
 def recorded(out: Sequence[Output]) -> list[Any]:
@@ -275,9 +307,3 @@ def test_customers_are_swept_from_their_first_event_until_they_are_dormant(
             if slot < boundary and fits:
                 expected.add((boundary, customer))
     assert swept == expected
-
-
-@given(log=logs(), delivery=deliveries)
-def test_a_frozen_machine_can_be_read_again(log: list[list[Thing]], delivery: Delivery) -> None:
-    _, machine = run(log, delivery, 1_000)
-    assert pickle.loads(machine.freeze()).table.rows.tobytes() == machine.state.table.rows.tobytes()

@@ -1,11 +1,13 @@
 """The window of known ids: exact inside it, honest about what lies before it."""
 
-import pickle
+import itertools
 
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from support.restarting import STEPS, Restarting
 
+from contracts.state import Part
 from streams.profiles.known_ids import KnownIds
 
 
@@ -87,14 +89,46 @@ def test_admission_is_that_of_a_set(batches: list[list[int]]) -> None:
         assert admit(known_ids, *batch) == expected
 
 
-@given(st.lists(st.integers(0, 2**64 - 1), unique=True, max_size=60), st.integers(1, 60))
-def test_a_pickled_window_goes_on_like_the_original(ids: list[int], cut: int) -> None:
-    known_ids = KnownIds(20)
-    admit(known_ids, *ids[:cut])
-    known_ids.rotate()
-    other = pickle.loads(pickle.dumps(known_ids))
-    assert admit(known_ids, *ids) == admit(other, *ids) == [False] * len(ids[:cut]) + [True] * len(ids[cut:])
-    assert known_ids.room() == other.room()
+class Window:
+    """A machine with a window of known ids and nothing else."""
+
+    def __init__(self) -> None:
+        self.known = KnownIds(3)
+
+    def parts(self) -> dict[str, Part]:
+        return {"known": self.known}
+
+
+@given(
+    st.lists(st.tuples(st.lists(st.integers(0, 12), max_size=6), st.integers(0, 9), st.booleans()), max_size=12),
+    st.lists(st.integers(0, STEPS - 1), min_size=1, max_size=12),
+)
+def test_a_window_restored_from_its_changes_goes_on_like_the_original(
+    batches: list[tuple[list[int], int, bool]], steps: list[int]
+) -> None:
+    window, other, turns = Restarting(Window), KnownIds(3), itertools.cycle(steps)
+    for ids, time, crossed in batches:
+        known = window.machine.known
+        assert admit(known, *ids, time=time) == admit(other, *ids, time=time)
+        if crossed:
+            known.rotate()
+            other.rotate()
+        window.step(next(turns))
+        known = window.machine.known
+        assert (known.room(), known.horizon) == (other.room(), other.horizon)
+        assert (known.older_newest, known.younger_newest) == (other.older_newest, other.younger_newest)
+        assert [len(known.older), len(known.younger)] == [len(other.older), len(other.younger)]
+
+
+def test_a_window_without_news_has_no_changes() -> None:
+    known = KnownIds(3)
+    admit(known, 1, 2)
+    known.whole()
+    admit(known, 1, 2)
+    assert known.changes() == {}
+    admit(known, 5)
+    assert known.changes()["younger"].tolist() == [5]  # type: ignore[union-attr]
+    assert known.changes() == {}
 
 
 def test_ids_with_equal_bits_are_all_kept() -> None:

@@ -3,8 +3,7 @@
 import itertools
 import json
 import logging
-from collections.abc import Iterable
-from copy import deepcopy
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -60,7 +59,7 @@ class Moving:
         return self.now
 
 
-def reader(fake: FakeConsumer, resume: LaneState | None = None, **changes: Any) -> LaneReader:
+def reader(fake: FakeConsumer, resume: Mapping[str, Any] | None = None, **changes: Any) -> LaneReader:
     shared = SharedConsumer(fake, Bound(), Moving())
     return LaneReader(0, config(**changes), shared, resume)
 
@@ -134,7 +133,7 @@ def test_the_log_behind_the_start_is_guarded() -> None:
     """After a resume; a first run has published nothing."""
     records = [visit(number) for number in range(150)]
     first = reader(FakeConsumer(logs(*records)))
-    saved = deepcopy(first.snapshot())
+    saved = first.snapshot()
     assert not any(batch.progress.guarded for batch in drain(first))
     fake = FakeConsumer(logs(*records))
     lane = reader(fake, saved)
@@ -155,7 +154,7 @@ def test_a_lane_with_nothing_behind_it_is_not_guarded() -> None:
     fake = FakeConsumer(logs(visit(1)))
     lane = reader(fake)
     drain(lane)
-    again = reader(FakeConsumer(fake.logs), deepcopy(lane.snapshot()))
+    again = reader(FakeConsumer(fake.logs), lane.snapshot())
     assert not any(batch.progress.guarded for batch in drain(again))
     assert not again._is_guarded()
 
@@ -164,7 +163,7 @@ def test_a_log_that_ends_in_records_for_kafka_alone_is_read_to_its_end() -> None
     fake = FakeConsumer(logs(visit(1)), hidden={WEB: 3})
     lane = reader(fake)
     assert drain(lane)[-1].progress == (0, NOW_SLOT, NOW_SLOT, True, False)
-    assert lane.snapshot().topics[WEB_EVENTS.name].offset == 5
+    assert lane.snapshot()["topics"][WEB_EVENTS.name]["offset"] == 5
 
 
 # Positions
@@ -180,7 +179,7 @@ def test_positions_are_those_of_decoded_messages() -> None:
     lane = reader(fake, reading=LanePolicy(step=2 * DAY, epoch_allowance=90 * DAY, max_batch=10))
     lane.next_batch()
     lane.next_batch()
-    offset = lane.snapshot().topics[WEB_EVENTS.name].offset
+    offset = lane.snapshot()["topics"][WEB_EVENTS.name]["offset"]
     assert offset < fake.at[WEB] == 40
     assert lane._consumer.held(WEB_EVENTS.name, 0) >= 40 - offset
 
@@ -193,7 +192,7 @@ def test_a_resumed_lane_goes_on_where_the_snapshot_was(stop: int, count: int) ->
     small = LanePolicy(step=DAY, epoch_allowance=90 * DAY, max_batch=7)
     lane = reader(fake, reading=small)
     before = drain(lane, stop)
-    saved = deepcopy(lane.snapshot())
+    saved = lane.snapshot()
     drain(lane, 3)  # what comes after the snapshot is read again
     after = drain(reader(FakeConsumer(fake.logs), saved, reading=small), 80)
     assert ids(before) + ids(after) == whole
@@ -244,13 +243,13 @@ def test_a_log_without_the_position_is_refused(offset: int) -> None:
     positions = {topic.name: TopicPosition(offset, TopicClock()) for topic in INPUT_TOPICS}
     fake = FakeConsumer(logs(), first={(topic.name, 0): 3 for topic in INPUT_TOPICS})
     with pytest.raises(LogMismatchError, match="stopped at offset"):
-        reader(fake, LaneState("cluster", positions))
+        reader(fake, LaneState("cluster", positions).to_plain())
 
 
 def test_the_log_of_another_cluster_is_refused() -> None:
     positions = {topic.name: TopicPosition(0, TopicClock()) for topic in INPUT_TOPICS}
     with pytest.raises(LogMismatchError, match="Ways on"):
-        reader(FakeConsumer(logs()), LaneState("another", positions))
+        reader(FakeConsumer(logs()), LaneState("another", positions).to_plain())
 
 
 @pytest.mark.parametrize("code", [KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE])

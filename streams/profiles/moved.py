@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import MovedRows, no_texts
+from contracts.entries import Queue
 from streams.profiles.raw import compress
 from streams.profiles.raw import join as join_rows
 from streams.profiles.rows import blank_rows
@@ -51,3 +52,24 @@ def join(parts: Sequence[MovedRows]) -> MovedRows:
         np.concatenate([part.entered for part in parts]),
         join_entries(entries),
     )
+
+
+class WaitingRows(Queue[MovedRows]):
+    """Moved rows that wait for their slots, in the order of arrival. A part: each parcel is stored once."""
+
+    def __init__(self) -> None:
+        super().__init__(MovedRows)
+
+    def due(self, slot: int) -> MovedRows:
+        """Remove and return the rows up to a slot."""
+        found = []
+        for number, moved in list(self.data.items()):
+            later = moved.slots > slot
+            if later.all():
+                continue
+            found.append(pick(moved, ~later))
+            if later.any():
+                self[number] = pick(moved, later)
+            else:
+                del self[number]
+        return join(found)

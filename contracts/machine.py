@@ -1,0 +1,36 @@
+"""What a keyed step runs: a pure state machine of one bucket."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+from contracts.state import Part
+
+Taken_contra = TypeVar("Taken_contra", contravariant=True)
+Made_co = TypeVar("Made_co", covariant=True)
+
+
+class Machine(Protocol[Taken_contra, Made_co]):
+    """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock.
+
+    A machine inherits from this class, so that it only writes the methods in which it differs.
+    """
+
+    def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:
+        """Apply items, in order, and return the outputs."""
+        ...
+
+    def resumed(self) -> Sequence[Made_co]:
+        """Return outputs due to the restart, such as money that has a rate now. Called once, before ``take``."""
+        return ()
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name, always the same objects."""
+        ...
+
+    def has_work(self) -> bool:
+        """Whether work is left that may be done between batches, such as the rest of a sweep."""
+        return False
+
+    def work(self) -> Sequence[Made_co]:
+        """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
+        return ()
