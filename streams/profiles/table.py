@@ -213,7 +213,9 @@ class ProfileTable:
     def whole(self) -> Columns:
         """Return everything."""
         every = np.arange(len(self.names))
-        columns = self._columns(every, every, 0) | _prefixed(self.unconverted.whole())
+        none = np.empty(0, np.int64)
+        columns = self._columns(none, every, 0) | _prefixed(self.unconverted.whole())
+        columns |= {"at": every.astype(np.uint32), "rows": self.rows, "changed": self.changed, "entered": self.entered}
         self._stored()
         return columns
 
