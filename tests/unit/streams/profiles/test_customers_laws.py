@@ -156,7 +156,7 @@ def parcel_of(things: Sequence[Thing]) -> Parcel:
         table.unconverted.add(entries)
     moved = MovedRows(
         slots=np.array([each.slot for each in gone]),
-        sources=table.names,
+        sources=table.names.take(at),
         owners=np.array([each.customer for each in gone], object),
         rows=table.rows,
         entered=np.ones(len(gone), np.int64),
