@@ -59,7 +59,8 @@ def test_features_do_not_depend_on_the_slot_to_which_a_row_was_faded(
     rows, now = rows_of(events), END + later
     faded = rows.copy()
     fade(faded, np.full(len(rows), DAYS - 1 + slots), DAY)
-    assert compute_features(rows, now, DAY) == pytest.approx(compute_features(faded, now, DAY), abs=np.exp(slots / 7) / 32)
+    tolerance = np.exp(slots / 7) / 32
+    assert compute_features(rows, now, DAY) == pytest.approx(compute_features(faded, now, DAY), abs=tolerance)
 
 
 def test_no_row_gives_no_features() -> None:
