@@ -92,7 +92,7 @@ class Owned:
 
     def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
         """Return the positions among ``at`` that can be freed: in use, no web event since ``before`` (seconds)."""
-        kept: NDArray[np.bool_] = (self._owners.web_seconds[at] < before) & (self.table.names[at] != "")
+        kept: NDArray[np.bool_] = (self._owners.web_seconds[at] < before) & self.table.names.used(at)
         if self._timelines:
             kept &= ~np.isin(at, list(self._timelines))
         return at[kept]
@@ -148,7 +148,7 @@ class Owned:
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget rows without an owner; other ids may reuse their positions."""
-        for name in self.table.names[positions].tolist():
+        for name in self.table.names.take(positions).tolist():
             self._places.pop(name.removeprefix(ANONYMOUS), None)
         self.table.release(positions)
         self._owners.forget(positions)

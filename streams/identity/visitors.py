@@ -56,7 +56,7 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
     """Sample visitors as of the boundary at the start of the current slot: the ids with the smallest hashes."""
     rows, boundary = kept.owned.table.rows, kept.current
     at = np.flatnonzero(_visitors(kept, 0, len(rows)) & ~is_silent(rows, boundary, policy))
-    count, keys = len(at), rows["key"][at]
+    count, keys = len(at), kept.owned.table.keys[at]
     if count > SAMPLE:
         chosen = np.argpartition(keys, SAMPLE)[:SAMPLE]
         at, keys = at[chosen], keys[chosen]
@@ -74,7 +74,8 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     departures = []
     if len(gone):
         versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
-        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded, forgotten=True)]
+        ids = owned.table.names.take(gone)
+        departures = [Departures(kept.bucket, ids, nobody, versions, kept.guarded, forgotten=True)]
         blank(owned, gone)
     left = owned.idle(silent, silent_before(boundary, policy))
     if len(left):

@@ -302,7 +302,8 @@ def chosen(block: PeopleBlock, at: Sequence[int]) -> PeopleBlock:
         "entered",
     )  # fmt: skip
     part = {column: getattr(block, column)[list(at)] for column in columns}
-    return replace(block, **part, rows=None if block.rows is None else block.rows[list(at)])
+    keys = None if block.keys is None else block.keys[list(at)]
+    return replace(block, **part, keys=keys, rows=None if block.rows is None else block.rows[list(at)])
 
 
 @given(at=st.lists(st.integers(0, 299), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))
