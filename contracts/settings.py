@@ -132,7 +132,7 @@ class Settings(BaseSettings):
         1_000_000,
         ge=1_000,
         le=1_000_000_000,
-        description="Newest event ids, over all buckets, in which duplicates are recognised.",
+        description="Newest event ids by event time, over all buckets, in which duplicates are recognised.",
     )
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="Outcomes to predict, as JSON.")
     base_currency: CurrencyCode | None = Field(
