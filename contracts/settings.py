@@ -124,6 +124,12 @@ class Settings(BaseSettings):
     sweep_hours: int = Field(24, ge=1, le=24 * 31, description="Event-time hours between sweeps over all customers.")
     dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
+    training_sample: int = Field(
+        20_000,
+        ge=100,
+        le=100_000_000,
+        description="Most customers per outcome and sweep, over all buckets, from whom models learn: a sample of more.",
+    )
     visitor_days: int = Field(90, ge=1, le=36_500, description="Visitors silent for longer are forgotten.")
     most_merges: int = Field(
         100, ge=1, le=100_000, description="Most anonymous ids that one customer may take over; more are refused."
