@@ -304,7 +304,10 @@ def models_policy(settings: Settings) -> ModelsPolicy:
 
 def labeller(settings: Settings) -> Labeller:
     """Return the functions by which customers' buckets label their training snapshots."""
-    return Labeller(LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours))
+    most = -(-settings.training_sample // settings.buckets)
+    return Labeller(
+        LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours, most=most)
+    )
 
 
 def _known_ids(settings: Settings) -> int:

@@ -189,7 +189,7 @@ class Devices(Machine[DeviceBatch, Output]):
         known = self._state.known_ids
         if not len(anonymous):
             if slot > first:
-                known.rotate()
+                known.forget()
             return due
         events = take(due.events, anonymous)
         new, old = _admitted(known, events, first, slot)
@@ -263,12 +263,12 @@ def _admitted(
         slots, start = events["slot"], 0
         for stop in [*(np.flatnonzero(slots[1:] != slots[:-1]) + 1).tolist(), len(events)]:
             if slots[start] > first:
-                known.rotate()
+                known.forget()
             new[start:stop] = known.admit(ids[start:stop], times[start:stop])
             old[start:stop] = known.too_old(times[start:stop])
             start = stop
         if slots[-1] == slot:
             return new, old
     if slot > first:
-        known.rotate()
+        known.forget()
     return new, old

@@ -193,7 +193,7 @@ class Customers(Machine[CustomerBatch, Output]):
                 state.at.slot = slot
                 if slot == target:
                     sweeps.put_nobody(slot)
-            state.known.rotate()
+            state.known.forget()
 
     def _changed(self, *, crossed: bool) -> list[Output]:
         """Return the changed people: in a catch-up as profiles, after boundaries; at the end of the log as live people.
