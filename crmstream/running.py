@@ -8,6 +8,7 @@ from typing import Any
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.money.keeper import RatesKeeper
+from crmstream.rebuilding import forget_when_done
 from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
@@ -42,7 +43,10 @@ def full_stack(
         if settings.redis_url is not None:
             check_redis(endpoints.redis_url)
         database = settings.clickhouse_database
-        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+        client = clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS)
+        migrate(client, database)
+        if forget_when_done(settings, endpoints.kafka, client):
+            on_event("the rebuild is done: the copy of the facts is removed")
         keeper.convert(endpoints)
 
     collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)
@@ -54,6 +58,20 @@ def full_stack(
         check=lambda: check_outside(settings),
         look_after=keeper.look_after,
     )
+
+
+def servers_only(settings: Settings, on_event: Callable[[str], None]) -> LocalStack:
+    """Describe the servers of one data folder, with topics and tables made ready, without the dataflow."""
+
+    def prepare(endpoints: Endpoints) -> None:
+        ensure_topics(endpoints.kafka, settings.partitions)
+        database = settings.clickhouse_database
+        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+
+    return LocalStack(
+        settings, with_dataflow=False, prepare=prepare, on_event=whoever_listens(on_event),
+        check=lambda: check_outside(settings),
+    )  # fmt: skip
 
 
 def money_in(currency: str) -> dict[str, object]:

@@ -47,6 +47,7 @@ from online_models.trainer import Output as LearnOutput
 from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
+from sinks.past_log import PastLog
 from sinks.redis import RedisWriter
 from streams.identity.addresses import Addresses
 from streams.identity.addresses import Output as AddressOutput
@@ -68,6 +69,7 @@ from streams.read.places import bucket_of
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
+from streams.rebuild import saved_copy
 from streams.recovery import state_folder
 from streams.state.store import StepStore
 from streams.steps import Step
@@ -114,8 +116,9 @@ def build_dataflow(
     flow = Dataflow("crm")
     rows = _clickhouse(settings, stores, rates.base)
     config = replace(
-        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows)
-    )
+        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
+        past=_past(settings, stores),
+    )  # fmt: skip
     lanes = op.input("read-events", flow, LaneSource(config))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
@@ -185,6 +188,12 @@ def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> Wri
     to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
     return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
         stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+
+
+def _past(settings: Settings, stores: Stores) -> PastLog | None:
+    """Return the records before the start of the log, if profiles are rebuilt from the warehouse."""
+    copy = saved_copy(settings.data_dir)
+    return None if copy is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, copy)
 
 
 def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
