@@ -67,9 +67,9 @@ def _check(found: Sequence[Extent], offsets: Offsets) -> None:
         end = offsets.end.get((each.topic, each.partition), 0)
         if each.last >= end:
             raise LogMismatchError(
-                f"ClickHouse has facts of {each.topic}-{each.partition} up to offset {each.last:,}, but that log ends at "
-                f"{end:,}: it is not the log that the facts come from. A rebuild joins the two by offsets, so it needs "
-                "the Kafka that this data folder belongs to."
+                f"ClickHouse has facts of {each.topic}-{each.partition} up to offset {each.last:,}, but that log ends "
+                f"at {end:,}: it is not the log that the facts come from. A rebuild joins the two by offsets: it "
+                "needs the Kafka that this data folder belongs to."
             )
 
 
@@ -152,4 +152,5 @@ def _forget_positions(kafka: str) -> None:
         admin.delete_consumer_groups([CONSUMER_GROUP], request_timeout=ANSWER_SECONDS)[CONSUMER_GROUP].result()
     except KafkaException as error:
         if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-            raise StoreUnavailableError(f"Kafka does not delete the group {CONSUMER_GROUP}: {error.args[0].str()}") from None
+            reason = error.args[0].str()
+            raise StoreUnavailableError(f"Kafka does not delete the group {CONSUMER_GROUP}: {reason}") from None

@@ -1,7 +1,8 @@
 """``crmstream rebuild``: makes the installation ready to compute all profiles and models anew."""
 
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -10,6 +11,9 @@ from contracts.settings import Settings, load_settings
 from crmstream.commands.progress import add_bar, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_lines
 from crmstream.stack.endpoints import Endpoints
+
+if TYPE_CHECKING:
+    from crmstream.rebuilding import Plan
 
 app = new_app()
 
@@ -49,7 +53,7 @@ def run(
         aside = _prepare(settings, stack.endpoints, from_warehouse=from_warehouse, yes=yes)
     print_lines([
         f"The old state is in {aside}." if aside else "There was no state.",
-        "`crmstream up` now rebuilds all profiles and models; its workers' logs and `crmstream status` say how far it is.",
+        "`crmstream up` now rebuilds all profiles and models. The logs of its workers say how far it is.",
     ])  # fmt: skip
 
 
@@ -59,10 +63,9 @@ def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, 
     from sinks.clients import clickhouse_client  # noqa: PLC0415
     from sinks.migrations import ANSWER_SECONDS  # noqa: PLC0415
 
-    def connect(answer_seconds: int = ANSWER_SECONDS) -> "rebuilding.Client":
-        return clickhouse_client(
-            endpoints.clickhouse_url, settings.clickhouse_database, answer_seconds=answer_seconds)  # fmt: skip
-
+    connect = partial(
+        clickhouse_client, endpoints.clickhouse_url, settings.clickhouse_database, answer_seconds=ANSWER_SECONDS
+    )
     client = connect()
     plan = rebuilding.plan(settings, KafkaView(endpoints.kafka), client)
     console.print(_plan_table(plan, from_warehouse=from_warehouse))
@@ -84,7 +87,7 @@ def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, 
     return rebuilding.begin_from_warehouse(settings, endpoints.kafka, client, table)
 
 
-def _plan_table(plan: "rebuilding.Plan", *, from_warehouse: bool) -> Table:
+def _plan_table(plan: "Plan", *, from_warehouse: bool) -> Table:
     table = Table("Topic", "From ClickHouse", "since", "From Kafka", title="What is read", title_justify="left")
     for each in plan.topics:
         facts = f"{each.lost:,} facts" if from_warehouse else "nothing"

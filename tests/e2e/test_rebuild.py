@@ -1,0 +1,93 @@
+"""State and the older part of the log are lost: `crmstream rebuild --from-warehouse` gives the same results."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from support.flow import CRMSTREAM, Flow, Log
+from support.history import OUTCOMES, PARTITIONS, SLOWLY, publish_rich_history
+from support.tables import KEYS, differences, read_written
+
+from contracts.settings import Settings
+from contracts.stored import FACT_TABLES
+from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.supervisor import LocalStack
+from sinks.clients import clickhouse_client, redis_client
+from streams.rebuild import saved_copy
+
+DERIVED = sorted(set(KEYS) - set(FACT_TABLES.values()) - {"dead_letters"})
+
+
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Servers of its own: this test deletes records of the log."""
+    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
+    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"), **unset)  # type: ignore[arg-type]
+    with LocalStack(settings, with_dataflow=False) as running:
+        publish_rich_history(running.endpoints.kafka)
+        yield running.endpoints
+
+
+def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path) -> None:
+    settings = Settings(
+        data_dir=folder, kafka_bootstrap_servers=own_servers.kafka, clickhouse_url=own_servers.clickhouse_url,  # type: ignore[arg-type]
+        redis_url=own_servers.redis_url, base_currency="USD", exchange_rates={"EUR": 1.25}, partitions=PARTITIONS,  # type: ignore[arg-type]
+        outcomes=OUTCOMES, training_stride_days=3, dormant_days=60, duplicate_window_events=4_000,
+        live_backlog_events=100, heartbeat_idle_seconds=3_600, collector=False,
+    )  # fmt: skip
+    log, flow = Log(own_servers.kafka, PARTITIONS), Flow(settings)
+    with flow:
+        flow.drain(log)
+        assert "already" in refused(flow), "workers run"
+        flow.stop()
+        expected = read_written(settings)
+
+        delete_older_part(own_servers.kafka, log)
+        client = clickhouse_client(own_servers.clickhouse_url, settings.clickhouse_database)
+        late = client.query("SELECT count() FROM web_events FINAL WHERE is_late").result_rows[0][0]
+        assert late > 30
+        for table in DERIVED:
+            client.command(f"TRUNCATE TABLE {table}")
+        for table in FACT_TABLES.values():
+            client.command(f"OPTIMIZE TABLE {table} FINAL")  # records that were replaced are gone for good
+        with redis_client(own_servers.redis_url) as redis:
+            redis.flushdb()
+
+        told = flow.run("rebuild", "--from-warehouse", "--yes")
+        assert "recovery-" in told, told
+        assert len(list(folder.glob("recovery-*"))) == 1
+        assert not (folder / "recovery").exists()
+        assert saved_copy(folder) is not None
+
+        flow.start(**SLOWLY)
+        flow.await_that(lambda: client.query("SELECT count() FROM customers").result_rows[0][0] > 50, "it rebuilds")
+        flow.kill()
+        flow.start(epoch_seconds=1, replay_epoch_days=90, max_batch_events=5_000)
+        flow.drain(log)
+        flow.stop()
+        assert differences(expected, read_written(settings)) == []
+
+        flow.start()
+        assert saved_copy(folder) is None, "the copy of the facts goes when it has served"
+        assert not [name for name in client.command("SHOW TABLES").split() if name.startswith("past_log_")]
+        flow.stop()
+
+
+def refused(flow: Flow) -> str:
+    done = subprocess.run(
+        [CRMSTREAM, "rebuild", "--from-warehouse", "--yes"], env=flow.environment, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    return " ".join(done.stderr.split())
+
+
+def delete_older_part(kafka: str, log: Log) -> None:
+    """Delete the first two thirds of every topic-partition."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    cuts = [TopicPartition(topic, number, end * 2 // 3) for (topic, number), end in log.ends().items()]
+    for done in admin.delete_records(cuts).values():
+        done.result(20)
