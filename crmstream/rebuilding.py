@@ -1,12 +1,11 @@
 """Makes an installation ready to rebuild its profiles and models, from the log or from the warehouse.
 
-The dataflow itself rebuilds them: at its next start it finds no state and reads everything again, first from a copy of
-the facts in the order of the log, then from Kafka. Run this while no worker runs. A crash at any line leaves the
+The dataflow itself rebuilds them: at its next start it finds no state and reads everything again, first what
+Kafka has lost from ClickHouse, then from Kafka. Run this while no worker runs. A crash at any line leaves the
 installation as it was, or ready to rebuild.
 """
 
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,17 +20,16 @@ from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
 from crmstream.observe.kafka import KafkaView, Offsets
-from sinks.past_log import PREFIX, Extent, copy_facts, drop_past_log, extents, past_logs, rows_copied
-from streams.rebuild import forget_copy, save_copy, saved_copy
+from sinks.past_log import Extent, extents
+from streams.rebuild import forget_ends, save_ends
 
 ANSWER_SECONDS: Final = 30
-LOOK_SECONDS: Final = 0.3
 RECOVERY: Final = "recovery"
 
 
 @dataclass(frozen=True)
 class TopicPlan:
-    """What is read of one topic: facts that Kafka has lost (None: not asked), their oldest, and records of Kafka."""
+    """What there is of one topic: events that only ClickHouse has, when the oldest came, and the records of Kafka."""
 
     topic: str
     lost: int
@@ -39,20 +37,12 @@ class TopicPlan:
     records: int
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What a rebuild reads; ``facts`` is how many rows of the warehouse are copied for it."""
-
-    topics: Sequence[TopicPlan]
-    facts: int
-
-
-def plan(settings: Settings, view: KafkaView, client: Client) -> Plan:
-    """Look at the log and the facts. Raises :class:`LogMismatchError` if the facts are those of another log."""
-    offsets = view.offsets()
+def plan(settings: Settings, kafka: str, client: Client) -> list[TopicPlan]:
+    """Look at the log and the warehouse. Raises :class:`LogMismatchError` if the facts are those of another log."""
+    offsets = KafkaView(kafka).offsets()
     found = list(extents(client, offsets.low, settings.partitions))
     _check(found, offsets)
-    return Plan([_topic_plan(topic.name, found, offsets) for topic in INPUT_TOPICS], sum(each.facts for each in found))
+    return [_topic_plan(topic.name, found, offsets) for topic in INPUT_TOPICS]
 
 
 def _topic_plan(topic: str, found: Sequence[Extent], offsets: Offsets) -> TopicPlan:
@@ -73,66 +63,18 @@ def _check(found: Sequence[Extent], offsets: Offsets) -> None:
             )
 
 
-def copy_in_log_order(client: Client, copying: Callable[[], Client], on_progress: Callable[[int], None]) -> str:
-    """Copy the facts in the order of the log and return the copy's name.
-
-    The copying has a connection of its own, which ``copying`` makes; ``on_progress`` is called with the rows so far.
-    """
-    table = f"{PREFIX}{datetime.now(UTC):%Y%m%d_%H%M%S}_{token_hex(2)}"
-    failed: list[Exception] = []
-
-    def copy() -> None:
-        try:
-            copy_facts(copying(), table)
-        except Exception as error:  # noqa: BLE001 - raised again where it can be seen
-            failed.append(error)
-
-    thread = threading.Thread(target=copy, name="copy-facts", daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(LOOK_SECONDS)
-        on_progress(rows_copied(client, table))
-    if failed:
-        raise failed[0]
-    return table
-
-
-def begin_from_warehouse(settings: Settings, kafka: str, client: Client, table: str) -> Path | None:
-    """Let the next start rebuild from a copy of the facts; return where the old state is now, None without one."""
-    save_copy(settings.data_dir, table)
+def begin(settings: Settings, kafka: str, *, from_warehouse: bool) -> Path | None:
+    """Let the next start of the dataflow rebuild all state; return where the old state is now, None without one."""
+    if from_warehouse:
+        ends = KafkaView(kafka).offsets().end
+        save_ends(settings.data_dir, {
+            topic.name: [ends[topic.name, number] for number in range(settings.partitions)] for topic in INPUT_TOPICS
+        })  # fmt: skip
     _forget_positions(kafka)
     aside = move_aside(settings.data_dir)
-    for older in past_logs(client):
-        if older != table:
-            drop_past_log(client, older)
+    if not from_warehouse:
+        forget_ends(settings.data_dir)
     return aside
-
-
-def begin_from_log(settings: Settings, kafka: str, client: Client) -> Path | None:
-    """Let the next start rebuild from the log alone; return where the old state is now, None without one."""
-    _forget_positions(kafka)
-    aside = move_aside(settings.data_dir)
-    forget_copy(settings.data_dir)
-    for older in past_logs(client):
-        drop_past_log(client, older)
-    return aside
-
-
-def forget_when_done(settings: Settings, kafka: str, client: Client) -> bool:
-    """Remove the copy of the facts once all lanes have passed it; return whether it was removed now.
-
-    A lane's position is in the consumer group when its epoch has completed, so a restart does not fall behind it.
-    """
-    table = saved_copy(settings.data_dir)
-    if table is None:
-        return False
-    offsets = KafkaView(kafka).offsets()
-    inputs = {topic.name for topic in INPUT_TOPICS}
-    if any(offsets.committed.get(place, 0) < low for place, low in offsets.low.items() if place[0] in inputs):
-        return False
-    forget_copy(settings.data_dir)
-    drop_past_log(client, table)
-    return True
 
 
 def move_aside(data_dir: Path) -> Path | None:

@@ -8,7 +8,6 @@ from typing import Any
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.money.keeper import RatesKeeper
-from crmstream.rebuilding import forget_when_done
 from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
@@ -43,10 +42,7 @@ def full_stack(
         if settings.redis_url is not None:
             check_redis(endpoints.redis_url)
         database = settings.clickhouse_database
-        client = clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS)
-        migrate(client, database)
-        if forget_when_done(settings, endpoints.kafka, client):
-            on_event("the rebuild is done: the copy of the facts is removed")
+        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
         keeper.convert(endpoints)
 
     collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)

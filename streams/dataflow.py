@@ -69,7 +69,7 @@ from streams.read.places import bucket_of
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
-from streams.rebuild import saved_copy
+from streams.rebuild import saved_ends
 from streams.recovery import state_folder
 from streams.state.store import StepStore
 from streams.steps import Step
@@ -192,8 +192,8 @@ def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> Wri
 
 def _past(settings: Settings, stores: Stores) -> PastLog | None:
     """Return the records before the start of the log, if profiles are rebuilt from the warehouse."""
-    copy = saved_copy(settings.data_dir)
-    return None if copy is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, copy)
+    ends = saved_ends(settings.data_dir)
+    return None if ends is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, ends)
 
 
 def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:

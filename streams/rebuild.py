@@ -1,11 +1,12 @@
-"""The note that profiles are being rebuilt from the warehouse: it names the copy of the facts in the order of the log.
+"""The note that profiles are rebuilt from the warehouse, up to which offsets of the log.
 
 ``crmstream rebuild --from-warehouse`` writes it before it moves the recovery store away; workers read it as they start.
-It stays after the rebuild: a lane that is past the start of its log no longer looks at the copy.
+It may stay: a lane that has passed these offsets never looks at the warehouse again.
 """
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -14,29 +15,30 @@ from contracts.errors import SettingsError
 FILE: Final = "rebuild.json"
 
 
-def save_copy(data_dir: Path, table: str) -> None:
-    """Note the name of the copy, as a whole or not at all."""
+def save_ends(data_dir: Path, ends: Mapping[str, Sequence[int]]) -> None:
+    """Note where each topic-partition ended when the rebuild began, by topic; as a whole or not at all."""
     fresh = data_dir / f"{FILE}.new"
     with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"table": table}, file)
+        json.dump({"ends": dict(ends)}, file)
         file.flush()
         os.fsync(file.fileno())
     fresh.replace(data_dir / FILE)
 
 
-def saved_copy(data_dir: Path) -> str | None:
-    """Return the name of the copy; None without a rebuild from the warehouse."""
+def saved_ends(data_dir: Path) -> dict[str, list[int]] | None:
+    """Return the noted offsets; None without a rebuild from the warehouse."""
     try:
-        return str(json.loads((data_dir / FILE).read_text(encoding="utf-8"))["table"])
+        ends = json.loads((data_dir / FILE).read_text(encoding="utf-8"))["ends"]
+        return {str(topic): [int(end) for end in each] for topic, each in ends.items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(
             f"{data_dir / FILE} cannot be read. Run `crmstream rebuild --from-warehouse` again, or delete that file if "
             "no rebuild is under way."
         ) from None
 
 
-def forget_copy(data_dir: Path) -> None:
+def forget_ends(data_dir: Path) -> None:
     """Remove the note."""
     (data_dir / FILE).unlink(missing_ok=True)

@@ -1,6 +1,6 @@
 """``crmstream rebuild``: makes the installation ready to compute all profiles and models anew."""
 
-from functools import partial
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,12 +8,11 @@ import typer
 from rich.table import Table
 
 from contracts.settings import Settings, load_settings
-from crmstream.commands.progress import add_bar, event_progress
 from crmstream.commands.shared import console, new_app, notes, print_lines
 from crmstream.stack.endpoints import Endpoints
 
 if TYPE_CHECKING:
-    from crmstream.rebuilding import Plan
+    from crmstream.rebuilding import TopicPlan
 
 app = new_app()
 
@@ -35,10 +34,8 @@ def run(
 
     Kafka keeps web events for 30 days and the rest for a year. Without an
     option, profiles are those of what Kafka still has. With --from-warehouse
-    older records are read from ClickHouse's facts, through a copy in the order
-    of the log, which needs as much disk as a third of the facts, and is removed
-    by the first `up` after the rebuild. What is exact then, and what is not:
-    docs/state.md.
+    older records are read from ClickHouse, in the order of the log, and the
+    result is that of the whole log (docs/state.md says from when on).
 
     [bold]Examples[/bold]
 
@@ -59,38 +56,26 @@ def run(
 
 def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, yes: bool) -> Path | None:
     from crmstream import rebuilding  # noqa: PLC0415
-    from crmstream.observe.kafka import KafkaView  # noqa: PLC0415
     from sinks.clients import clickhouse_client  # noqa: PLC0415
-    from sinks.migrations import ANSWER_SECONDS  # noqa: PLC0415
 
-    connect = partial(
-        clickhouse_client, endpoints.clickhouse_url, settings.clickhouse_database, answer_seconds=ANSWER_SECONDS
-    )
-    client = connect()
-    plan = rebuilding.plan(settings, KafkaView(endpoints.kafka), client)
-    console.print(_plan_table(plan, from_warehouse=from_warehouse))
-    lost = sum(each.lost for each in plan.topics)
+    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
+    topics = rebuilding.plan(settings, endpoints.kafka, client)
+    console.print(_plan_table(topics, from_warehouse=from_warehouse))
+    lost = sum(each.lost for each in topics)
     if lost and not from_warehouse:
         print_lines([
-            f"{lost:,} facts are older than the log: they stay in ClickHouse and no longer count in profiles. "
+            f"{lost:,} events are older than the log: they stay in ClickHouse and no longer count in profiles. "
             "--from-warehouse counts them."
         ])  # fmt: skip
     if not yes:
         typer.confirm("Move the state aside and rebuild?", abort=True, err=True)
-    if not from_warehouse:
-        return rebuilding.begin_from_log(settings, endpoints.kafka, client)
-    with event_progress(notes) as progress:
-        bar = add_bar(progress, "Copying", max(plan.facts, 1), unit="facts")
-        table = rebuilding.copy_in_log_order(
-            client, connect, lambda rows: progress.update(bar, completed=rows, events=rows)
-        )
-    return rebuilding.begin_from_warehouse(settings, endpoints.kafka, client, table)
+    return rebuilding.begin(settings, endpoints.kafka, from_warehouse=from_warehouse)
 
 
-def _plan_table(plan: "Plan", *, from_warehouse: bool) -> Table:
+def _plan_table(topics: Iterable["TopicPlan"], *, from_warehouse: bool) -> Table:
     table = Table("Topic", "From ClickHouse", "since", "From Kafka", title="What is read", title_justify="left")
-    for each in plan.topics:
-        facts = f"{each.lost:,} facts" if from_warehouse else "nothing"
+    for each in topics:
+        events = f"{each.lost:,} events" if from_warehouse else "nothing"
         since = f"{each.oldest:%Y-%m-%d}" if each.oldest and each.lost and from_warehouse else ""
-        table.add_row(each.topic, facts, since, f"{each.records:,} records")
+        table.add_row(each.topic, events, since, f"{each.records:,} records")
     return table

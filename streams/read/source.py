@@ -194,17 +194,22 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         past = self._config.past
         first = low if past is None else 0
         offset = first if position.offset == OFFSET_BEGINNING else position.offset
-        if past is not None and offset < low:
+        if past is not None and offset < min(low, past.end(name, self._partition)):
             self._past[name] = PastTopic(past, TOPIC_OF[name], self._partition, offset, low)
             log.info("%s-%d: reads offsets %d to %d from ClickHouse", name, self._partition, offset, low)
-        elif not low <= offset <= high:
+        else:
+            self._check(name, offset, low, high)
+        if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
+            self._earlier[name] = high
+        return TopicPosition(offset, position.clock, batch=position.batch)
+
+    def _check(self, name: str, offset: int, low: int, high: int) -> None:
+        """Raise unless a log holds an offset."""
+        if not low <= offset <= high:
             raise LogMismatchError(
                 f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
                 f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
             )
-        if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
-            self._earlier[name] = high
-        return TopicPosition(offset, position.clock, batch=position.batch)
 
     def _read_topics(self) -> list[Decoded]:
         """Read the topics that may be read now, each as at most one batch."""
@@ -224,10 +229,11 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         decoded = past.take(position.batch, position.clock, self._config.decoding)
         position.offset = past.offset
         if past.is_done:
-            low, _ = self._consumer.limits(name, self._partition)
+            low, high = self._consumer.limits(name, self._partition)
             past.reach(low)  # retention may have deleted more meanwhile
         if past.is_done:
             del self._past[name]
+            self._check(name, position.offset, low, high)
             self._consumer.assign(self._partition, {name: position.offset})
             log.info("%s-%d: goes on in Kafka at offset %d", name, self._partition, position.offset)
         return self._note(name, decoded, before)

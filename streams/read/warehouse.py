@@ -1,8 +1,9 @@
 """Reads records that Kafka no longer has from the warehouse: the same columns as decoding gave when it had them.
 
 Profiles that are rebuilt from the warehouse (``crmstream rebuild --from-warehouse``) need the records before the start
-of the log. Facts hold all events, but no ticks; the table of clocks says where in the log a slot began, so each event
-counts in the slot in which it counted before. The facts are not written again. Pure but for :class:`PastLog`.
+of the log. The warehouse has all events in the order of the log, but no ticks. Its table of clocks says where in the
+log a slot began, so each event counts in the slot in which it counted before. The facts are not written again. Pure but
+for :class:`PastLog`.
 """
 
 import logging
@@ -39,17 +40,22 @@ class PastLog(Protocol):
         """
         ...
 
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset up to which the warehouse has what was in the log."""
+        ...
+
     def clocks(self, topic: str, partition: int) -> list[tuple[int, int]]:
         """Return the records that began a slot, as (offset, time) pairs, by offset."""
         ...
 
 
 class PastTopic:
-    """The records of one topic-partition from ``offset`` up to the start of its log, ``end``."""
+    """The records of one topic-partition from ``offset`` up to ``start``, where its log begins."""
 
-    def __init__(self, past: PastLog, topic: Topic, partition: int, offset: int, end: int):
+    def __init__(self, past: PastLog, topic: Topic, partition: int, offset: int, start: int):
         self._past, self._partition = past, partition
-        self.offset, self._end = offset, end
+        self._most = past.end(topic.name, partition)
+        self.offset, self._end = offset, min(start, self._most)
         self._kind = kind_of(topic)
         self._clocks = past.clocks(topic.name, partition)
         self._block = pa.table({})
@@ -61,9 +67,9 @@ class PastTopic:
         """Whether all records before ``end`` have been taken."""
         return self.offset >= self._end
 
-    def reach(self, end: int) -> None:
-        """Read on to ``end``, where the log begins now."""
-        self._end = max(self._end, end)
+    def reach(self, start: int) -> None:
+        """Read on to ``start``, where the log begins now."""
+        self._end = max(self._end, min(start, self._most))
 
     def take(self, most: int, clock: TopicClock, policy: DecodePolicy) -> Decoded:
         """Return the next records, ``most`` at most, and move the topic's clock past them."""

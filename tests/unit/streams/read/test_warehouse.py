@@ -68,7 +68,7 @@ def records(draw: st.DrawFn, kind: Kind) -> list[Record]:
 
 
 class Facts:
-    """The warehouse's copy of what was decoded, as ``sinks/sql/queries/copy_to_past_log.sql`` makes it."""
+    """The warehouse's rows of what was decoded, as ``sinks/sql/migrations/012_log_events.sql`` makes them."""
 
     def __init__(self, parts: Sequence[Decoded], kind: Kind):
         facts = [part.facts.rows for part in parts if part.facts is not None]
@@ -90,6 +90,9 @@ class Facts:
     def records(self, kind: Kind, partition: int, start: int, end: int, most: int) -> pa.Table:
         offsets = np.asarray(self.rows.column("log_offset").to_pylist(), np.int64)
         return self.rows.filter(pa.array((offsets >= start) & (offsets < end))).slice(0, most)
+
+    def end(self, topic: str, partition: int) -> int:
+        return 1_000
 
     def clocks(self, topic: str, partition: int) -> list[tuple[int, int]]:
         return self.turns

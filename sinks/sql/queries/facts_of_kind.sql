@@ -1,8 +1,0 @@
--- How many facts of one table there are by partition, where they end in the log, how many stand before offset
--- `starts[partition + 1]`, and when the oldest was received.
-SELECT
-    log_partition, count(), max(log_offset), countIf(log_offset < arrayElement({starts:Array(UInt64)}, log_partition + 1)),
-    min(received_at)
-FROM {facts:Identifier}
-GROUP BY log_partition
-ORDER BY log_partition
