@@ -11,7 +11,9 @@ from support.history import PARTITIONS
 
 from contracts.settings import Settings
 
-WAYS_ON = ("connect to the Kafka that", "fresh CRM_DATA_DIR", "`recovery`")
+WAYS_ON = (
+    "connect to the Kafka that", "fresh CRM_DATA_DIR", "crmstream rebuild --from-warehouse", "`crmstream rebuild`",
+)
 
 
 def test_a_foreign_and_a_truncated_log_are_refused(folder: Path, tmp_path: Path) -> None:

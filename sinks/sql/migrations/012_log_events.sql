@@ -20,10 +20,10 @@ CREATE TABLE IF NOT EXISTS log_events
     kind LowCardinality(String),
     log_partition UInt16,
     log_offset UInt64 CODEC(Delta, LZ4),
-    event_id String,
+    event_id String CODEC(ZSTD(1)),
     name LowCardinality(String),
-    customer_id String,
-    anonymous_id String,
+    customer_id String CODEC(ZSTD(1)),
+    anonymous_id String CODEC(ZSTD(1)),
     occurred_at DateTime64(6, 'UTC') CODEC(Delta, LZ4),
     received_at DateTime64(6, 'UTC') CODEC(Delta, LZ4),
     properties String CODEC(ZSTD(1))
