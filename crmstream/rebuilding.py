@@ -37,11 +37,15 @@ class TopicPlan:
     records: int
 
 
-def plan(settings: Settings, kafka: str, client: Client) -> list[TopicPlan]:
-    """Look at the log and the warehouse. Raises :class:`LogMismatchError` if the facts are those of another log."""
+def plan(settings: Settings, kafka: str, client: Client, *, from_warehouse: bool) -> list[TopicPlan]:
+    """Look at the log and the warehouse.
+
+    Raises :class:`LogMismatchError` if ``from_warehouse`` and the warehouse's events are those of another log.
+    """
     offsets = KafkaView(kafka).offsets()
     found = list(extents(client, offsets.low, settings.partitions))
-    _check(found, offsets)
+    if from_warehouse:
+        _check(found, offsets)
     return [_topic_plan(topic.name, found, offsets) for topic in INPUT_TOPICS]
 
 
@@ -57,8 +61,8 @@ def _check(found: Sequence[Extent], offsets: Offsets) -> None:
         end = offsets.end.get((each.topic, each.partition), 0)
         if each.last >= end:
             raise LogMismatchError(
-                f"ClickHouse has facts of {each.topic}-{each.partition} up to offset {each.last:,}, but that log ends "
-                f"at {end:,}: it is not the log that the facts come from. A rebuild joins the two by offsets: it "
+                f"ClickHouse has events of {each.topic}-{each.partition} up to offset {each.last:,}, but that log ends "
+                f"at {end:,}: it is not the log that they come from. A rebuild joins the two by offsets: it "
                 "needs the Kafka that this data folder belongs to."
             )
 

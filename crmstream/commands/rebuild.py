@@ -59,7 +59,7 @@ def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, 
     from sinks.clients import clickhouse_client  # noqa: PLC0415
 
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
-    topics = rebuilding.plan(settings, endpoints.kafka, client)
+    topics = rebuilding.plan(settings, endpoints.kafka, client, from_warehouse=from_warehouse)
     console.print(_plan_table(topics, from_warehouse=from_warehouse))
     lost = sum(each.lost for each in topics)
     if lost and not from_warehouse:

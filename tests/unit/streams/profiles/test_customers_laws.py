@@ -9,6 +9,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from state import Changes, frozen, thawed
 from support.columns import DAY, TOPICS, Happening, columns
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
@@ -17,7 +18,6 @@ from contracts.entries import Entries
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams.profiles.customers import Customers, CustomersPolicy, Output
-from state import Changes, frozen, thawed
 from streams.profiles.deltas import deltas
 from streams.profiles.labelling import Labeller
 from streams.profiles.rows import versions_of

@@ -6,10 +6,9 @@ from datetime import timedelta
 from typing import Any
 from unittest.mock import patch
 
-import numpy as np
-import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.past import Facts
 from support.records import DAY, NOW, POLICY, Record, event
 
 from contracts.blocks import Link, PeopleEvents
@@ -65,40 +64,6 @@ def records(draw: st.DrawFn, kind: Kind) -> list[Record]:
         record.at = 3 * at + 7
         record.entered_ms = int((NOW + timedelta(days=20)).timestamp() * 1_000)
     return made
-
-
-class Facts:
-    """The warehouse's rows of what was decoded, as ``sinks/sql/migrations/012_log_events.sql`` makes them."""
-
-    def __init__(self, parts: Sequence[Decoded], kind: Kind):
-        facts = [part.facts.rows for part in parts if part.facts is not None]
-        self.turns = [
-            turn for part in parts if part.clocks is not None
-            for turn in zip(
-                part.clocks.rows.column("log_offset").to_pylist(),
-                part.clocks.rows.column("clock").cast(pa.int64()).to_pylist(), strict=True)
-        ]  # fmt: skip
-        rows = pa.concat_tables(facts) if facts else pa.table({name: pa.array([]) for name in NEEDED})
-        texts = [b"{}" if kind == "web" else each for each in rows.column("properties").to_pylist()]
-        self.rows = pa.table({
-            **{name: rows.column(name) for name in NEEDED[:5]},
-            "occurred": rows.column("occurred_at").cast(pa.int64()),
-            "received": rows.column("received_at").cast(pa.int64()),
-            "properties": pa.array([each.decode() for each in texts], pa.string()),
-        })  # fmt: skip
-
-    def records(self, kind: Kind, partition: int, start: int, end: int, most: int) -> pa.Table:
-        offsets = np.asarray(self.rows.column("log_offset").to_pylist(), np.int64)
-        return self.rows.filter(pa.array((offsets >= start) & (offsets < end))).slice(0, most)
-
-    def end(self, topic: str, partition: int) -> int:
-        return 1_000
-
-    def clocks(self, topic: str, partition: int) -> list[tuple[int, int]]:
-        return self.turns
-
-
-NEEDED = ("log_offset", "event_id", "name", "customer_id", "anonymous_id", "occurred_at", "received_at", "properties")
 
 
 def timeless(parts: Sequence[Decoded]) -> tuple[PeopleEvents, list[Link], list[int]]:
