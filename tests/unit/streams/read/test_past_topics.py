@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.consumer import FakeConsumer, Place
 from support.past import Facts, Warehouse
@@ -96,13 +96,15 @@ def cut(log: Mapping[Place, list[Record]], lows: Mapping[Place, int]) -> FakeCon
     return FakeConsumer({place: records[lows[place]:] for place, records in log.items()}, first=dict(lows))
 
 
-LOWS = st.fixed_dictionaries({(topic.name, 0): st.integers(0, 13) for topic in INPUT_TOPICS} | {
+ENDS = {(topic.name, 0): 14 for topic in INPUT_TOPICS} | {WEB: 242, ORDERS: 42}
+LOWS = st.fixed_dictionaries({(topic.name, 0): st.integers(0, 14) for topic in INPUT_TOPICS} | {
     WEB: st.integers(0, 242), ORDERS: st.integers(0, 42),
 })  # fmt: skip
 
 
 @settings(max_examples=40, deadline=None)
 @given(LOWS, st.integers(0, 60))
+@example(ENDS, 0)
 def test_wherever_the_log_begins_and_a_run_is_stopped_all_is_read_once(lows: dict[Place, int], stop: int) -> None:
     log = whole_log()
     past = warehouse_of(log)
