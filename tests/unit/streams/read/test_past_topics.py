@@ -123,6 +123,17 @@ def test_wherever_the_log_begins_and_a_run_is_stopped_all_is_read_once(lows: dic
     assert not offsets & set(range(lows[WEB])), "what the warehouse gives is not"
 
 
+def test_a_lane_that_waits_for_its_next_epoch_goes_on_without_messages_from_kafka() -> None:
+    log = {
+        (topic.name, 0): [happening(kind, "Odd", at, at / 4) for at in range(200)]
+        for kind, topic in TOPIC_OF_KIND.items()
+    }
+    expected = drain(reader(FakeConsumer({place: list(each) for place, each in log.items()})))
+    found = drain(reader(cut(log, dict.fromkeys(log, 200)), past=warehouse_of(log)))
+    assert len(events(found)) == 800
+    assert events(found) == events(expected)
+
+
 def test_a_log_that_loses_more_while_it_is_read_is_followed() -> None:
     log = whole_log()
     lows = dict.fromkeys(log, 0) | {WEB: 50}
