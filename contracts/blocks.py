@@ -141,6 +141,8 @@ class LaneBatch:
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     facts: tuple[TableRows, ...] = ()
+    clocks: tuple[TableRows, ...] = ()
+    """Rows of the records that began a slot in a topic."""
     dead: tuple[DeadLetter, ...] = ()
     turned: bool = True
 

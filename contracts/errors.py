@@ -1,5 +1,10 @@
 """Errors for the user. The class says what kind of error it is; attributes carry the facts."""
 
+from typing import Final
+
+REBUILD: Final = "run `crmstream rebuild --from-warehouse` to compute all state anew (its --help says from what)"
+"""The way on when state is lost or cannot be read, as a clause of a sentence."""
+
 
 class CrmError(Exception):
     """The user must act; commands print the message without a traceback."""

@@ -24,6 +24,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
     "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
     "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
+    "rebuild": (RUN, "Compute all profiles and models anew, when state is lost or cannot be read."),
     "migrate": (RUN, "Create the Kafka topics and bring the ClickHouse database up to date."),
     "simulate": (FEED, "Publish the history of a simulated shop, then let it go on live."),
     "import": (FEED, "Look at a file of orders, propose a mapping, and publish it after a yes."),

@@ -56,6 +56,20 @@ def full_stack(
     )
 
 
+def servers_only(settings: Settings, on_event: Callable[[str], None]) -> LocalStack:
+    """Describe the servers of one data folder, with topics and tables made ready, without the dataflow."""
+
+    def prepare(endpoints: Endpoints) -> None:
+        ensure_topics(endpoints.kafka, settings.partitions)
+        database = settings.clickhouse_database
+        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+
+    return LocalStack(
+        settings, with_dataflow=False, prepare=prepare, on_event=whoever_listens(on_event),
+        check=lambda: check_outside(settings),
+    )  # fmt: skip
+
+
 def money_in(currency: str) -> dict[str, object]:
     """The settings of an installation of its own all of whose money is in one currency, for :func:`apart`."""
     return {"base_currency": currency, "exchange_rates": {}, "exchange_rates_file": None}

@@ -47,6 +47,7 @@ from online_models.trainer import Output as LearnOutput
 from sinks.clickhouse import ClickHouseWriter
 from sinks.dead_letters import dead_letters_table
 from sinks.kafka import DeadLetterWriter
+from sinks.past_log import PastLog
 from sinks.redis import RedisWriter
 from streams.identity.addresses import Addresses
 from streams.identity.addresses import Output as AddressOutput
@@ -73,6 +74,7 @@ from streams.read.skew import LaneClocks, SkewPolicy
 from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
+from streams.rebuild import saved_ends
 from streams.recovery import state_folder
 from streams.state.store import StepStore
 from streams.steps import Step
@@ -124,6 +126,7 @@ def build_dataflow(
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
+        past=_past(settings, stores),
     )  # fmt: skip
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
@@ -200,6 +203,12 @@ def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> Wri
     to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
     return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
         stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+
+
+def _past(settings: Settings, stores: Stores) -> PastLog | None:
+    """Return the records before the start of the log, if profiles are rebuilt from the warehouse."""
+    ends = saved_ends(settings.data_dir)
+    return None if ends is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, ends)
 
 
 def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:

@@ -19,7 +19,7 @@ from typing import Final
 
 from bytewax.recovery import init_db_dir
 
-from contracts.errors import SettingsError
+from contracts.errors import REBUILD, SettingsError
 from contracts.settings import Settings
 from streams.state.migrations import VERSION as STATE_VERSION
 from streams.state.migrations import oldest
@@ -95,14 +95,13 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
         known = json.loads((folder / LAYOUT_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SettingsError(
-            f"{folder} is not a recovery store of crmstream: its {LAYOUT_FILE} cannot be read. Move that folder away "
-            "to rebuild all state from the start of the log."
+            f"{folder} is not a recovery store of crmstream: its {LAYOUT_FILE} cannot be read. Restore it, or "
+            f"{REBUILD}."
         ) from None
     if not _is_readable(known.get(VERSION)):
         raise SettingsError(
             f"the state in {folder} is of version {known.get(VERSION)}; this crmstream reads {_readable()}. Run the "
-            "crmstream that made it, use another CRM_DATA_DIR, or move that folder away to rebuild all state from the "
-            "start of the log."
+            f"crmstream that made it, use another CRM_DATA_DIR, or {REBUILD}."
         )
     older = known[VERSION] < STATE_VERSION
     known[VERSION] = STATE_VERSION
@@ -113,7 +112,7 @@ def _check(folder: Path, layout: dict[str, object]) -> None:
     if changed:
         raise SettingsError(
             f"the state in {folder} was made with other settings: {', '.join(changed)}. Set them back, use another "
-            "CRM_DATA_DIR, or move that folder away to rebuild all state from the start of the log."
+            f"CRM_DATA_DIR, or {REBUILD}."
         )
     if undecided or older:
         _record(folder, known)

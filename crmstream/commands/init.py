@@ -57,7 +57,7 @@ def decide_by_hand(settings: Settings, wanted: str | None) -> Decision | None:
     if made.currency != code:
         raise SettingsError(
             f"--base-currency is {code}, but this installation counts in {made}. To count everything anew in {code}: "
-            f"stop `crmstream up`, remove {settings.data_dir / FILE} and move {settings.data_dir / 'recovery'} away."
+            f"stop `crmstream up`, remove {settings.data_dir / FILE} and run `crmstream rebuild --from-warehouse`."
         )
     return made
 

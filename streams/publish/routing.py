@@ -46,9 +46,9 @@ def for_clickhouse(item: tuple[str, Any]) -> list[tuple[str, Stored]]:
 
 
 def facts(batch: LaneBatch, dead_letters_table: Callable[[Sequence[DeadLetter]], Any]) -> list[tuple[str, TableRows]]:
-    """Route the events of a batch, and its dead letters, as rows."""
+    """Route the events of a batch, the turns of its clocks and its dead letters, as rows."""
     key = str(batch.progress.source)
-    rows = [(key, each) for each in batch.facts]
+    rows = [(key, each) for each in (*batch.facts, *batch.clocks)]
     return [*rows, (key, TableRows("dead_letters", dead_letters_table(batch.dead)))] if batch.dead else rows
 
 

@@ -51,6 +51,7 @@ def lane_batch(parts: Sequence[Decoded], progress: Progress, known: ReportedCust
         known_buckets=buckets,
         known_slots=slots,
         facts=tuple(decoded.facts for decoded in parts if decoded.facts is not None),
+        clocks=tuple(decoded.clocks for decoded in parts if decoded.clocks is not None),
         dead=tuple(letter for decoded in parts for letter in decoded.dead),
         turned=turned,
     )

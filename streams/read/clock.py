@@ -6,7 +6,7 @@ counts in the slot in which it happened. If its partition's clock has left that 
 the slot of the clock. Both follow from the log alone, not from how topics interleave or batches are cut.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -19,10 +19,15 @@ TOLERANCE: Final = int(CLOCK_TOLERANCE.total_seconds()) * 1_000_000
 
 @dataclass
 class TopicClock:
-    """The clock of one topic-partition in microseconds; None before its first record."""
+    """The clock of one topic-partition in microseconds; None before its first record.
+
+    ``turns`` are the records at which the last :meth:`place` began a slot, as (offset, time) pairs: with them the clock
+    can be told again when the records and ticks before are gone.
+    """
 
     first: int | None = None
     now: int | None = None
+    turns: list[tuple[int, int]] = field(default_factory=list, compare=False, repr=False)
 
     def place(
         self,
@@ -35,10 +40,13 @@ class TopicClock:
         """Move past events and ticks in the order of their offsets; return each event's slot and whether it is late."""
         moves = np.minimum(occurred, received + TOLERANCE)
         marks = np.array(ticks, np.int64).reshape(-1, 2)
-        order = np.argsort(np.concatenate((offset, marks[:, 0])), kind="stable")
+        offsets = np.concatenate((offset, marks[:, 0]))
+        order = np.argsort(offsets, kind="stable")
         times = np.concatenate((moves, marks[:, 1]))[order]
+        self.turns = []
         if not len(times):
             return np.empty(0, np.int64), np.empty(0, np.bool_)
+        slot_before = None if self.now is None else self.now // interval
         if self.first is None or self.now is None:
             self.first = self.now = int(times[0])
         after = np.maximum.accumulate(np.maximum(times, self.now))
@@ -46,9 +54,20 @@ class TopicClock:
         before[order] = np.concatenate(([self.now], after[:-1]))
         before = before[: len(occurred)]
         self.now = int(after[-1])
+        if self.now // interval != slot_before:
+            self.turns = _turns(offsets[order], after, slot_before, interval)
         own, floor = occurred // interval, before // interval
         late: NDArray[np.bool_] = own < floor
         return np.maximum(own, floor), late
+
+
+def _turns(
+    offset: NDArray[np.int64], after: NDArray[np.int64], slot_before: int | None, interval: int
+) -> list[tuple[int, int]]:
+    """Return the offset and clock of each record that begins a slot, in the order of the log."""
+    slots = after // interval
+    begins = np.diff(slots, prepend=slots[0] - 1 if slot_before is None else slot_before) != 0
+    return list(zip(offset[begins].tolist(), after[begins].tolist(), strict=True))
 
 
 def lane_start(clocks: list[TopicClock], interval: int) -> int | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import repeat
 from operator import sub
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -62,6 +62,24 @@ class Money:
     waits_in: NDArray[np.int16]
 
 
+class Stamps(NamedTuple):
+    """When n events happened and were received (microseconds), their offsets, and when they entered Kafka (ms)."""
+
+    occurred: NDArray[np.int64]
+    received: NDArray[np.int64]
+    offset: NDArray[np.int64]
+    entered: NDArray[np.int64]
+
+
+class Where(NamedTuple):
+    """The place of records in the log, and the numbers of partitions and buckets."""
+
+    kind: Kind
+    partition: int
+    partitions: int
+    buckets: int
+
+
 @dataclass
 class Columns:
     """Columns of n events. ``device`` is '' where an event is not tied to one.
@@ -94,10 +112,28 @@ class Columns:
 def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, buckets: int) -> Columns:
     """Make columns of the bodies of a partition; ``buckets`` is a multiple of ``partitions``."""
     envelopes, messages, count = reading.envelopes, reading.messages, len(reading.messages)
+    return columns_of(
+        envelopes,
+        reading.properties,
+        Stamps(
+            occurred=_times([event.occurred_at for event in envelopes]),
+            received=_times([event.received_at for event in envelopes]),
+            offset=np.fromiter([message.offset() for message in messages], np.int64, count),
+            entered=np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
+        ),
+        Where(kind, partition, partitions, buckets),
+    )
+
+
+def columns_of(
+    envelopes: Sequence[wire.Envelope], properties: Sequence[Any], stamps: Stamps, where: Where
+) -> Columns:
+    """Make columns of parsed events. Of the envelopes only ids and names are used: ``stamps`` has the times."""
+    kind, partition, partitions, buckets = where
     names = [event.name for event in envelopes]
     customer = [event.customer_id or "" for event in envelopes]
     anonymous = [event.anonymous_id or "" for event in envelopes]
-    device = _devices(kind, names, customer, anonymous, reading.properties)
+    device = _devices(kind, names, customer, anonymous, properties)
     places = buckets_of(buckets)
     device_bucket, customer_bucket = places.of(device), places.of(customer)
     tied = (device_bucket >= 0) & (device_bucket % partitions == partition)
@@ -107,7 +143,7 @@ def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, bu
     unfit = (customer_bucket < -1) | ((device_bucket if kind == "web" else places.of(anonymous)) < -1)
     return Columns(
         envelopes=envelopes,
-        properties=reading.properties,
+        properties=properties,
         name=names,
         customer=customer,
         anonymous=anonymous,
@@ -115,16 +151,16 @@ def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, bu
         home=np.where(tied, device_bucket, np.where(direct, customer_bucket, -1)),
         customer_bucket=customer_bucket,
         unfit=unfit,
-        occurred=_times([event.occurred_at for event in envelopes]),
-        received=_times([event.received_at for event in envelopes]),
-        offset=np.fromiter([message.offset() for message in messages], np.int64, count),
-        entered=np.fromiter([message.timestamp()[1] for message in messages], np.int64, count),
+        occurred=stamps.occurred,
+        received=stamps.received,
+        offset=stamps.offset,
+        entered=stamps.entered,
         code=_codes(names, kind),
     )
 
 
 def _devices(
-    kind: Kind, names: list[str], customer: list[str], anonymous: list[str], properties: list[Any]
+    kind: Kind, names: list[str], customer: list[str], anonymous: list[str], properties: Sequence[Any]
 ) -> list[str]:
     """Return the device of each event; the device of an alias is its previous id."""
     if kind not in WITH_DEVICE:

@@ -128,13 +128,14 @@ class SharedConsumer:
         self._unassigned += [TopicPartition(name, partition, at) for name, at in offsets.items()]
         for name in offsets:
             self._buffers[name, partition] = Buffer(TopicPartition(name, partition))
-        self._of_lane[partition] = [self._buffers[name, partition] for name in offsets]
+        self._of_lane.setdefault(partition, []).extend(self._buffers[name, partition] for name in offsets)
         self._limit = self._bound.shared_by(len(self._buffers))
 
     def release(self, partition: int) -> None:
         """Stop reading a lane; close the consumer with the last one."""
         for key in [key for key in self._buffers if key[1] == partition]:
             del self._buffers[key]
+        self._of_lane.pop(partition, None)
         if not self._buffers:
             self._consumer.close()
             self.is_closed = True

@@ -25,7 +25,7 @@ from contracts.topics import Topic
 from streams.read.bodies import read_bodies
 from streams.read.clock import TopicClock
 from streams.read.columns import Columns, Message, Money, Reading, texts, to_columns
-from streams.read.facts import to_facts
+from streams.read.facts import to_clocks, to_facts
 from streams.read.links import links_of
 from streams.read.places import buckets_of
 from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, judge, suspect_positions
@@ -33,9 +33,13 @@ from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, ju
 
 @dataclass
 class Decoded:
-    """The result of one read of a topic: facts, events of people, links with their buckets, and dead letters."""
+    """The result of one read of a topic: facts, events of people, links with their buckets, and dead letters.
+
+    ``clocks`` are rows of the records that began a slot. Events that are read from the warehouse have no facts.
+    """
 
     facts: TableRows | None = None
+    clocks: TableRows | None = None
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: list[Link] = field(default_factory=list)
     link_buckets: list[int] = field(default_factory=list)
@@ -46,14 +50,14 @@ class Decoded:
     @property
     def yields(self) -> bool:
         """Whether there is anything but ticks."""
-        return self.facts is not None or bool(self.dead)
+        return self.clocks is not None or len(self.people) > 0 or bool(self.dead)
 
 
 def decode(
     messages: Sequence[Message], topic: Topic, partition: int, clock: TopicClock, policy: DecodePolicy
 ) -> Decoded:
     """Decode records in log order and move the topic's clock past them."""
-    stand = Stand(_kind(topic), partition, policy)
+    stand = Stand(kind_of(topic), partition, policy)
     dead: list[DeadLetter] = []
 
     def refuse(stage: str, message: Message, why: wire.RejectedError) -> None:
@@ -73,17 +77,19 @@ def decode(
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
     dead.sort(key=lambda letter: letter.offset)
     decoded = Decoded(dead=dead, read=len(messages), ticks=len(ticks))
+    if clock.turns:
+        decoded.clocks = to_clocks(clock.turns, topic.name, partition)
     if len(columns):
-        _fill(decoded, columns, stand, slot, late)
+        fill(decoded, columns, stand, slot, late)
+        decoded.facts = to_facts(columns, stand.kind, partition, late)
     return decoded
 
 
-def _fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> None:
-    """Add the facts, events and links of columns with at least one event."""
-    kind, partition, policy = stand
+def fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> None:
+    """Add the events and links of columns with at least one event, and the money to the columns."""
+    kind, _, policy = stand
     if kind == "transaction":
         columns.money = money_of(columns.properties, columns.occurred, policy.rates)
-    decoded.facts = to_facts(columns, kind, partition, late)
     decoded.people = PeopleEvents(
         events=_events(columns, kind, slot, late),
         customers=texts(columns.customer),
@@ -95,7 +101,8 @@ def _fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int
         decoded.links, decoded.link_buckets = links_of(columns, slot, buckets_of(policy.buckets))
 
 
-def _kind(topic: Topic) -> Kind:
+def kind_of(topic: Topic) -> Kind:
+    """Return the kind of an input topic."""
     if topic.kind is None:
         raise ValueError(f"{topic.name} is not an input topic")
     return topic.kind

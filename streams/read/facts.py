@@ -1,5 +1,6 @@
 """Turns decoded events into rows of ClickHouse's fact tables."""
 
+from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from contracts.events import Kind
 from contracts.outputs import TableRows
-from contracts.stored import FACT_TABLES
+from contracts.stored import CLOCK_TABLE, FACT_TABLES
 from streams.read.columns import Columns
 
 MICROSECONDS: Final = pa.timestamp("us", tz="UTC")
@@ -56,6 +57,18 @@ def to_facts(columns: Columns, kind: Kind, partition: int, late: NDArray[np.bool
     if kind == "service":
         arrays["satisfaction"] = pa.array([each.score for each in properties], pa.float32())
     return TableRows(FACT_TABLES[kind], pa.Table.from_arrays(list(arrays.values()), list(arrays)))
+
+
+def to_clocks(turns: Sequence[tuple[int, int]], topic: str, partition: int) -> TableRows:
+    """Return records that began a slot, as (offset, time) pairs, as rows of the table of clocks."""
+    offsets, times = np.array(turns, np.int64).T
+    columns = {
+        "topic": pa.array([topic] * len(turns), _TEXT),
+        "log_partition": _numbers(np.full(len(turns), partition, np.uint16), pa.uint16()),
+        "log_offset": _numbers(offsets, pa.uint64()),
+        "clock": _numbers(times, MICROSECONDS),
+    }
+    return TableRows(CLOCK_TABLE, pa.Table.from_arrays(list(columns.values()), list(columns)))
 
 
 def to_money(scaled: NDArray[np.int64]) -> pa.Array:

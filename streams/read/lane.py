@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from contracts.errors import StateError
+from contracts.errors import REBUILD, StateError
 from streams.read.breaker import Breaker
 from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.skew import FAR_AHEAD
@@ -95,8 +95,7 @@ class LaneState:
         if values["version"] != VERSION:
             raise StateError(
                 f"the stored position in the log is of version {values['version']}; this crmstream reads version "
-                f"{VERSION}. Run the crmstream that wrote it, or move the folder `recovery` away, to rebuild all state "
-                "from the start of the log."
+                f"{VERSION}. Run the crmstream that wrote it, or {REBUILD}."
             )
         topics = {
             name: TopicPosition(

@@ -33,6 +33,7 @@ from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 from streams.read.pausing import TopicPauses, none_accepted
 from streams.read.skew import LaneClocks
 from streams.read.validation import DecodePolicy
+from streams.read.warehouse import PastLog, PastTopic
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,11 @@ AWAY: Final = (
 TOPIC_OF: Final = {topic.name: topic for topic in INPUT_TOPICS}
 WAYS_ON: Final = (
     "Ways on: (1) connect to the Kafka that this data folder belongs to, or restore it from a backup; "
-    "(2) use a fresh CRM_DATA_DIR with fresh stores, to start from what this log holds; "
-    "(3) move the folder `recovery` away, to rebuild all profiles from the start of this log: what the log has lost "
-    "stays in ClickHouse but no longer counts in profiles."
+    "(2) `crmstream rebuild --from-warehouse`, where this log is the same one with its oldest records deleted: what it "
+    "has lost is read from ClickHouse's facts; "
+    "(3) `crmstream rebuild`, to rebuild all profiles from the start of this log: what the log has lost stays in "
+    "ClickHouse but no longer counts in profiles; "
+    "(4) use a fresh CRM_DATA_DIR with fresh stores, to start from what this log holds."
 )
 
 
@@ -63,6 +66,7 @@ class SourceConfig:
     ``clocks`` hold lanes that are ahead.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
+    ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
     """
 
     bootstrap_servers: str
@@ -76,6 +80,7 @@ class SourceConfig:
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
     accepted: Callable[[str, int], int] = none_accepted
+    past: PastLog | None = None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
@@ -114,6 +119,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._earlier: dict[str, int] = {}
         """The ends of the logs at the start of this process, until they are reached."""
         self._pauses = TopicPauses(partition, config.breaker, config.accepted)
+        self._past: dict[str, PastTopic] = {}
+        """The topics that are read from the warehouse, until they reach the start of their log."""
         JOURNAL.start(partition, _place(resume))
         with waiting_for("Kafka"):
             self._state = self._start_when_there(resume)
@@ -129,7 +136,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
-        if self._idle and self._consumer.is_silent(self._partition):
+        if self._idle and not self._past and self._consumer.is_silent(self._partition):
             return []
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot
         got = [] if behind else self._read_topics()
@@ -204,23 +211,34 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
             )
         for name in TOPIC_OF:
             resume.topics[name] = self._checked(name, resume.topics[name])
-        self._consumer.assign(self._partition, {name: resume.topics[name].offset for name in TOPIC_OF})
+        offsets = {name: resume.topics[name].offset for name in TOPIC_OF if name not in self._past}
+        self._consumer.assign(self._partition, offsets)
         return resume
 
     def _checked(self, name: str, position: TopicPosition) -> TopicPosition:
         """Return the position to start from, with the log's end noted as the part that earlier runs may have read."""
         low, high = self._consumer.limits(name, self._partition)
-        offset = low if position.offset == OFFSET_BEGINNING else position.offset
-        if not low <= offset <= high:
-            raise LogMismatchError(
-                f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
-                f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
-            )
+        past = self._config.past
+        first = low if past is None else 0
+        offset = first if position.offset == OFFSET_BEGINNING else position.offset
+        if past is not None and offset < min(low, past.end(name, self._partition)):
+            self._past[name] = PastTopic(past, TOPIC_OF[name], self._partition, offset, low)
+            log.info("%s-%d: reads offsets %d to %d from ClickHouse", name, self._partition, offset, low)
+        else:
+            self._check(name, offset, low, high)
         if position.offset != OFFSET_BEGINNING:  # a first run has published nothing
             self._earlier[name] = high
         position = TopicPosition(offset, position.clock, batch=position.batch, breaker=position.breaker)
         self._pauses.start(name, position)
         return position
+
+    def _check(self, name: str, offset: int, low: int, high: int) -> None:
+        """Raise unless a log holds an offset."""
+        if not low <= offset <= high:
+            raise LogMismatchError(
+                f"the dataflow stopped at offset {offset:,} of {name}-{self._partition}, but that log holds "
+                f"{low:,} to {high:,}: it was truncated or is another one. {WAYS_ON}"
+            )
 
     def _read_topics(self) -> list[Decoded]:
         """Read the topics that may be read now, each as at most one batch."""
@@ -229,11 +247,28 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
             for name, position in topics.items():
                 self._pauses.look(name, position)
         names = self._state.readable(self._config.reading, self._config.clocks.horizon)
-        held = {name: self._consumer.held(name, self._partition) for name in names}
-        if any(held[name] < topics[name].batch for name in names):
-            self._consumer.poll(wait=not any(held.values()) and not self._state.at_end)
-        read = [self._read(name) for name in names]
+        past = {name for name in names if name in self._past}
+        held = {name: self._consumer.held(name, self._partition) for name in names if name not in past}
+        if any(held[name] < topics[name].batch for name in held):
+            self._consumer.poll(wait=not past and not any(held.values()) and not self._state.at_end)
+        read = [self._read_past(name) if name in past else self._read(name) for name in names]
         return [decoded for decoded in read if decoded is not None]
+
+    def _read_past(self, name: str) -> Decoded | None:
+        """Take one batch of a topic from the warehouse; behind its last one the topic goes on in Kafka."""
+        position, past = self._state.topics[name], self._past[name]
+        before = position.clock.now
+        decoded = past.take(position.batch, position.clock, self._config.decoding)
+        position.offset = past.offset
+        if past.is_done:
+            low, high = self._consumer.limits(name, self._partition)
+            past.reach(low)  # retention may have deleted more meanwhile
+        if past.is_done:
+            del self._past[name]
+            self._check(name, position.offset, low, high)
+            self._consumer.assign(self._partition, {name: position.offset})
+            log.info("%s-%d: goes on in Kafka at offset %d", name, self._partition, position.offset)
+        return self._note(name, decoded, before)
 
     def _read(self, name: str) -> Decoded | None:
         """Take and decode one batch of a topic; None if nothing came."""
@@ -246,17 +281,13 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
             position.offset = max(position.offset, position.end or 0)  # a log may end in control records of Kafka
             return None
         first, before = position.clock.first, position.clock.now
-        topic = TOPIC_OF[name]
-        decoded = decode(messages, topic, self._partition, position.clock, config.decoding)
+        decoded = decode(messages, TOPIC_OF[name], self._partition, position.clock, config.decoding)
         unread = self._pauses.first_unread(name, position, messages, decoded)
         if unread is not None:
             position.clock.first, position.clock.now = first, before
             return self._read_before(unread, name, taken)
         position.offset = max(messages[-1].offset() + 1, position.end or 0)
-        moved = 0 if before is None or position.clock.now is None else position.clock.now - before
-        position.resize(moved, len(messages), config.reading)
-        self._note(decoded, name)
-        return decoded
+        return self._note(name, decoded, before)
 
     def _read_before(self, unread: int, name: str, taken: list[Message]) -> Decoded | None:
         """Decode the messages before an offset, and put the others back: the topic is paused there."""
@@ -267,18 +298,24 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         messages = [message for message in taken[:kept] if message.error() is None]
         if not messages:
             return None
+        before = position.clock.now
         decoded = decode(messages, TOPIC_OF[name], self._partition, position.clock, self._config.decoding)
-        self._note(decoded, name)
-        return decoded
+        return self._note(name, decoded, before)
 
-    def _note(self, decoded: Decoded, name: str) -> None:
-        """Count what a topic has given, for metrics and for the lanes that are behind."""
-        config, events = self._config, decoded.people.events
+    def _note(self, name: str, decoded: Decoded, before: int | None) -> Decoded:
+        """Count what a read of a topic gave, for metrics and for the lanes that are behind; set the size of its next.
+
+        ``before`` is the topic's clock before the read.
+        """
+        position, config, events = self._state.topics[name], self._config, decoded.people.events
+        moved = 0 if before is None or position.clock.now is None else position.clock.now - before
+        position.resize(moved, decoded.read, config.reading)
         _count(decoded, TOPIC_OF[name])
-        config.clocks.count(self._partition, self._state.topics[name].clock.now, events["slot"])
+        config.clocks.count(self._partition, position.clock.now, events["slot"])
         if config.decoding.rates.base is None:
             for number in np.unique(events["currency"]).tolist():
                 config.on_money(code_of(number))
+        return decoded
 
     def _is_record(self, message: Message, position: TopicPosition) -> bool:
         """Return whether a message is a record, not a notice of Kafka. Raises for notices that end the reading."""
@@ -309,7 +346,9 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer."""
         waiting = 0
         for name, position in self._state.topics.items():
-            if not position.at_end:
+            if name in self._past:
+                waiting += UNKNOWN_BACKLOG
+            elif not position.at_end:
                 end = self._consumer.known_end(name, self._partition)
                 waiting += end - position.offset if end >= 0 else UNKNOWN_BACKLOG
         return waiting

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from contracts.errors import StateError
+from contracts.errors import REBUILD, StateError
 from streams.state.frames import TornFrameError, decode
 from streams.state.migrations import VERSION, Frame, migrated, oldest
 
@@ -28,7 +28,7 @@ _NAME: Final = re.compile(rf"(\d+)-([0-9a-f]+)\.({BASE}|{LOG})")
 _PIECE: Final = 8 << 20
 WAYS_ON: Final = (
     "Ways on: (1) restore the folder `recovery` in CRM_DATA_DIR, all of it, from a backup; "
-    "(2) move the folder `recovery` away, to rebuild all state from the start of the log."
+    f"(2) {REBUILD}."
 )
 
 
@@ -129,7 +129,6 @@ def _version(path: Path, data: bytes) -> int:
     if form != FORMAT or not oldest() <= version <= VERSION:
         raise StateError(
             f"{path} holds state of format {form}, version {version}; this crmstream reads format {FORMAT}, versions "
-            f"{oldest()} to {VERSION}. Run the crmstream that wrote it, or move the folder `recovery` away, to rebuild "
-            "all state from the start of the log."
+            f"{oldest()} to {VERSION}. Run the crmstream that wrote it, or {REBUILD}."
         )
     return int(version)

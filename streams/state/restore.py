@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.errors import StateError
+from contracts.errors import REBUILD, StateError
 from contracts.state import Part
 from streams.state.files import WAYS_ON, DamagedError, read
 from streams.state.migrations import Frame
@@ -24,7 +24,7 @@ def restore(folder: Path, step: str, place: Place, parts: Mapping[str, Part]) ->
             if name not in parts:
                 raise StateError(
                     f"the state in {folder} has the part {name!r}, which this crmstream does not know: another version "
-                    f"wrote it. Run that version, or move the folder `recovery` away, to rebuild all state."
+                    f"wrote it. Run that version, or {REBUILD}."
                 )
             if columns:
                 _apply(folder, name, parts[name], columns)

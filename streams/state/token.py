@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from contracts.errors import StateError
+from contracts.errors import REBUILD, StateError
 from streams.error_boundary import error_boundary
 from streams.state.files import FORMAT, WAYS_ON, named
 
@@ -66,7 +66,7 @@ class Place(NamedTuple):
         if values["format"] != FORMAT:
             raise StateError(
                 f"the stored state is of format {values['format']}; this crmstream reads format {FORMAT}. Run the "
-                "crmstream that wrote it, or move the folder `recovery` away, to rebuild all state from the log."
+                f"crmstream that wrote it, or {REBUILD}."
             )
         bases = [(name, length) for name, length in values["bases"]]
         return cls(values["bucket"], bases, [(name, length) for name, length in values["logs"]])

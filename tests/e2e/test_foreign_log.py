@@ -11,7 +11,7 @@ from support.history import PARTITIONS
 
 from contracts.settings import Settings
 
-WAYS_ON = ("connect to the Kafka that", "fresh CRM_DATA_DIR", "`recovery`")
+WAYS_ON = ("connect to the Kafka that", "fresh CRM_DATA_DIR", "`crmstream rebuild --from-warehouse`")
 
 
 def test_a_foreign_and_a_truncated_log_are_refused(folder: Path, tmp_path: Path) -> None:
@@ -47,7 +47,10 @@ def test_a_foreign_and_a_truncated_log_are_refused(folder: Path, tmp_path: Path)
         assert "cluster" in told
         assert all(way in told for way in WAYS_ON), told
 
-        shutil.rmtree(folder / "recovery")  # the third way on
+        told = flow.refuses("rebuild", "--from-warehouse", "--yes")
+        assert "not the log that they come from" in told, told
+        assert (folder / "recovery").exists(), "nothing is moved before all is checked"
+        flow.run("rebuild", "--yes")
         flow.start()
         assert flow.is_alive()
 

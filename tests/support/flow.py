@@ -151,11 +151,15 @@ class Flow:
 
     def fails(self) -> str:
         """Start it where it must refuse, and return what it says."""
+        return self.refuses("up")
+
+    def refuses(self, *arguments: str) -> str:
+        """Run a command that must refuse, and return what it says, as one line."""
         done = subprocess.run(
-            [CRMSTREAM, "up"], env=self.environment, capture_output=True, text=True, timeout=90, check=False
+            [CRMSTREAM, *arguments], env=self.environment, capture_output=True, text=True, timeout=90, check=False
         )
         assert done.returncode == 1, done.stdout + done.stderr
-        return done.stderr
+        return " ".join(done.stderr.split())
 
     def stop(self) -> None:
         """Stop it cleanly."""

@@ -80,7 +80,7 @@ def test_state_of_another_version_is_refused_with_the_ways_on(settings: Settings
     said = str(refused.value)
     assert f"is of version {version}; this crmstream reads version {recovery.STATE_VERSION} only" in said
     assert "CRM_BUCKETS" not in said
-    assert "rebuild all state from the start of the log" in said
+    assert "crmstream rebuild --from-warehouse" in said
     assert json.loads(file.read_text()) == layout
 
 

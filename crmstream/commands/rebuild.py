@@ -1,0 +1,81 @@
+"""``crmstream rebuild``: makes the installation ready to compute all profiles and models anew."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from contracts.settings import Settings, load_settings
+from crmstream.commands.shared import console, new_app, notes, print_lines
+from crmstream.stack.endpoints import Endpoints
+
+if TYPE_CHECKING:
+    from crmstream.rebuilding import TopicPlan
+
+app = new_app()
+
+
+@app.command(name="rebuild")
+def run(
+    from_warehouse: Annotated[
+        bool, typer.Option("--from-warehouse", help="Read what Kafka no longer has from ClickHouse's facts.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Compute all profiles and models anew, when state is lost or cannot be read.
+
+    Stop `crmstream up` first. Servers are started as `up` does, the plan is
+    shown, and after a yes the folder `recovery` is moved aside (never deleted).
+    The next `crmstream up` then reads everything again; Ctrl-C, kill -9 and a
+    restart go on where it was. Facts are not written again, and the rows that
+    are made again replace those of before.
+
+    Kafka keeps web events for 30 days and the rest for a year. Without an
+    option, profiles are those of what Kafka still has. With --from-warehouse
+    older records are read from ClickHouse, in the order of the log, and the
+    result is that of the whole log (docs/state.md says from when on).
+
+    [bold]Examples[/bold]
+
+    crmstream rebuild --from-warehouse
+
+    crmstream rebuild --yes && crmstream up
+    """
+    from crmstream.running import servers_only  # noqa: PLC0415 - only when it runs
+
+    settings = load_settings()
+    with servers_only(settings, on_event=lambda what: notes.print(what, style="dim", markup=False)) as stack:
+        aside = _prepare(settings, stack.endpoints, from_warehouse=from_warehouse, yes=yes)
+    print_lines([
+        f"The old state is in {aside}." if aside else "There was no state.",
+        "`crmstream up` now rebuilds all profiles and models. The logs of its workers say how far it is.",
+    ])  # fmt: skip
+
+
+def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, yes: bool) -> Path | None:
+    from crmstream import rebuilding  # noqa: PLC0415
+    from sinks.clients import clickhouse_client  # noqa: PLC0415
+
+    client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
+    topics = rebuilding.plan(settings, endpoints.kafka, client, from_warehouse=from_warehouse)
+    console.print(_plan_table(topics, from_warehouse=from_warehouse))
+    lost = sum(each.lost for each in topics)
+    if lost and not from_warehouse:
+        print_lines([
+            f"{lost:,} events are older than the log: they stay in ClickHouse and no longer count in profiles. "
+            "--from-warehouse counts them."
+        ])  # fmt: skip
+    if not yes:
+        typer.confirm("Move the state aside and rebuild?", abort=True, err=True)
+    return rebuilding.begin(settings, endpoints.kafka, from_warehouse=from_warehouse)
+
+
+def _plan_table(topics: Iterable["TopicPlan"], *, from_warehouse: bool) -> Table:
+    table = Table("Topic", "From ClickHouse", "since", "From Kafka", title="What is read", title_justify="left")
+    for each in topics:
+        events = f"{each.lost:,} events" if from_warehouse else "nothing"
+        since = f"{each.oldest:%Y-%m-%d}" if each.oldest and each.lost and from_warehouse else ""
+        table.add_row(each.topic, events, since, f"{each.records:,} records")
+    return table

@@ -1,0 +1,72 @@
+"""Reads records that Kafka no longer has from ClickHouse, in the order of the log. Waits while ClickHouse is away."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Final, NamedTuple, TypeVar
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
+
+from contracts.topics import TOPIC_OF_KIND
+from sinks.clients import clickhouse_client, clickhouse_is_out
+from sinks.queries import query
+from sinks.retries import Retrying
+
+T = TypeVar("T")
+_ARROW: Final = {"output_format_arrow_string_as_string": 1}
+
+
+class PastLog:
+    """The records and clocks of topic-partitions up to ``ends`` (offsets by topic and partition), from ClickHouse.
+
+    Not for several threads.
+    """
+
+    def __init__(self, url: SecretStr | str, database: str, ends: Mapping[str, Sequence[int]]):
+        self._url, self._database, self._ends = url, database, ends
+        self._retrying = Retrying("ClickHouse", clickhouse_is_out, threading.Event().wait)
+
+    def end(self, topic: str, partition: int) -> int:
+        """Return the offset up to which ClickHouse has what was in the log."""
+        return self._ends[topic][partition]
+
+    def records(self, kind: str, partition: int, start: int, end: int, most: int) -> pa.Table:
+        """Return up to ``most`` records of offsets from ``start`` to before ``end``, by offset."""
+        parameters = {"kind": kind, "partition": partition, "start": start, "end": end, "most": most}
+        return self._call(lambda: self._client.query_arrow(query("log_events"), parameters, settings=_ARROW))
+
+    def clocks(self, topic: str, partition: int) -> list[tuple[int, int]]:
+        """Return the records that began a slot, as (offset, microseconds), by offset."""
+        parameters = {"topic": topic, "partition": partition}
+        rows = self._call(lambda: self._client.query(query("log_clocks"), parameters).result_rows)
+        return [(int(offset), int(clock)) for offset, clock in rows]
+
+    @cached_property
+    def _client(self) -> Client:
+        return clickhouse_client(self._url, self._database)
+
+    def _call(self, action: Callable[[], T]) -> T:
+        return self._retrying.call(action)
+
+
+class Extent(NamedTuple):
+    """The events of a topic-partition: the last offset, how many the log has lost, when the oldest was received."""
+
+    topic: str
+    partition: int
+    last: int
+    lost: int
+    oldest: datetime
+
+
+def extents(client: Client, starts: Mapping[tuple[str, int], int], partitions: int) -> Iterator[Extent]:
+    """Yield what events there are. ``starts`` is the first offset of each topic-partition that the log still has."""
+    for kind, topic in TOPIC_OF_KIND.items():
+        parameters: dict[str, Any] = {
+            "kind": kind, "starts": [starts[topic.name, number] for number in range(partitions)],
+        }  # fmt: skip
+        for row in client.query(query("log_extents"), parameters).result_rows:
+            yield Extent(topic.name, *row)

@@ -1,0 +1,116 @@
+"""State and the older part of the log are lost: `crmstream rebuild --from-warehouse` gives the same results."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import AdminClient
+from support.flow import Flow, Log
+from support.history import OUTCOMES, PARTITIONS, SHOP, SLOWLY, RichHistory
+from support.tables import KEYS, differences, read_written
+
+from connectors.kafka.publisher import Publisher, publish_history
+from connectors.kafka.topics import ensure_topics
+from connectors.protocol import Record
+from connectors.simulator.config import DAY_US
+from contracts.settings import Settings
+from contracts.stored import FACT_TABLES
+from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.supervisor import LocalStack
+from sinks.clients import clickhouse_client, redis_client
+from streams.rebuild import saved_ends
+
+DERIVED = sorted(set(KEYS) - set(FACT_TABLES.values()) - {"dead_letters"})
+
+
+@pytest.fixture(scope="module")
+def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
+    """Servers of its own: this test deletes records of the log."""
+    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
+    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"), **unset)  # type: ignore[arg-type]
+    with LocalStack(settings, with_dataflow=False) as running:
+        ensure_topics(running.endpoints.kafka, PARTITIONS)
+        with Publisher(running.endpoints.kafka, PARTITIONS) as publisher:
+            publish_history(MoreKinds(), publisher, until=SHOP.end_us + DAY_US)
+        yield running.endpoints
+
+
+class MoreKinds:
+    """The rich history, with a third of its money and all refunds in euros; some identifies are undone by an unlink."""
+
+    def records(self) -> Iterator[Record]:
+        for number, record in enumerate(RichHistory().records()):
+            foreign = number % 3 == 0 or b"Order Refunded" in (record.value or b"")
+            yield record._replace(value=in_euros(record.value)) if foreign else record
+            if number % 10 == 0 and b'"Identify"' in (record.value or b""):
+                yield record._replace(value=as_unlink(record.value))
+
+
+def in_euros(body: bytes | None) -> bytes | None:
+    return body and body.replace(b'"USD"', b'"EUR"')
+
+
+def as_unlink(body: bytes | None) -> bytes | None:
+    event = json.loads(body or b"{}")
+    return json.dumps(event | {"name": "Unlink", "event_id": f"{event['event_id']}-undone"}).encode()
+
+
+def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path) -> None:
+    settings = Settings(
+        data_dir=folder, kafka_bootstrap_servers=own_servers.kafka, clickhouse_url=own_servers.clickhouse_url,  # type: ignore[arg-type]
+        redis_url=own_servers.redis_url, base_currency="USD", exchange_rates={"EUR": 1.25}, partitions=PARTITIONS,  # type: ignore[arg-type]
+        outcomes=OUTCOMES, training_stride_days=3, dormant_days=60, duplicate_window_events=4_000,
+        live_backlog_events=100, heartbeat_idle_seconds=3_600, collector=False,
+    )  # fmt: skip
+    log, flow = Log(own_servers.kafka, PARTITIONS), Flow(settings)
+    with flow:
+        flow.drain(log)
+        assert "already" in flow.refuses("rebuild", "--from-warehouse", "--yes"), "workers run"
+        flow.stop()
+        expected = read_written(settings)
+
+        delete_older_part(own_servers.kafka, log)
+        client = clickhouse_client(own_servers.clickhouse_url, settings.clickhouse_database)
+        assert_worth_comparing(client)
+        for table in DERIVED:
+            client.command(f"TRUNCATE TABLE {table}")
+        for table in FACT_TABLES.values():
+            client.command(f"OPTIMIZE TABLE {table} FINAL")  # records that were replaced are gone for good
+        with redis_client(own_servers.redis_url) as redis:
+            redis.flushdb()
+
+        told = flow.run("rebuild", "--from-warehouse", "--yes")
+        assert "recovery-" in told, told
+        assert len(list(folder.glob("recovery-*"))) == 1
+        assert not (folder / "recovery").exists()
+        assert saved_ends(folder) is not None
+
+        flow.start(**SLOWLY)
+        flow.await_that(lambda: client.query("SELECT count() FROM customers").result_rows[0][0] > 50, "it rebuilds")
+        flow.kill()
+        assert log.progress() < 2 / 3, "it was killed while it read from ClickHouse"
+        flow.start(epoch_seconds=1, replay_epoch_days=90, max_batch_events=5_000)
+        flow.drain(log)
+        flow.stop()
+        found = differences(expected, read_written(settings))
+        assert not found, "\n".join(found)
+
+
+def assert_worth_comparing(client: Client) -> None:
+    for condition in (
+        "web_events FINAL WHERE is_late", "transactions FINAL WHERE currency = 'EUR' AND name = 'Order Refunded'",
+        "identity_links FINAL WHERE outcome = 'unlinked'",
+        "(SELECT kind, customer_id, anonymous_id, event_id FROM log_events FINAL GROUP BY ALL HAVING count() > 1)",
+    ):  # fmt: skip
+        assert client.query(f"SELECT count() FROM {condition}").result_rows[0][0] > 2, condition
+
+
+def delete_older_part(kafka: str, log: Log) -> None:
+    """Delete the first two thirds of every topic-partition."""
+    admin = AdminClient({"bootstrap.servers": kafka})
+    cuts = [TopicPartition(topic, number, end * 2 // 3) for (topic, number), end in log.ends().items()]
+    for done in admin.delete_records(cuts).values():
+        done.result(20)
