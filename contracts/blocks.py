@@ -17,7 +17,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.outputs import DeadLetter, TableRows
+from contracts.outputs import DeadLetter, FewRows, TableRows
 
 EVENT_DTYPE: Final = np.dtype([
     ("id_hash", "u8"),  # 64-bit hash of kind, owner and event id
@@ -140,7 +140,7 @@ class LaneBatch:
     known_customers: Texts = field(default_factory=no_texts)
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    facts: tuple[TableRows, ...] = ()
+    facts: tuple[TableRows | FewRows, ...] = ()
     dead: tuple[DeadLetter, ...] = ()
     turned: bool = True
 

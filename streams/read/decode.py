@@ -18,7 +18,7 @@ from contracts.blocks import EVENT_DTYPE, EventArray, Link, PeopleEvents
 from contracts.currencies import number_of
 from contracts.events import TICK_KEY, Kind, Tick
 from contracts.identity import ANONYMOUS
-from contracts.outputs import DeadLetter, TableRows
+from contracts.outputs import DeadLetter, FewRows, TableRows
 from contracts.rates import SCALE, WAITS, Rates
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.topics import Topic
@@ -35,7 +35,7 @@ from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, ju
 class Decoded:
     """The result of one read of a topic: facts, events of people, links with their buckets, and dead letters."""
 
-    facts: TableRows | None = None
+    facts: TableRows | FewRows | None = None
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: list[Link] = field(default_factory=list)
     link_buckets: list[int] = field(default_factory=list)
