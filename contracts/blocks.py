@@ -12,6 +12,7 @@ A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
@@ -53,18 +54,21 @@ Texts = NDArray[np.object_]
 """Ids or other texts, one ``str`` per element."""
 
 
+@cache
 def no_events() -> EventArray:
-    """Return an empty array of events."""
+    """Return an empty array of events, always the same one."""
     return np.empty(0, EVENT_DTYPE)
 
 
+@cache
 def no_texts() -> Texts:
-    """Return an empty array of texts."""
+    """Return an empty array of texts, always the same one."""
     return np.empty(0, object)
 
 
+@cache
 def no_entries() -> Entries:
-    """Return an empty array of waiting amounts."""
+    """Return an empty array of waiting amounts, always the same one."""
     return np.empty(0, UNCONVERTED_DTYPE)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contracts.blocks import PeopleBlock
 from contracts.entries import Entries, Queue, Replaced
 from contracts.machine import Machine
-from contracts.metrics import SCORES
+from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from contracts.state import Part
 from online_models.linear import probabilities
@@ -170,7 +170,7 @@ class Score(Machine[Input, ScoredBlock]):
             for name, each, keys in zip(names, found, reasons, strict=True)
         }
         if not people.visitors:  # the steps that keep visitors count theirs
-            SCORES.labels("event" if people.kind == "live" else "sweep").inc(len(people))
+            labelled(SCORES, "event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
 

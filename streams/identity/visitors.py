@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock
-from contracts.metrics import SCORES
+from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import VisitorSample
 from streams.identity.decisions import last_version
 from streams.identity.histories import blank, is_silent
@@ -98,7 +98,7 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
         return []
     block = _maker(kept, policy).current(table, at, kept.current, "live")
     table.given_out(at)
-    SCORES.labels("event").inc(len(at))
+    labelled(SCORES, "event").inc(len(at))
     return [block]
 
 
@@ -106,7 +106,7 @@ def restated(kept: Kept, policy: IdentityPolicy) -> Iterator[PeopleBlock]:
     """Return all visitors as of now, except those changed by events."""
     table, everybody = kept.owned.table, _visitors(kept)
     others = everybody[~table.changed[everybody]]
-    SCORES.labels("sweep").inc(len(others))
+    labelled(SCORES, "sweep").inc(len(others))
     for start in range(0, len(others), _MOST_ROWS):
         at = others[start : start + _MOST_ROWS]
         yield _maker(kept, policy).current(table, at, kept.current, "restated")

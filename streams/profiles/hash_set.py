@@ -16,6 +16,7 @@ _SMALLEST: Final = 1 << 10
 _SECRET: Final = np.uint64(secrets.randbits(64) | 1)
 _ROOM: Final = 2
 """Minimum number of places per hash, so that probing stays short."""
+_BITS: Final = 2**64 - 1
 _FREE: Final = np.uint64(0)
 _STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
 """Replaces the hash 0, which marks a free place."""
@@ -58,6 +59,8 @@ class HashSet:
         """Add hashes; return which are new. Among equal ones only the first is."""
         hashes = _no_zeros(hashes)
         self._reserve(len(hashes))
+        if len(hashes) == 1:
+            return np.array([self._add_one(hashes)])
         at = self._probe(hashes)
         new: NDArray[np.bool_] = self._places[at] == _FREE
         if not new.any():
@@ -72,6 +75,20 @@ class HashSet:
         self._fresh.append(found)
         self._settle(found, at[new])
         return new
+
+    def _add_one(self, hashes: NDArray[np.uint64]) -> bool:
+        """Add one hash, without arrays of places; return whether it is new."""
+        places, value = self._places, hashes.item()
+        mask = len(places) - 1
+        at = (value * int(_SECRET) & _BITS) >> 64 - mask.bit_length()
+        while found := places.item(at):
+            if found == value:
+                return False
+            at = (at + 1) & mask
+        places[at] = value
+        self._size += 1
+        self._fresh.append(hashes.copy())
+        return True
 
     def _insert(self, hashes: NDArray[np.uint64]) -> None:
         """Add distinct hashes that are not there."""
