@@ -10,27 +10,29 @@ from numpy.typing import NDArray
 
 from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import RowKind, TableBlock
-from contracts.times import DAY
+from contracts.times import DAY, SECOND
 from streams.profiles.raw import join, take
 from streams.profiles.rows import (
     COUNTS,
     DECAYED,
     FIRST_TIMES,
     LAST_TIMES,
-    ONE,
+    MONEY,
+    RATING,
+    UNITS,
     blank_rows,
+    stamps_of,
+    times_of,
     versions_of,
 )
-from streams.publish.columns import MICROSECONDS, MONEY, SECONDS, maker_of
+from streams.publish.columns import MICROSECONDS, SECONDS, maker_of
+from streams.publish.columns import MONEY as MONEY_TYPE
 
 _TIMES: Final = (*FIRST_TIMES, *LAST_TIMES)
-_MONEY: Final = ("revenue", "refunded")
-_SCALE: Final = 10_000
-_REVENUE: Final = "revenue_90d"
 COLUMNS: Final = RowKind([
     ("customer_id", pa.string()), ("version", pa.uint64()), ("merged_into", pa.string()), ("currency", pa.string()),
     ("satisfaction", pa.float64()), ("mean_gap_days", pa.float64()), ("decayed_at", SECONDS),
-    *((name, MICROSECONDS) for name in _TIMES), *((name, MONEY) for name in _MONEY),
+    *((name, MICROSECONDS) for name in _TIMES), *((name, MONEY_TYPE) for name in MONEY),
     *((name, pa.uint64()) for name in COUNTS), *((name, pa.float64()) for name in DECAYED),
 ])  # fmt: skip
 """The columns of the table ``customers``."""
@@ -70,20 +72,21 @@ class ProfileRows:
         return self._table(ids, versions, rows, persons)
 
     def _table(self, ids: Texts, versions: NDArray[np.int64], rows: RowArray, persons: Texts) -> pa.Table:
-        orders, ratings, make = rows["orders"], rows["satisfaction_count"], maker_of(len(ids))
+        orders, ratings = rows["orders"], rows["satisfaction_count"]
+        make = maker_of(len(ids))
         columns = {
             "customer_id": make.text_column(ids),
             "version": make.count_column(versions),
             "merged_into": make.text_column(persons),
             "currency": make.coded_column(np.zeros(len(ids), np.int32), [self.currency or ""]),
-            "satisfaction": make.mean_column(rows["satisfaction_sum"] / _SCALE, ratings),
-            "mean_gap_days": make.mean_column(_span_days(rows), orders - 1),
+            "satisfaction": make.mean_column(rows["satisfaction_sum"] / RATING, ratings),
+            "mean_gap_days": make.mean_column(_span_days(rows), orders.astype(np.int64) - 1),
             "decayed_at": make.boundary_column(np.maximum(rows["slot"].astype(np.int64) + 1, 0), self.interval),
         }
-        columns |= {name: make.time_column(rows[name]) for name in _TIMES}
-        columns |= {name: make.money_column(rows[name]) for name in _MONEY}
+        columns |= {name: make.time_column(times_of(rows[name])) for name in _TIMES}
+        columns |= {name: make.money_column(rows[name]) for name in MONEY}
         columns |= {name: make.count_column(rows[name]) for name in COUNTS}
-        columns |= {name: make.number_column(rows[name] / (_SCALE if name == _REVENUE else ONE)) for name in DECAYED}
+        columns |= {name: make.number_column(rows[name] / UNITS[name]) for name in DECAYED}
         return make.table(columns, COLUMNS)
 
 
@@ -108,7 +111,7 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:
     """Return the rows of departed and of unlinked visitors, which hold only the owner."""
     rows = blank_rows(len(departures.ids))
-    rows["first_seen"] = rows["last_seen"] = 0
+    rows["first_seen"] = rows["last_seen"] = stamps_of(np.zeros(1, np.int64))
     rows["slot"] = (departures.versions >> VERSION_SHIFT).astype(np.int32)
     return ProfileRows(departures.ids, departures.versions, rows, departures.persons, interval, currency)
 
@@ -120,7 +123,5 @@ def _persons(block: ProfileRows) -> Texts:
 def _span_days(rows: RowArray) -> NDArray[np.float64]:
     """Days between the first and the last order; 0 for people with one order at most."""
     several = rows["orders"] > 1
-    span: NDArray[np.float64] = (
-        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / DAY
-    )
+    span: NDArray[np.float64] = np.where(several, rows["last_order"] - rows["first_order"], 0) / (DAY // SECOND)
     return span
