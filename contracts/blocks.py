@@ -12,12 +12,13 @@ A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.outputs import DeadLetter, TableRows
+from contracts.outputs import DeadLetter, FewRows, TableRows
 
 EVENT_DTYPE: Final = np.dtype([
     ("id_hash", "u8"),  # 64-bit hash of kind, owner and event id
@@ -53,18 +54,21 @@ Texts = NDArray[np.object_]
 """Ids or other texts, one ``str`` per element."""
 
 
+@cache
 def no_events() -> EventArray:
-    """Return an empty array of events."""
+    """Return an empty array of events, always the same one."""
     return np.empty(0, EVENT_DTYPE)
 
 
+@cache
 def no_texts() -> Texts:
-    """Return an empty array of texts."""
+    """Return an empty array of texts, always the same one."""
     return np.empty(0, object)
 
 
+@cache
 def no_entries() -> Entries:
-    """Return an empty array of waiting amounts."""
+    """Return an empty array of waiting amounts, always the same one."""
     return np.empty(0, UNCONVERTED_DTYPE)
 
 
@@ -140,7 +144,7 @@ class LaneBatch:
     known_customers: Texts = field(default_factory=no_texts)
     known_buckets: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
     known_slots: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
-    facts: tuple[TableRows, ...] = ()
+    facts: tuple[TableRows | FewRows, ...] = ()
     clocks: tuple[TableRows, ...] = ()
     """Rows of the records that began a slot in a topic."""
     dead: tuple[DeadLetter, ...] = ()

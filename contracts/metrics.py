@@ -3,9 +3,19 @@
 Workers and the collector count with :mod:`prometheus_client` in their process and serve the figures on loopback.
 """
 
-from typing import Final
+from functools import cache
+from typing import Final, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+@cache
+def labelled(metric: M, *labels: str | int) -> M:
+    """Return a metric's child. Asking the metric itself each time takes a lock and makes texts of the labels."""
+    return metric.labels(*labels)
+
 
 EVENTS: Final = Counter("crm_events", "Events decoded, by topic.", ["topic"])
 TICKS: Final = Counter("crm_ticks", "Ticks read, by topic.", ["topic"])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contracts.blocks import PeopleBlock
 from contracts.entries import Entries, Queue, Replaced
 from contracts.machine import Machine
-from contracts.metrics import SCORES
+from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
 from contracts.state import Part
 from online_models.linear import probabilities
@@ -28,11 +28,11 @@ from online_models.trainer import untrained
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
 FEW: Final = 200
-"""In blocks of up to this many people, all outcomes are explained in one call."""
+"""Up to this many people are scored and explained for all outcomes at once."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
-    [NDArray[np.float32], NDArray[np.float64], NDArray[np.float64], NDArray[np.int32], NDArray[np.bool_]],
+    [NDArray[np.float32], NDArray[np.floating], NDArray[np.floating], NDArray[np.int32], NDArray[np.bool_]],
     NDArray[np.int64],
 ]
 """``explain(features (n, F), means (m, F), slopes (m, F), of (n,), asked (n,))`` returns the keys of reasons (n, 3):
@@ -97,6 +97,7 @@ class Score(Machine[Input, ScoredBlock]):
         self._policy, self._explain = policy, explain
         self.state = ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
         self._parts = self.state.parts()
+        self._stacked: Stacked | None = None
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
         """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
@@ -159,14 +160,17 @@ class Score(Machine[Input, ScoredBlock]):
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
         names = [outcome.name for outcome in self._policy.outcomes]
-        found = [self._outcome(name, people, chosen) for name in names]
-        reasons = self._reasons(people.features, chosen.lines, found)
+        if len(people) <= FEW and len(chosen.models) == 1:
+            found, reasons = self._few(people, chosen)
+        else:
+            found = [self._outcome(name, people, chosen) for name in names]
+            reasons = [self._explain(people.features, one.means, one.slopes, chosen.lines, one.asked) for one in found]
         scores = {
             name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
             for name, each, keys in zip(names, found, reasons, strict=True)
         }
         if not people.visitors:  # the steps that keep visitors count theirs
-            SCORES.labels("event" if people.kind == "live" else "sweep").inc(len(people))
+            labelled(SCORES, "event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
 
@@ -178,27 +182,65 @@ class Score(Machine[Input, ScoredBlock]):
         offsets = np.array([model.offsets for model in models])[:, kinds].ravel()
         lines = chosen.lines
         chances = probabilities(people.features, slopes, offsets, lines)
-        if people.visitors:
-            places = _rank(self.state.rankings.get(name, EMPTY_RANKING), chances)
-        else:
-            places = _percentiles(models, chosen.starts, chances)
-        return Unexplained(chances, places, means, slopes)
+        return Unexplained(chances, self._places(name, people, models, chosen, chances), means, slopes)
 
-    def _reasons(
-        self, features: NDArray[np.float32], lines: NDArray[np.int32], found: Sequence[Unexplained]
-    ) -> Sequence[NDArray[np.int64]]:
-        """Return the reasons of each outcome. In small blocks one call explains all outcomes: calls cost most there."""
-        if len(features) > FEW:
-            return [self._explain(features, one.means, one.slopes, lines, one.asked) for one in found]
-        width = np.int32(len(found[0].means))
-        keys = self._explain(
-            np.concatenate([features] * len(found)),
-            np.concatenate([one.means for one in found]),
-            np.concatenate([one.slopes for one in found]),
-            np.concatenate([lines + at * width for at in range(len(found))]),
-            np.concatenate([one.asked for one in found]),
+    def _few(self, people: PeopleBlock, chosen: Chosen) -> tuple[list[Unexplained], list[NDArray[np.int64]]]:
+        """Return the scores and reasons of few people by one model.
+
+        All outcomes are computed in one call, since calls cost most here: row i of outcome k is line ``width * k + i``.
+        """
+        model, lines = chosen.models[0], chosen.lines
+        if self._stacked is None or self._stacked.model is not model:
+            self._stacked = Stacked.of(model, [outcome.name for outcome in self._policy.outcomes])
+        stacked, count = self._stacked, len(self._policy.outcomes)
+        features = np.concatenate([people.features] * count)
+        every = (lines + stacked.firsts).ravel()
+        offsets = stacked.offsets[int(people.visitors)]
+        chances = probabilities(features, stacked.slopes, offsets, every).reshape(count, -1)
+        keys = self._explain(features, stacked.plain_means, stacked.plain_slopes, every, ~np.isnan(chances).ravel())
+        found = []
+        for outcome, row in zip(self._policy.outcomes, chances, strict=True):
+            one = model.outcomes[outcome.name]
+            places = self._places(outcome.name, people, [one], chosen, row)
+            found.append(Unexplained(row, places, one.means, one.slopes))
+        return found, list(keys.reshape(count, len(people), -1))
+
+    def _places(
+        self, name: str, people: PeopleBlock, models: Sequence[LinearModels], chosen: Chosen,
+        chances: NDArray[np.float64],
+    ) -> NDArray[np.float32]:  # fmt: skip
+        """Return where people stand among others of their kind, in per cent."""
+        if people.visitors:
+            return _rank(self.state.rankings.get(name, EMPTY_RANKING), chances)
+        return _percentiles(models, chosen.starts, chances)
+
+
+class Stacked(NamedTuple):
+    """The lines of all outcomes of a model, below one another; ``offsets`` of customers and of visitors.
+
+    ``plain_means`` and ``plain_slopes`` are in single precision, as reasons are computed.
+    """
+
+    model: BoundaryModel
+    slopes: NDArray[np.float64]
+    offsets: tuple[NDArray[np.float64], NDArray[np.float64]]
+    plain_means: NDArray[np.float32]
+    plain_slopes: NDArray[np.float32]
+    firsts: NDArray[np.int32]
+    """The first line of each outcome, shape (outcomes, 1)."""
+
+    @classmethod
+    def of(cls, model: BoundaryModel, names: Sequence[str]) -> "Stacked":
+        """Stack the lines of outcomes."""
+        every = [model.outcomes[name] for name in names]
+        means, slopes = (np.concatenate([getattr(one, name) for one in every]) for name in ("means", "slopes"))
+        customers, visitors = (
+            np.concatenate([one.offsets[[BUYERS, others]] for one in every]) for others in (OTHERS, VISITORS)
         )
-        return list(keys.reshape(len(found), len(features), -1))
+        firsts = np.arange(0, KINDS * len(every), KINDS, dtype=np.int32)[:, None]
+        return cls(
+            model, slopes, (customers, visitors), means.astype(np.float32), slopes.astype(np.float32), firsts
+        )  # fmt: skip
 
 
 def _through(people: PeopleBlock) -> int:

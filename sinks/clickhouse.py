@@ -21,7 +21,7 @@ import pyarrow as pa
 from pydantic import SecretStr
 
 from contracts.errors import CrmError, StoreRefusedError
-from contracts.metrics import ROWS_WRITTEN
+from contracts.metrics import ROWS_WRITTEN, labelled
 from contracts.outputs import TableBlock
 from sinks.clients import clickhouse_is_out
 from sinks.quick_inserts import QuickInserts
@@ -241,7 +241,7 @@ class ClickHouseWriter:
             raise StoreRefusedError(
                 f"ClickHouse refused {rows.num_rows} rows for table {table}: {first_line(error)}", table=table
             ) from error
-        ROWS_WRITTEN.labels(table).inc(rows.num_rows)
+        labelled(ROWS_WRITTEN, table).inc(rows.num_rows)
         with self._changed:
             self._busy.discard(table)
             self._unwritten_rows -= sum(map(len, pieces))

@@ -27,7 +27,7 @@ import redis
 from pydantic import SecretStr
 
 from contracts.errors import CrmError, StoreRefusedError
-from contracts.metrics import HASHES_WRITTEN, LATENCY
+from contracts.metrics import HASHES_WRITTEN, LATENCY, labelled
 from contracts.outputs import HashBlock
 from sinks.clients import redis_client
 from sinks.coalesce import Newest
@@ -242,7 +242,7 @@ class RedisWriter:
                 applied = self._retrying.call(self._sending(some))
             except redis.RedisError as error:
                 raise StoreRefusedError(f"Redis refused {block.prefix} hashes: {first_line(error)}") from error
-            HASHES_WRITTEN.labels(block.prefix).inc(applied)
+            labelled(HASHES_WRITTEN, block.prefix).inc(applied)
 
     def _sending(self, block: HashBlock) -> Callable[[], int]:
         """Return a repeatable function that sends hashes and returns the number applied."""

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
 from contracts.machine import Machine
-from contracts.metrics import VISITORS
+from contracts.metrics import VISITORS, labelled
 from contracts.state import Part
 from streams.identity.decisions import Decisions
-from streams.identity.histories import Additions
+from streams.identity.histories import NO_ADDITIONS, Additions
 from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
 from streams.identity.outflow import Outflow
@@ -114,7 +114,7 @@ class Addresses(Machine[Forwarded, Output]):
         additions = self._additions(progress.slot, outflow)
         sent, blocks = advance(state, progress, additions, decisions.moves(), self._policy)
         outflow.put_moved(sent)
-        VISITORS.labels(f"addresses-{state.bucket}").set(state.owned.visitors)
+        labelled(VISITORS, f"addresses-{state.bucket}").set(state.owned.visitors)
         return outflow, [*decisions.blocks(state.bucket, guarded=progress.guarded), *blocks]
 
     def _additions(self, slot: int, outflow: Outflow) -> Additions:
@@ -126,7 +126,7 @@ class Addresses(Machine[Forwarded, Output]):
     def _own_events(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], EventArray]:
         columns = self._state.waiting.due(slot)
         if columns is None:
-            return Additions().at, Additions().events
+            return NO_ADDITIONS.at, NO_ADDITIONS.events
         events, names = columns
         order = np.argsort(events["slot"], kind="stable")
         events, names = take(events, order), names[order]
@@ -138,7 +138,7 @@ class Addresses(Machine[Forwarded, Output]):
     def _own_rows(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], MovedRows]:
         state = self._state
         if not state.moved:
-            return Additions().moved_at, Additions().moved
+            return NO_ADDITIONS.moved_at, NO_ADDITIONS.moved
         moved = state.moved.due(slot)
         at = state.owned.locate(moved.owners)
         theirs, owners, routes = state.owned.owners_of(at, moved.slots)

@@ -16,8 +16,8 @@ import numpy as np
 from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Texts, Verdict, Verdicts
 from contracts.entries import Queue
 from contracts.identity import EMAIL, home_of
-from contracts.metrics import IDENTITIES
-from streams.identity.histories import Moves
+from contracts.metrics import IDENTITIES, labelled
+from streams.identity.histories import NO_MOVES, Moves
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.owned import Owned, route_of
 from streams.identity.owners import NO_ROUTE
@@ -64,7 +64,8 @@ class Decisions:
         self._owned, self._policy, self._customers = owned, policy, customers
         identities = [link.identity for link in links]
         self._positions = dict(zip(identities, owned.locate(identities).tolist(), strict=True)) if links else {}
-        self._known = set() if customers is None else customers.among([home_of(each) for each in identities])
+        homes = [home_of(each) for each in identities]
+        self._known = customers.among(homes) if customers is not None and homes else set()
         """Ids of these devices that are customers' ids, as known before the activation."""
         self.verdicts: list[Verdict] = []
         self._moves: list[tuple[int, int, str, int, int]] = []
@@ -112,16 +113,18 @@ class Decisions:
     def moves(self) -> Moves:
         """Return the rows that move, as columns."""
         if not self._moves:
-            return Moves()
+            return NO_MOVES
         at, slots, owners, routes, entered = zip(*self._moves, strict=True)
         position, slot, route, time = (np.array(column, np.int64) for column in (at, slots, routes, entered))
         return Moves(position, slot, np.array(owners, object), route, time)
 
     def blocks(self, bucket: int, *, guarded: bool) -> list[Verdicts | Departures]:
         """Return the verdicts, and the departures of visitors who got an owner, in the order of the changes."""
+        if not self.verdicts:
+            return []
         for outcome, count in Counter(verdict.outcome for verdict in self.verdicts).items():
-            IDENTITIES.labels(outcome).inc(count)
-        blocks: list[Verdicts | Departures] = [Verdicts(bucket, self.verdicts)] if self.verdicts else []
+            labelled(IDENTITIES, outcome).inc(count)
+        blocks: list[Verdicts | Departures] = [Verdicts(bucket, self.verdicts)]
         for changed in filter(None, self._departures):
             persons, versions = zip(*changed.values(), strict=True)
             ids: Texts = np.array(list(changed), object)

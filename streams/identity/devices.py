@@ -26,10 +26,10 @@ from contracts.blocks import (
 )
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.machine import Machine
-from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
+from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS, labelled
 from contracts.state import Part
 from streams.identity.decisions import Decisions
-from streams.identity.histories import Additions
+from streams.identity.histories import NO_ADDITIONS, Additions
 from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
@@ -109,7 +109,7 @@ class Devices(Machine[DeviceBatch, Output]):
         outflow.put_moved(sent)
         if progress.slot != first:
             state.visits.forget(silent_before(progress.slot, self._policy))
-        VISITORS.labels(state.bucket).set(state.owned.visitors)
+        labelled(VISITORS, state.bucket).set(state.owned.visitors)
         decided = decisions.blocks(state.bucket, guarded=progress.guarded)
         claims = [link for link in links if link.identity.startswith(EMAIL)]
         return [*self._forwarded(outflow, claims), *decided, *blocks]
@@ -148,17 +148,17 @@ class Devices(Machine[DeviceBatch, Output]):
             at[tied] = owned.locate_devices(due.devices[tied].tolist())
         self._decide(due, links, decisions, target)
         if not len(at):
-            return Additions()
+            return NO_ADDITIONS
         events, direct = self._with_sessions(due, at), due.customer_buckets >= 0
         if direct.all():
             outflow.put_events(events, due.customers, due.customer_buckets)
-            return Additions()
+            return NO_ADDITIONS
         theirs, owners, routes = owned.owners_of(at, events["slot"])
         owners[direct], routes[direct] = due.customers[direct], due.customer_buckets[direct]
         going = theirs | direct
         if going.all():
             outflow.put_events(events, owners, routes)
-            return Additions()
+            return NO_ADDITIONS
         if not going.any():
             return Additions(at, events)
         outflow.put_events(compress(events, going), owners[going], routes[going])

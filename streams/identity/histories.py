@@ -5,6 +5,8 @@ in between because they are silent, and rows that move and get events again in a
 """
 
 from dataclasses import dataclass, field
+from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from streams.profiles.rows import times_of
 Positions = NDArray[np.int64]
 
 
+@cache
 def _nothing() -> Positions:
     return np.empty(0, np.int64)
 
@@ -67,6 +70,8 @@ class Moves:
         return Moves(self.at[kept], self.slots[kept], self.owners[kept], self.routes[kept], self.entered[kept])
 
 
+NO_ADDITIONS: Final = Additions()
+NO_MOVES: Final = Moves()
 Sent = list[tuple[NDArray[np.integer], MovedRows]]
 """Rows that move to owners, with their routes."""
 

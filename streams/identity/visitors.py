@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock
-from contracts.metrics import SCORES
+from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import VisitorSample
 from streams.identity.decisions import last_version
 from streams.identity.histories import blank, is_silent
@@ -98,7 +98,7 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
         return []
     block = _maker(kept, policy).current(table, at, kept.current, "live")
     table.given_out(at)
-    SCORES.labels("event").inc(len(at))
+    labelled(SCORES, "event").inc(len(at))
     return [block]
 
 
@@ -117,7 +117,7 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
         return _visitors(kept, start, stop) & ~table.changed[start:stop]
 
     at, kept.restating = portion(kept.restating, len(table.rows), policy.portion, chosen)
-    SCORES.labels("sweep").inc(len(at))
+    labelled(SCORES, "sweep").inc(len(at))
     return [_maker(kept, policy).current(table, at, kept.current, "restated")] if len(at) else []
 
 

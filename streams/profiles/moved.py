@@ -1,6 +1,7 @@
 """Profile rows that move from one table to another, with their amounts that wait for an exchange rate."""
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,9 @@ from streams.profiles.rows import blank_rows
 from streams.profiles.unconverted import entries_of, join_entries
 
 
+@cache
 def no_moved() -> MovedRows:
-    """Return an empty set of moved rows."""
+    """Return an empty set of moved rows, always the same one."""
     return MovedRows(np.empty(0, np.int64), no_texts(), no_texts(), blank_rows(0), np.empty(0, np.int64))
 
 

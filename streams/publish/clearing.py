@@ -1,6 +1,7 @@
 """Shared by the hashes of scores and profiles: removed fields, expiring hashes, times as text."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -8,6 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock
+from contracts.times import SECOND
+from streams.profiles.rows import NEVER, NOT_YET
 from streams.publish import resp
 
 
@@ -46,6 +49,8 @@ def expiring(key: pa.StringArray, rows: NDArray[np.bool_], seconds: int) -> tupl
 
 def time_texts(times: NDArray[np.int64]) -> list[str | None]:
     """Return times in microseconds as ``1997-11-14T00:00:00Z``; None for events that never happened."""
+    if len(times) <= FEW:
+        return [None if time in _NEVER else _time_text(time // SECOND) for time in times.tolist()]
     known = resp.known(times)
     texts = np.datetime_as_string(np.where(known, times, 0).astype(_MICROSECONDS), unit="s", timezone="UTC").tolist()
     if known.all():
@@ -53,4 +58,18 @@ def time_texts(times: NDArray[np.int64]) -> list[str | None]:
     return [text if is_known else None for text, is_known in zip(texts, known.tolist(), strict=True)]
 
 
+def _time_text(seconds: int) -> str:
+    day, rest = divmod(seconds, _DAY)
+    return f"{_day_text(day)}T{rest // 3_600:02}:{rest // 60 % 60:02}:{rest % 60:02}Z"
+
+
+@lru_cache(4_096)
+def _day_text(day: int) -> str:
+    return str(np.datetime64(day, "D"))
+
+
+FEW: Final = 16
+"""Up to this many times are cheaper as plain numbers."""
+_DAY: Final = 86_400
+_NEVER: Final = frozenset((NEVER, NOT_YET))
 _MICROSECONDS: Final = "datetime64[us]"

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
-from contracts.outputs import TableBlock
+from contracts.outputs import RowKind, TableBlock
 from contracts.times import DAY, SECOND
 from streams.profiles.raw import join, take
 from streams.profiles.rows import (
@@ -25,9 +25,17 @@ from streams.profiles.rows import (
     times_of,
     versions_of,
 )
-from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
+from streams.publish.columns import MICROSECONDS, SECONDS, maker_of
+from streams.publish.columns import MONEY as MONEY_TYPE
 
 _TIMES: Final = (*FIRST_TIMES, *LAST_TIMES)
+COLUMNS: Final = RowKind([
+    ("customer_id", pa.string()), ("version", pa.uint64()), ("merged_into", pa.string()), ("currency", pa.string()),
+    ("satisfaction", pa.float64()), ("mean_gap_days", pa.float64()), ("decayed_at", SECONDS),
+    *((name, MICROSECONDS) for name in _TIMES), *((name, MONEY_TYPE) for name in MONEY),
+    *((name, pa.uint64()) for name in COUNTS), *((name, pa.float64()) for name in DECAYED),
+])  # fmt: skip
+"""The columns of the table ``customers``."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +73,21 @@ class ProfileRows:
 
     def _table(self, ids: Texts, versions: NDArray[np.int64], rows: RowArray, persons: Texts) -> pa.Table:
         orders, ratings = rows["orders"], rows["satisfaction_count"]
+        make = maker_of(len(ids))
         columns = {
-            "customer_id": pa.array(ids, pa.string()),
-            "version": count_column(versions),
-            "merged_into": pa.array(persons, pa.string()),
-            "currency": pa.DictionaryArray.from_arrays(np.zeros(len(ids), np.int32), [self.currency or ""]),
-            "satisfaction": mean_column(rows["satisfaction_sum"] / RATING, ratings),
-            "mean_gap_days": mean_column(_span_days(rows), orders.astype(np.int64) - 1),
-            "decayed_at": boundary_column(np.maximum(rows["slot"].astype(np.int64) + 1, 0), self.interval),
+            "customer_id": make.text_column(ids),
+            "version": make.count_column(versions),
+            "merged_into": make.text_column(persons),
+            "currency": make.coded_column(np.zeros(len(ids), np.int32), [self.currency or ""]),
+            "satisfaction": make.mean_column(rows["satisfaction_sum"] / RATING, ratings),
+            "mean_gap_days": make.mean_column(_span_days(rows), orders.astype(np.int64) - 1),
+            "decayed_at": make.boundary_column(np.maximum(rows["slot"].astype(np.int64) + 1, 0), self.interval),
         }
-        columns |= {name: time_column(times_of(rows[name])) for name in _TIMES}
-        columns |= {name: money_column(rows[name]) for name in MONEY}
-        columns |= {name: count_column(rows[name]) for name in COUNTS}
-        columns |= {name: pa.array(rows[name] / UNITS[name]) for name in DECAYED}
-        return pa.table(columns)
+        columns |= {name: make.time_column(times_of(rows[name])) for name in _TIMES}
+        columns |= {name: make.money_column(rows[name]) for name in MONEY}
+        columns |= {name: make.count_column(rows[name]) for name in COUNTS}
+        columns |= {name: make.number_column(rows[name] / UNITS[name]) for name in DECAYED}
+        return make.table(columns, COLUMNS)
 
 
 def newest(ids: Texts, versions: NDArray[np.int64]) -> NDArray[np.int64]:

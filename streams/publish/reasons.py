@@ -66,8 +66,8 @@ _LARGEST: Final = 1 << 40
 
 def explain(
     features: NDArray[np.float32],
-    means: NDArray[np.float64],
-    slopes: NDArray[np.float64],
+    means: NDArray[np.floating],
+    slopes: NDArray[np.floating],
     of: NDArray[np.int32],
     asked: NDArray[np.bool_],
 ) -> NDArray[np.int64]:
@@ -116,10 +116,10 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
 
 
 def _strongest(
-    features: NDArray[np.float32], means: NDArray[np.float64], slopes: NDArray[np.float64], of: NDArray[np.int32]
+    features: NDArray[np.float32], means: NDArray[np.floating], slopes: NDArray[np.floating], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
     """Return the keys of people covered by the outcome. Single precision is enough and twice as fast."""
-    effects = _effects(features, means.astype(np.float32), slopes.astype(np.float32), of)
+    effects = _effects(features, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
     groups = _joined(effects)
     rows, flat = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
     sizes = groups[rows, flat]

@@ -12,7 +12,7 @@ import numpy as np
 
 from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
 from contracts.model_blocks import ModelReport, ScoredBlock
-from contracts.outputs import DeadLetter, TableRows
+from contracts.outputs import DeadLetter, FewRows, TableRows
 from streams.publish.tables import Stored
 
 _NO_FEATURES: Final = np.empty((0, 0), np.float32)
@@ -45,10 +45,12 @@ def for_clickhouse(item: tuple[str, Any]) -> list[tuple[str, Stored]]:
     return []
 
 
-def facts(batch: LaneBatch, dead_letters_table: Callable[[Sequence[DeadLetter]], Any]) -> list[tuple[str, TableRows]]:
+def facts(
+    batch: LaneBatch, dead_letters_table: Callable[[Sequence[DeadLetter]], Any]
+) -> list[tuple[str, TableRows | FewRows]]:
     """Route the events of a batch, the turns of its clocks and its dead letters, as rows."""
     key = str(batch.progress.source)
-    rows = [(key, each) for each in (*batch.facts, *batch.clocks)]
+    rows: list[tuple[str, TableRows | FewRows]] = [(key, each) for each in (*batch.facts, *batch.clocks)]
     return [*rows, (key, TableRows("dead_letters", dead_letters_table(batch.dead)))] if batch.dead else rows
 
 

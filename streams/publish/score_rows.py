@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,13 +10,22 @@ from numpy.typing import NDArray
 
 from contracts.blocks import Verdict
 from contracts.model_blocks import ModelReport, OutcomeScores, ScoredBlock
-from contracts.outputs import TableBlock, TableRows
+from contracts.outputs import RowKind, TableBlock, TableRows
 from streams.profiles.features import FEATURES
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
-from streams.publish.columns import Maps, boundary_column, coded_column, count_column, time_column
+from streams.publish import columns
+from streams.publish.columns import MICROSECONDS, ColumnMaker
 from streams.publish.profile_rows import newest
 from streams.publish.score_hashes import joined_scores
-from streams.publish.wording import reason_numbers, reason_texts
+from streams.publish.wording import reason_lines, reason_numbers, reason_texts
+
+_TEXT: Final = pa.string()
+CHANGES: Final = RowKind([
+    ("as_of", MICROSECONDS), ("customer_id", _TEXT), ("version", pa.uint64()), ("segment", _TEXT),
+    ("lifecycle", _TEXT), ("model_version", _TEXT), ("probability", pa.map_(_TEXT, pa.float64())),
+    ("percentile", pa.map_(_TEXT, pa.float32())), ("reasons", pa.map_(_TEXT, _TEXT)),
+])  # fmt: skip
+"""The columns of the table ``score_changes``."""
 
 
 @dataclass(frozen=True)
@@ -41,10 +49,11 @@ class DailyRows:
         scored = _Scored.of(blocks)
         boundaries = np.concatenate([block.people.boundaries for block in blocks])
         features = np.concatenate([block.people.features for block in blocks])
-        columns = {"as_of": boundary_column(boundaries, self.interval)} | scored.columns()
-        columns["reasons"] = scored.maps.column([reason_numbers(each.reasons) for _, each in scored.answers])
-        columns |= {name: pa.array(np.ascontiguousarray(features[:, at])) for at, name in enumerate(FEATURES)}
-        return pa.table(columns)
+        maps = scored.maps(columns)
+        made = {"as_of": columns.boundary_column(boundaries, self.interval)} | scored.columns(columns, maps)
+        made["reasons"] = maps.column([reason_numbers(each.reasons) for _, each in scored.answers])
+        made |= {name: pa.array(np.ascontiguousarray(features[:, at])) for at, name in enumerate(FEATURES)}
+        return pa.table(made)
 
 
 @dataclass(frozen=True)
@@ -68,9 +77,11 @@ class ChangeRows:
         if len(blocks) > 1:
             kept = newest(scored.ids, scored.versions)
             scored, as_of = scored.take(kept), as_of[kept]
-        columns = {"as_of": time_column(as_of)} | scored.columns()
-        texts = [reason_texts(each.reasons, each.usual, each.usual_of) for _, each in scored.answers]
-        return pa.table(columns | {"reasons": scored.maps.column(texts)})
+        make = columns.maker_of(len(as_of))
+        maps, phrased = scored.maps(make), reason_texts if make is columns else reason_lines
+        made = {"as_of": make.time_column(as_of)} | scored.columns(make, maps)
+        texts = [phrased(each.reasons, each.usual, each.usual_of) for _, each in scored.answers]
+        return make.table(made | {"reasons": maps.column(texts)}, CHANGES)
 
 
 @dataclass(frozen=True)
@@ -100,11 +111,10 @@ class _Scored:
             [(name, joined_scores([block.scores[name] for block in blocks])) for name in blocks[0].scores],
         )  # fmt: skip
 
-    @cached_property
-    def maps(self) -> Maps:
-        """Makes maps by outcome, with entries for the outcomes that apply to a person."""
+    def maps(self, make: ColumnMaker) -> Any:
+        """Return what makes maps by outcome, with entries for the outcomes that apply to a person."""
         asked = np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
-        return Maps([name for name, _ in self.answers], asked)
+        return make.Maps([name for name, _ in self.answers], asked)
 
     def take(self, at: NDArray[np.int64]) -> "_Scored":
         """The rows at some positions."""
@@ -112,16 +122,16 @@ class _Scored:
         return _Scored(self.ids[at], self.versions[at], self.segment[at], self.lifecycle[at], self.models,
                        self.model_of[at], answers)  # fmt: skip
 
-    def columns(self) -> dict[str, pa.Array]:
-        """The columns that both tables have."""
+    def columns(self, make: ColumnMaker, maps: Any) -> dict[str, Any]:
+        """Return the columns that both tables have."""
         return {
-            "customer_id": pa.array(self.ids, pa.string()),
-            "version": count_column(self.versions),
-            "segment": coded_column(self.segment, SEGMENTS),
-            "lifecycle": coded_column(self.lifecycle, LIFECYCLES),
-            "model_version": coded_column(self.model_of, self.models),
-            "probability": self.maps.column([pa.array(each.probability) for _, each in self.answers]),
-            "percentile": self.maps.column([pa.array(each.percentile) for _, each in self.answers]),
+            "customer_id": make.text_column(self.ids),
+            "version": make.count_column(self.versions),
+            "segment": make.coded_column(self.segment, SEGMENTS),
+            "lifecycle": make.coded_column(self.lifecycle, LIFECYCLES),
+            "model_version": make.coded_column(self.model_of, self.models),
+            "probability": maps.column([make.number_column(each.probability) for _, each in self.answers]),
+            "percentile": maps.column([make.number_column(each.percentile) for _, each in self.answers]),
         }
 
 
@@ -145,7 +155,7 @@ class QualityRows:
         reports = [self.report, *(each.report for each in others if isinstance(each, QualityRows))]
         count, measure = pa.uint64(), pa.float64()
         return pa.table({
-            "as_of": boundary_column(np.array([report.boundary for report in reports]), self.interval),
+            "as_of": columns.boundary_column(np.array([report.boundary for report in reports]), self.interval),
             "outcome": [report.outcome for report in reports],
             "model_version": [report.model_version for report in reports],
             "examples": pa.array([report.examples for report in reports], count),
@@ -162,10 +172,10 @@ class QualityRows:
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:
     """Return decisions as rows of ``identity_links``. An insert has the last decision about each pair of ids."""
     times = np.array([verdict.occurred for verdict in verdicts], np.int64)
-    columns = {
+    made = {
         "identity": [verdict.identity for verdict in verdicts],
         "person": [verdict.person for verdict in verdicts],
         "outcome": [verdict.outcome for verdict in verdicts],
-        "occurred_at": time_column(times),
+        "occurred_at": columns.time_column(times),
     }
-    return TableRows("identity_links", pa.table(columns))
+    return TableRows("identity_links", pa.table(made))

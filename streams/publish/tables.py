@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from contracts.blocks import Departures, ProfileBlock, Verdicts
 from contracts.model_blocks import ModelReport, ScoredBlock
-from contracts.outputs import TableBlock, TableRows
+from contracts.outputs import FewRows, TableBlock, TableRows
 from streams.publish.profile_rows import departed_rows, profile_rows
 from streams.publish.score_rows import ChangeRows, DailyRows, QualityRows, verdict_rows
 
-Stored = ScoredBlock | ProfileBlock | Departures | Verdicts | ModelReport | TableRows
+Stored = ScoredBlock | ProfileBlock | Departures | Verdicts | ModelReport | TableRows | FewRows
 """The items that the writer of ClickHouse accepts."""
 
 

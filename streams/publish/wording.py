@@ -46,8 +46,28 @@ def reason_texts(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: 
 
 def reason_lines(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> list[str]:
     """The same lines as :func:`reason_texts`, for few people."""
-    values = plain_values(usual).tolist()
+    values = _plain_rows(_Means(usual))
     return [_line(row, values[of]) for row, of in zip(keys.tolist(), usual_of.tolist(), strict=True)]
+
+
+class _Means:
+    """Means of features, told from others by identity: arrays in blocks never change."""
+
+    def __init__(self, means: NDArray[np.float64]):
+        self.means = means
+
+    def __hash__(self) -> int:
+        return id(self.means)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Means) and self.means is other.means
+
+
+@lru_cache(8)
+def _plain_rows(means: _Means) -> list[list[float]]:
+    """Plain values, row by row. The people of many small blocks are compared with the same means."""
+    rows: list[list[float]] = plain_values(means.means).tolist()
+    return rows
 
 
 def plain_values(means: NDArray[np.float64]) -> NDArray[np.float64]:

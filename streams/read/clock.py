@@ -38,6 +38,8 @@ class TopicClock:
         interval: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Move past events and ticks in the order of their offsets; return each event's slot and whether it is late."""
+        if len(occurred) == 1 and not ticks:
+            return self._place_one(int(occurred[0]), int(received[0]), interval)
         moves = np.minimum(occurred, received + TOLERANCE)
         marks = np.array(ticks, np.int64).reshape(-1, 2)
         offsets = np.concatenate((offset, marks[:, 0]))
@@ -59,6 +61,17 @@ class TopicClock:
         own, floor = occurred // interval, before // interval
         late: NDArray[np.bool_] = own < floor
         return np.maximum(own, floor), late
+
+    def _place_one(
+        self, occurred: int, received: int, interval: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Move past one event."""
+        move = min(occurred, received + TOLERANCE)
+        if self.first is None or self.now is None:
+            self.first = self.now = move
+        own, floor = occurred // interval, self.now // interval
+        self.now = max(self.now, move)
+        return np.array([max(own, floor)], np.int64), np.array([own < floor])
 
 
 def _turns(

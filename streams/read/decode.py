@@ -18,7 +18,7 @@ from contracts.blocks import EVENT_DTYPE, EventArray, Link, PeopleEvents
 from contracts.currencies import number_of
 from contracts.events import TICK_KEY, Kind, Tick
 from contracts.identity import ANONYMOUS
-from contracts.outputs import DeadLetter, TableRows
+from contracts.outputs import DeadLetter, FewRows, TableRows
 from contracts.rates import SCALE, WAITS, Rates
 from contracts.refused import REFUSED_KEY, Refusal, read_refusal
 from contracts.topics import Topic
@@ -38,7 +38,7 @@ class Decoded:
     ``clocks`` are rows of the records that began a slot. Events that are read from the warehouse have no facts.
     """
 
-    facts: TableRows | None = None
+    facts: TableRows | FewRows | None = None
     clocks: TableRows | None = None
     people: PeopleEvents = field(default_factory=PeopleEvents)
     links: list[Link] = field(default_factory=list)

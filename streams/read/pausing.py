@@ -8,7 +8,7 @@ from confluent_kafka import Message
 
 from contracts.errors import SettingsError
 from contracts.events import TICK_KEY
-from contracts.metrics import TOPIC_PAUSED
+from contracts.metrics import TOPIC_PAUSED, labelled
 from contracts.outputs import DeadLetter
 from contracts.resumed import FILE, Place, read_resumed
 from streams.journal import JOURNAL
@@ -60,7 +60,7 @@ class TopicPauses:
             position.breaker = None
             return
         position.breaker = position.breaker or Breaker()
-        TOPIC_PAUSED.labels(name, self._partition).set(position.is_paused)
+        labelled(TOPIC_PAUSED, name, self._partition).set(position.is_paused)
         if position.is_paused:
             log.error("%s partition %d is still paused: %s", name, self._partition, _ways_on(name))
 
@@ -72,7 +72,7 @@ class TopicPauses:
         before = self._accepted(name, self._partition)
         if before > breaker.tripped_at:
             breaker.accept(before)
-            TOPIC_PAUSED.labels(name, self._partition).set(0)
+            labelled(TOPIC_PAUSED, name, self._partition).set(0)
             log.warning("%s partition %d goes on; records are judged from %d on", name, self._partition, before)
 
     def first_unread(
@@ -96,7 +96,7 @@ class TopicPauses:
         return None
 
     def _say(self, name: str, breaker: Breaker, policy: BreakerPolicy, letter: DeadLetter) -> None:
-        TOPIC_PAUSED.labels(name, self._partition).set(1)
+        labelled(TOPIC_PAUSED, name, self._partition).set(1)
         log.error(
             "%s partition %d is paused before offset %d: %d of its newest %d records are invalid, this one because of "
             "%s. %s", name, self._partition, letter.offset, len(breaker.bad) + 1, policy.window, letter.reason,

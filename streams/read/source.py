@@ -20,7 +20,7 @@ from confluent_kafka import OFFSET_BEGINNING, KafkaError, KafkaException, Messag
 from contracts.blocks import LaneBatch, Progress
 from contracts.currencies import code_of
 from contracts.errors import LogMismatchError, StoreUnavailableError
-from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, LANE_WAITS, TICKS
+from contracts.metrics import CATCHING_UP, DEAD_LETTERS, EVENT_CLOCK, EVENTS, LANE_WAITS, TICKS, labelled
 from contracts.outages import waiting_for
 from contracts.topics import INPUT_TOPICS, Topic
 from streams.error_boundary import error_boundary
@@ -363,8 +363,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
     def _observe(self, progress: Progress) -> None:
         clock = self._state.clock
         if clock is not None:
-            EVENT_CLOCK.labels(self._partition).set(clock / 1e6)
-            CATCHING_UP.labels(self._partition).set(not progress.fresh)
+            labelled(EVENT_CLOCK, self._partition).set(clock / 1e6)
+            labelled(CATCHING_UP, self._partition).set(not progress.fresh)
             if progress.slot is not None:
                 JOURNAL.clock(self._partition, progress.slot * self._interval, self._interval, fresh=progress.fresh)
 
@@ -387,7 +387,7 @@ def _place(resume: LaneState | None) -> str:
 def _count(decoded: Decoded, topic: Topic) -> None:
     events = decoded.read - decoded.ticks - len(decoded.dead)
     JOURNAL.read(events, decoded.dead)
-    EVENTS.labels(topic.name).inc(events)
-    TICKS.labels(topic.name).inc(decoded.ticks)
+    labelled(EVENTS, topic.name).inc(events)
+    labelled(TICKS, topic.name).inc(decoded.ticks)
     for letter in decoded.dead:
         DEAD_LETTERS.labels(topic.name, letter.stage).inc()

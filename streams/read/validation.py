@@ -41,6 +41,8 @@ class Stand(NamedTuple):
     policy: DecodePolicy
 
 
+_FEW: Final = 8
+"""Up to this many names are cheaper to compare one by one."""
 _REQUIRED: Final = {name: fields for name, (_, fields) in EVENT_TYPES.items() if fields}
 
 
@@ -77,7 +79,7 @@ def _incomplete(columns: Columns, kind: Kind) -> list[int]:
 def _places_of(name: str, columns: Columns) -> list[int]:
     """Return the positions of the events of a name; most names have a code of their own."""
     code = CODE_OF_NAME.get(name)
-    if code is None:
+    if code is None or len(columns) <= _FEW:
         return [at for at, each in enumerate(columns.name) if each == name]
     return np.flatnonzero(columns.code == code).tolist()
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from contracts.state import Columns, dtype_of
@@ -22,6 +23,8 @@ from contracts.state import Columns, dtype_of
 _START: Final = struct.Struct("<QQ")
 _HEADER: Final = struct.Struct("<I")
 _BYTES: Final = "bytes"
+_SMALL: Final = 4_096
+"""Of smaller columns a copy costs less than a view."""
 
 
 class TornFrameError(Exception):
@@ -43,13 +46,18 @@ def copied(parts: Mapping[str, Columns]) -> bytearray:
         for name, column in columns.items():
             if isinstance(column, np.ndarray):
                 described.append([name, _described(column.dtype), column.shape, column.nbytes])
-                buffers.append(np.ascontiguousarray(column).reshape(-1).view(np.uint8).data if column.size else b"")
+                buffers.append(column.tobytes() if column.nbytes < _SMALL else _memory(column))
             else:
                 described.append([name, _BYTES, (), len(column)])
                 buffers.append(column)
         header.append([part, described])
     packed = msgspec.msgpack.encode(header)
     return bytearray().join([bytes(_START.size), _HEADER.pack(len(packed)), packed, *buffers])
+
+
+def _memory(column: NDArray[Any]) -> memoryview:
+    """The bytes of a column, without a copy."""
+    return np.ascontiguousarray(column).reshape(-1).view(np.uint8).data
 
 
 def seal(frame: bytearray) -> None:

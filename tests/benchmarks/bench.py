@@ -28,7 +28,7 @@ from stacks import HEAD, HERE, ROOT, Version, checked_out, loaded_stack, ordinar
 from tables import show
 from workload import CATCH_UP, DEMO, EVERYTHING, LARGE, LIVE, PACED, QUICK, SMALL, Workload
 
-PARTS: Final = ("steps", "whole", "latency", "demo")
+PARTS: Final = ("steps", "one_event", "whole", "latency", "demo")
 SCALE_PARTS: Final = ("scale", "workers", "soak")
 """Parts that are measured only when asked for: they take an hour and more."""
 SHARES: Final = (0.25, 0.5, 0.9)
@@ -76,7 +76,7 @@ def _options() -> argparse.Namespace:
     if options.small:
         options.rounds, options.parts = 2, options.parts or ["whole"]
     if options.quick and not (options.scale or options.soak):
-        options.parts = options.parts or ["steps", "whole"]
+        options.parts = options.parts or ["steps", "one_event", "whole"]
     if options.scale or options.soak:
         options.parts = options.parts or ["scale", "workers"] * options.scale + ["soak"] * bool(options.soak)
     if "soak" in (options.parts or ()) and not options.soak:
@@ -88,7 +88,9 @@ def _options() -> argparse.Namespace:
 def measure(options: argparse.Namespace, versions: Sequence[Version], note: Note) -> dict[str, Any]:
     """Measure the parts that are asked for; return everything as it goes into the file."""
     results: dict[str, Any] = scale_parts(options, note)
-    if not set(options.parts) & set(PARTS):
+    if "one_event" in options.parts:
+        results["one_event"] = _one_event(note)
+    if not set(options.parts) & (set(PARTS) - {"one_event"}):
         return results
     results |= {"machine": machine(), "rounds": options.rounds, "seconds": options.seconds}
     if "steps" in options.parts:
@@ -148,6 +150,16 @@ def _steps(workloads: Sequence[Workload], note: Note) -> dict[str, Any]:
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return {"steps": steps, "state": json.loads(state.stdout)}
+
+
+def _one_event(note: Note) -> dict[str, Any]:
+    """What a batch of one event costs, in a process of its own, with the machine that it was measured on."""
+    note("a batch of one event")
+    done = subprocess.run(
+        [sys.executable, str(HERE / "one_event.py")], env=HEAD.environment(ordinary()),
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return {"machine": machine(), "paces": json.loads(done.stdout), "ended": _now()}
 
 
 def measure_steps(workload: Workload) -> dict[str, Any]:

@@ -14,7 +14,18 @@ from typing import Any, Final
 
 from plots import bars, stacks
 from scale_page import machine_line, scale_parts
-from tables import MEASURES, Results, Rows, demo_table, idle_table, latency_table, ratio_table, step_table, whole_table
+from tables import (
+    MEASURES,
+    Results,
+    Rows,
+    demo_table,
+    idle_table,
+    latency_table,
+    one_event_table,
+    ratio_table,
+    step_table,
+    whole_table,
+)
 
 TEMPLATE: Final = Path(__file__).with_name("page.md")
 SECTION: Final = re.compile(r"\{\{#(\w+)\}\}\n(.*?)\{\{/\1\}\}\n", re.DOTALL)
@@ -78,6 +89,8 @@ def _parts(results: Results, plots: dict[str, str]) -> Mapping[str, Callable[[],
         "idle table": when(results.get("idle"), lambda _: markdown(*idle_table(results))),
         "step table": when(results.get("steps"), lambda _: markdown(*step_table(results))),
         "step plot": when(results.get("steps"), lambda _: plot("steps", _step_plot(results))),
+        "one event table": when(results.get("one_event"), lambda each: markdown(*one_event_table(each))),
+        "one event machine": when(results.get("one_event"), machine_line),
         "state": when(results.get("state"), _state),
     } | {
         name: when(results.get(part), make) for name, (part, make) in scale_parts(plot, markdown).items()

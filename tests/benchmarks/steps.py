@@ -90,10 +90,13 @@ class Flow:
             "Learn.take": lambda: Learn(models),
             "Score.take": lambda: Score(models, self._explain),
         }
-        self._machines: dict[tuple[str, str], Any] = {}
+        self.machines: dict[tuple[str, str], Any] = {}
+        self.awake: set[tuple[str, str]] = set()
+        """The machines that took something in the last activation."""
 
     def take(self, lanes: Sequence[LaneBatch]) -> None:
         """Pass one activation through everything."""
+        self.awake.clear()
         events = sum(len(lane.people) for lane in lanes)
         run = self._meter.run
         parts: list[tuple[str, DeviceBatch]] = run("split", "event", events, lambda: [
@@ -127,9 +130,10 @@ class Flow:
             by_key[key].append(item)
         outputs: list[Any] = []
         for key, together in by_key.items():
-            machine = self._machines.get((name, key))
+            machine = self.machines.get((name, key))
             if machine is None:
-                machine = self._machines[name, key] = self._makers[name]()
+                machine = self.machines[name, key] = self._makers[name]()
+            self.awake.add((name, key))
             things = sum(map(count, together))
             outputs += self._meter.run(name, thing, things, partial(machine.take, together))
         return outputs

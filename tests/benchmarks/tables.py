@@ -44,6 +44,8 @@ def tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
         yield "crmstream demo", *demo_table(results)
     if "steps" in results:
         yield "Each step by itself", *step_table(results)
+    if "one_event" in results:
+        yield "A batch of one event: ms of CPU", *one_event_table(results["one_event"])
     yield from scale_tables(results)
 
 
@@ -126,6 +128,14 @@ def step_table(results: Results) -> tuple[Sequence[str], Rows]:
         rows.append([name, *cells, thing])
     header = [text for workload in by_workload for text in (f"{workload}: µs per event", "µs per thing")]
     return ("step", *header, "thing"), rows
+
+
+def one_event_table(measured: Results) -> tuple[Sequence[str], Rows]:
+    """Milliseconds of CPU of each step for a batch of one event, at each pace."""
+    paces = measured["paces"]
+    names = list(dict.fromkeys(name for pace in paces for name in pace["steps"]))
+    rows = [[name, *(f"{pace['steps'].get(name, 0.0):.3f}" for pace in paces)] for name in names]
+    return ("step", *(pace["pace"] for pace in paces)), [*rows, ["all", *(f"{p['milliseconds']:.2f}" for p in paces)]]
 
 
 def _spread(values: Iterable[float], digits: int) -> str:

@@ -260,8 +260,8 @@ def test_where_no_visitor_is_known_there_is_no_rank(score: Score) -> None:
 # Reasons
 
 
-@pytest.mark.parametrize(("count", "expected"), [(4, [8, 12]), (FEW + 1, [FEW + 1] * 2 + [3 * FEW // 2] * 2)])
-def test_reasons_are_asked_once_per_block_of_few_people_else_per_outcome(count: int, expected: list[int]) -> None:
+@pytest.mark.parametrize(("count", "expected"), [(4, [8, 6, 6]), (FEW + 1, [FEW + 1] * 2 + [3 * FEW // 2] * 2)])
+def test_reasons_of_few_people_by_one_model_are_asked_once_else_per_outcome(count: int, expected: list[int]) -> None:
     calls: list[int] = []
 
     def counting(features: NDArray[np.float32], *rest: NDArray[np.generic]) -> NDArray[np.int64]:

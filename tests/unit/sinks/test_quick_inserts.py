@@ -79,8 +79,8 @@ def test_what_the_server_has_stored_is_not_inserted_again(answer: bytes) -> None
         assert head.startswith(b"POST /?database=crm&async_insert=0 HTTP/1.1\r\nHost: 127.0.0.1:")
         assert b"Authorization: Basic bWU6cyB0" in head
         query, _, arrow = body.partition(b"\n")
-        assert query == b"INSERT INTO `facts` (`x`) FORMAT Arrow"
-        assert pa.ipc.open_file(pa.py_buffer(arrow)).read_all().equals(ROWS)
+        assert query == b"INSERT INTO `facts` (`x`) FORMAT ArrowStream"
+        assert pa.ipc.open_stream(pa.py_buffer(arrow)).read_all().equals(ROWS)
 
 
 @pytest.mark.parametrize("answer", [REFUSED, FAILED, SPOKEN, None, b"HTTP/1.1 500 \r\n\r\n"])
@@ -113,11 +113,29 @@ def test_a_server_with_other_answers_is_asked_once() -> None:
         assert len(server.requests) == 1
 
 
-def test_large_tables_go_by_the_client() -> None:
-    large = pa.table({"x": pa.array(range(SMALL_BYTES), pa.int64())})
+@pytest.mark.parametrize("rows", [
+    ROWS,
+    pa.concat_tables([ROWS, ROWS.slice(1)]),
+    pa.table({"x": pa.array(["a", "b", "a"]).dictionary_encode(), "y": [1.5, None, 2.5]}),
+    pa.table({"x": pa.array([[("a", 1.0)], []], pa.map_(pa.string(), pa.float64()))}),
+])  # fmt: skip
+def test_the_bytes_are_a_stream_of_arrow_for_all_rows_of_a_table(rows: pa.Table) -> None:
+    with inserting(STORED, STORED) as (quick, server, _):
+        quick.insert_arrow("facts", pa.table({"other": ["columns"]}), settings=SETTINGS)
+        quick.insert_arrow("facts", rows, settings=SETTINGS)
+        query, _, arrow = server.requests[-1].partition(b"\r\n\r\n")[2].partition(b"\n")
+        columns = ", ".join(f"`{name}`" for name in rows.schema.names)
+        assert query.decode() == f"INSERT INTO `facts` ({columns}) FORMAT ArrowStream"
+        assert pa.ipc.open_stream(pa.py_buffer(arrow)).read_all().equals(rows)
+
+
+@pytest.mark.parametrize("large", [
+    pa.table({"x": pa.array(range(SMALL_BYTES), pa.int64())}), pa.table({"x": ["x" * SMALL_BYTES]}),
+])  # fmt: skip
+def test_large_tables_go_by_the_client(large: pa.Table) -> None:
     with inserting() as (quick, server, client):
         quick.insert_arrow("facts", large, settings=SETTINGS)
-        assert client.inserts == [("facts", SMALL_BYTES)]
+        assert client.inserts == [("facts", large.num_rows)]
         assert server.requests == []
 
 

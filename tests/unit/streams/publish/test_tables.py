@@ -6,10 +6,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.rows import fill
 from support.scored import DAY, random_scored
 
@@ -18,8 +21,9 @@ from contracts.model_blocks import ModelReport
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
-from streams.profiles.rows import NEVER, NOT_YET, blank_rows
+from streams.profiles.rows import DECAYED, MONEY, NEVER, NOT_YET, blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
+from streams.publish import few_columns
 from streams.publish.reasons import signed_features
 from streams.publish.score_rows import QualityRows
 from streams.publish.tables import table_blocks
@@ -251,3 +255,30 @@ def test_a_measure_that_is_not_defined_stays_undefined() -> None:
 def test_the_view_of_reasons_names_all_features() -> None:
     view = next(each for each in statements(migrations()["009_readable_customers"]) if "daily_reasons" in each)
     assert re.findall(r"'([a-z_0-9]{6,})'", view) == list(FEATURES)
+
+
+# few rows
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1), count=st.integers(1, 5), visitors=st.booleans(),
+    currency=st.sampled_from([None, "EUR"]),
+)  # fmt: skip
+def test_few_rows_become_the_same_table_as_many(seed: int, count: int, visitors: bool, currency: str | None) -> None:
+    """The plain values of few rows, and arrays of Arrow for each column, are equal to the last bit."""
+    block = random_scored(seed, [f"é{at}" for at in range(count)], table="devices" if visitors else "customers")
+    rows, random = block.people.rows, np.random.default_rng(seed)
+    assert rows is not None
+    for name in (*DECAYED, *MONEY, "satisfaction_count", "satisfaction_sum"):
+        most = min(np.iinfo(rows.dtype[name]).max, 10**18)
+        rows[name] = random.integers(0, most, count) * random.integers(0, 2, count)
+    blocks = table_blocks(block, DAY, currency)
+    few = [each.render([]) for each in blocks]
+    with patch.object(few_columns, "FEW", 0):
+        many = [each.render([]) for each in blocks]
+    for small, large in zip(few, many, strict=True):
+        for field, column in zip(small.schema, small.columns, strict=True):
+            assert repr(column.to_pylist()) == repr(large[field.name].to_pylist())
+            kind = large.schema.field(field.name).type
+            assert field.type == (kind.value_type if pa.types.is_dictionary(kind) else kind)

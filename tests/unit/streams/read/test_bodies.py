@@ -43,7 +43,7 @@ def good(kind: str) -> st.SearchStrategy[bytes]:
 def shape(decoded: Decoded) -> Any:
     people = decoded.people
     return (
-        None if decoded.facts is None else decoded.facts.rows.to_pylist(),
+        None if decoded.facts is None else decoded.facts.render([]).to_pylist(),
         people.events.tolist(), people.customers.tolist(), people.devices.tolist(), people.home.tolist(),
         decoded.links, decoded.link_buckets, decoded.dead, decoded.read, decoded.ticks,
     )  # fmt: skip

@@ -104,7 +104,7 @@ class Reading:
             for batch in self.lane.next_batch():
                 self.dead += [letter.offset for letter in batch.dead]
                 self.events += [
-                    one for rows in batch.facts for one in rows.rows.column("event_id").to_pylist()
+                    one for rows in batch.facts for one in rows.render([]).column("event_id").to_pylist()
                 ]  # fmt: skip
 
     @property

@@ -5,8 +5,10 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from confluent_kafka import murmur2
 from hypothesis import given
@@ -21,6 +23,7 @@ from contracts.rates import Rates
 from contracts.refused import REFUSED_KEY, Refusal
 from contracts.topics import ALERTS, IDENTITIES, INPUT_TOPICS, SERVICE_EVENTS, TRANSACTIONS, WEB_EVENTS, Topic
 from streams import codes
+from streams.read import facts
 from streams.read.bodies import to_wire
 from streams.read.clock import TopicClock
 from streams.read.decode import Decoded, decode
@@ -68,7 +71,7 @@ def reason(decoded: Decoded) -> tuple[str, str]:
 
 def fact(decoded: Decoded, column: str) -> list[Any]:
     assert decoded.facts is not None
-    return decoded.facts.rows.column(column).to_pylist()
+    return decoded.facts.render([]).column(column).to_pylist()
 
 
 # What is right
@@ -449,7 +452,7 @@ def test_what_the_fast_reader_accepts_the_judge_reads_alike(kind: Any, body: byt
 def test_nothing_stops_decoding_and_every_record_is_somewhere(topic: Topic, bodies: list[bytes], ticks: bool) -> None:
     log = Log(topic)
     decoded = log.read(*[Record(body, record_key=TICK_KEY if ticks else b"c-1") for body in bodies])
-    kept = 0 if decoded.facts is None else decoded.facts.rows.num_rows
+    kept = 0 if decoded.facts is None else len(decoded.facts)
     assert kept + decoded.ticks + len(decoded.dead) == decoded.read == len(bodies)
     assert len(decoded.people.events) <= kept
     assert (decoded.people.events["occurred"] >= 0).all()
@@ -496,3 +499,17 @@ def test_what_a_connector_refused_becomes_a_dead_letter_with_its_reason() -> Non
 def test_a_dead_letter_carries_the_source_that_its_body_names(body: Any, source: str) -> None:
     (letter,) = Log(TRANSACTIONS).read(body).dead
     assert letter.source == source
+
+
+@given(st.sampled_from(INPUT_TOPICS), st.lists(BODIES, min_size=1, max_size=4))
+def test_few_facts_become_the_same_rows_as_many(topic: Topic, bodies: list[bytes]) -> None:
+    few = Log(topic).read(*bodies).facts
+    with patch.object(facts, "FEW", 0):
+        many = Log(topic).read(*bodies).facts
+    assert (few is None) == (many is None)
+    if few is not None and many is not None:
+        assert few.render([]).equals(many.render([]))
+        assert few.fits(many)
+        assert many.fits(few)
+        for first, second in ((few, many), (many, few), (few, few)):
+            assert first.render([second]).equals(pa.concat_tables([many.render([])] * 2))

@@ -175,7 +175,7 @@ class Cluster:
 
     def _take(self, lane: int, batch: LaneBatch) -> None:
         self.read[lane] += [
-            one for rows in batch.facts for one in rows.rows.column("event_id").to_pylist()
+            one for rows in batch.facts for one in rows.render([]).column("event_id").to_pylist()
         ]  # fmt: skip
         if batch.progress.slot is not None:
             self.slots[lane] = batch.progress.slot

@@ -69,7 +69,7 @@ def drain(lane: LaneReader, rounds: int = 12) -> list[LaneBatch]:
 
 
 def ids(batches: Iterable[LaneBatch]) -> list[str]:
-    return [one for batch in batches for rows in batch.facts for one in rows.rows.column("event_id").to_pylist()]
+    return [one for batch in batches for rows in batch.facts for one in rows.render([]).column("event_id").to_pylist()]
 
 
 # What is emitted
