@@ -224,7 +224,8 @@ class PeopleBlock:
     milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
-    leave during a catch-up. ``table`` names the table: devices and addresses hold visitors, who are ranked apart.
+    leave during a catch-up. ``keys`` are the xxh3_64 of the ids of live and restated people. ``table`` names the table:
+    devices and addresses hold visitors, who are ranked apart.
     """
 
     bucket: int
@@ -244,6 +245,7 @@ class PeopleBlock:
     publish: bool
     guarded: bool
     rows: RowArray | None = None
+    keys: NDArray[np.uint64] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

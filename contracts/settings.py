@@ -145,6 +145,12 @@ class Settings(BaseSettings):
     )
     dormant_days: int = Field(730, ge=1, le=36_500, description="Customers silent for longer are no longer swept.")
     training_stride_days: int = Field(14, ge=1, le=90, description="Days between two training snapshots of a customer.")
+    training_sample: int = Field(
+        20_000,
+        ge=100,
+        le=100_000_000,
+        description="Most customers per outcome and sweep, over all buckets, from whom models learn: a sample of more.",
+    )
     visitor_days: int = Field(90, ge=1, le=36_500, description="Visitors silent for longer are forgotten.")
     most_merges: int = Field(
         100, ge=1, le=100_000, description="Most anonymous ids that one customer may take over; more are refused."
@@ -153,7 +159,7 @@ class Settings(BaseSettings):
         1_000_000,
         ge=1_000,
         le=1_000_000_000,
-        description="Newest event ids, over all buckets, in which duplicates are recognised.",
+        description="Newest event ids by event time, over all buckets, in which duplicates are recognised.",
     )
     outcomes: tuple[Outcome, ...] = Field(DEFAULT_OUTCOMES, description="Outcomes to predict, as JSON.")
     base_currency: CurrencyCode | None = Field(

@@ -5,11 +5,16 @@ the customer's newest event of the outcome's kind: the outcome happened if that 
 Positives and negatives of one snapshot are released together, since early positives would bias the base rate (Ktena et
 al. 2019, "Addressing delayed feedback for continuous training"). A snapshot is released once per outcome, so duplicates
 and late events never train twice.
+
+A snapshot is a sample: of more than ``most`` customers of an outcome those with the smallest draws are kept. A draw is
+a hash of customer and boundary, so the sample follows from the log, and other customers are drawn at each boundary.
+Features wait in half precision.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +24,16 @@ from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from contracts.times import HOUR
 
+_GOLDEN: Final = 0x9E3779B97F4A7C15
+_MOST_HALF: Final = 65_504
+
 
 @dataclass(frozen=True)
 class Snapshot:
     """n customers at a boundary: ``keys`` (n,) ascending, ``features`` (n, features), and who had ordered (n,)."""
 
     keys: NDArray[np.uint64]
-    features: NDArray[np.float32]
+    features: NDArray[np.float16]
     buyers: NDArray[np.bool_]
 
 
@@ -38,11 +46,12 @@ class LabelState(Group):
 
 
 def label(
-    state: LabelState, swept: SweptPeople, outcomes: Sequence[Outcome], interval_hours: int
+    state: LabelState, swept: SweptPeople, outcomes: Sequence[Outcome], interval_hours: int, most: int
 ) -> Mapping[str, Examples]:
     """Release the examples whose window ends at this boundary, by outcome, and snapshot the trainable customers.
 
-    ``interval_hours`` is the time between two boundaries. Windows are rounded up to a multiple of it.
+    ``interval_hours`` is the time between two boundaries. Windows are rounded up to a multiple of it. ``most`` is the
+    maximum number of customers per outcome and boundary.
     """
     examples, longest = {}, 0
     for outcome in outcomes:
@@ -52,12 +61,11 @@ def label(
         snapshot = state.waiting.get(taken)
         examples[outcome.name] = (
             no_examples(swept.features.shape[1]) if snapshot is None
-            else _examples(snapshot, swept, outcome, taken * interval_hours * HOUR)
+            else _examples(_of_outcome(snapshot, outcome, taken, most), swept, outcome, taken * interval_hours * HOUR)
         )  # fmt: skip
     _forget(state, swept.boundary - longest)
     if len(swept.features):
-        keys = swept.keys[swept.trainable]
-        state.waiting[swept.boundary] = Snapshot(keys, swept.features.copy(), swept.buyers.copy())
+        state.waiting[swept.boundary] = _snapshot(swept, outcomes, most)
     return examples
 
 
@@ -79,13 +87,56 @@ def _forget(state: LabelState, last: int) -> None:
         del state.waiting[oldest]
 
 
+def _snapshot(swept: SweptPeople, outcomes: Sequence[Outcome], most: int) -> Snapshot:
+    """Return the trainable customers whom the sample of any outcome needs."""
+    keys, buyers = swept.keys[swept.trainable], swept.buyers
+    chosen = np.zeros(len(keys), np.bool_)
+    for of in {outcome.of for outcome in outcomes}:
+        chosen[_sample(keys, _covered(buyers, of), swept.boundary, most)] = True
+    return Snapshot(keys[chosen], _half(swept.features[chosen]), buyers[chosen])
+
+
+def _of_outcome(snapshot: Snapshot, outcome: Outcome, boundary: int, most: int) -> Snapshot:
+    """Return the part of a snapshot that is the sample of one outcome."""
+    keys, buyers = snapshot.keys, snapshot.buyers
+    at = _sample(keys, _covered(buyers, outcome.of), boundary, most)
+    return snapshot if len(at) == len(keys) else Snapshot(keys[at], snapshot.features[at], buyers[at])
+
+
+def _covered(buyers: NDArray[np.bool_], of: str) -> NDArray[np.bool_]:
+    """Return which customers an outcome is about."""
+    return buyers if of == "buyers" else np.ones(len(buyers), np.bool_)
+
+
+def _sample(keys: NDArray[np.uint64], covered: NDArray[np.bool_], boundary: int, most: int) -> NDArray[np.intp]:
+    """Return the positions, ascending, of the covered customers with the smallest draws, ``most`` at most.
+
+    Without customers who are not in the sample it is the same.
+    """
+    at = np.flatnonzero(covered)
+    if len(at) <= most:
+        return at
+    return np.sort(at[np.argpartition(_draws(keys[at], boundary), most - 1)[:most]])
+
+
+def _draws(keys: NDArray[np.uint64], boundary: int) -> NDArray[np.uint64]:
+    """Return a hash of each key and the boundary: SplitMix64 (Steele et al. 2014), so distinct keys never tie."""
+    mixed = keys + np.uint64(boundary * _GOLDEN % 2**64)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    draws: NDArray[np.uint64] = mixed ^ (mixed >> np.uint64(31))
+    return draws
+
+
+def _half(features: NDArray[np.float32]) -> NDArray[np.float16]:
+    """Return features in half precision: 11 bits, up to 65,504. Only a rate of refunds could be larger."""
+    return np.clip(features, -_MOST_HALF, _MOST_HALF).astype(np.float16)
+
+
 def _examples(snapshot: Snapshot, swept: SweptPeople, outcome: Outcome, taken_at: int) -> Examples:
-    """Return the labelled examples of one outcome from a snapshot taken at ``taken_at`` (microseconds)."""
+    """Return the labelled examples of one outcome from its sample, taken at ``taken_at`` (microseconds)."""
     labels = _happened(snapshot, swept, outcome.counter, taken_at) == outcome.happens
-    buyers = snapshot.buyers
-    if outcome.of == "buyers" and not buyers.all():
-        return Examples(snapshot.features[buyers], labels[buyers], buyers[buyers])
-    return Examples(snapshot.features, labels, buyers)
+    return Examples(snapshot.features.astype(np.float32), labels, snapshot.buyers)
 
 
 def _happened(snapshot: Snapshot, swept: SweptPeople, counter: str, since: int) -> NDArray[np.bool_]:

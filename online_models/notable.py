@@ -134,8 +134,8 @@ def _moved(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScores],
     at = people.positions
     versions = seen.versions[at]
     unseen = versions == NEVER
-    if people.visitors and people.rows is not None:
-        unseen |= seen.keys[at] != people.rows["key"]
+    if people.visitors and people.keys is not None:
+        unseen |= seen.keys[at] != people.keys
     moved = (people.lifecycle != seen.lifecycle[at]) | (people.segment != seen.segment[at]) | people.leaving
     for name, each in scores.items():
         moved |= _differs(each.probability, seen.probabilities[name][at])
@@ -172,8 +172,8 @@ def _remember(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScore
     at = people.positions[rows]
     seen.note(at)
     seen.versions[at] = people.versions[rows]
-    if people.rows is not None:
-        seen.keys[at] = people.rows["key"][rows]
+    if people.keys is not None:
+        seen.keys[at] = people.keys[rows]
     seen.lifecycle[at], seen.segment[at] = people.lifecycle[rows], people.segment[rows]
     for name, each in scores.items():
         seen.probabilities[name][at] = each.probability[rows]

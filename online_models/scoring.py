@@ -148,8 +148,8 @@ class Score(Machine[Input, ScoredBlock]):
     def _sweep(self, people: PeopleBlock) -> ScoredBlock:
         """Score a sweep by the models of its boundaries, and forget the models of earlier boundaries.
 
-        The models of its own boundaries stay until the next sweep: customers who leave during a catch-up come in a
-        second block of the same boundaries.
+        The models of its own boundaries stay until the next sweep: near the end of the log a sweep comes in slices, and
+        customers who leave during a catch-up come in a second block of the same boundaries.
         """
         chosen = _by_boundary(people, self.state.models)
         first = int(people.boundaries[0])

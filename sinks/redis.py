@@ -5,7 +5,8 @@ depends on the server's ``appendfsync``: with ``always`` they are on disk; with 
 server, but a power cut may lose the last second. While Redis is down, a bounded number of hashes wait here; then the
 caller waits.
 
-Of several waiting writes of one hash, only the newest version is sent; live people come before others. One command sets
+Of several waiting writes of one hash, only the newest version is sent. Live people come before others: however many of
+these wait, a small part of them is written after each pipeline of live ones. One command sets
 all fields of a hash, so readers never see half of an update; its ranks follow in the same pipeline. After a failure all
 unanswered writes are sent again. Guarded blocks change a hash only if the stored version is not newer, so reading a
 part of the log again after a resume never restores an older score.
@@ -73,8 +74,10 @@ class RedisWriter:
         self._clock = clock
         self._gather_seconds = gather_seconds
         self._max_waiting_hashes = max_waiting_hashes
-        self._live: deque[HashBlock] = deque()
-        self._others: deque[tuple[int, HashBlock]] = deque()  # with their numbers
+        self._live: deque[tuple[int, HashBlock]] = deque()  # with their numbers
+        self._others: deque[tuple[int, HashBlock]] = deque()
+        self._running: int | None = None  # the number of the oldest block that is being written
+        self._others_turn = False
         self._written_of_others = 0  # rows of the first of them
         self._newest: dict[str, Newest] = {}
         self._handed_over = 0  # blocks: their numbers
@@ -90,6 +93,11 @@ class RedisWriter:
     def to(cls, url: SecretStr | str, split: Split = as_it_is) -> Self:
         """Make a writer to the server at ``url``. It connects at the first block."""
         return cls(redis_client(url), split)
+
+    @property
+    def waiting(self) -> int:
+        """How many hashes were handed over and not yet answered."""
+        return self._unanswered
 
     def write(self, batch: Sequence[Any]) -> None:
         """Accept blocks. Waits only while more than ``max_waiting_hashes`` are unanswered.
@@ -112,15 +120,16 @@ class RedisWriter:
                 self._changed.notify_all()
 
     def flush(self) -> None:
-        """Return when Redis has answered all writes handed over; wait while it is down.
+        """Return when Redis has answered all writes handed over before this call; wait while it is down.
 
         Raises StoreRefusedError as :meth:`write` does.
         """
         with self._changed:
             self._flushing += 1
+            last = self._handed_over
             self._changed.notify_all()
             try:
-                self._changed.wait_for(lambda: self._failure or not self._unanswered)
+                self._changed.wait_for(lambda: self._failure or self._oldest() > last)
             finally:
                 self._flushing -= 1
             self._raise_failure()
@@ -138,10 +147,14 @@ class RedisWriter:
 
     def _put(self, block: HashBlock) -> None:
         self._handed_over += 1
-        if block.live:
-            self._live.append(block)
-        else:
-            self._others.append((self._handed_over, block))
+        (self._live if block.live else self._others).append((self._handed_over, block))
+
+    def _oldest(self) -> int:
+        """Return the number of the oldest block that is not wholly answered; the next number if all are."""
+        numbers = [queue[0][0] for queue in (self._live, self._others) if queue]
+        if self._running is not None:
+            numbers.append(self._running)
+        return min(numbers, default=self._handed_over + 1)
 
     def _start(self) -> None:
         if self._thread is None:
@@ -171,18 +184,24 @@ class RedisWriter:
             self._changed.notify_all()
 
     def _next_blocks(self) -> list[HashBlock] | None:
-        """Wait for blocks; return all live ones, else a part of the oldest other one; None when closed."""
+        """Wait for blocks; return all live ones, or a part of the oldest other one; None when closed.
+
+        Others have their turn after live ones, so that a steady stream of these does not hold them up for ever.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())
-            if self._live and not self._flushing and not self._closed.is_set():
+            live_next = bool(self._live) and not (self._others and self._others_turn)
+            if live_next and not self._flushing and not self._closed.is_set():
                 self._changed.wait_for(lambda: self._flushing or self._closed.is_set(), self._gather_seconds)
             if self._closed.is_set():
                 return None
-            if self._live:
-                blocks = list(self._live)
+            if live_next:
+                self._others_turn, self._running = True, self._live[0][0]
+                blocks = [block for _, block in self._live]
                 self._live.clear()
                 return blocks
-            return [self._part_of_others(MOST_HASHES if self._flushing else SWEPT_HASHES)]
+            self._others_turn, self._running = False, self._others[0][0]
+            return [self._part_of_others(MOST_HASHES if self._flushing and not self._live else SWEPT_HASHES)]
 
     def _part_of_others(self, most: int) -> HashBlock:
         (_, block), start = self._others[0], self._written_of_others
@@ -208,6 +227,7 @@ class RedisWriter:
                 LATENCY.observe(max(0.0, now - block.oldest / 1_000))
         with self._changed:
             self._unanswered -= sum(len(block.ids) for block in blocks)
+            self._running = None
             oldest = self._others[0][0] if self._others else self._handed_over + 1
             for prefix in kinds:
                 self._newest[prefix].age(self._handed_over, oldest)

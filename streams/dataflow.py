@@ -53,6 +53,7 @@ from streams.identity.addresses import Output as AddressOutput
 from streams.identity.devices import Devices
 from streams.identity.devices import Output as DeviceOutput
 from streams.identity.policy import IdentityPolicy
+from streams.pace import Pace
 from streams.profiles.customers import Customers, CustomersPolicy
 from streams.profiles.customers import Output as CustomerOutput
 from streams.profiles.features import FEATURES
@@ -78,6 +79,8 @@ from streams.steps import Step
 
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
+MOST_BEHIND = 4_000
+"""Hashes that may wait for Redis when more people of a sweep are scored: they take some 50 ms at the epoch's end."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
 Out = TypeVar("Out")
 
@@ -126,7 +129,9 @@ def build_dataflow(
         op.output("announce-clocks", clocks, ClockSink(settings.partitions, config.clocks))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
-    identity, machines = identity_policy(settings, rates), _Machines(state_folder(settings))
+    hashes = _redis(settings, stores, rates.base)
+    machines = _Machines(state_folder(settings), Pace(partial(_behind, hashes)))
+    identity = identity_policy(settings, rates)
     devices = machines.run("keep-devices", batches, partial(Devices, policy=identity))
     forwarded = _of("forwarded", devices, Forwarded)
     addresses = machines.run("keep-addresses", forwarded, partial(Addresses, policy=identity))
@@ -141,15 +146,16 @@ def build_dataflow(
     to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
     scored = machines.run("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
-    _write(settings, stores, _Outputs(lanes, people, learned, scored), rates.base, rows)
+    _write(settings, stores, _Outputs(lanes, people, learned, scored), rows, hashes)
     return flow
 
 
 @dataclass(frozen=True)
 class _Machines:
-    """Runs state machines whose state is stored in a folder."""
+    """Runs state machines whose state is stored in a folder, and who share the pace of work between batches."""
 
     state: Path
+    pace: Pace
 
     def run(
         self, name: str, up: KeyedStream[In], make: Callable[[], Machine[In, Out]],
@@ -157,7 +163,8 @@ class _Machines:
     ) -> KeyedStream[Out]:  # fmt: skip
         """Run one state machine per key, made by ``make``. ``name_of`` names its folder; None: the bucket does."""
         stores = StepStore(self.state, name)
-        return op.stateful_batch(name, up, partial(Step, make=make, stores=stores, name_of=name_of or _bucket))
+        return op.stateful_batch(name, up, partial(
+            Step, make=make, stores=stores, name_of=name_of or _bucket, pace=self.pace))  # fmt: skip
 
 
 def _bucket(block: _OfBucket) -> str:
@@ -200,23 +207,32 @@ def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
         rows.writer.begin_flush()
 
 
+def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[RedisWriter]:
+    to_hashes = partial(
+        hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
+        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
+    return WriterSink(settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes))
+
+
+def _behind(hashes: WriterSink[RedisWriter]) -> bool:
+    """Whether so many hashes wait for Redis that the end of the epoch would be felt."""
+    return hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
+
+
 def _write(
-    settings: Settings, stores: Stores, made: _Outputs, currency: str | None, clickhouse: WriterSink[ClickHouseWriter]
-) -> None:
+    settings: Settings, stores: Stores, made: _Outputs, rows: WriterSink[ClickHouseWriter],
+    hashes: WriterSink[RedisWriter],
+) -> None:  # fmt: skip
     results: KeyedStream[PeopleOutput | LearnOutput | ScoredBlock] = op.merge(
         "results", made.people, made.learned, made.scored)  # fmt: skip
-    rows = op.merge(
+    for_clickhouse = op.merge(
         "rows",
         op.flat_map("facts", made.lanes, partial(routing.facts, dead_letters_table=dead_letters_table)),
         op.flat_map("for-clickhouse", results, routing.for_clickhouse),
     )
-    op.output("write-clickhouse", rows, clickhouse)
-    to_hashes = partial(
-        hash_blocks, outcomes=[outcome.name for outcome in settings.outcomes], currency=currency,
-        expires_seconds=settings.visitor_days * DAY // SECOND)  # fmt: skip
-    hashes = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
-    op.output("write-redis", hashes, WriterSink(
-        settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes)))  # fmt: skip
+    op.output("write-clickhouse", for_clickhouse, rows)
+    for_redis = op.flat_map("for-redis", op.merge("readers", made.people, made.scored), routing.for_redis)
+    op.output("write-redis", for_redis, hashes)
     letters = op.flat_map("letters", made.lanes, routing.letters)
     op.output("write-dead-letters", letters, WriterSink(
         settings.partitions, lambda: DeadLetterWriter.to(stores.kafka)))  # fmt: skip
@@ -288,7 +304,10 @@ def models_policy(settings: Settings) -> ModelsPolicy:
 
 def labeller(settings: Settings) -> Labeller:
     """Return the functions by which customers' buckets label their training snapshots."""
-    return Labeller(LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours))
+    most = -(-settings.training_sample // settings.buckets)
+    return Labeller(
+        LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours, most=most)
+    )
 
 
 def _known_ids(settings: Settings) -> int:

@@ -1,22 +1,20 @@
 """The one wrapper that makes a keyed Bytewax step of a pure state machine."""
 
-import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
 
 from contracts.machine import Machine
 from streams.error_boundary import error_boundary
+from streams.pace import Pace
 from streams.state.store import StepStore
 from streams.state.token import Token
 
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time in the past: the engine wakes a step for it at once."""
-REST: Final = 2
-"""After a slice of work a step rests this many times as long as the slice took, so that batches come first."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -25,6 +23,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
     """Runs one machine and stores its state. ``saved`` is the token of its last snapshot, None for a new machine.
 
     ``name_of(item)`` names the folder of the machine's state within the step's; it is the same for all items of a key.
+    ``pace`` is that of the work between batches, of all steps of the process.
     """
 
     def __init__(
@@ -33,30 +32,30 @@ class Step(StatefulBatchLogic[In, Out, Token]):
         make: Callable[[], Machine[In, Out]],
         stores: StepStore,
         name_of: Callable[[In], str],
+        pace: Pace | None = None,
     ):
         self._machine = make()
         self._stores, self._name_of = stores, name_of
         self._store = None if saved is None else stores.resume(saved, self._machine.parts())
         self._resumed = saved is not None
-        self._took = 0.0
+        self._pace = Pace() if pace is None else pace
 
     @error_boundary
     def notify_at(self) -> datetime | None:
         """Wake the step at once after a restart, and for each slice of work that is left."""
         if self._resumed:
             return AT_ONCE
-        if self._machine.has_work():
-            return datetime.now(UTC) + timedelta(seconds=REST * self._took)
-        return None
+        return self._pace.next if self._machine.has_work() else None
 
     @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
         """Return the outputs due to the restart, else those of a slice of work."""
         if self._resumed:
             return self._resume(), RETAIN
-        before = time.perf_counter()
-        made = list(self._machine.work()) if self._machine.has_work() else []
-        self._took = time.perf_counter() - before
+        if not self._machine.has_work() or not self._pace.begin():
+            return [], RETAIN
+        made = list(self._machine.work())
+        self._pace.end()
         return made, RETAIN
 
     @error_boundary

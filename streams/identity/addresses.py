@@ -18,7 +18,7 @@ from contracts.metrics import VISITORS
 from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
-from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
@@ -70,6 +70,14 @@ class Addresses(Machine[Forwarded, Output]):
     def resumed(self) -> list[Output]:
         """Convert the amounts that waited and have a rate now."""
         return [*convert_waiting(self._state, self._policy)]
+
+    def has_work(self) -> bool:
+        """Whether visitors are left to emit at the newest boundary."""
+        return has_work(self._state)
+
+    def work(self) -> list[Output]:
+        """Return a portion of these visitors."""
+        return [*work(self._state, self._policy)]
 
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name."""

@@ -30,7 +30,7 @@ from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS
 from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import Additions
-from streams.identity.keeper import Block, advance, convert_waiting
+from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
 from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
@@ -118,6 +118,14 @@ class Devices(Machine[DeviceBatch, Output]):
         """Convert the amounts that waited and have a rate now."""
         return [*convert_waiting(self._state, self._policy)]
 
+    def has_work(self) -> bool:
+        """Whether visitors are left to emit at the newest boundary."""
+        return has_work(self._state)
+
+    def work(self) -> list[Output]:
+        """Return a portion of these visitors."""
+        return [*work(self._state, self._policy)]
+
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name."""
         return self._parts
@@ -181,7 +189,7 @@ class Devices(Machine[DeviceBatch, Output]):
         known = self._state.known_ids
         if not len(anonymous):
             if slot > first:
-                known.rotate()
+                known.forget()
             return due
         events = take(due.events, anonymous)
         new, old = _admitted(known, events, first, slot)
@@ -255,12 +263,12 @@ def _admitted(
         slots, start = events["slot"], 0
         for stop in [*(np.flatnonzero(slots[1:] != slots[:-1]) + 1).tolist(), len(events)]:
             if slots[start] > first:
-                known.rotate()
+                known.forget()
             new[start:stop] = known.admit(ids[start:stop], times[start:stop])
             old[start:stop] = known.too_old(times[start:stop])
             start = stop
         if slots[-1] == slot:
             return new, old
     if slot > first:
-        known.rotate()
+        known.forget()
     return new, old

@@ -18,6 +18,7 @@ from streams.profiles.deltas import deltas, fade
 from streams.profiles.money import convert_events
 from streams.profiles.moved import no_moved, pick
 from streams.profiles.raw import compress, join, take
+from streams.profiles.rows import times_of
 
 Positions = NDArray[np.int64]
 
@@ -128,10 +129,10 @@ def _may_be_forgotten(owned: Owned, additions: Additions, policy: IdentityPolicy
     rows = owned.table.rows
     found = [_nothing()]
     for at, times in (
-        (additions.at, additions.events["occurred"]), (additions.moved_at, additions.moved.rows["last_seen"])
+        (additions.at, additions.events["occurred"]), (additions.moved_at, times_of(additions.moved.rows["last_seen"]))
     ):  # fmt: skip
         if len(at):
-            old = (times < limit) | ((rows["last_seen"][at] < limit) & (rows["events"][at] > 0))
+            old = (times < limit) | ((times_of(rows["last_seen"][at]) < limit) & (rows["events"][at] > 0))
             found.append(at[old])
     return np.unique(np.concatenate(found)) if any(map(len, found)) else found[0]
 
@@ -141,7 +142,7 @@ def is_silent(
 ) -> NDArray[np.bool_]:
     """Return which profiles were forgotten at the beginning of a slot (one, or one per row) at the latest."""
     limit = np.asarray(slots, np.int64) * policy.interval - policy.visitors_forgotten_after
-    silent: NDArray[np.bool_] = (rows["slot"] < slots) & (rows["last_seen"] < limit)
+    silent: NDArray[np.bool_] = (rows["slot"] < slots) & (times_of(rows["last_seen"]) < limit)
     return silent
 
 
@@ -181,7 +182,7 @@ def _take(owned: Owned, moves: Moves, policy: IdentityPolicy) -> tuple[NDArray[n
     kept = (rows["events"] > 0) & ~is_silent(rows, moves.slots, policy)
     fade(rows, np.maximum(moves.slots, rows["slot"]), policy.interval)
     entries = table.unconverted.take(moves.at)
-    moved = MovedRows(moves.slots, table.names[moves.at], moves.owners, rows, moves.entered, entries)
+    moved = MovedRows(moves.slots, table.names.take(moves.at), moves.owners, rows, moves.entered, entries)
     blank(owned, moves.at)
     return moves.routes[kept], pick(moved, kept)
 

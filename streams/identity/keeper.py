@@ -5,7 +5,7 @@ from contracts.model_blocks import VisitorSample
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
-from streams.identity.visitors import forget, live, restated, sample, stored, unpublished
+from streams.identity.visitors import forget, live, restate, restated, sample, stored, unpublished
 
 Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
 
@@ -35,10 +35,23 @@ def advance(
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
     if kept.fresh:
-        others = [*restated(kept, policy)] if kept.stale else []
+        others: list[PeopleBlock] = []
+        if kept.stale:
+            restate(kept)
+            others = restated(kept, policy)  # without the live ones
         blocks += [*live(kept, policy), *others]
         kept.stale = False
     return sent, blocks
+
+
+def has_work(kept: Kept) -> bool:
+    """Whether visitors are left to emit."""
+    return kept.fresh and kept.restating is not None
+
+
+def work(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
+    """Return a portion of the visitors that are left."""
+    return restated(kept, policy) if has_work(kept) else []
 
 
 def _finish_slots(

@@ -18,6 +18,7 @@ class Standing:
     fresh: bool
     guarded: bool
     stale: bool
+    restating: int | None
     visitors: int
     progress: Progress | None
     reported: Progress | None
@@ -34,6 +35,8 @@ class Kept:
     guarded: bool = False
     stale: bool = False
     """Whether a boundary was crossed since all visitors were scored."""
+    restating: int | None = None
+    """The next position of the visitors who are being emitted; None if none are."""
     owned: Owned = field(default_factory=Owned)
     links: WaitingLinks = field(default_factory=WaitingLinks)
     progress: Progress | None = None
@@ -53,10 +56,10 @@ class Kept:
         return {"standing": Value(Standing, self._standing, self._stand), **self.owned.parts(), "links": self.links}
 
     def _standing(self) -> Standing:
-        return Standing(self.bucket, self.slot, self.fresh, self.guarded, self.stale, self.owned.visitors,
-                        self.progress, self.reported)  # fmt: skip
+        return Standing(self.bucket, self.slot, self.fresh, self.guarded, self.stale, self.restating,
+                        self.owned.visitors, self.progress, self.reported)  # fmt: skip
 
     def _stand(self, stored: Standing) -> None:
         self.bucket, self.slot, self.fresh, self.guarded = stored.bucket, stored.slot, stored.fresh, stored.guarded
-        self.stale, self.owned.visitors = stored.stale, stored.visitors
+        self.stale, self.restating, self.owned.visitors = stored.stale, stored.restating, stored.visitors
         self.progress, self.reported = stored.progress, stored.reported

@@ -81,9 +81,9 @@ class Owned:
         """Return how many rows of this table the person owns."""
         return self._owners.merges(person)
 
-    def free(self) -> NDArray[np.int64]:
-        """Return the positions without an owner; only these have histories."""
-        return self._owners.free()
+    def free(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""
+        return self._owners.free(start, stop)
 
     def sessions(self, at: NDArray[np.int64], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
         """Return which web events of rows start a session, also of rows whose events count for an owner."""
@@ -92,7 +92,7 @@ class Owned:
 
     def idle(self, at: NDArray[np.int64], before: int) -> NDArray[np.int64]:
         """Return the positions among ``at`` that can be freed: in use, no web event since ``before`` (seconds)."""
-        kept: NDArray[np.bool_] = (self._owners.web_seconds[at] < before) & (self.table.names[at] != "")
+        kept: NDArray[np.bool_] = (self._owners.web_seconds[at] < before) & self.table.names.used(at)
         if self._timelines:
             kept &= ~np.isin(at, list(self._timelines))
         return at[kept]
@@ -148,7 +148,7 @@ class Owned:
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget rows without an owner; other ids may reuse their positions."""
-        for name in self.table.names[positions].tolist():
+        for name in self.table.names.take(positions).tolist():
             self._places.pop(name.removeprefix(ANONYMOUS), None)
         self.table.release(positions)
         self._owners.forget(positions)

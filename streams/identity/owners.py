@@ -54,9 +54,10 @@ class Owners:
             self.since = np.concatenate((self.since, np.full(more, FREE, np.int32)))
             self.web_seconds = np.concatenate((self.web_seconds, np.full(more, LONG_AGO, np.int64)))
 
-    def free(self) -> Positions:
-        """Return the positions without an owner."""
-        return np.flatnonzero(self.since[: self._size] == FREE)
+    def free(self, start: int, stop: int) -> NDArray[np.bool_]:
+        """Return which positions from ``start`` to ``stop`` have no owner."""
+        free: NDArray[np.bool_] = self.since[start:stop] == FREE
+        return free
 
     def merges(self, person: str) -> int:
         """Return how many rows a person owns."""

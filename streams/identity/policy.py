@@ -34,3 +34,5 @@ class IdentityPolicy:
     session_gap: int = 1_800
     """A web event starts a session if its device had no web event for more than this many seconds before."""
     rates: Rates = field(default_factory=Rates)
+    portion: int = 1_000
+    """The approximate number of visitors that are emitted at once at a boundary."""

@@ -1,11 +1,10 @@
 """The blocks of visitors: devices and addresses with a history of their own. They are scored, but train no model.
 
 Near the end of the log, visitors changed by events are emitted as live people. All others are emitted as restated
-people at the newest boundary and after a catch-up. In a catch-up, changed profiles are emitted at boundaries, for
-ClickHouse.
+people at the newest boundary and after a catch-up, in portions between batches if they are many. In a catch-up, changed
+profiles are emitted at boundaries, for ClickHouse.
 """
 
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -22,10 +21,10 @@ from streams.identity.sessions import silent_before
 from streams.profiles.features import compute_features
 from streams.profiles.people_blocks import Maker
 from streams.profiles.raw import take
+from streams.profiles.rounds import portion
 
 SAMPLE: Final = 200
 """Size of a bucket's sample for ranking visitors."""
-_MOST_ROWS: Final = 16_384
 _NEVER_DORMANT: Final = 2**62
 """Microseconds: visitors are forgotten instead."""
 Positions = NDArray[np.int64]
@@ -56,9 +55,8 @@ def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlo
 def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
     """Sample visitors as of the boundary at the start of the current slot: the ids with the smallest hashes."""
     rows, boundary = kept.owned.table.rows, kept.current
-    at = _visitors(kept)
-    at = at[~is_silent(take(rows, at), boundary, policy)]
-    count, keys = len(at), rows["key"][at]
+    at = np.flatnonzero(_visitors(kept, 0, len(rows)) & ~is_silent(rows, boundary, policy))
+    count, keys = len(at), kept.owned.table.keys[at]
     if count > SAMPLE:
         chosen = np.argpartition(keys, SAMPLE)[:SAMPLE]
         at, keys = at[chosen], keys[chosen]
@@ -70,13 +68,14 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
 def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     """Forget visitors who were silent for too long at the start of the current slot; return them."""
     owned, boundary = kept.owned, kept.current
-    free = owned.free()
-    silent = free[is_silent(take(owned.table.rows, free), boundary, policy)]
-    gone = silent[owned.table.rows["events"][silent] > 0]
+    rows = owned.table.rows
+    silent = np.flatnonzero(owned.free(0, len(rows)) & is_silent(rows, boundary, policy))
+    gone = silent[rows["events"][silent] > 0]
     departures = []
     if len(gone):
         versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
-        departures = [Departures(kept.bucket, owned.table.names[gone], nobody, versions, kept.guarded, forgotten=True)]
+        ids = owned.table.names.take(gone)
+        departures = [Departures(kept.bucket, ids, nobody, versions, kept.guarded, forgotten=True)]
         blank(owned, gone)
     left = owned.idle(silent, silent_before(boundary, policy))
     if len(left):
@@ -84,10 +83,11 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     return departures
 
 
-def _visitors(kept: Kept) -> Positions:
-    """Return the positions of all visitors."""
-    free = kept.owned.free()
-    return free[kept.owned.table.rows["events"][free] > 0]
+def _visitors(kept: Kept, start: int, stop: int) -> NDArray[np.bool_]:
+    """Return which positions from ``start`` to ``stop`` hold visitors."""
+    owned = kept.owned
+    found: NDArray[np.bool_] = owned.free(start, stop) & (owned.table.rows["events"][start:stop] > 0)
+    return found
 
 
 def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
@@ -102,14 +102,23 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
     return [block]
 
 
-def restated(kept: Kept, policy: IdentityPolicy) -> Iterator[PeopleBlock]:
-    """Return all visitors as of now, except those changed by events."""
-    table, everybody = kept.owned.table, _visitors(kept)
-    others = everybody[~table.changed[everybody]]
-    SCORES.labels("sweep").inc(len(others))
-    for start in range(0, len(others), _MOST_ROWS):
-        at = others[start : start + _MOST_ROWS]
-        yield _maker(kept, policy).current(table, at, kept.current, "restated")
+def restate(kept: Kept) -> None:
+    """Begin to emit all visitors as of now."""
+    kept.restating = 0
+
+
+def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
+    """Return the next portion of visitors as of now, without those changed by events."""
+    if kept.restating is None:
+        return []
+    table = kept.owned.table
+
+    def chosen(start: int, stop: int) -> NDArray[np.bool_]:
+        return _visitors(kept, start, stop) & ~table.changed[start:stop]
+
+    at, kept.restating = portion(kept.restating, len(table.rows), policy.portion, chosen)
+    SCORES.labels("sweep").inc(len(at))
+    return [_maker(kept, policy).current(table, at, kept.current, "restated")] if len(at) else []
 
 
 def _maker(kept: Kept, policy: IdentityPolicy) -> Maker:

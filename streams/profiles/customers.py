@@ -34,6 +34,7 @@ from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker
 from streams.profiles.progress import Senders
 from streams.profiles.rounds import portion
+from streams.profiles.rows import times_of
 from streams.profiles.sweeps import SweepPolicy, Sweeps
 from streams.profiles.table import ProfileTable
 
@@ -147,7 +148,7 @@ class Customers(Machine[CustomerBatch, Output]):
     def work(self) -> list[Output]:
         """Return a slice of the pending sweep, else of the customers to publish anew."""
         if self._state.pending:
-            return self._sweeps(None).slice()
+            return [*self._sweeps(None).slice()]
         return self._restate_some() if self.has_work() else []
 
     @property
@@ -192,7 +193,7 @@ class Customers(Machine[CustomerBatch, Output]):
                 state.at.slot = slot
                 if slot == target:
                     sweeps.put_nobody(slot)
-            state.known.rotate()
+            state.known.forget()
 
     def _changed(self, *, crossed: bool) -> list[Output]:
         """Return the changed people: in a catch-up as profiles, after boundaries; at the end of the log as live people.
@@ -220,7 +221,7 @@ class Customers(Machine[CustomerBatch, Output]):
     def _awake(self, at: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
         """Return the people who are not dormant in the current slot."""
         policy = self._policy.sweeps
-        last = self._state.table.rows["last_seen"][at]
+        last = times_of(self._state.table.rows["last_seen"][at])
         awake: NDArray[np.bool_] = last >= self._slot * policy.interval - policy.dormant_after
         return awake
 

@@ -4,10 +4,14 @@ A *delta* is a profile row of only the events of one slot, as of the slot's end.
 once, however many slots it spans; then they are added to the table slot by slot. Decay is lazy: a row fades in one step
 when something is added to it in a later slot, so rounding does not depend on how batches were cut. All additions are
 order-free. Pure.
+
+A fading counter is rounded up or down, so that it fades as much as it should over many slots: rounding to the nearest
+would hold a small one for ever. Whether up or down depends on the slot only, in the sequence of multiples of the golden
+ratio, which fill the space between two whole numbers evenly.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,28 +19,52 @@ from numpy.typing import NDArray
 from contracts.blocks import Entries, EventArray, RowArray
 from contracts.times import DAY
 from streams import codes
-from streams.profiles.matrices import counts, decayed, first_times, last_times, recent_orders, sums
-from streams.profiles.money import MOST_MONEY, add_money, set_aside
+from streams.profiles.matrices import (
+    fading,
+    few,
+    first_stamps,
+    last_stamps,
+    long_sums,
+    money,
+    recent_orders,
+    short_sums,
+)
+from streams.profiles.money import MOST_MONEY, MOST_REVENUE, add_capped, add_money, quarterly, set_aside
 from streams.profiles.raw import take
-from streams.profiles.rows import COUNTS, DECAYED, LAST_TIMES, NEVER, NOT_YET, ONE, RECENT, blank_rows
+from streams.profiles.rows import (
+    DECAYED,
+    FADING,
+    FAR_STAMP,
+    FEW,
+    MARKED,
+    MOST_FEW,
+    NO_STAMP,
+    RATING,
+    RECENT,
+    UNITS,
+    blank_rows,
+    stamps_of,
+)
 
+T = TypeVar("T", bound=np.unsignedinteger)
 NO_SLOT: Final = -1
 """Before the first slot."""
 _CODES: Final = 64
 _WEB: Final = range(codes.PAGE_VIEW, codes.TICKET_OPENED)
 _SERVICE: Final = range(codes.TICKET_OPENED, codes.IDENTITY)
 _TAUS: Final = tuple(sorted(set(DECAYED.values())))
-_TAU_OF: Final = np.array([_TAUS.index(days) for days in DECAYED.values()])
+_TAU_OF: Final = np.array([_TAUS.index(days) for days in FADING.values()])
+_QUARTER: Final = _TAUS.index(DECAYED["revenue_90d"])
 _RATES: Final = -1.0 / (np.array(_TAUS) * DAY)
 """The change per microsecond of a decayed counter's logarithm, for each time constant."""
-_REVENUE: Final = list(DECAYED).index("revenue_90d")
-_SESSIONS, _SESSION = COUNTS.index("sessions"), LAST_TIMES.index("last_session")
+_SCORE: Final = 10_000
+"""What one point of a rating counts in an event."""
+_GOLDEN: Final = (5**0.5 - 1) / 2
+_SESSIONS, _SESSION = FEW.index("sessions"), MARKED.index("last_session")
 _LANES: Final = 16
 """Counters of 16 bits that are added up as four numbers of 64."""
-_MOST_COUNT: Final = 2**16 - 1
 
 _COUNTERS: Final[Mapping[str, Sequence[int]]] = {
-    "events": range(_CODES),
     "orders": (codes.ORDER,),
     "refunds": (codes.REFUND,),
     "cancelled": (codes.CANCELLATION,),
@@ -53,7 +81,6 @@ _COUNTERS: Final[Mapping[str, Sequence[int]]] = {
 """The codes that each counter counts."""
 _MARKED: Final[Mapping[str, Sequence[int]]] = {
     "last_seen": range(_CODES),
-    "last_order": (codes.ORDER,),
     "last_web": _WEB,
     "last_view": (codes.PRODUCT_VIEW,),
     "last_cart": (codes.PRODUCT_ADDED,),
@@ -62,7 +89,7 @@ _MARKED: Final[Mapping[str, Sequence[int]]] = {
     "last_ticket": (codes.TICKET_OPENED,),
 }
 """The codes whose newest time each column keeps."""
-_FADING: Final[Mapping[str, Sequence[int]]] = {
+_FADED: Final[Mapping[str, Sequence[int]]] = {
     "orders_7d": (codes.ORDER,), "orders_30d": (codes.ORDER,), "orders_90d": (codes.ORDER,),
     "web_7d": _WEB, "web_30d": _WEB, "web_90d": _WEB,
     "tickets_30d": (codes.TICKET_OPENED,),
@@ -78,10 +105,10 @@ def _table(names: tuple[str, ...], codes_of: Mapping[str, Sequence[int]], value:
 
 
 _COUNTED: Final = np.zeros((_CODES, _LANES), np.uint16)
-_COUNTED[:, : len(COUNTS)] = _table(COUNTS, _COUNTERS, 1)
-_KEPT: Final = np.where(_table(LAST_TIMES, _MARKED, 1), NOT_YET, NEVER)
-"""A bound for the time that an event of each code leaves in each column."""
-_WEIGHT: Final = _table(tuple(DECAYED), _FADING, ONE).astype(np.float64)
+_COUNTED[:, : len(FEW)] = _table(FEW, _COUNTERS, 1)
+_KEPT: Final = np.where(_table(MARKED, _MARKED, 1), FAR_STAMP, NO_STAMP).astype(np.uint32)
+"""A bound for the stamp that an event of each code leaves in each column."""
+_WEIGHT: Final = _table(tuple(FADING), _FADED, 1) * np.array([float(UNITS[name]) for name in FADING])
 
 
 def deltas(
@@ -122,40 +149,42 @@ def _fill(
     if not len(events):
         return
     code, time, session = events["code"], np.ascontiguousarray(events["occurred"]), events["session"]
-    rows["first_seen"] = np.minimum.reduceat(time, start)
-    kept = np.minimum(_KEPT.take(code, axis=0), time[:, None])
-    kept[:, _SESSION] = np.where(session, time, NEVER)
-    last_times(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
-    counts(rows)[:] = _counted(code, session, start)
+    stamps = stamps_of(time)
+    rows["first_seen"] = np.minimum.reduceat(stamps, start)
+    kept = np.minimum(_KEPT.take(code, axis=0), stamps[:, None])
+    kept[:, _SESSION] = np.where(session, stamps, NO_STAMP)
+    last_stamps(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
+    rows["events"][:-1], rows["events"][-1] = np.diff(start), len(code) - start[-1]
+    few(rows)[:] = _counted(code, session, start)
     age = ((slot + 1) * interval - time).astype(np.float64)
-    fading = np.exp(age[:, None] * _RATES)
+    weights = np.exp(age[:, None] * _RATES)
     weight = _WEIGHT.take(code, axis=0)
-    weight *= fading.take(_TAU_OF, axis=1)
-    decayed(rows)[:] = np.add.reduceat(np.rint(weight, out=weight).astype(np.int64), start, axis=0)
+    weight *= weights.take(_TAU_OF, axis=1)
+    fading(rows)[:] = np.minimum(np.add.reduceat(np.rint(weight, out=weight), start, axis=0), MOST_FEW)
     if code.min() < codes.PAGE_VIEW:
-        _add_transactions(rows, start, events, fading[:, _TAU_OF[_REVENUE]])
+        _add_transactions(rows, start, events, weights[:, _QUARTER])
     if code.max() >= codes.TICKET_OPENED:
-        satisfied = np.where(code == codes.SATISFACTION, events["score"], 0)
-        rows["satisfaction_sum"] = np.add.reduceat(satisfied, start, dtype=np.int64)
+        points = np.rint(np.where(code == codes.SATISFACTION, events["score"], 0) * (RATING / _SCORE))
+        rows["satisfaction_sum"] = np.minimum(np.add.reduceat(points, start), MOST_FEW)
 
 
 def _counted(
     code: NDArray[np.int8], session: NDArray[np.bool_], start: NDArray[np.int64]
 ) -> NDArray[np.unsignedinteger]:
-    """Return :data:`COUNTS` of groups but for the items. Four counters of 16 bits are added up as one number."""
+    """Return :data:`FEW` of groups but for the items. Four counters of 16 bits are added up as one number."""
     counted = _COUNTED.take(code, axis=0)
     counted[:, _SESSIONS] = session
-    if len(code) <= _MOST_COUNT:
+    if len(code) <= MOST_FEW:
         totals = np.add.reduceat(counted.view(np.int64), start, axis=0).view(np.uint16)
     else:
-        totals = np.add.reduceat(counted, start, axis=0, dtype=np.uint32)
-    return totals[:, : len(COUNTS)]
+        totals = np.minimum(np.add.reduceat(counted, start, axis=0, dtype=np.uint32), MOST_FEW)
+    return totals[:, : len(FEW)]
 
 
 def _add_transactions(
-    rows: RowArray, start: NDArray[np.int64], events: EventArray, fading: NDArray[np.float64]
+    rows: RowArray, start: NDArray[np.int64], events: EventArray, weights: NDArray[np.float64]
 ) -> None:
-    """Set money, items and the times of orders; ``fading`` is the weight of each event in ``revenue_90d``."""
+    """Set money, items and the times of orders; ``weights`` are those of the events in ``revenue_90d``."""
     code = events["code"]
     refunds = np.flatnonzero(code == codes.REFUND)
     if len(refunds):
@@ -164,14 +193,14 @@ def _add_transactions(
     group = np.searchsorted(start, orders, "right") - 1
     amount, time = events["amount"][orders], events["occurred"][orders]
     add_money(rows["revenue"], group, amount)
-    add_money(rows["revenue_90d"], group, np.rint(amount * fading[orders]).astype(np.int64))
-    np.add.at(rows["items"], group, events["items"][orders])
-    np.minimum.at(rows["first_order"], group, time)
+    add_capped(rows["revenue_90d"], group, quarterly(amount, weights[orders]), MOST_REVENUE)
+    add_capped(rows["items"], group, events["items"][orders], MOST_FEW)
     newest = np.lexsort((-time, group))
-    group, time = group[newest], time[newest]
+    group, stamps = group[newest], stamps_of(time[newest])
+    np.minimum.at(rows["first_order"], group, stamps)
     rank = np.arange(len(group)) - np.searchsorted(group, group)
     kept = rank < RECENT
-    recent_orders(rows)[group[kept], rank[kept]] = time[kept]
+    recent_orders(rows)[group[kept], rank[kept]] = stamps[kept]
 
 
 def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> None:
@@ -180,9 +209,12 @@ def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> Non
     if not behind.any():
         return
     rows["slot"] = slots
-    faded = np.exp((behind * float(interval))[:, None] * _RATES)[:, _TAU_OF]
-    faded *= decayed(rows)
-    decayed(rows)[:] = np.rint(faded, out=faded)
+    factors, up = np.exp((behind * float(interval))[:, None] * _RATES), np.asarray(slots * _GOLDEN % 1.0)
+    faded = factors.take(_TAU_OF, axis=1)
+    faded *= fading(rows)
+    faded += up[..., None]
+    fading(rows)[:] = faded  # cuts off the fractions
+    rows["revenue_90d"] = rows["revenue_90d"] * factors[:, _QUARTER] + up
 
 
 def add_rows(into: RowArray, added: RowArray, interval: int) -> None:
@@ -192,21 +224,29 @@ def add_rows(into: RowArray, added: RowArray, interval: int) -> None:
         added = added.copy()
         fade(added, slots, interval)
     fade(into, slots, interval)
-    total = sums(into)
-    total += sums(added)
+    total = money(into)
+    total += money(added)
     np.minimum(total, MOST_MONEY, out=total)
-    counted = counts(into)
-    counted += counts(added)
-    first, last = first_times(into), last_times(into)
-    np.minimum(first, first_times(added), out=first)
-    np.maximum(last, last_times(added), out=last)
+    _add_up(long_sums(into), long_sums(added), MOST_REVENUE)
+    _add_up(short_sums(into), short_sums(added), MOST_FEW)
+    first, last = first_stamps(into), last_stamps(into)
+    np.minimum(first, first_stamps(added), out=first)
+    np.maximum(last, last_stamps(added), out=last)
     _add_recent(into, added)
+
+
+def _add_up(into: NDArray[T], added: NDArray[T], most: int) -> None:
+    """Add numbers without a sign, up to the largest that their columns hold."""
+    into += added
+    over = into < added
+    if over.any():
+        into[over] = most
 
 
 def _add_recent(into: RowArray, added: RowArray) -> None:
     """Keep the newest order times of both."""
     fresh = recent_orders(added)
-    ordered = np.flatnonzero(fresh[:, 0] != NEVER)
+    ordered = np.flatnonzero(fresh[:, 0])
     if not len(ordered):
         return
     both = np.concatenate((recent_orders(into)[ordered], fresh[ordered]), axis=1)

@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import RowArray
-from contracts.times import DAY, HOUR
-from streams.profiles.matrices import decayed, recent_orders
-from streams.profiles.rows import ONE, RECENT
+from contracts.times import DAY, HOUR, SECOND
+from streams.profiles.matrices import fading, recent_orders
+from streams.profiles.rows import FADING, NO_STAMP, RATING, RECENT, UNITS, times_of
 
 FEATURES: Final = (
     "log_days_since_order", "log_days_since_seen", "log_tenure_days", "log_orders", "log_mean_gap_days",
@@ -36,10 +36,11 @@ LOGARITHMIC: Final = [i for i, name in enumerate(FEATURES) if name not in ("sati
 PRIOR_GAP_DAYS: Final = 60.0
 """The gap between purchases assumed for a customer with one purchase."""
 _MONEY: Final = 10_000.0
-_NO_GAP: Final = 2**61
-"""The bound for gaps: the gap to a missing order is longer."""
 _TAUS: Final = (7, 30, 90)
 _RATES: Final = 1.0 / (np.array(_TAUS) * DAY)
+_UNITS: Final = np.array([1.0 / UNITS[name] for name in FADING])
+_DAY: Final = DAY // SECOND
+_HOUR: Final = HOUR // SECOND
 
 
 class Rhythm(NamedTuple):
@@ -63,18 +64,18 @@ class Rhythm(NamedTuple):
 
 def rhythm_of(rows: RowArray) -> Rhythm:
     """Return the gaps between orders."""
-    times, orders = recent_orders(rows), rows["orders"]
-    gaps = times[:, :-1] - times[:, 1:]
-    counted = (gaps >= HOUR) & (gaps < _NO_GAP)
+    stamps, orders = recent_orders(rows), rows["orders"].astype(np.int64)
+    gaps = stamps[:, :-1] - stamps[:, 1:]
+    counted = (gaps >= _HOUR) & (stamps[:, 1:] != NO_STAMP)
     short = np.minimum(orders - 1, RECENT - 1) - counted.sum(axis=1)
     count = np.maximum(orders - 1 - np.maximum(short, 0), 0)
     span = np.where(count > 0, rows["last_order"] - rows["first_order"], 0)
-    return Rhythm(np.where(counted, gaps, 0) / DAY, (span / DAY + PRIOR_GAP_DAYS) / (count + 1.0))
+    return Rhythm(np.where(counted, gaps, 0) / _DAY, (span / _DAY + PRIOR_GAP_DAYS) / (count + 1.0))
 
 
 def days_since_order(rows: RowArray, now: NDArray[np.int64] | int) -> NDArray[np.float64]:
     """Return the days since the last order; 0 for people who never ordered. Never negative."""
-    last = np.where(rows["orders"] > 0, rows["last_order"], now)
+    last = np.where(rows["orders"] > 0, times_of(rows["last_order"]), now)
     since: NDArray[np.float64] = np.maximum(now - last, 0) / DAY
     return since
 
@@ -92,8 +93,8 @@ def compute_features(
     since, some, revenue = days_since_order(rows, now), np.maximum(orders, 1.0), rows["revenue"] / _MONEY
     block = np.empty((len(rows), len(FEATURES)), np.float32)
     block[:, 0] = since
-    block[:, 1] = np.maximum(now - rows["last_seen"], 0) / DAY
-    block[:, 2] = np.maximum(now - rows["first_seen"], 0) / DAY
+    block[:, 1] = np.maximum(now - times_of(rows["last_seen"]), 0) / DAY
+    block[:, 2] = np.maximum(now - times_of(rows["first_seen"]), 0) / DAY
     block[:, 3] = orders
     block[:, 4] = np.where(orders > 0, rhythm.mean, 0.0)
     block[:, 5] = since / rhythm.mean
@@ -105,7 +106,7 @@ def compute_features(
     block[:, 19] = rows["carts"]
     block[:, 16:18] = 0.0
     np.log1p(block, out=block)
-    satisfaction = rows["satisfaction_sum"] / (np.maximum(satisfied, 1) * _MONEY) - 3.0
+    satisfaction = rows["satisfaction_sum"] / (np.maximum(satisfied, 1) * float(RATING)) - 3.0
     block[:, 16] = np.where(satisfied > 0, satisfaction, 0.0)
     block[:, 17] = rows["refunds"] / some
     return block
@@ -116,9 +117,9 @@ def _extrapolate(
 ) -> None:
     """Fill in the decayed counters of orders, web events and tickets as of ``now``."""
     ahead = ((rows["slot"].astype(np.int64) + 1) * interval - now).astype(np.float64)
-    fading = np.exp(ahead[:, None] * _RATES) / ONE
-    counters = decayed(rows)
+    weights = np.exp(ahead[:, None] * _RATES)
+    counters = fading(rows) * _UNITS
     for first in (0, len(_TAUS)):
         same = slice(first, first + len(_TAUS))
-        np.multiply(counters[:, same], fading, out=block[:, same], casting="same_kind")
-    block[:, 6] = counters[:, 6] * fading[:, 1]
+        np.multiply(counters[:, same], weights, out=block[:, same], casting="same_kind")
+    block[:, 6] = counters[:, 6] * weights[:, 1]

@@ -1,31 +1,17 @@
-"""A set of 64-bit hashes as one numpy array: open addressing with linear probing, whole arrays at a time.
-
-A secret of the process enters the computation of places, so that nobody can choose ids that all collide. The contents
-of the set do not depend on it.
-"""
-
-import secrets
-from typing import Final
+"""A set of 64-bit hashes as one numpy array (:mod:`streams.profiles.open_addressing`)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.state import Columns
-
-_SMALLEST: Final = 1 << 10
-_SECRET: Final = np.uint64(secrets.randbits(64) | 1)
-_ROOM: Final = 2
-"""Minimum number of places per hash, so that probing stays short."""
-_FREE: Final = np.uint64(0)
-_STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
-"""Replaces the hash 0, which marks a free place."""
+from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, no_zeros, places_for, probe, settle
 
 
 class HashSet:
     """A growing set of hashes: 16 to 32 bytes each in memory, 8 in the stored state. A part."""
 
     def __init__(self) -> None:
-        self._places: NDArray[np.uint64] = np.zeros(_SMALLEST, np.uint64)
+        self._places: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
         self._size = 0
         self._fresh: list[NDArray[np.uint64]] = []
         """The hashes added since the state was stored last."""
@@ -43,76 +29,42 @@ class HashSet:
     def whole(self) -> Columns:
         """Return all hashes, in no order."""
         self._fresh = []
-        return {"hashes": self._places[self._places != _FREE]}
+        return {"hashes": self._places[self._places != FREE]}
 
     def apply(self, columns: Columns) -> None:
         """Add stored hashes."""
-        self._insert(np.asarray(columns["hashes"]))
+        hashes = np.asarray(columns["hashes"])
+        self._reserve(len(hashes))
+        self._settle(hashes, probe(self._places, hashes))
 
     def holds(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Return which hashes are in the set."""
-        found: NDArray[np.bool_] = self._places[self._probe(_no_zeros(hashes))] != _FREE
+        found: NDArray[np.bool_] = self._places[probe(self._places, no_zeros(hashes))] != FREE
         return found
 
     def add(self, hashes: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Add hashes; return which are new. Among equal ones only the first is."""
-        hashes = _no_zeros(hashes)
+        hashes = no_zeros(hashes)
         self._reserve(len(hashes))
-        at = self._probe(hashes)
-        new: NDArray[np.bool_] = self._places[at] == _FREE
+        at = probe(self._places, hashes)
+        new: NDArray[np.bool_] = self._places[at] == FREE
         if not new.any():
             return new
-        found = hashes if new.all() else hashes[new]
-        ascending = np.sort(found)
-        if (ascending[1:] == ascending[:-1]).any():
-            chosen = np.flatnonzero(new)[np.unique(found, return_index=True)[1]]
-            new[:] = False
-            new[chosen] = True
+        new = first_of_equal(hashes, new)
         found = hashes[new]
         self._fresh.append(found)
         self._settle(found, at[new])
         return new
 
-    def _insert(self, hashes: NDArray[np.uint64]) -> None:
-        """Add distinct hashes that are not there."""
-        self._reserve(len(hashes))
-        self._settle(hashes, self._probe(hashes))
-
     def _settle(self, hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> None:
-        """Put distinct hashes at the free places found for them, or after these if several found the same."""
         self._size += len(hashes)
-        while True:
-            self._places[at] = hashes
-            lost = self._places[at] != hashes
-            if not lost.any():
-                return
-            hashes = hashes[lost]
-            at = self._probe(hashes)
-
-    def _probe(self, hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
-        """Return the place of each hash: where it is, or the free place where it would be."""
-        mask = len(self._places) - 1
-        at = ((hashes * _SECRET) >> np.uint64(64 - mask.bit_length())).view(np.int64)
-        found = self._places[at]
-        left = np.flatnonzero((found != hashes) & (found != _FREE))
-        while len(left):
-            at[left] = (at[left] + 1) & mask
-            found = self._places[at[left]]
-            left = left[(found != hashes[left]) & (found != _FREE)]
-        return at
+        settle(self._places, hashes, at)
 
     def _reserve(self, more: int) -> None:
         """Make room for more hashes. The array grows by doubling, so growth costs a constant per hash."""
-        size = len(self._places)
-        if (self._size + more) * _ROOM <= size:
+        size = places_for(self._size + more, len(self._places))
+        if size == len(self._places):
             return
-        while (self._size + more) * _ROOM > size:
-            size *= 2
-        hashes = self._places[self._places != _FREE]
-        self._places, self._size = np.zeros(size, np.uint64), 0
-        self._settle(hashes, self._probe(hashes))
-
-
-def _no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    hashes = np.ascontiguousarray(hashes)
-    return hashes if hashes.all() else np.where(hashes == _FREE, _STAND_IN, hashes)
+        hashes = self._places[self._places != FREE]
+        self._places = np.zeros(size, np.uint64)
+        settle(self._places, hashes, probe(self._places, hashes))

@@ -1,53 +1,64 @@
 """The window of known event ids, in which duplicates are recognised exactly.
 
-Two generations of 64-bit hashes: at a boundary, a full younger one becomes the older one, which is forgotten. So the
-window holds between ``capacity`` and twice as many ids, and those of the current slot: within a slot nothing is
-forgotten, because lanes interleave there and what is forgotten would depend on how. An event with an unknown id is
-certainly new if it is newer than every forgotten one. At or before that *horizon* it may be a duplicate of a forgotten
-id, so it is not counted.
+A set of 64-bit hashes, each with the second of its event's time. When the set is full, all but the newest by *event
+time* are forgotten, and the *horizon* moves to the newest forgotten second. An unknown id from after the horizon is
+certainly new. An event at or before it may be a copy of a forgotten one, so it is not counted. A copy of an event has
+the event's time, so what was counted once never counts again.
+
+Ids are forgotten at boundaries, where the set is a function of the log. A slot whose ids do not fit is cut short: see
+:meth:`KnownIds.admit` and docs/adr/0016.
 """
 
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.state import Columns
-from streams.profiles.hash_set import HashSet
+from streams.profiles.dated_hashes import DatedHashes, Seconds
 
+IN_SLOT: Final = 2
+"""Within a slot, so many windows are kept when the set has so many more."""
 _LONG_AGO: Final = -(2**62)
-_GENERATIONS: Final = 2
+_SECOND: Final = 1_000_000
+_LAST_SECOND: Final = 2**32 - 1
 
 
-@dataclass
 class KnownIds:
-    """Known ids of one bucket, a part. ``horizon`` is the newest event time (microseconds) among the forgotten ones."""
+    """Known ids of one bucket, a part. ``capacity`` is the minimum number of ids that the window holds when it is full.
 
-    capacity: int
-    older: HashSet = field(default_factory=HashSet)
-    younger: HashSet = field(default_factory=HashSet)
-    older_newest: int = _LONG_AGO
-    younger_newest: int = _LONG_AGO
-    horizon: int = _LONG_AGO
-    _rotated: int = 0
-    """Rotations since the state was stored last."""
-    _stored: tuple[int, int, int] | None = (_LONG_AGO, _LONG_AGO, _LONG_AGO)
-    """The three times, as stored last."""
+    ``horizon`` is the end of the newest forgotten second (microseconds).
+    """
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.horizon = _LONG_AGO
+        self._ids = DatedHashes()
+        self._kept = 0
+        """The number of ids that the last attempt to forget some left."""
+        self._stored = (_LONG_AGO, 0)
+
+    def __len__(self) -> int:
+        return len(self._ids)
 
     def room(self) -> int:
-        """Return the number of ids that can be admitted before a rotation may forget any."""
-        return max(0, self.capacity - len(self.younger) - 1)
+        """Return the number of ids that can be admitted before a boundary may forget any."""
+        return max(0, self._limit(1) - len(self._ids) - 1)
 
     def admit(self, ids: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which events are new, and remember their ids. Among events of one id only the first is new."""
-        new = ~self.older.holds(ids) if len(self.older) else np.ones(len(ids), np.bool_)
-        if new.all():
-            new = self.younger.add(ids)
-        else:
-            new[new] = self.younger.add(ids[new])
-        if new.any():
-            self.younger_newest = max(self.younger_newest, int(times[new].max()))
+        """Return which ids are unknown; remember those from after the horizon. Among equal ids the first is unknown.
+
+        Events that are :meth:`too_old` do not count, whatever this returns for them. If the set holds four windows
+        within a slot, all but the newest two are forgotten first: memory is bounded, and whether an event counts that
+        is older than the newest two windows may depend on how lanes interleave.
+        """
+        if len(self._ids) >= self._limit(IN_SLOT):
+            self._forget(IN_SLOT * self.capacity)
+        old = self.too_old(times)
+        if not old.any():
+            return self._ids.add(ids, _seconds(times))
+        new = np.ones(len(ids), np.bool_)
+        new[~old] = self._ids.add(ids[~old], _seconds(times[~old]))
         return new
 
     def too_old(self, times: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -55,47 +66,58 @@ class KnownIds:
         old: NDArray[np.bool_] = times <= self.horizon
         return old
 
-    def rotate(self) -> None:
-        """Forget the older generation if the younger one is full.
+    def forget(self) -> None:
+        """Forget all but the newest ids if the set is full.
 
         Call it at boundaries, so that it depends on the data and not on how batches were cut.
         """
-        if len(self.younger) < self.capacity:
-            return
-        self.horizon = max(self.horizon, self.older_newest)
-        self.older, self.younger = self.younger, HashSet()
-        self.older_newest, self.younger_newest = self.younger_newest, _LONG_AGO
-        self._rotated += 1
+        if len(self._ids) >= self._limit(1):
+            self._forget(self.capacity)
 
     def changes(self) -> Columns:
-        """Return the rotations since the last call, and the ids added to each generation."""
-        columns: dict[str, NDArray[Any] | bytes] = {}
-        if self._rotated:
-            columns["rotated"] = np.array([min(self._rotated, _GENERATIONS)], np.int64)
-        return columns | self._added(self.older.changes(), self.younger.changes())
+        """Return the ids added since the last call that are not forgotten, and the horizon if it moved."""
+        return self._limits() | dict(self._ids.changes())
 
     def whole(self) -> Columns:
-        """Return all ids of both generations."""
-        self._stored = None
-        return self._added(self.older.whole(), self.younger.whole())
+        """Return all ids and the horizon."""
+        self._stored = (_LONG_AGO, 0)
+        return self._limits() | dict(self._ids.whole())
 
     def apply(self, columns: Columns) -> None:
-        """Rotate, then add ids to both generations."""
-        for _ in range(int(columns["rotated"][0]) if "rotated" in columns else 0):
-            self.older, self.younger = self.younger, HashSet()
-        for generation, name in ((self.older, "older"), (self.younger, "younger")):
-            if name in columns:
-                generation.apply({"hashes": columns[name]})
-        if "times" in columns:
-            older_newest, younger_newest, horizon = np.asarray(columns["times"]).tolist()
-            self.older_newest, self.younger_newest, self.horizon = older_newest, younger_newest, horizon
-            self._stored = (older_newest, younger_newest, horizon)
+        """Forget up to the horizon, then add ids."""
+        if "limits" in columns:
+            self.horizon, self._kept = np.asarray(columns["limits"]).tolist()
+            self._stored = (self.horizon, self._kept)
+            if len(self._ids):
+                self._ids.forget(self.horizon // _SECOND)
+        if "hashes" in columns:
+            self._ids.apply(columns)
 
-    def _added(self, older: Columns, younger: Columns) -> dict[str, NDArray[Any] | bytes]:
-        """Return the ids of both generations and the times, without what is empty."""
-        self._rotated = 0
-        columns = {name: part["hashes"] for name, part in (("older", older), ("younger", younger)) if part}
-        times = (self.older_newest, self.younger_newest, self.horizon)
-        if times != self._stored:
-            columns["times"], self._stored = np.array(times, np.int64), times
-        return columns
+    def _limit(self, windows: int) -> int:
+        """Return the size at which all but so many windows are forgotten: as much again as was kept, at least.
+
+        So the cost per id is constant, also while ids of one second fill the set and none can be forgotten.
+        """
+        most = windows * self.capacity
+        return max(self._kept, most) + most
+
+    def _forget(self, newest: int) -> None:
+        last = self._ids.cut(newest)
+        if last is not None:
+            self._ids.forget(last)
+            self.horizon = (last + 1) * _SECOND - 1
+        self._kept = len(self._ids)
+
+    def _limits(self) -> dict[str, NDArray[Any] | bytes]:
+        """Return the horizon and the number of ids kept, if they changed since they were stored."""
+        limits = (self.horizon, self._kept)
+        if limits == self._stored:
+            return {}
+        self._stored = limits
+        return {"limits": np.array(limits, np.int64)}
+
+
+def _seconds(times: NDArray[np.int64]) -> Seconds:
+    """Return the seconds of times; those after 2106 are taken together."""
+    seconds: Seconds = np.minimum(times // _SECOND, _LAST_SECOND).astype(np.uint32)
+    return seconds

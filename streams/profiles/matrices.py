@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import RowArray
-from streams.profiles.rows import COUNTS, DECAYED, FIRST_TIMES, LAST_TIMES, RECENT, ROW_DTYPE, SUMS
+from streams.profiles.rows import FADING, FEW, FIRST_TIMES, MARKED, MONEY, RECENT, ROW_DTYPE
 
 _Field = tuple[np.dtype[Any], int]
 
@@ -21,39 +21,51 @@ def _span(names: Sequence[str], kind: type[np.integer]) -> _Field:
     return np.dtype((kind, (len(names),))), offsets[0]
 
 
-_FIRSTS: Final = _span(FIRST_TIMES, np.int64)
-_LASTS: Final = _span(LAST_TIMES, np.int64)
-_RECENT: Final = np.dtype((np.int64, (RECENT,))), _span(("recent_orders",), np.int64)[1]
-_SUMS: Final = _span((*SUMS, *DECAYED), np.int64)
-_DECAYED: Final = _span(tuple(DECAYED), np.int64)
-_COUNTS: Final = _span(COUNTS, np.int32)
+_FIRSTS: Final = _span(FIRST_TIMES, np.uint32)
+_MARKS: Final = _span(MARKED, np.uint32)
+_RECENT: Final = np.dtype((np.uint32, (RECENT,))), _span(("last_order", "earlier_orders"), np.uint32)[1]
+_MONEY: Final = _span(MONEY, np.int64)
+_FADING: Final = _span(tuple(FADING), np.uint16)
+_FEW: Final = _span(FEW, np.uint16)
+_LONG: Final = _span(("revenue_90d", "events"), np.uint32)
+_SHORT: Final = _span((*FADING, *FEW, "satisfaction_sum"), np.uint16)
 
 
-def first_times(rows: RowArray) -> NDArray[np.int64]:
+def first_stamps(rows: RowArray) -> NDArray[np.uint32]:
     """Return :data:`FIRST_TIMES`, shape (rows, 2)."""
     return rows.getfield(*_FIRSTS)
 
 
-def last_times(rows: RowArray) -> NDArray[np.int64]:
-    """Return :data:`LAST_TIMES`, shape (rows, 9)."""
-    return rows.getfield(*_LASTS)
+def last_stamps(rows: RowArray) -> NDArray[np.uint32]:
+    """Return :data:`MARKED`, shape (rows, 8)."""
+    return rows.getfield(*_MARKS)
 
 
-def recent_orders(rows: RowArray) -> NDArray[np.int64]:
-    """Return the newest order times, shape (rows, :data:`RECENT`), newest first."""
+def recent_orders(rows: RowArray) -> NDArray[np.uint32]:
+    """Return the stamps of the newest orders, shape (rows, :data:`RECENT`), newest first."""
     return rows.getfield(*_RECENT)
 
 
-def sums(rows: RowArray) -> NDArray[np.int64]:
-    """Return :data:`SUMS` and then :data:`DECAYED`, shape (rows, 11)."""
-    return rows.getfield(*_SUMS)
+def money(rows: RowArray) -> NDArray[np.int64]:
+    """Return :data:`MONEY`, shape (rows, 2)."""
+    return rows.getfield(*_MONEY)
 
 
-def decayed(rows: RowArray) -> NDArray[np.int64]:
-    """Return :data:`DECAYED`, shape (rows, 8)."""
-    return rows.getfield(*_DECAYED)
+def fading(rows: RowArray) -> NDArray[np.uint16]:
+    """Return :data:`FADING`, shape (rows, 7)."""
+    return rows.getfield(*_FADING)
 
 
-def counts(rows: RowArray) -> NDArray[np.int32]:
-    """Return :data:`COUNTS`, shape (rows, 15)."""
-    return rows.getfield(*_COUNTS)
+def few(rows: RowArray) -> NDArray[np.uint16]:
+    """Return :data:`FEW`, shape (rows, 14)."""
+    return rows.getfield(*_FEW)
+
+
+def long_sums(rows: RowArray) -> NDArray[np.uint32]:
+    """Return the sums of 32 bits, shape (rows, 2)."""
+    return rows.getfield(*_LONG)
+
+
+def short_sums(rows: RowArray) -> NDArray[np.uint16]:
+    """Return the sums of 16 bits, shape (rows, 22): :data:`FADING`, :data:`FEW` and the ratings."""
+    return rows.getfield(*_SHORT)

@@ -1,11 +1,11 @@
 """Money in the profiles: sums of amounts, and the conversion of amounts that wait for an exchange rate. Pure.
 
-Money is held in 1/10,000 of the base currency. A waiting amount adds to ``revenue`` and ``refunded`` exactly as much as
-it would have added with its event. ``revenue_90d`` gets it with the weight of the event's age, like a late event; its
-last digits may differ, because each change of slot rounds.
+Money is held in 1/10,000 of the base currency; ``revenue_90d``, a figure that fades, in tenths. A waiting amount adds
+to ``revenue`` and ``refunded`` exactly as much as it would have added with its event. ``revenue_90d`` gets it with the
+weight of the event's age, like a late event; its last digits may differ, because each change of slot rounds.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +14,16 @@ from contracts.blocks import UNCONVERTED_DTYPE, Entries, EventArray, RowArray, n
 from contracts.rates import WAITS, Rates
 from contracts.times import DAY
 from streams import codes
+from streams.profiles.rows import UNITS
 
 MOST_MONEY: Final = 10**18 - 1
 """Sums of money stop here: what ClickHouse's Decimal(18, 4) holds."""
+MOST_REVENUE: Final = 2**32 - 1
+"""``revenue_90d`` stops here, in tenths."""
 REVENUE_DAYS: Final = 90
 """The time constant of ``revenue_90d``."""
+MONEY_UNIT: Final = 10_000
+"""One unit of the base currency."""
 _PORTION: Final = 8_000
 """The number of largest possible amounts whose sum fits 64 bits."""
 
@@ -29,6 +34,20 @@ def add_money(column: NDArray[np.int64], at: NDArray[np.int64], amounts: NDArray
         some = at[start : start + _PORTION]
         np.add.at(column, some, amounts[start : start + _PORTION])
         column[some] = np.minimum(column[some], MOST_MONEY)
+
+
+def add_capped(column: NDArray[np.unsignedinteger], at: NDArray[np.int64], more: NDArray[Any], most: int) -> None:
+    """Add whole numbers (none below zero) to a narrow column at positions, up to ``most``: it is order-free."""
+    places, index = np.unique(at, return_inverse=True)
+    sums = column[places].astype(np.int64)
+    add_money(sums, index, more.astype(np.int64))
+    column[places] = np.minimum(sums, most)
+
+
+def quarterly(amounts: NDArray[np.int64], weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what amounts of these weights add to ``revenue_90d``."""
+    tenths: NDArray[np.float64] = np.rint(amounts * weights * (UNITS["revenue_90d"] / MONEY_UNIT))
+    return tenths
 
 
 def convert_events(events: EventArray, rates: Rates) -> EventArray:
@@ -78,5 +97,5 @@ def settle(
     add_money(rows["revenue"], at, amounts)
     age = (rows["slot"][at].astype(np.int64) + 1) * interval - occurred
     weight = np.exp(-age / (REVENUE_DAYS * DAY))
-    add_money(rows["revenue_90d"], at, np.rint(amounts * weight).astype(np.int64))
+    add_capped(rows["revenue_90d"], at, quarterly(amounts, weight), MOST_REVENUE)
     return entries[~due], np.unique(entries["row"][due]).astype(np.int64)

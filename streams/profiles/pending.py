@@ -35,7 +35,7 @@ class PendingSweep:
     def __init__(self) -> None:
         self.boundary, self._size, self._next = 0, 0, 0
         self._at, self._rows, self._kept = np.empty(0, np.int64), blank_rows(0), 0
-        self._places: NDArray[np.int32] | None = None  # by position: the number of its kept row
+        self._places: NDArray[np.int64] | None = None  # by position: the number of its kept row
         self._stored, self._stored_rows = (0, 0, 0), 0
 
     def __bool__(self) -> bool:
@@ -109,9 +109,9 @@ class PendingSweep:
             put(taken, changed, take(self._rows, places[changed]))
         return taken
 
-    def _by_position(self) -> NDArray[np.int32]:
+    def _by_position(self) -> NDArray[np.int64]:
         if self._places is None:
-            self._places = np.full(self._size, _UNCHANGED, np.int32)
+            self._places = np.full(self._size, _UNCHANGED, np.int64)
             self._places[self._at[: self._kept]] = np.arange(self._kept)
         return self._places
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
 from streams.profiles.features import compute_features, rhythm_of
 from streams.profiles.raw import take
-from streams.profiles.rows import versions_of
+from streams.profiles.rows import times_of, versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
 from streams.profiles.table import ProfileTable
 
@@ -49,7 +49,7 @@ class Maker:
     ) -> PeopleBlock:
         """Return people with their rows as of the current slot: at the time of the newest event or the slot's start."""
         rows = take(table.rows, at)
-        now = np.maximum(rows["last_seen"], slot * self.interval)
+        now = np.maximum(times_of(rows["last_seen"]), slot * self.interval)
         return self._block(table, Chosen(kind, at, rows, np.full(len(at), slot, np.int32), now))
 
     def profiles(self, table: ProfileTable, at: NDArray[np.int64]) -> ProfileBlock:
@@ -73,12 +73,13 @@ class Maker:
             buyers=rows["orders"] > 0,
             lifecycle=lifecycle,
             segment=segment,
-            leaving=rows["last_seen"] < (slots + np.int64(1)) * self.interval - self.dormant_after,
+            leaving=times_of(rows["last_seen"]) < (slots + np.int64(1)) * self.interval - self.dormant_after,
             positions=at.astype(np.int32),
             entered=np.zeros(len(at), np.int64) if sweep else table.entered[at],
             publish=not sweep,
             guarded=self.guarded,
             rows=None if sweep else rows,
+            keys=None if sweep else table.keys[at],
         )
 
 

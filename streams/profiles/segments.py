@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from contracts.blocks import RowArray
 from contracts.times import DAY
 from streams.profiles.features import Rhythm, days_since_order, rhythm_of
+from streams.profiles.rows import times_of
 
 LIFECYCLES: Final = ("prospect", "new", "active", "at_risk", "lapsed")
 SEGMENTS: Final = (
@@ -40,7 +41,7 @@ def lifecycle_of(
     """Return the position in :data:`LIFECYCLES` of each customer as of ``now`` (microseconds)."""
     gap = (rhythm_of(rows) if rhythm is None else rhythm).mean
     since, orders = days_since_order(rows, now), rows["orders"]
-    tenure = np.maximum(now - rows["first_order"], 0) / DAY
+    tenure = np.maximum(now - times_of(rows["first_order"]), 0) / DAY
     stage = np.full(len(rows), ACTIVE, np.int8)
     stage[since > np.maximum(30.0, LATE_FACTOR * gap)] = AT_RISK
     stage[since > np.maximum(90.0, LAPSED_FACTOR * gap)] = LAPSED

@@ -21,7 +21,7 @@ from streams.profiles.features import compute_features
 from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
-from streams.profiles.rows import LAST_OF_COUNTER, blank_rows
+from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, times_of
 from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
@@ -114,7 +114,8 @@ class Sweeps:
 
         Profiles without events are left out: their first events are in a later slot of the current batch.
         """
-        chosen: NDArray[np.bool_] = rows["last_seen"] >= boundary * self.policy.interval - self.policy.dormant_after
+        awake = boundary * self.policy.interval - self.policy.dormant_after
+        chosen: NDArray[np.bool_] = times_of(rows["last_seen"]) >= awake
         chosen |= rows["slot"] == boundary - 1
         chosen &= rows["events"] > 0
         return chosen
@@ -123,18 +124,18 @@ class Sweeps:
         """Label a boundary and take its sample at once, from the rows in use; the customers are swept in slices."""
         self._flush()
         SWEEPS.inc()
-        rows, counters = self.table.rows, self.policy.counters
-        trainable = self._trainable(rows["key"][at], rows["last_seen"][at], boundary)
+        rows, keys, counters = self.table.rows, self.table.keys[at], self.policy.counters
+        trainable = self._trainable(keys, times_of(rows["last_seen"][at]), boundary)
         snapshot, sample = take(rows, at[trainable]), take(rows, at[:MOST_POPULATION])
         now = boundary * self.policy.interval
         swept = SweptPeople(
             bucket=self.maker.bucket,
             boundary=boundary,
-            keys=rows["key"][at],
+            keys=keys,
             trainable=trainable,
             features=compute_features(snapshot, now, self.policy.interval),
             buyers=snapshot["orders"] > 0,
-            last={name: rows[LAST_OF_COUNTER[name]][at] for name in counters},
+            last={name: times_of(rows[LAST_OF_COUNTER[name]][at]) for name in counters},
         )
         population = Population(compute_features(sample, now, self.policy.interval), sample["orders"] > 0)
         self.out.append(Released(self.maker.bucket, [boundary], [self.label(swept)], [population]))
@@ -174,9 +175,9 @@ class Sweeps:
 
     def _release(self, copies: Sequence[Copy], block: PeopleBlock, rows: RowArray) -> Released:
         """Label the boundaries of a stack, one after the other, and take samples of their customers."""
-        keys = rows["key"].copy()
-        trainable = self._trainable(keys, rows["last_seen"], block.boundaries)
-        last = {name: rows[LAST_OF_COUNTER[name]].copy() for name in self.policy.counters}
+        keys = self.table.keys[block.positions]
+        trainable = self._trainable(keys, times_of(rows["last_seen"]), block.boundaries)
+        last = {name: times_of(rows[LAST_OF_COUNTER[name]]) for name in self.policy.counters}
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
         for copy, (start, end) in zip(copies, pairwise([0, *ends]), strict=True):

@@ -1,106 +1,99 @@
 """The profiles of one bucket: one row of a numpy table each, with an index of their ids."""
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
-from contracts.blocks import RowArray, Texts
+from contracts.blocks import RowArray
 from contracts.rates import WAITS, Rates
 from contracts.state import Columns
 from streams.profiles.deltas import add_rows, fade, in_turns
 from streams.profiles.money import settle
+from streams.profiles.names import Names, longer
+from streams.profiles.ordering import Ordered
 from streams.profiles.raw import put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
 from streams.profiles.texts import packed, unpacked
 from streams.profiles.touched import Touched
 from streams.profiles.unconverted import Unconverted
 
-_SMALLEST: Final = 64
 _NOTHING_YET: Final = 2**62
 _WAITING: Final = "waiting_"
 """Begins the names of the columns of the amounts that wait for a rate."""
-
-
-class _Index(dict[str, int]):
-    """Positions by id. An id that is not there gets a released position, or the next one."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.free: list[int] = []
-        self.untouched = 0
-        """The number of free positions, from the first on, that no one was given since the last snapshot."""
-        self.size = 0
-        self.new: list[str] = []
-
-    def __missing__(self, name: str) -> int:
-        if self.free:
-            position = self.free.pop()
-            self.untouched = min(self.untouched, len(self.free))
-        else:
-            position, self.size = self.size, self.size + 1
-        self[name] = position
-        self.new.append(name)
-        return position
+_REMEMBERED: Final = 1 << 13
 
 
 class ProfileTable:
     """The profiles of one bucket. A profile keeps its position until it is released; then another one may get it.
 
-    ``rows``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that changed
-    since they were last emitted; ``entered`` is the time in milliseconds at which the oldest record behind such a
-    change entered Kafka, 0 without one. ``unconverted`` holds the amounts that wait for an exchange rate.
+    ``rows``, ``keys``, ``names``, ``changed`` and ``entered`` are columns of equal length. ``changed`` marks rows that
+    changed since they were last emitted; ``entered`` is the time in milliseconds at which the oldest record behind such
+    a change entered Kafka, 0 without one. ``unconverted`` holds the amounts that wait for an exchange rate.
 
     The table is a part of the stored state (:class:`contracts.state.Part`): it notes the positions that changed.
     """
 
     def __init__(self) -> None:
-        self._index = _Index()
+        self.names = Names()
+        self.unconverted = Unconverted()
         self._rows: RowArray = np.empty(0, ROW_DTYPE)
-        self._names: Texts = np.empty(0, object)
+        self._keys = np.empty(0, np.uint64)
         self._changed = np.empty(0, np.bool_)
         self._entered = np.empty(0, np.int64)
-        self._order: NDArray[np.int64] | None = None
+        self._order = Ordered()
+        self._free: list[int] = []
+        self._free_stored = 0
+        """The number of free positions, from the first on, that nothing happened to since they were stored."""
         self._dirty, self._renamed, self._unpublished = Touched(), Touched(), Touched()
-        self.unconverted = Unconverted()
+        self._recent: dict[str, int] = {}
+        """Cached positions of recent ids, because most ids repeat."""
 
     def __len__(self) -> int:
-        return len(self._index)
+        return self.names.count
 
     @property
     def rows(self) -> RowArray:
         """All rows that were ever in use, as a view; a released one is blank."""
-        return self._rows[: self._index.size]
+        return self._rows[: len(self.names)]
 
     @property
-    def names(self) -> Texts:
-        """The profile ids, by position; '' where a row was released."""
-        return self._names[: self._index.size]
+    def keys(self) -> NDArray[np.uint64]:
+        """The xxh3_64 of the profile ids, in whose order profiles leave a table."""
+        return self._keys[: len(self.names)]
 
     @property
     def changed(self) -> NDArray[np.bool_]:
         """Which rows changed since they were last emitted."""
-        return self._changed[: self._index.size]
+        return self._changed[: len(self.names)]
 
     @property
     def entered(self) -> NDArray[np.int64]:
         """When the oldest record behind a change entered Kafka, in milliseconds; 0 where there is none."""
-        return self._entered[: self._index.size]
+        return self._entered[: len(self.names)]
 
     def locate(self, ids: Iterable[str]) -> NDArray[np.int64]:
         """Return the position of each id; unknown ids get rows, in order of appearance."""
-        index = self._index
-        located = np.fromiter(map(index.__getitem__, ids), np.int64)
-        if index.new:
-            self._open(index.new)
-            index.new = []
+        ids = ids if isinstance(ids, list) else list(ids)
+        recent = self._recent
+        located = np.fromiter(map(recent.get, ids, repeat(-1)), np.int64, len(ids))
+        missed = np.flatnonzero(located < 0).tolist()
+        if missed:
+            names = list(dict.fromkeys([ids[each] for each in missed]))
+            places = dict(zip(names, self._locate(names).tolist(), strict=True))
+            located[missed] = [places[ids[each]] for each in missed]
+            if len(recent) > _REMEMBERED:
+                recent.clear()
+            recent.update(places)
         return located
 
     def find(self, name: str) -> int | None:
         """Return the position of an id; None if it is unknown."""
-        return self._index.get(name)
+        position = int(self.names.find([name])[0])
+        return None if position < 0 else position
 
     def add(self, at: NDArray[np.int64], added: RowArray, interval: int, *, distinct: bool = False) -> None:
         """Add rows to those at positions. ``distinct`` says that no position comes twice."""
@@ -150,54 +143,79 @@ class ProfileTable:
         return self._unpublished.some(self._changed)
 
     def clear(self, positions: NDArray[np.int64]) -> None:
-        """Blank rows whose history was moved to another profile; their ids stay, with their keys."""
-        rows = blank_rows(len(positions))
-        rows["key"] = self._rows["key"][positions]
-        self._rows[positions] = rows
+        """Blank rows whose history was moved to another profile; their ids stay."""
+        self._rows[positions] = blank_rows(len(positions))
         self.given_out(positions)
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget profiles: other profiles may reuse their rows, and their waiting money is dropped."""
-        for position in positions.tolist():
-            del self._index[self._names[position]]
-        self._index.free.extend(positions.tolist())
+        self._forget(positions)
+        self._free.extend(positions.tolist())
         self._renamed.note(positions)
         self._rows[positions] = blank_rows(len(positions))
-        self._names[positions] = ""
         self.given_out(positions)
         self.unconverted.take(positions)
-        self._order = None
 
     def in_order(self) -> NDArray[np.int64]:
         """Return all positions in use in the order of their keys, which is independent of the order of arrival."""
-        if self._order is None:
-            used = np.flatnonzero(self.names != "") if self._index.free else np.arange(self._index.size)
-            self._order = used[np.argsort(self.rows["key"][used], kind="stable")]
-        return self._order
+        return self._order.positions(self.keys, self.names)
 
-    def _open(self, names: list[str]) -> None:
-        """Give new profiles their rows."""
-        self._grow(self._index.size)
-        at = np.fromiter(map(self._index.__getitem__, names), np.int64, len(names))
-        self._names[at] = names
-        self._rows["key"][at] = [xxh3_64_intdigest(name.encode()) for name in names]
-        self._dirty.note(at)
-        self._renamed.note(at)
-        self._order = None
+    def _locate(self, names: list[str]) -> NDArray[np.int64]:
+        """Return the positions of distinct ids; unknown ones get rows."""
+        at = self.names.find(names)
+        new = np.flatnonzero(at < 0).tolist()
+        if not new:
+            return at
+        free = [self._free.pop() for _ in range(min(len(new), len(self._free)))]
+        self._free_stored = min(self._free_stored, len(self._free))
+        size = len(self.names)
+        opened = np.array([*free, *range(size, size + len(new) - len(free))], np.int64)
+        at[new] = opened
+        self._open([names[each] for each in new], opened)
+        self._dirty.note(opened)
+        self._renamed.note(opened)
+        return at
+
+    def _open(self, names: list[str], at: NDArray[np.int64]) -> None:
+        """Give ids to positions."""
+        self._reach(int(at.max(initial=-1)) + 1)
+        self.names.put(names, at)
+        self._keys[at] = [xxh3_64_intdigest(name.encode()) for name in names]
+        self._order.add(at)
+
+    def _reach(self, size: int) -> None:
+        """Make at least so many positions."""
+        had = len(self.names)
+        if size <= had:
+            return
+        self.names.reach(size)
+        self._rows, self._keys = longer(self._rows, size), longer(self._keys, size)
+        self._changed, self._entered = longer(self._changed, size), longer(self._entered, size)
+        self._rows[had:size] = blank_rows(size - had)
+        self._keys[had:size], self._changed[had:size], self._entered[had:size] = 0, False, 0
+
+    def _forget(self, at: NDArray[np.int64]) -> None:
+        """Take the ids from positions."""
+        for name in self.names.take(at).tolist():
+            self._recent.pop(name, None)
+        self.names.release(at)
+        self._order.remove(at)
 
     def changes(self) -> Columns:
         """Return the rows that changed, new and released ids, and what changed among the amounts that wait."""
         at, named = self._dirty.positions(), self._renamed.positions()
         columns = _prefixed(self.unconverted.changes())
         if len(at):
-            columns |= self._columns(at, named, self._index.untouched)
+            columns |= self._columns(at, named, self._free_stored)
             self._stored()
         return columns
 
     def whole(self) -> Columns:
         """Return everything."""
-        every = np.arange(self._index.size)
-        columns = self._columns(every, every, 0) | _prefixed(self.unconverted.whole())
+        every = np.arange(len(self.names))
+        none = np.empty(0, np.int64)
+        columns = self._columns(none, every, 0) | _prefixed(self.unconverted.whole())
+        columns |= {"at": every.astype(np.uint32), "rows": self.rows, "changed": self.changed, "entered": self.entered}
         self._stored()
         return columns
 
@@ -205,8 +223,12 @@ class ProfileTable:
         """Apply the whole or changes of an earlier table."""
         if "at" in columns:
             at, named = (np.asarray(columns[name]).astype(np.int64) for name in ("at", "named"))
-            self._rename(named, unpacked(columns["ids"], len(named)))
-            self._index.free[int(columns["free"][0]) :] = np.asarray(columns["freed"]).tolist()
+            self._reach(int(at.max(initial=-1)) + 1)
+            self._forget(named[self.names.used(named)])
+            ids = unpacked(columns["ids"], len(named))
+            given = np.flatnonzero(ids != "")
+            self._open(ids[given].tolist(), named[given])
+            self._free[int(columns["free"][0]) :] = np.asarray(columns["freed"]).tolist()
             put(self._rows, at, np.asarray(columns["rows"]))
             self._changed[at], self._entered[at] = columns["changed"], columns["entered"]
             self._unpublished.note(at[self._changed[at]])
@@ -221,44 +243,17 @@ class ProfileTable:
             "changed": self._changed[at],
             "entered": self._entered[at],
             "named": named.astype(np.uint32),
-            "ids": packed(self._names[named]),
+            "ids": packed(self.names.take(named)),
             "free": np.array([free], np.uint32),
-            "freed": np.array(self._index.free[free:], np.uint32),
+            "freed": np.array(self._free[free:], np.uint32),
         }
 
     def _stored(self) -> None:
         """Note that everything is stored as it is."""
         self._dirty.clear()
         self._renamed.clear()
-        self._index.untouched = len(self._index.free)
-
-    def _rename(self, at: NDArray[np.int64], names: Texts) -> None:
-        """Give positions other ids; '' releases one."""
-        index = self._index
-        index.size = max(index.size, int(at.max(initial=-1)) + 1)
-        self._grow(index.size)
-        for old in filter(None, self._names[at].tolist()):
-            del index[old]
-        self._names[at] = names
-        index.update((name, position) for name, position in zip(names.tolist(), at.tolist(), strict=True) if name)
-        self._order = None
-
-    def _grow(self, size: int) -> None:
-        """Make room for ``size`` rows. Capacity doubles, so growth costs a constant per profile."""
-        had = len(self._rows)
-        if size <= had:
-            return
-        capacity = max(_SMALLEST, 2 * size)
-        self._rows = _longer(self._rows, blank_rows(capacity))
-        self._names = _longer(self._names, np.full(capacity, "", object))
-        self._changed = _longer(self._changed, np.zeros(capacity, np.bool_))
-        self._entered = _longer(self._entered, np.zeros(capacity, np.int64))
+        self._free_stored = len(self._free)
 
 
 def _prefixed(waiting: Columns) -> dict[str, Any]:
     return {_WAITING + name: column for name, column in waiting.items()}
-
-
-def _longer(old: NDArray[Any], new: NDArray[Any]) -> NDArray[Any]:
-    new[: len(old)] = old
-    return new

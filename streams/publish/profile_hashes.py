@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from contracts.blocks import Departures, PeopleBlock, RowArray, Texts
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
-from streams.profiles.rows import versions_of
+from streams.profiles.rows import times_of, versions_of
 from streams.publish import resp
 from streams.publish.clearing import behind, clearing, expiring, time_texts
 
@@ -58,7 +58,7 @@ class ProfileHashes:
     def texts(self) -> HashWrites:
         """The rows as text."""
         rows = self.rows
-        columns: dict[str, Sequence[str | None]] = {name: time_texts(rows[name]) for name in TIMES}
+        columns: dict[str, Sequence[str | None]] = {name: time_texts(times_of(rows[name])) for name in TIMES}
         columns |= {name: list(map(str, rows[name].tolist())) for name in COUNTS}
         columns |= {name: list(map(resp.money_text, rows[name].tolist())) for name in MONEY}
         columns["currency"] = [self.currency] * len(rows)
@@ -75,8 +75,9 @@ class ProfileHashes:
         fields: list[resp.Part] = [resp.count_field(VERSION_FIELD, self.versions), currency]
         words, absent = np.full(len(key), 3 if currency else 2), {}
         for name in TIMES:
-            there = resp.known(rows[name])
-            fields.append(resp.chosen(there, resp.time_field(name, np.where(there, rows[name], 0))))
+            times = times_of(rows[name])
+            there = resp.known(times)
+            fields.append(resp.chosen(there, resp.time_field(name, np.where(there, times, 0))))
             words += there
             absent[name] = ~there
         words += len(COUNTS) + len(MONEY) - 1

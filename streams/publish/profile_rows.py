@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import TableBlock
-from contracts.times import DAY
+from contracts.times import DAY, SECOND
 from streams.profiles.raw import join, take
 from streams.profiles.rows import (
     COUNTS,
     DECAYED,
     FIRST_TIMES,
     LAST_TIMES,
-    ONE,
+    MONEY,
+    RATING,
+    UNITS,
     blank_rows,
+    stamps_of,
+    times_of,
     versions_of,
 )
 from streams.publish.columns import boundary_column, count_column, mean_column, money_column, time_column
 
 _TIMES: Final = (*FIRST_TIMES, *LAST_TIMES)
-_MONEY: Final = ("revenue", "refunded")
-_SCALE: Final = 10_000
-_REVENUE: Final = "revenue_90d"
 
 
 @dataclass(frozen=True)
@@ -69,14 +70,14 @@ class ProfileRows:
             "version": count_column(versions),
             "merged_into": pa.array(persons, pa.string()),
             "currency": pa.DictionaryArray.from_arrays(np.zeros(len(ids), np.int32), [self.currency or ""]),
-            "satisfaction": mean_column(rows["satisfaction_sum"] / _SCALE, ratings),
-            "mean_gap_days": mean_column(_span_days(rows), orders - 1),
+            "satisfaction": mean_column(rows["satisfaction_sum"] / RATING, ratings),
+            "mean_gap_days": mean_column(_span_days(rows), orders.astype(np.int64) - 1),
             "decayed_at": boundary_column(np.maximum(rows["slot"].astype(np.int64) + 1, 0), self.interval),
         }
-        columns |= {name: time_column(rows[name]) for name in _TIMES}
-        columns |= {name: money_column(rows[name]) for name in _MONEY}
+        columns |= {name: time_column(times_of(rows[name])) for name in _TIMES}
+        columns |= {name: money_column(rows[name]) for name in MONEY}
         columns |= {name: count_column(rows[name]) for name in COUNTS}
-        columns |= {name: pa.array(rows[name] / (_SCALE if name == _REVENUE else ONE)) for name in DECAYED}
+        columns |= {name: pa.array(rows[name] / UNITS[name]) for name in DECAYED}
         return pa.table(columns)
 
 
@@ -101,7 +102,7 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:
     """Return the rows of departed and of unlinked visitors, which hold only the owner."""
     rows = blank_rows(len(departures.ids))
-    rows["first_seen"] = rows["last_seen"] = 0
+    rows["first_seen"] = rows["last_seen"] = stamps_of(np.zeros(1, np.int64))
     rows["slot"] = (departures.versions >> VERSION_SHIFT).astype(np.int32)
     return ProfileRows(departures.ids, departures.versions, rows, departures.persons, interval, currency)
 
@@ -113,7 +114,5 @@ def _persons(block: ProfileRows) -> Texts:
 def _span_days(rows: RowArray) -> NDArray[np.float64]:
     """Days between the first and the last order; 0 for people with one order at most."""
     several = rows["orders"] > 1
-    span: NDArray[np.float64] = (
-        np.where(several, rows["last_order"] - np.where(several, rows["first_order"], 0), 0) / DAY
-    )
+    span: NDArray[np.float64] = np.where(several, rows["last_order"] - rows["first_order"], 0) / (DAY // SECOND)
     return span

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from support.rows import fill
 
 from contracts.times import DAY
 from streams.profiles import segments
@@ -44,10 +45,10 @@ def customer(orders: int, gap: float, silent: float) -> NDArray[np.void]:
     """A customer whose gap after shrinking is ``gap`` days, silent for so many."""
     row = blank_rows(1)
     row["orders"] = orders
-    row["last_seen"] = row["last_order"] = NOW - int(silent * DAY)
-    row["first_seen"] = row["first_order"] = row["last_order"] - int((gap * orders - PRIOR_GAP_DAYS) * DAY)
-    times = np.linspace(row["last_order"][0], row["first_order"][0], orders).astype(np.int64)[:RECENT]
-    row["recent_orders"][0, : len(times)] = times
+    last = NOW - int(silent * DAY)
+    first = last - int((gap * orders - PRIOR_GAP_DAYS) * DAY)
+    times = np.linspace(last, first, orders).astype(np.int64)[:RECENT]
+    fill(row, last_seen=last, first_seen=first, first_order=first, recent_orders=times)
     return row
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.rows import fill
 from support.scored import DAY, random_scored
 
 import sinks.migrations
@@ -27,7 +28,7 @@ from sinks.exchange_rates import convert_amounts
 from sinks.migrations import migrate
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
-from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
+from streams.profiles.rows import NEVER, NOT_YET, UNITS, blank_rows
 from streams.publish.reasons import signed_features
 from streams.publish.tables import table_blocks
 
@@ -318,16 +319,12 @@ def test_visitors_are_not_in_newest_scores(writer: ClickHouseWriter, client: Cli
 
 def test_profiles_are_readable(writer: ClickHouseWriter, client: Client) -> None:
     rows = blank_rows(2)
-    rows["first_seen"] = rows["last_seen"] = [0, DAY]
-    rows["orders"], rows["first_order"], rows["last_order"] = [3, 0], [0, NOT_YET], [10 * DAY, NEVER]
-    rows["revenue"], rows["revenue_90d"] = [1_234_500, 0], [617_250, 0]
-    rows["orders_30d"] = [2 * ONE + ONE // 2, 0]
-    rows["satisfaction_sum"], rows["satisfaction_count"] = [90_000, 0], [2, 0]
-    rows["slot"] = 10
+    fill(rows, first_seen=[0, DAY], last_seen=[0, DAY], first_order=[0, NOT_YET], last_order=[10 * DAY, NEVER], slot=10,
+         orders=[3, 0], revenue=[1_234_500, 0], revenue_90d=[617, 0], orders_30d=[5 * UNITS["orders_30d"] // 2, 0],
+         satisfaction_sum=[90, 0], satisfaction_count=[2, 0])  # fmt: skip
     block = ProfileBlock(0, np.array(["p-1", "p-2"], object), np.array([7, 8]), rows)
     older = ProfileBlock(0, block.ids, np.array([6, 9]), blank_rows(2))
-    older.rows["first_seen"] = older.rows["last_seen"] = 0
-    older.rows["slot"] = 9
+    fill(older.rows, first_seen=0, last_seen=0, slot=9)
     writer.write([*table_blocks(block, DAY, "EUR"), *table_blocks(older, DAY, "EUR")])
     writer.flush()
     found = client.query(
@@ -335,7 +332,7 @@ def test_profiles_are_readable(writer: ClickHouseWriter, client: Client) -> None
         " decayed_at FROM customers FINAL WHERE startsWith(customer_id, 'p-') ORDER BY customer_id"
     ).result_rows
     assert found[0] == (
-        10 << 32, 3, Decimal("123.45"), "EUR", 61.725, 2.5, 4.5, 5.0, datetime(1970, 1, 11), datetime(1970, 1, 12)  # noqa: DTZ001
+        10 << 32, 3, Decimal("123.45"), "EUR", 61.7, 2.5, 4.5, 5.0, datetime(1970, 1, 11), datetime(1970, 1, 12)  # noqa: DTZ001
     )  # fmt: skip
     assert found[1][0] == 10 << 32
     assert (found[1][6], found[1][7], found[1][8]) == (None, None, None)

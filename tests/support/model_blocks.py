@@ -96,8 +96,6 @@ def people(
     count = len(features)
     at = np.full(count, slot, np.int32) if boundaries is None else boundaries
     rows = None if kind == "sweep" else blank_rows(count)
-    if rows is not None:
-        rows["key"] = np.arange(1, count + 1) if keys is None else keys
     positions = np.arange(count, dtype=np.int32) if positions is None else positions
     return PeopleBlock(
         bucket=bucket,
@@ -117,4 +115,5 @@ def people(
         publish=publish,
         guarded=False,
         rows=rows,
+        keys=np.asarray(np.arange(1, count + 1) if keys is None else keys, np.uint64),
     )

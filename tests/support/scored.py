@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from support.rows import fill
 
 from contracts.blocks import PeopleBlock, RowArray
 from contracts.model_blocks import OutcomeScores, ScoredBlock
 from streams.profiles.features import FEATURES
-from streams.profiles.rows import COUNTS, NEVER, NOT_YET, blank_rows, versions_of
+from streams.profiles.rows import COUNTS, NEVER, NOT_YET, blank_rows, times_of, versions_of
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish.reasons import explain
 
@@ -26,10 +27,10 @@ def random_rows(random: np.random.Generator, count: int, slot: int) -> RowArray:
     rows["orders"] = np.where(buyers, rows["orders"] + 1, 0)
     rows["events"] += 1
     now = (slot + 1) * DAY
-    rows["last_seen"] = now - random.integers(0, 30 * DAY, count)
-    rows["first_seen"] = rows["last_seen"] - random.integers(0, 300 * DAY, count)
-    rows["first_order"] = np.where(buyers, rows["first_seen"], NOT_YET)
-    rows["last_order"] = np.where(buyers, rows["last_seen"], NEVER)
+    last_seen = now - random.integers(0, 30 * DAY, count)
+    first_seen = last_seen - random.integers(0, 300 * DAY, count)
+    fill(rows, last_seen=last_seen, first_seen=first_seen)
+    fill(rows, first_order=np.where(buyers, first_seen, NOT_YET), last_order=np.where(buyers, last_seen, NEVER))
     rows["revenue"] = np.where(buyers, random.integers(0, 10**8, count), 0)
     rows["refunded"] = random.integers(0, 10**6, count)
     rows["slot"] = slot
@@ -44,7 +45,7 @@ def random_scored(seed: int, ids: Sequence[str], *, slot: int = 20_000, **change
     features = np.abs(random.normal(size=(count, WIDTH)) * 2).astype(np.float32)
     people: dict[str, Any] = {
         "bucket": 0, "kind": "live", "table": "customers", "ids": np.array([*ids, ""], object)[:-1],
-        "versions": versions_of(slot, rows), "as_of": rows["last_seen"].copy(),
+        "versions": versions_of(slot, rows), "as_of": times_of(rows["last_seen"]),
         "boundaries": np.full(count, slot, np.int32), "features": features, "buyers": buyers,
         "lifecycle": random.integers(0, len(LIFECYCLES), count).astype(np.int8),
         "segment": random.integers(0, len(SEGMENTS), count).astype(np.int8), "leaving": random.random(count) < 0.05,

@@ -1,6 +1,7 @@
 """Delayed labels: a snapshot is released once per outcome, when its whole window has closed, and never before."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ BUYS = Outcome(name="buys", within_days=2, happens=True)
 STAYS_AWAY = Outcome(name="stays_away", within_days=3, happens=False, of="buyers")
 CALLS = Outcome(name="calls", counter="tickets", within_days=2, happens=True)
 OUTCOMES = (BUYS, STAYS_AWAY)
+MOST = 100
 DAY = 24 * HOUR
 NEVER = -(2**62)
 Labels = dict[tuple[int, int], bool]
@@ -52,9 +54,11 @@ def sweep(
     )
 
 
-def feed(*sweeps: SweptPeople, outcomes: Sequence[Outcome] = OUTCOMES, interval_hours: int = 24) -> list[Released]:
+def feed(
+    *sweeps: SweptPeople, outcomes: Sequence[Outcome] = OUTCOMES, interval_hours: int = 24, most: int = MOST
+) -> list[Released]:
     state = LabelState()
-    return [label(state, each, outcomes, interval_hours) for each in sweeps]
+    return [label(state, each, outcomes, interval_hours, most) for each in sweeps]
 
 
 def labels_of(released: Released, outcome: Outcome) -> Labels:
@@ -157,8 +161,8 @@ def test_where_nothing_is_due_there_are_examples_without_rows() -> None:
 
 def test_a_boundary_that_is_skipped_drops_its_examples() -> None:
     state = LabelState()
-    label(state, sweep(0, [-1], train=[0]), OUTCOMES, 24)
-    released = [label(state, sweep(boundary, [-1]), OUTCOMES, 24) for boundary in (9, 10, 11)]
+    label(state, sweep(0, [-1], train=[0]), OUTCOMES, 24, MOST)
+    released = [label(state, sweep(boundary, [-1]), OUTCOMES, 24, MOST) for boundary in (9, 10, 11)]
     assert not any(labels_of(each, outcome) for each in released for outcome in OUTCOMES)
     assert state.waiting == {}
 
@@ -166,15 +170,71 @@ def test_a_boundary_that_is_skipped_drops_its_examples() -> None:
 def test_no_more_snapshots_wait_than_the_longest_window_has_sweeps() -> None:
     state = LabelState()
     for boundary in range(20):
-        label(state, sweep(boundary, [-1], train=[0]), OUTCOMES, 24)
+        label(state, sweep(boundary, [-1], train=[0]), OUTCOMES, 24, MOST)
         assert len(state.waiting) <= 3
 
 
 def test_a_snapshot_keeps_its_features_when_the_sweeps_arrays_change() -> None:
     state, swept = LabelState(), sweep(0, [-1, -1], train=[0, 1])
-    label(state, swept, OUTCOMES, 24)
+    label(state, swept, OUTCOMES, 24, MOST)
     swept.features[:] = 9
     assert state.waiting[0].features.tolist() == [[0, 0], [0, 1]]
+
+
+def test_no_more_customers_are_taken_than_the_sample_holds() -> None:
+    *_, last = sampled(3, 0)
+    keys = last["buys"].features[:, 1].tolist()
+    assert len(keys) == 3
+    assert keys == sorted(keys)
+
+
+def sampled(most: int, boundary: int, count: int = 40) -> list[Released]:
+    """What is released of the snapshot of ``count`` customers at a boundary."""
+    ordered = [-1.0] * count
+    first = sweep(boundary, ordered, train=range(count))
+    return feed(first, *[sweep(boundary + day, ordered) for day in (1, 2)], most=most)
+
+
+def test_the_sample_does_not_depend_on_who_else_is_swept() -> None:
+    """Half of the customers are there in both cases; who is drawn of them follows from their keys alone."""
+    keys = {key for _, key in labels_of(sampled(20, 5)[-1], BUYS)}
+    fewer = sorted(keys | {38, 39})
+    ordered = [-1.0] * len(fewer)
+    first = sweep(5, ordered, train=fewer, keys=fewer)
+    *_, last = feed(first, *[sweep(day, ordered, keys=fewer) for day in (6, 7)], most=20)
+    assert {key for _, key in labels_of(last, BUYS)} == keys
+
+
+def test_every_customer_is_drawn_equally_often() -> None:
+    drawn = np.zeros(200)
+    for boundary in range(400):
+        released = sampled(50, boundary, 200)[-1]
+        drawn[released["buys"].features[:, 1].astype(int)] += 1
+    assert drawn.sum() == 400 * 50
+    assert 60 < drawn.min() <= 100 <= drawn.max() < 140  # a mean of 100, a standard deviation of 8.7
+
+
+@given(st.dictionaries(st.integers(0, 2_000), st.booleans(), max_size=30), st.integers(1, 12), st.integers(0, 50_000))
+def test_each_outcome_has_the_sample_that_it_would_have_alone(
+    people: Mapping[int, bool], most: int, boundary: int
+) -> None:
+    keys = sorted(people)
+    ordered = [-1.0 if people[key] else None for key in keys]
+    sweeps = [sweep(boundary + day, ordered, keys=keys, train=keys if day == 0 else ()) for day in range(4)]
+    together = feed(*sweeps, most=most)
+    for outcome, day in ((BUYS, 2), (STAYS_AWAY, 3)):
+        alone = feed(*sweeps, outcomes=[outcome], most=most)[day][outcome.name].features[:, 1].tolist()
+        assert together[day][outcome.name].features[:, 1].tolist() == alone
+        assert len(alone) == min(most, len(keys) if outcome is BUYS else sum(people.values()))
+
+
+def test_features_wait_in_half_precision_and_stay_finite() -> None:
+    values = np.array([0.0, 1e-3, 0.5, 12.345, 2_000.4, 1e9, -1e9], np.float32)
+    sweeps = [sweep(day, [-1], train=[0]) for day in range(3)]
+    found = feed(*[replace(each, features=values[None, :]) for each in sweeps])[-1]["buys"].features[0]
+    assert found.dtype == np.float32
+    assert np.allclose(found[:5], values[:5], rtol=2**-11, atol=1e-7)
+    assert found[5:].tolist() == [65_504, -65_504]
 
 
 def by_hand(history: Sequence[Sequence[float | None]], train: Sequence[Sequence[int]], at: int) -> Mapping[str, Labels]:
@@ -215,5 +275,5 @@ def test_releases_agree_with_the_whole_history_also_after_restarts(
     state = Restarting(Bucket)
     for boundary, last in enumerate(history):
         state.step(steps[boundary])
-        released = label(state.machine.labels, sweep(boundary, last, train=chosen[boundary]), OUTCOMES, 24)
+        released = label(state.machine.labels, sweep(boundary, last, train=chosen[boundary]), OUTCOMES, 24, MOST)
         assert {each.name: labels_of(released, each) for each in OUTCOMES} == by_hand(history, chosen, boundary)

@@ -109,6 +109,20 @@ def test_customers_who_leave_come_in_a_block_of_their_own_after_the_others(score
     assert rows([left]).items() <= rows(whole).items()
 
 
+def test_a_sweep_in_slices_is_scored_by_the_models_of_its_boundary(score: Score) -> None:
+    """Newer models and live people come in between; the next sweep ends it."""
+    first, second = models(1, 2)
+    whole = sweep(0, [1], 6)
+    found = score.take([first, chosen(whole, [1, 3])])
+    found += score.take([second, people(features_of(3, count=2), slot=2)])[1:]
+    score = thawed(Score(POLICY, explain), frozen(score))
+    found += score.take([chosen(whole, [0, 2])])
+    found += score.take([chosen(whole, [4, 5])])
+    assert rows(found) == rows(Score(POLICY, explain).take([first, whole]))
+    score.take([sweep(0, [2])])
+    assert list(score.state.models) == [2]
+
+
 def test_models_are_forgotten_after_their_sweep(score: Score) -> None:
     for message in models(*range(6)):
         score.take([message, sweep(0, [message.newest.boundary])])
@@ -288,7 +302,8 @@ def chosen(block: PeopleBlock, at: Sequence[int]) -> PeopleBlock:
         "entered",
     )  # fmt: skip
     part = {column: getattr(block, column)[list(at)] for column in columns}
-    return replace(block, **part, rows=None if block.rows is None else block.rows[list(at)])
+    keys = None if block.keys is None else block.keys[list(at)]
+    return replace(block, **part, keys=keys, rows=None if block.rows is None else block.rows[list(at)])
 
 
 @given(at=st.lists(st.integers(0, 299), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))

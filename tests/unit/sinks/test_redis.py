@@ -151,6 +151,29 @@ def test_live_people_come_before_others(writer: RedisWriter, server: Server) -> 
     assert server.hashes[score_key("s1999")]["version"] == "2"
 
 
+def test_others_have_their_turn_in_a_steady_stream_of_live_people_and_a_flush_does_not_wait_for_newer_ones(
+    writer: RedisWriter, server: Server
+) -> None:
+    """Each command is answered only after another live person was handed over, as by another worker."""
+    reached, go_on = held(server)
+    writer.write([block(["first"], 1)])
+    assert reached.wait(20)
+    numbers = itertools.count()
+
+    def fails(command: tuple[str, ...]) -> str:
+        if command[0] == "HSET":
+            writer.write([block([f"live-{next(numbers)}"], 1)])
+        return ""
+
+    server.fails = fails
+    writer.write([block([f"s{i}" for i in range(6_000)], 1, live=False, order="swept")])
+    go_on.set()
+    writer.flush()
+    assert sum(key.startswith(score_key("s")[:-1]) for key in server.hashes) == 6_000
+    assert writer.waiting > 0
+    server.fails = lambda _: ""
+
+
 @pytest.mark.parametrize("order", ["newest", "swept"])
 def test_what_comes_late_by_another_way_moves_nobody_back(order: Any, writer: RedisWriter, server: Server) -> None:
     writer.write([block(["v"], 9, fields={"merged_into": "c"})])

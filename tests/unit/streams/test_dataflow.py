@@ -1,5 +1,6 @@
 """The wiring: from logs in memory to tables and hashes in memory, by the engine itself, without any server."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,12 @@ from support.tables import differences
 from connectors.simulator.config import ShopConfig
 from contracts.identity import email_key, visitor_id
 from contracts.outcomes import Outcome
+from streams import dataflow, pace
+from streams.dataflow import customers_policy, identity_policy
+from streams.identity.policy import IdentityPolicy
+from streams.profiles.customers import CustomersPolicy
+from streams.profiles.pending import PendingSweep
+from streams.steps import Step
 
 PARTITIONS = 2
 SHOP = ShopConfig(
@@ -117,6 +124,45 @@ def test_no_hash_goes_back_while_the_log_before_a_death_is_read_again(
     assert other.server.put_back == []
     assert any(command[0] == "EVALSHA" for command in other.server.commands)
     assert differences(undisturbed.written(), other.written()) == []
+
+
+def test_boundaries_in_slices_and_deaths_between_them_change_nothing(
+    undisturbed: Installation, other: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads live crosses boundaries in slices; what is left at the end of the test's log is done there."""
+    slices, one_slice = [], PendingSweep.advance
+
+    def advance(pending: PendingSweep, *rest: Any) -> Any:
+        slices.append(pending.boundary)
+        return one_slice(pending, *rest)
+
+    def rest(step: Step[Any, Any]) -> tuple[list[Any], bool]:
+        made: list[Any] = []
+        while step._machine.has_work():
+            made += step._machine.work()
+        return made, False
+
+    small = {"customers_policy": customers_in_slices, "identity_policy": visitors_in_portions}
+    for name, policy in small.items():
+        monkeypatch.setattr(dataflow, name, policy)
+    monkeypatch.setattr(Step, "on_eof", rest)
+    monkeypatch.setattr(PendingSweep, "advance", advance)
+    monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
+    other.settings = other.settings.model_copy(update={"live_backlog_events": 1_000_000, "max_batch_events": 20})
+    for part in (0.3, 0.6, 0.9):
+        other.run(dies_at=part)
+    other.run()
+    assert len(slices) > 20
+    assert differences(undisturbed.written(), other.written()) == []
+
+
+def customers_in_slices(*settings: Any) -> CustomersPolicy:
+    policy = customers_policy(*settings)
+    return replace(policy, sweeps=replace(policy.sweeps, slice=3))
+
+
+def visitors_in_portions(*settings: Any) -> IdentityPolicy:
+    return replace(identity_policy(*settings), portion=3)
 
 
 # Links between ids, through all steps

@@ -3,7 +3,7 @@
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -164,6 +164,10 @@ class Step:
         """The buckets for which something waits."""
         return [bucket for bucket, queues in self.waiting.items() if any(queues.values())]
 
+    def slices(self) -> list[Any]:
+        """Let each bucket do a slice of its work; return what they give out."""
+        return [item for each in self._machines.values() if each.machine.has_work() for item in each.machine.work()]
+
     def work(self, *, at_once: bool) -> Iterator[tuple[int, Any]]:
         """Let one bucket take some of what waits for it, perhaps after a resume. Yield what it gives out."""
         ready = self.ready
@@ -196,6 +200,9 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
     config, buckets = source_config(settings, Stores("", "", ""), lambda: False), settings.buckets
     lanes = [LaneReader(each, config, consumer_of(places, each), None) for each in range(PARTITIONS)]
     identity, people, labels = identity_policy(settings), customers_policy(settings), labeller(settings)
+    if not plain:
+        identity = replace(identity, portion=draw.choice([1, 2, 1_000]))
+        people = replace(people, sweeps=replace(people.sweeps, slice=draw.choice([1, 2, 1_000])))
     devices = Step(lambda: Devices(identity), buckets, draw)
     addresses = Step(lambda: Addresses(identity), buckets, draw)
     customers = Step(lambda: Customers(people, labels), buckets, draw)
@@ -208,6 +215,9 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
                 devices.waiting[int(key)][lane].append(part)
         ready = [step for step in (devices, addresses, customers) if step.ready]
         idle = 0 if batches or ready else idle + 1
+        for step in (devices, addresses, customers) if draw.random() < 0.5 else ():
+            for item in step.slices():
+                written.take(item)
         for bucket, item in draw.choice(ready).work(at_once=plain) if ready else ():
             if isinstance(item, Forwarded | CustomerBatch):
                 target = addresses if isinstance(item, Forwarded) else customers

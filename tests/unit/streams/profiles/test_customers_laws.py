@@ -156,7 +156,7 @@ def parcel_of(things: Sequence[Thing]) -> Parcel:
         table.unconverted.add(entries)
     moved = MovedRows(
         slots=np.array([each.slot for each in gone]),
-        sources=table.names,
+        sources=table.names.take(at),
         owners=np.array([each.customer for each in gone], object),
         rows=table.rows,
         entered=np.ones(len(gone), np.int64),
@@ -269,7 +269,8 @@ def stored(out: Sequence[Output]) -> dict[str, bytes]:
 
 def content(machine: Customers) -> dict[str, bytes]:
     table = machine.state.table
-    return {str(table.names[at]): table.rows[at].tobytes() for at in table.in_order()}
+    order = table.in_order()
+    return {name: table.rows[at].tobytes() for name, at in zip(table.names.take(order), order, strict=True)}
 
 
 @settings(max_examples=150)

@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from random import Random
 
 import numpy as np
 import pytest
@@ -12,25 +13,33 @@ from support.columns import DAY, HOUR, SERVICE, WEB, Happening, columns, cut, ha
 
 from contracts.blocks import RowArray
 from contracts.events import MAX_AMOUNT
+from contracts.times import SECOND
 from streams import codes
 from streams.profiles.deltas import add_rows, deltas, fade, in_turns
+from streams.profiles.matrices import recent_orders
 from streams.profiles.money import MOST_MONEY
 from streams.profiles.rows import (
     COUNTS,
     DECAYED,
+    FADING,
+    FEW,
     FIRST_TIMES,
     LAST_TIMES,
+    MONEY,
+    MOST_FEW,
     NEVER,
     NOT_YET,
-    ONE,
     RECENT,
     ROW_DTYPE,
-    SUMS,
+    UNITS,
     blank_rows,
+    stamps_of,
+    times_of,
 )
 from streams.profiles.table import ProfileTable
 
 DAYS = 4
+ONE = UNITS["orders_7d"]
 COUNTERS = {
     codes.ORDER: "orders",
     codes.REFUND: "refunds",
@@ -69,7 +78,11 @@ def build(pieces: Sequence[Sequence[Happening]]) -> ProfileTable:
 def content(table: ProfileTable) -> tuple[list[str], bytes]:
     """Everything that a table says, whatever the order in which its customers came."""
     order = table.in_order()
-    return table.names[order].tolist(), table.rows[order].tobytes()
+    return table.names.take(order).tolist(), table.rows[order].tobytes()
+
+
+def whole_seconds(times: list[int]) -> list[int]:
+    return [time if time == NEVER else time // SECOND * SECOND for time in times]
 
 
 def by_slot(events: Sequence[Happening]) -> list[Happening]:
@@ -80,7 +93,6 @@ def one_row(events: Sequence[Happening]) -> RowArray:
     """The row of somebody who did all this, faded to the last slot."""
     table = build([by_slot(events)])
     rows = table.rows.copy() if len(table) else blank_rows(1)
-    rows["key"] = 0
     fade(rows, np.full(1, DAYS), DAY)
     return rows
 
@@ -110,26 +122,28 @@ def _sums(row: Row, each: Happening) -> None:
         row["revenue"] += each.amount
         row["items"] += each.items
         _decay(row, ("orders_7d", "orders_30d", "orders_90d"), each)
-        _decay(row, ("revenue_90d",), each, each.amount)
+        _decay(row, ("revenue_90d",), each, each.amount / 10_000)
     if each.code == codes.REFUND:
         row["refunded"] += each.amount
     if each.code == codes.SATISFACTION:
-        row["satisfaction_sum"] += each.score
+        row["satisfaction_sum"] += round(each.score / 1_000)
     if each.code in WEB:
         _decay(row, ("web_7d", "web_30d", "web_90d"), each)
     if each.code == codes.TICKET_OPENED:
         _decay(row, ("tickets_30d",), each)
 
 
-def _decay(row: Row, names: tuple[str, ...], each: Happening, unit: float = ONE) -> None:
+def _decay(row: Row, names: tuple[str, ...], each: Happening, amount: float = 1) -> None:
     for name in names:
-        row[name] += round(math.exp(-((DAYS + 1) * DAY - each.occurred) / (DECAYED[name] * DAY)) * unit)
+        row[name] += round(math.exp(-((DAYS + 1) * DAY - each.occurred) / (DECAYED[name] * DAY)) * amount * UNITS[name])
 
 
 def assert_equal(row: RowArray, expected: Row) -> None:
     """Columns equal; decayed ones up to the rounding of each event and of each slot."""
-    exact = (*FIRST_TIMES, *LAST_TIMES, *SUMS, *COUNTS)
+    times, exact = (*FIRST_TIMES, *LAST_TIMES), (*MONEY, "satisfaction_sum", *COUNTS)
     assert {name: int(row[name][0]) for name in exact} == {name: expected[name] for name in exact}
+    stamps = {name: int(stamps_of(np.array([expected[name]]))[0]) for name in times}
+    assert {name: int(row[name][0]) for name in times} == stamps
     for name in DECAYED:
         assert int(row[name][0]) == pytest.approx(expected[name], abs=2 * expected["events"] + DAYS + 2)
 
@@ -139,7 +153,7 @@ def test_a_row_is_what_a_loop_over_the_events_gives(events: list[Happening]) -> 
     row = one_row(events)
     assert_equal(row, by_hand(events))
     orders = sorted((each.occurred for each in events if each.code == codes.ORDER), reverse=True)
-    assert row["recent_orders"][0].tolist() == (orders + [NEVER] * RECENT)[:RECENT]
+    assert times_of(recent_orders(row))[0].tolist() == whole_seconds((orders + [NEVER] * RECENT)[:RECENT])
 
 
 @given(events=happenings(DAYS), cuts=st.sets(st.integers(1, 40)), data=st.data())
@@ -163,7 +177,7 @@ def test_a_device_and_a_customer_together_are_one_person_who_did_everything(
     assert into.tobytes() == other.tobytes()
     together = one_row(mine + device)
     assert_equal(into, by_hand(mine + device))
-    assert into["recent_orders"].tolist() == together["recent_orders"].tolist()
+    assert recent_orders(into).tolist() == recent_orders(together).tolist()
 
 
 @given(st.lists(happenings(DAYS, "a", max_size=8), min_size=3, max_size=3))
@@ -188,10 +202,11 @@ def test_adding_nobody_changes_nothing(events: list[Happening]) -> None:
 def test_a_row_is_faded_in_one_step_to_the_later_slot() -> None:
     row, later = one_row([Happening("a", 0)]), blank_rows(1)
     row["slot"], later["slot"] = 0, 1_000
-    row["orders_7d"], row["orders_90d"] = 3 * ONE, 3 * ONE
+    row["orders_7d"], row["orders_90d"], row["web_90d"] = 3 * ONE, 3 * ONE, 2**16 - 1
     add_rows(row, later, DAY)
     assert row["orders_7d"].tolist() == [0]
-    assert row["orders_90d"].tolist() == [round(3 * ONE * math.exp(-1_000 / 90))]
+    assert row["orders_90d"].tolist() == [0]
+    assert abs(row["web_90d"][0] - (2**16 - 1) * math.exp(-1_000 / 90)) < 1
     assert row["slot"].tolist() == [1_000]
 
 
@@ -199,7 +214,7 @@ def test_events_that_come_late_count_in_a_later_slot() -> None:
     _, events = columns([Happening("a", HOUR), Happening("a", 5 * DAY + HOUR)])
     at, rows, _ = deltas(np.zeros(2, np.int64), events, DAY, least=3)
     assert (at.tolist(), rows["slot"].tolist()) == ([0, 0], [3, 5])
-    assert rows["last_order"].tolist() == [HOUR, 5 * DAY + HOUR]
+    assert times_of(rows["last_order"]).tolist() == [HOUR, 5 * DAY + HOUR]
     assert rows["orders_7d"][0] == round(math.exp(-(4 * DAY - HOUR) / (7 * DAY)) * ONE)
 
 
@@ -240,5 +255,38 @@ def test_no_events_make_no_rows() -> None:
     assert (len(at), len(rows), len(entries)) == (0, 0, 0)
 
 
-def test_a_row_takes_280_bytes() -> None:
-    assert ROW_DTYPE.itemsize == 280
+def test_a_row_takes_128_bytes() -> None:
+    assert ROW_DTYPE.itemsize == 128
+
+
+@given(happenings(DAYS, "a", max_size=10), st.integers(1, 3), st.randoms())
+def test_sums_that_reach_the_end_of_their_column_stop_there_in_any_order(
+    events: list[Happening], copies: int, random: Random
+) -> None:
+    full = one_row(events)
+    for name in (*FEW, *FADING, "satisfaction_sum"):
+        full[name] = np.minimum(full[name].astype(np.int64) * 30_000, MOST_FEW)
+    full["revenue_90d"] = 2**32 - 5
+    parts = [full] * copies + [one_row([event]) for event in events]
+    totals = []
+    for _ in range(2):
+        random.shuffle(parts)
+        total = blank_rows(1)
+        total["slot"] = DAYS
+        for part in parts:
+            add_rows(total, part, DAY)
+        totals.append(total.tobytes())
+    assert totals[0] == totals[1]
+
+
+@pytest.mark.parametrize("every", [1, 3, 7])
+@pytest.mark.parametrize("interval", [HOUR, DAY])
+@pytest.mark.parametrize("start", [1, 40, 300, 20_000])
+def test_a_counter_fades_as_it_should_however_often_its_row_is_touched(start: int, interval: int, every: int) -> None:
+    row, steps = blank_rows(1), 180 * DAY // interval
+    row["slot"], row["orders_90d"], row["web_30d"], row["revenue_90d"] = 0, start, start, start
+    for slot in range(every, steps + 1, every):
+        fade(row, slot, interval)
+        days = slot * interval / DAY
+        for name in ("orders_90d", "web_30d", "revenue_90d"):
+            assert abs(int(row[name][0]) - start * math.exp(-days / DECAYED[name])) <= 5 + 0.002 * start

@@ -1,6 +1,7 @@
-"""The window of known ids: exact inside it, honest about what lies before it."""
+"""The window of known ids: exact inside it, honest about what lies before it, and bounded."""
 
-import itertools
+from collections.abc import Iterable, Sequence
+from random import Random
 
 import numpy as np
 from hypothesis import given
@@ -10,9 +11,20 @@ from support.restarting import STEPS, Restarting
 from contracts.state import Part
 from streams.profiles.known_ids import KnownIds
 
+SECOND = 1_000_000
+Event = tuple[int, int]
+"""An id and a second."""
 
-def admit(known: KnownIds, *ids: int, time: int = 0) -> list[bool]:
-    return known.admit(np.array(ids, np.uint64), np.full(len(ids), time)).tolist()
+
+def admit(known: KnownIds, *ids: int, second: int = 0) -> list[bool]:
+    return known.admit(np.array(ids, np.uint64), np.full(len(ids), second * SECOND)).tolist()
+
+
+def counted(known: KnownIds, events: Sequence[Event]) -> list[bool]:
+    """Admit a batch; return which events count."""
+    times = np.array([second * SECOND for _, second in events], np.int64)
+    new = known.admit(np.array([number for number, _ in events], np.uint64), times)
+    return (new & ~known.too_old(times)).tolist()
 
 
 def test_the_first_of_equal_ids_in_one_batch_is_new() -> None:
@@ -20,9 +32,9 @@ def test_the_first_of_equal_ids_in_one_batch_is_new() -> None:
 
 
 def test_an_id_is_known_in_later_batches() -> None:
-    known_ids = KnownIds(10)
-    admit(known_ids, 1, 2, 3)
-    assert admit(known_ids, 3, 4, 1) == [False, True, False]
+    known = KnownIds(10)
+    admit(known, 1, 2, 3)
+    assert admit(known, 3, 4, 1) == [False, True, False]
 
 
 def test_nothing_is_new_in_an_empty_batch() -> None:
@@ -30,63 +42,178 @@ def test_nothing_is_new_in_an_empty_batch() -> None:
 
 
 def test_the_largest_hash_is_an_id_like_others() -> None:
-    known_ids = KnownIds(10)
-    assert admit(known_ids, 2**64 - 1, 0) == [True, True]
-    assert admit(known_ids, 0, 2**64 - 1) == [False, False]
+    known = KnownIds(10)
+    assert admit(known, 2**64 - 1, 0) == [True, True]
+    assert admit(known, 0, 2**64 - 1) == [False, False]
 
 
-def test_a_generation_that_is_not_full_is_not_rotated() -> None:
-    known_ids = KnownIds(3)
-    admit(known_ids, 1, 2)
-    known_ids.rotate()
-    assert len(known_ids.younger) == 2
-    assert len(known_ids.older) == 0
+def test_an_id_is_known_whatever_the_time_of_its_copy() -> None:
+    known = KnownIds(10)
+    admit(known, 1, second=100)
+    assert [admit(known, 1, second=second) for second in (5, 100, 900)] == [[False]] * 3
 
 
-def test_ids_are_known_for_at_least_the_capacity_and_then_forgotten() -> None:
-    known_ids = KnownIds(2)
-    for start in (0, 2, 4):
-        admit(known_ids, start, start + 1)
-        known_ids.rotate()
-    assert admit(known_ids, 4, 5) == [False, False]
-    assert admit(known_ids, 2, 3) == [True, True]
+def test_a_window_that_is_not_full_forgets_nothing() -> None:
+    known = KnownIds(3)
+    admit(known, 1, 2, second=1)
+    admit(known, 3, 4, 5, second=2)
+    known.forget()
+    assert len(known) == 5
 
 
-def test_memory_is_bounded_when_rotated_at_every_sweep() -> None:
-    known_ids = KnownIds(100)
-    for start in range(0, 10_000, 50):
-        admit(known_ids, *range(start, start + 50))
-        known_ids.rotate()
-        assert len(known_ids.younger) + len(known_ids.older) <= 200
+def test_a_full_window_keeps_the_newest_by_time_in_whatever_order_they_came() -> None:
+    known = KnownIds(2)
+    for number, second in enumerate((40, 10, 30, 20)):
+        admit(known, number, second=second)
+    known.forget()
+    assert len(known) == 2
+    assert counted(known, [(0, 40), (2, 30)]) == [False, False]
+    assert counted(known, [(9, 20), (9, 21), (8, 30)]) == [False, True, True]
 
 
-def test_the_horizon_is_the_newest_time_that_was_forgotten() -> None:
-    known_ids = KnownIds(1)
-    times = np.array([10, 20, 30, 31])
-    assert not known_ids.too_old(times).any()
-    for number, time in enumerate((20, 30)):
-        admit(known_ids, number, time=time)
-        known_ids.rotate()
-    assert known_ids.too_old(times).tolist() == [True, True, False, False]  # the generation of time 20 is forgotten
+def test_an_event_from_the_future_does_not_move_the_horizon() -> None:
+    """The newest id stays, so its time refuses no others."""
+    known = KnownIds(2)
+    for number, second in enumerate((90_000, 10, 11, 12)):
+        admit(known, number, second=second)
+    known.forget()
+    assert counted(known, [(7, 11), (8, 13)]) == [False, True]
 
 
-def test_the_horizon_never_goes_back() -> None:
-    known_ids = KnownIds(1)
-    for number, time in enumerate((50, 5, 6, 7)):
-        admit(known_ids, number, time=time)
-        known_ids.rotate()
-    assert known_ids.horizon == 50
+def test_the_horizon_is_the_end_of_the_newest_forgotten_second() -> None:
+    known = KnownIds(1)
+    assert not known.too_old(np.array([0, 10])).any()
+    for number, second in enumerate((20, 35)):
+        admit(known, number, second=second)
+    known.forget()
+    times = np.array([0, 20 * SECOND, 21 * SECOND - 1, 21 * SECOND, 30 * SECOND])
+    assert known.too_old(times).tolist() == [True, True, True, False, False]
+
+
+def test_ids_of_one_second_stay_together() -> None:
+    """Files with dates only give a day's events one time."""
+    known = KnownIds(2)
+    admit(known, 1, second=4)
+    admit(known, *range(10, 20), second=5)
+    known.forget()
+    assert len(known) == 10
+    assert admit(known, *range(10, 20), second=5) == [False] * 10
+
+
+def test_a_second_that_fills_the_window_is_not_looked_through_at_every_boundary() -> None:
+    known = KnownIds(2)
+    admit(known, *range(10), second=5)
+    known.forget()
+    assert known.room() == 1
+    admit(known, 11, second=6)
+    known.forget()
+    assert len(known) == 11
+    admit(known, 12, second=7)
+    known.forget()
+    assert len(known) == 2
+
+
+def test_there_is_room_as_long_as_no_boundary_can_forget() -> None:
+    known = KnownIds(5)
+    admit(known, 1, 2, second=1)
+    admit(known, *range(10, 10 + known.room()), second=2)
+    known.forget()
+    assert known.room() == 0
+    assert len(known) == 9
+    admit(known, 100, second=3)
+    known.forget()
+    assert len(known) == 8  # those of second 2 and 3
+    assert counted(known, [(3, 1)]) == [False]
+
+
+def test_a_slot_without_end_is_bounded() -> None:
+    known = KnownIds(100)
+    for number in range(10_000):
+        admit(known, number, second=number)
+        assert len(known) <= 400
+    assert admit(known, *range(9_900, 10_000), second=9_999) == [False] * 100
+
+
+def test_within_a_slot_events_of_the_newest_two_windows_always_count() -> None:
+    """A lane that is behind others by less than that loses nothing."""
+    known = KnownIds(100)
+    for number in range(200, 10_000, 10):
+        ahead = [(each, each) for each in range(number, number + 10)]
+        assert all(counted(known, ahead))
+        behind = [(20_000 + each, each - 185) for each in range(number, number + 10)]
+        assert all(counted(known, behind))
+
+
+def test_times_at_the_ends_of_the_range_are_taken() -> None:
+    known = KnownIds(1)
+    assert known.admit(np.array([1, 2, 3], np.uint64), np.array([0, 2**62, 2**53])).all()
+    known.forget()
+    assert len(known) == 2
 
 
 @given(st.lists(st.lists(st.integers(0, 20), max_size=8), max_size=8))
 def test_admission_is_that_of_a_set(batches: list[list[int]]) -> None:
-    known_ids, known = KnownIds(1_000), set()
+    known, seen = KnownIds(1_000), set()
     for batch in batches:
         expected = []
         for each in batch:
-            expected.append(each not in known)
-            known.add(each)
-        assert admit(known_ids, *batch) == expected
+            expected.append(each not in seen)
+            seen.add(each)
+        assert admit(known, *batch) == expected
+
+
+def second_of(number: int) -> int:
+    """The time of an id: copies of an event have the same one."""
+    return number * 7 % 41
+
+
+slots = st.lists(st.lists(st.lists(st.integers(0, 60), max_size=7), max_size=4), max_size=8)
+"""Ids of events by slot and batch."""
+
+
+@given(slots, st.integers(1, 4))
+def test_no_event_counts_twice_and_none_is_refused_that_is_among_the_newest(
+    log: list[list[list[int]]], capacity: int
+) -> None:
+    known = KnownIds(capacity)
+    seen: set[int] = set()
+    for slot in log:
+        for batch in slot:
+            before = set(seen)
+            for number, counts in zip(batch, counted(known, [(each, second_of(each)) for each in batch]), strict=True):
+                assert not (counts and number in seen)
+                if not counts and number not in seen:
+                    assert sum(second_of(each) > second_of(number) for each in before) >= capacity
+                if counts:
+                    seen.add(number)
+        known.forget()
+
+
+@given(slots, st.integers(1, 4), st.randoms(use_true_random=False))
+def test_what_counts_follows_from_the_log_if_slots_fit(
+    log: list[list[list[int]]], capacity: int, random: Random
+) -> None:
+    """In any order within a slot, cut in any way: two windows of new ids fit after what a boundary left."""
+    one, other, seen = KnownIds(capacity), KnownIds(capacity), set[int]()
+    for slot in log:
+        events = list(dict.fromkeys(number for batch in slot for number in batch))
+        fresh = [number for number in events if number not in seen][: 2 * capacity]
+        events = [number for number in events if number in seen or number in fresh]
+        seen |= set(events)
+        mixed = events + events[: len(events) // 2]
+        random.shuffle(mixed)
+        cut = random.randint(0, len(mixed))
+        expected = found(one, events)
+        assert found(other, mixed[:cut]) | found(other, mixed[cut:]) == expected
+        one.forget()
+        other.forget()
+        assert (len(one), one.horizon, one.room()) == (len(other), other.horizon, other.room())
+
+
+def found(known: KnownIds, ids: Sequence[int]) -> set[int]:
+    """The ids that count."""
+    counts = counted(known, [(number, second_of(number)) for number in ids])
+    return {number for number, each in zip(ids, counts, strict=True) if each}
 
 
 class Window:
@@ -100,48 +227,64 @@ class Window:
 
 
 @given(
-    st.lists(st.tuples(st.lists(st.integers(0, 12), max_size=6), st.integers(0, 9), st.booleans()), max_size=12),
-    st.lists(st.integers(0, STEPS - 1), min_size=1, max_size=12),
+    st.lists(
+        st.tuples(st.lists(st.tuples(st.integers(0, 12), st.integers(0, 9)), max_size=9), st.booleans()), max_size=16
+    ),
+    st.lists(st.integers(0, STEPS - 1), min_size=16, max_size=16),
 )
 def test_a_window_restored_from_its_changes_goes_on_like_the_original(
-    batches: list[tuple[list[int], int, bool]], steps: list[int]
+    batches: list[tuple[list[Event], bool]], steps: list[int]
 ) -> None:
-    window, other, turns = Restarting(Window), KnownIds(3), itertools.cycle(steps)
-    for ids, time, crossed in batches:
+    """Copies have other times here, so that an id may be forgotten and come again."""
+    window, other = Restarting(Window), KnownIds(3)
+    for (events, crossed), step in zip(batches, steps, strict=False):
         known = window.machine.known
-        assert admit(known, *ids, time=time) == admit(other, *ids, time=time)
+        assert counted(known, events) == counted(other, events)
         if crossed:
-            known.rotate()
-            other.rotate()
-        window.step(next(turns))
-        known = window.machine.known
-        assert (known.room(), known.horizon) == (other.room(), other.horizon)
-        assert (known.older_newest, known.younger_newest) == (other.older_newest, other.younger_newest)
-        assert [len(known.older), len(known.younger)] == [len(other.older), len(other.younger)]
+            known.forget()
+            other.forget()
+        window.step(step)
+        assert state_of(window.machine.known) == state_of(other)
+
+
+def state_of(known: KnownIds) -> tuple[object, ...]:
+    columns = known._ids._places, known._ids._seconds
+    held: Iterable[Event] = zip(*(column[columns[0] != 0].tolist() for column in columns), strict=True)
+    return sorted(held), known.horizon, known.room(), len(known)
 
 
 def test_a_window_without_news_has_no_changes() -> None:
     known = KnownIds(3)
     admit(known, 1, 2)
     known.whole()
+    known.changes()
     admit(known, 1, 2)
     assert known.changes() == {}
-    admit(known, 5)
-    assert known.changes()["younger"].tolist() == [5]  # type: ignore[union-attr]
+    admit(known, 5, second=8)
+    changes = {name: np.asarray(column).tolist() for name, column in known.changes().items()}
+    assert changes == {"hashes": [5], "seconds": [8]}
     assert known.changes() == {}
+
+
+def test_an_id_that_came_and_was_forgotten_is_not_stored() -> None:
+    known = KnownIds(1)
+    admit(known, 1, second=1)
+    admit(known, 2, second=2)
+    known.forget()
+    assert np.asarray(known.changes()["hashes"]).tolist() == [2]
 
 
 def test_ids_with_equal_bits_are_all_kept() -> None:
     ids = [number << 32 for number in range(5_000)]
-    known_ids = KnownIds(10_000)
-    assert all(admit(known_ids, *ids[:3_000]))
-    assert admit(known_ids, *ids) == [False] * 3_000 + [True] * 2_000
+    known = KnownIds(10_000)
+    assert all(admit(known, *ids[:3_000]))
+    assert admit(known, *ids) == [False] * 3_000 + [True] * 2_000
 
 
-def test_there_is_room_as_long_as_no_rotation_can_come() -> None:
-    known_ids = KnownIds(5)
-    admit(known_ids, 1, 2)
-    admit(known_ids, *range(10, 10 + known_ids.room()))
-    known_ids.rotate()
-    assert len(known_ids.older) == 0
-    assert known_ids.room() == 0
+def test_forgetting_frees_memory() -> None:
+    known = KnownIds(1_000)
+    for number in range(0, 300_000, 10_000):
+        admit(known, *range(number, number + 10_000), second=number)
+    known.forget()
+    assert len(known) == 10_000
+    assert len(known._ids._places) <= 4 * 10_000 * 2

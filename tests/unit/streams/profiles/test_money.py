@@ -43,7 +43,7 @@ def test_money_counts_with_its_age_in_the_slot_in_which_it_is_converted() -> Non
     _, rows, waiting = deltas(np.zeros(1, np.int64), events, DAY)
     fade(rows, 89, DAY)
     settle(rows, waiting, RATES, DAY)
-    assert (rows["revenue"].tolist(), rows["revenue_90d"].tolist()) == ([11_000], [round(11_000 * np.exp(-1))])
+    assert (rows["revenue"].tolist(), rows["revenue_90d"].tolist()) == ([11_000], [round(11 * np.exp(-1))])
 
 
 def test_other_currencies_wait_on() -> None:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.rows import fill
 
 from contracts.blocks import RowArray
 from contracts.times import DAY
@@ -32,9 +33,8 @@ def row_of(*order_days: int) -> RowArray:
     row = blank_rows(1)
     row["orders"] = len(order_days)
     if order_days:
-        row["first_order"], row["last_order"] = min(order_days) * DAY, max(order_days) * DAY
         newest = sorted(order_days, reverse=True)[:RECENT]
-        row["recent_orders"][0, : len(newest)] = np.array(newest) * DAY
+        fill(row, first_order=min(order_days) * DAY, recent_orders=[day * DAY for day in newest])
     return row
 
 

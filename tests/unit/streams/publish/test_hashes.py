@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hashes import FakeConnection, Server
+from support.rows import fill
 from support.scored import random_scored
 
 from contracts.blocks import Departures
@@ -134,10 +135,7 @@ def test_fields_of_earlier_writes_go_where_the_stores_may_be_behind() -> None:
 
 
 def profile(**columns: int) -> dict[str, str]:
-    rows = blank_rows(1)
-    rows["first_seen"] = rows["last_seen"] = 0
-    for name, value in columns.items():
-        rows[name] = value
+    rows = fill(blank_rows(1), **{"first_seen": 0, "last_seen": 0} | columns)
     block = random_scored(1, "a")
     return fields(blocks_of(replace(block, people=replace(block.people, rows=rows)))[1])["a"]
 

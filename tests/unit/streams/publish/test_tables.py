@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from support.rows import fill
 from support.scored import DAY, random_scored
 
 from contracts.blocks import Departures, ProfileBlock, Verdict, Verdicts
@@ -17,7 +18,7 @@ from contracts.model_blocks import ModelReport
 from contracts.outputs import TableBlock, TableRows
 from sinks.queries import migrations, statements
 from streams.profiles.features import FEATURES
-from streams.profiles.rows import NEVER, NOT_YET, ONE, blank_rows
+from streams.profiles.rows import NEVER, NOT_YET, blank_rows
 from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish.reasons import signed_features
 from streams.publish.score_rows import QualityRows
@@ -99,10 +100,7 @@ def test_each_item_goes_to_its_tables() -> None:
 
 def profiles(ids: str, versions: list[int], **columns: Any) -> ProfileBlock:
     rows = blank_rows(len(ids))
-    rows["first_seen"] = rows["last_seen"] = 0
-    rows["events"] = versions
-    for name, values in columns.items():
-        rows[name] = values
+    fill(rows, **{"first_seen": 0, "last_seen": 0, "events": versions} | columns)
     return ProfileBlock(0, np.array([*ids], object), np.array(versions, np.int64), rows)
 
 
@@ -111,9 +109,9 @@ def by_customer(rows: pa.Table, column: str) -> dict[str, Any]:
 
 
 def test_times_that_have_not_come_yet_are_null() -> None:
-    rows = rendered(profiles("ab", [1, 1], first_order=[0, NOT_YET], last_order=[DAY + 1, NEVER]))["customers"]
+    rows = rendered(profiles("ab", [1, 1], first_order=[0, NOT_YET], last_order=[DAY + 1_000_001, NEVER]))["customers"]
     assert by_customer(rows, "first_order") == {"a": START, "b": None}
-    assert by_customer(rows, "last_order") == {"a": START.replace(day=2, microsecond=1), "b": None}
+    assert by_customer(rows, "last_order") == {"a": START.replace(day=2, second=1), "b": None}
 
 
 def test_money_is_exact_also_where_a_float_is_not() -> None:
@@ -126,13 +124,13 @@ def test_money_is_exact_also_where_a_float_is_not() -> None:
 
 def test_counters_and_means_are_readable() -> None:
     block = profiles("ab", [1, 1], orders=[3, 1], first_order=[0, 0], last_order=[10 * DAY, 0],
-                     satisfaction_sum=[90_000, 0], satisfaction_count=[2, 0], orders_7d=[ONE // 2, 0],
-                     revenue_90d=[12_345, 0], slot=[4, -1])  # fmt: skip
+                     satisfaction_sum=[90, 0], satisfaction_count=[2, 0], orders_7d=[128, 0],
+                     revenue_90d=[12, 0], slot=[4, -1])  # fmt: skip
     rows = rendered(block)["customers"]
     assert by_customer(rows, "mean_gap_days") == {"a": 5.0, "b": None}
     assert by_customer(rows, "satisfaction") == {"a": 4.5, "b": None}
     assert by_customer(rows, "orders_7d") == {"a": 0.5, "b": 0.0}
-    assert by_customer(rows, "revenue_90d") == {"a": 1.2345, "b": 0.0}
+    assert by_customer(rows, "revenue_90d") == {"a": 1.2, "b": 0.0}
     assert by_customer(rows, "decayed_at") == {"a": START.replace(day=6), "b": START}
 
 

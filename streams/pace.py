@@ -1,0 +1,45 @@
+"""The pace of work between batches: all steps of a process share it, so that batches come first.
+
+A slice of work costs more than its own time: its rows are scored and written afterwards, on the same processors. So
+the steps rest together after each slice, and longer while a store is behind: whatever waits there at the end of an
+epoch is waited for.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Final
+
+REST: Final = 2
+"""Steps rest this many times as long as a slice took."""
+LEAST_SECONDS: Final = 0.02
+"""The shortest rest."""
+
+
+class Pace:
+    """When the next slice may begin. ``behind()`` says whether a store is behind; ``clock`` is in Unix seconds."""
+
+    def __init__(self, behind: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.time):
+        self._behind, self._clock = behind, clock
+        self._next = 0.0
+
+    @property
+    def next(self) -> datetime:
+        """The time to ask again. It stays the same while batches come, so that they do not put it off for ever."""
+        return datetime.fromtimestamp(self._next, UTC)
+
+    def begin(self) -> bool:
+        """Whether a slice may begin now; else :attr:`next` is later."""
+        now = self._clock()
+        if now < self._next:
+            return False
+        if self._behind():
+            self._next = now + LEAST_SECONDS
+            return False
+        self._next = now
+        return True
+
+    def end(self) -> None:
+        """Note that the slice has ended that began last."""
+        now = self._clock()
+        self._next = now + max(LEAST_SECONDS, REST * (now - self._next))

@@ -1,0 +1,101 @@
+"""A set of 64-bit hashes, each with the second of its event, that forgets the oldest ones by time."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.state import Columns
+from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, no_zeros, places_for, probe, settle
+
+Hashes = NDArray[np.uint64]
+Seconds = NDArray[np.uint32]
+"""Seconds since 1970."""
+
+
+class DatedHashes:
+    """A set of hashes with seconds: 24 to 48 bytes each in memory, 12 in the stored state. A part."""
+
+    def __init__(self) -> None:
+        self._places: Hashes = np.zeros(SMALLEST, np.uint64)
+        self._seconds: Seconds = np.zeros(SMALLEST, np.uint32)
+        self._size = 0
+        self._fresh: list[tuple[Hashes, Seconds]] = []
+        """What was added since the state was stored last, and is not forgotten."""
+
+    def __len__(self) -> int:
+        return self._size
+
+    def add(self, hashes: Hashes, seconds: Seconds) -> NDArray[np.bool_]:
+        """Add hashes; return which are new. Among equal ones only the first is. A known one keeps its second."""
+        hashes = no_zeros(hashes)
+        self._reserve(self._size + len(hashes))
+        at = probe(self._places, hashes)
+        new: NDArray[np.bool_] = self._places[at] == FREE
+        if not new.any():
+            return new
+        new = first_of_equal(hashes, new)
+        if not new.all():
+            hashes, seconds, at = hashes[new], seconds[new], at[new]
+        self._fresh.append((hashes, seconds))
+        self._put(hashes, seconds, at)
+        return new
+
+    def cut(self, newest: int) -> int | None:
+        """Return the last second to forget so that at least the ``newest`` hashes stay; None if none can go.
+
+        Hashes of one second go or stay together.
+        """
+        surplus = self._size - newest
+        if surplus <= 0:
+            return None
+        seconds = self._seconds[self._places != FREE]
+        first = np.partition(seconds, surplus)[surplus]
+        gone = seconds[seconds < first]
+        return int(gone.max()) if len(gone) else None
+
+    def forget(self, until: int) -> None:
+        """Forget the hashes of the seconds up to and including ``until``."""
+        self._fresh = [
+            (hashes[kept], seconds[kept]) for hashes, seconds in self._fresh if (kept := seconds > until).any()
+        ]
+        kept = (self._places != FREE) & (self._seconds > until)
+        hashes, seconds = self._places[kept], self._seconds[kept]
+        self._clear(places_for(2 * len(hashes)))
+        self._put(hashes, seconds, probe(self._places, hashes))
+
+    def changes(self) -> Columns:
+        """Return what was added since the last call and is not forgotten."""
+        if not self._fresh:
+            return {}
+        fresh, self._fresh = self._fresh, []
+        hashes, seconds = zip(*fresh, strict=True)
+        return {"hashes": np.concatenate(hashes), "seconds": np.concatenate(seconds)}
+
+    def whole(self) -> Columns:
+        """Return everything, in no order."""
+        self._fresh, taken = [], self._places != FREE
+        return {"hashes": self._places[taken], "seconds": self._seconds[taken]}
+
+    def apply(self, columns: Columns) -> None:
+        """Add stored hashes."""
+        hashes, seconds = np.asarray(columns["hashes"]), np.asarray(columns["seconds"])
+        self._reserve(self._size + len(hashes))
+        self._put(hashes, seconds, probe(self._places, hashes))
+
+    def _put(self, hashes: Hashes, seconds: Seconds, at: NDArray[np.int64]) -> None:
+        """Put distinct new hashes at the places found for them."""
+        self._size += len(hashes)
+        self._seconds[settle(self._places, hashes, at)] = seconds
+
+    def _clear(self, places: int) -> None:
+        self._places, self._seconds = np.zeros(places, np.uint64), np.zeros(places, np.uint32)
+        self._size = 0
+
+    def _reserve(self, count: int) -> None:
+        """Make room for so many hashes. The arrays grow by doubling, so growth costs a constant per hash."""
+        places = places_for(count, len(self._places))
+        if places == len(self._places):
+            return
+        taken = self._places != FREE
+        hashes, seconds = self._places[taken], self._seconds[taken]
+        self._clear(places)
+        self._put(hashes, seconds, probe(self._places, hashes))

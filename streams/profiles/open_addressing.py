@@ -1,0 +1,75 @@
+"""Open addressing with linear probing for 64-bit hashes, whole arrays at a time: the basis of sets and tables.
+
+A secret of the process enters the computation of places, so that nobody can choose ids that all collide. What a set
+holds does not depend on it.
+"""
+
+import secrets
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+SMALLEST: Final = 1 << 10
+"""The smallest number of places."""
+FREE: Final = np.uint64(0)
+"""Marks a free place."""
+_SECRET: Final = np.uint64(secrets.randbits(64) | 1)
+_ROOM: Final = 2
+"""Minimum number of places per hash, so that probing stays short."""
+_STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
+"""Replaces the hash 0."""
+
+
+def places_for(count: int, least: int = SMALLEST) -> int:
+    """Return the number of places for ``count`` hashes: ``least``, doubled as often as needed."""
+    while count * _ROOM > least:
+        least *= 2
+    return least
+
+
+def no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the hashes as a contiguous array in which another hash stands for 0."""
+    hashes = np.ascontiguousarray(hashes)
+    return hashes if hashes.all() else np.where(hashes == FREE, _STAND_IN, hashes)
+
+
+def probe(places: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Return the place of each hash: where it is, or the free place where it would be."""
+    mask = len(places) - 1
+    at = ((hashes * _SECRET) >> np.uint64(64 - mask.bit_length())).view(np.int64)
+    found = places[at]
+    left = np.flatnonzero((found != hashes) & (found != FREE))
+    while len(left):
+        at[left] = (at[left] + 1) & mask
+        found = places[at[left]]
+        left = left[(found != hashes[left]) & (found != FREE)]
+    return at
+
+
+def settle(places: NDArray[np.uint64], hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Put distinct hashes at the free places found for them, or after these if several found the same.
+
+    Return where they are.
+    """
+    places[at] = hashes
+    left = np.flatnonzero(places[at] != hashes)
+    if len(left):
+        at = at.copy()
+    while len(left):
+        lost = hashes[left]
+        at[left] = again = probe(places, lost)
+        places[again] = lost
+        left = left[places[again] != lost]
+    return at
+
+
+def first_of_equal(hashes: NDArray[np.uint64], new: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return ``new`` with only the first of equal hashes marked."""
+    found = hashes if new.all() else hashes[new]
+    ascending = np.sort(found)
+    if (ascending[1:] == ascending[:-1]).any():
+        chosen = np.flatnonzero(new)[np.unique(found, return_index=True)[1]]
+        new = np.zeros(len(new), np.bool_)
+        new[chosen] = True
+    return new
