@@ -6,6 +6,7 @@ worker exchanges a sign of life with worker 0 every second; when one has gone al
 
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -14,27 +15,37 @@ from typing import Final
 from crmstream.cluster.messages import Closed, Connection
 from crmstream.stack.dataflow import COMPANION_GONE
 
-BEAT_SECONDS: Final = 1.0
 MOST_SILENT_SECONDS: Final = 20.0
+SIGNS: Final = 20
+"""How many signs of life fit into the longest silence."""
 log = logging.getLogger(__name__)
 
 
+def stop_this_process() -> None:
+    """Ask this process to stop, as its supervisor would: so it also ends where the stop hangs."""
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
 class Companions:
-    """The other workers, over the connections of the meeting. ``asked`` is set when this process shall stop."""
+    """The other workers, over the connections of the meeting.
+
+    ``asked`` is set when this process was asked to stop; ``stop`` asks it to. ``leave`` ends it at once.
+    """
 
     def __init__(
         self,
         connections: Mapping[int, Connection],
         asked: threading.Event,
+        stop: Callable[[], object] = stop_this_process,
         leave: Callable[[int], object] = os._exit,
         most_silent: float = MOST_SILENT_SECONDS,
-        beat: float = BEAT_SECONDS,
     ):
         self._connections = dict(connections)
         self._asked = asked
+        self._stop = stop
         self._leave = leave
         self._most_silent = most_silent
-        self._beat = beat
+        self._beat = most_silent / SIGNS
         self._heard_at = dict.fromkeys(connections, time.monotonic())
         self.stopped_by_other = False
         """Whether this process stops because another one does."""
@@ -66,10 +77,11 @@ class Companions:
                     return self._asked.is_set() or self._miss(index, connection, "has gone")
                 if messages:
                     self._heard_at[index] = time.monotonic()
-                if any(message.get("stop") for message in messages):
+                if any(message.get("stop") for message in messages) and not self._asked.is_set():
                     log.info("worker %d (%s) stops: this one does too", index, connection.place)
                     self.stopped_by_other = True
-                    self._asked.set()
+                    self._stop()
+                    self._asked.wait(self._most_silent)
         return all(
             time.monotonic() - heard_at <= self._most_silent
             or self._miss(index, self._connections[index], f"is silent for {self._most_silent:g} s")

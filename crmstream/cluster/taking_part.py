@@ -47,7 +47,7 @@ class TakingPart:
         self._index = index
         self._addresses = addresses
         self._companions: Companions | None = None
-        self._told = ""
+        self._told: str | None = None
 
     def begin(self, stop: StopFlag) -> bool:
         """Meet the others and watch them from then on; return False if the process was asked to stop meanwhile."""

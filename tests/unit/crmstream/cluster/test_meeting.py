@@ -157,14 +157,14 @@ def test_an_address_in_use_is_waited_for(three: Meeting) -> None:
 class Watched:
     """The companions of a worker, whose process does not end."""
 
-    def __init__(self, connections: dict[int, Connection], most_silent: float = 30):
+    def __init__(self, connections: dict[int, Connection], most_silent: float = 5):
         self.codes: list[int] = []
         self.asked = threading.Event()
-        self.companions = Companions(connections, self.asked, self.codes.append, most_silent, 0.05)
+        self.companions = Companions(connections, self.asked, self.asked.set, self.codes.append, most_silent)
         self.companions.watch()
 
 
-def run_all(made: Meeting, most_silent: float = 30) -> list[Watched]:
+def run_all(made: Meeting, most_silent: float = 5) -> list[Watched]:
     for index in range(3):
         made.start(index)
     return [Watched(made.connections(index), most_silent) for index in range(3)]
