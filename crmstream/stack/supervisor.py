@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from contracts.errors import StackError
 from contracts.settings import Settings
@@ -20,13 +20,12 @@ from crmstream.stack.beat import BEAT_FILE
 from crmstream.stack.collector_part import CollectorPort, choose_port, collector_url, wait_for_collector
 from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, collector_group, heartbeat_group, worker_group
 from crmstream.stack.disk import DiskWatch
-from crmstream.stack.endpoints import Endpoints, combine, outside_servers, remove_endpoints, save_endpoints
+from crmstream.stack.endpoints import Endpoints, combine, outside_servers
 from crmstream.stack.environment import collector_environment, dataflow_environment
-from crmstream.stack.folder import lock_folder
-from crmstream.stack.health_file import remove_health, save_health
+from crmstream.stack.home import Home
 from crmstream.stack.ports import LOOPBACK, PortBook
 from crmstream.stack.probing import FileBeat, http_answers
-from crmstream.stack.process import ChildProcess, clear_leftovers, record_children, stop_all
+from crmstream.stack.process import ChildProcess, stop_all
 from crmstream.stack.servers import Servers, describe_servers
 from crmstream.stack.signals import StopSignals
 from crmstream.stack.watching import PartHealth, Watch
@@ -68,8 +67,7 @@ class LocalStack:
         self._settings = settings
         self._data_dir = settings.data_dir.resolve()
         self._cluster = cluster
-        self._home = cluster.home(self._data_dir) if cluster else self._data_dir
-        """The folder of what belongs to this supervisor alone: its lock, the ids of its processes, their health."""
+        self._home = Home(cluster.home(self._data_dir) if cluster else self._data_dir)
         self._with_dataflow = with_dataflow
         self._prepare = prepare
         self._check = check
@@ -82,7 +80,6 @@ class LocalStack:
         self._servers: Servers | None = None
         self._groups: list[ProcessGroup] = []
         self._collector_port: CollectorPort | None = None
-        self._lock_file: IO[str] | None = None
         self._endpoints: Endpoints | None = None
         self._health: list[PartHealth] = []
         self._signals = StopSignals()
@@ -125,11 +122,10 @@ class LocalStack:
         """
         if self._check is not None:
             self._check()
-        self._lock_file = lock_folder(self._home)
+        self._home.enter()
         self._watch = Watch(self._on_event)
-        clear_leftovers(self._home / "children.json")
         self._refuse_a_full_disk()
-        ports = PortBook(self._home / "ports.json")
+        ports = self._home.ports()
         self._servers = Servers(describe_servers(self._settings, ports), self._watch, self._disk, self._on_event)
         self._servers.start(self._record)
         metrics_ports = self._dataflow_ports(ports, "metrics")
@@ -142,7 +138,7 @@ class LocalStack:
         if self._with_dataflow:
             self._start_dataflow(addresses, metrics_ports)
         self._record()
-        save_endpoints(self._endpoints, self._home)
+        self._home.publish(self._endpoints)
         return self._endpoints
 
     def _refuse_a_full_disk(self) -> None:
@@ -203,7 +199,7 @@ class LocalStack:
         return [*(self._servers.processes if self._servers else []), *dataflow]
 
     def _record(self) -> None:
-        record_children(self._home / "children.json", self._children())
+        self._home.record(self._children())
 
     def poll(self) -> None:
         """Look after the parts once: restart what died, kill what is frozen, say what changed.
@@ -241,13 +237,13 @@ class LocalStack:
         place.go_back()
         self._groups[-1].restart({"CRM_COLLECTOR_PORT": str(place.port)})
         self._endpoints = dataclasses.replace(self.endpoints, collector_url=collector_url(place.host, place.port))
-        save_endpoints(self._endpoints, self._home)
+        self._home.publish(self._endpoints)
 
     def _save_health(self) -> None:
         health = self._watch.health()
         if health != self._health:
             self._health = health
-            save_health(health, self._home)
+            self._home.save_health(health)
 
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> list[str]:
         """Look after the parts until all answer; return the names of those that do not within the timeout.
@@ -291,19 +287,11 @@ class LocalStack:
     def stop(self) -> None:
         """Stop everything in order: the dataflow, then the servers. Harmless when nothing runs; signals wait."""
         with self._signals.ignored():
-            if self._lock_file is None:
+            if not self._home.locked:
                 return
             self._on_event("stopping")
             self._watch.close()
             self.stop_workers()
             stop_all(self._servers.processes if self._servers else [], SERVER_STOP_SECONDS)
-            self._forget()
-
-    def _forget(self) -> None:
-        remove_endpoints(self._home)
-        remove_health(self._home)
-        (self._home / "children.json").unlink(missing_ok=True)
-        self._servers, self._groups, self._endpoints, self._collector_port = None, [], None, None
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+            self._servers, self._groups, self._endpoints, self._collector_port = None, [], None, None
+            self._home.leave()
