@@ -119,18 +119,19 @@ def build_dataflow(
     """
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
-    rows = _clickhouse(settings, stores, rates.base)
+    rows, hashes = _clickhouse(settings, stores, rates.base), _redis(settings, stores, rates.base)
+    pace = Pace(partial(_behind, hashes))
     config = replace(
-        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows)
-    )
+        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
+        may_wait=lambda: settings.workers == 1 and not pace.is_asked,
+    )  # fmt: skip
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))
         op.output("announce-clocks", clocks, ClockSink(settings.partitions, config.clocks))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
-    hashes = _redis(settings, stores, rates.base)
-    machines = _Machines(state_folder(settings), Pace(partial(_behind, hashes)))
+    machines = _Machines(state_folder(settings), pace)
     identity = identity_policy(settings, rates)
     devices = machines.run("keep-devices", batches, partial(Devices, policy=identity))
     forwarded = _of("forwarded", devices, Forwarded)
@@ -256,7 +257,6 @@ def source_config(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
-        alone=settings.workers == 1,
         clocks=LaneClocks(SkewPolicy(
             settings.partitions, interval, int(settings.replay_epoch_days * DAY), settings.most_waiting_events)),
         breaker=BreakerPolicy.of(

@@ -14,6 +14,9 @@ REST: Final = 2
 """Steps rest this many times as long as a slice took."""
 LEAST_SECONDS: Final = 0.02
 """The shortest rest."""
+RECENT_SECONDS: Final = 0.5
+FINISH_SECONDS: Final = 3.0
+"""How long a process that stops finishes its work; what is left then goes on at the next start."""
 
 
 class Pace:
@@ -21,12 +24,25 @@ class Pace:
 
     def __init__(self, behind: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.time):
         self._behind, self._clock = behind, clock
-        self._next = 0.0
+        self._next = self._asked_at = 0.0
+        self._stops_at: float | None = None
 
     @property
     def next(self) -> datetime:
         """The time to ask again. It stays the same while batches come, so that they do not put it off for ever."""
+        self._asked_at = self._clock()
         return datetime.fromtimestamp(self._next, UTC)
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a step had work a moment ago."""
+        return self._clock() - self._asked_at < RECENT_SECONDS
+
+    def may_finish(self) -> bool:
+        """Whether a step of a process that stops may go on with its work. The first question starts the time."""
+        if self._stops_at is None:
+            self._stops_at = self._clock() + FINISH_SECONDS
+        return self._clock() < self._stops_at
 
     def begin(self) -> bool:
         """Whether a slice may begin now; else :attr:`next` is later."""

@@ -66,6 +66,14 @@ class Step(StatefulBatchLogic[In, Out, Token]):
         return [*self._resume(), *self._machine.take(values)], RETAIN
 
     @error_boundary
+    def on_eof(self) -> tuple[list[Out], bool]:
+        """Finish the work that is left when the process stops, if that does not take long."""
+        made = self._resume()
+        while self._machine.has_work() and self._pace.may_finish():
+            made += self._machine.work()
+        return made, RETAIN
+
+    @error_boundary
     def snapshot(self) -> Token:
         """Store what changed since the last snapshot."""
         if self._store is None:

@@ -87,12 +87,12 @@ class SharedConsumer:
 
     def __init__(
         self, consumer: Consumer, bound: Bound = Bound(), monotonic: Callable[[], float] = time.monotonic,
-        longest_wait: float = 0.0,
+        may_wait: Callable[[], bool] = lambda: False,
     ):  # fmt: skip
         self._consumer = consumer
         self._bound = self._limit = bound
         self._monotonic = monotonic
-        self._longest_wait = longest_wait
+        self._allowed = may_wait
         self._calm = 0
         """Polls in a row that found nothing while no lane had anything to do."""
         self._buffers: dict[tuple[str | None, int | None], Buffer] = {}
@@ -170,7 +170,7 @@ class SharedConsumer:
         self._rest = SHORTEST_REST
 
     def _may_wait(self) -> bool:
-        return self._calm >= CALM_POLLS and self._longest_wait > 0
+        return self._calm >= CALM_POLLS and self._allowed()
 
     def _consume(self, seconds: float) -> list[Message]:
         """Return messages; when all is calm, wait for the first one.
@@ -180,7 +180,7 @@ class SharedConsumer:
         """
         waits = self._may_wait()
         found: list[Message] = self._consumer.consume(
-            1 if waits else MOST_AT_ONCE, self._longest_wait if waits else seconds
+            1 if waits else MOST_AT_ONCE, LONGEST_WAIT if waits else seconds
         )
         if waits and found:
             found += self._consumer.consume(MOST_AT_ONCE, 0.0)

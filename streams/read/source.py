@@ -27,7 +27,7 @@ from streams.error_boundary import error_boundary
 from streams.journal import JOURNAL
 from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.breaker import BreakerPolicy
-from streams.read.consumer import LONGEST_WAIT, SharedConsumer, connect
+from streams.read.consumer import SharedConsumer, connect
 from streams.read.decode import Decoded, decode
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 from streams.read.pausing import TopicPauses, none_accepted
@@ -58,8 +58,8 @@ class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
-    a lane has read all of its epoch, before any step takes its snapshot. ``alone`` says that no other process works on
-    the same dataflow: then a source may wait for messages, since nothing can come from elsewhere meanwhile.
+    a lane has read all of its epoch, before any step takes its snapshot. ``may_wait`` says whether a source
+    may wait for messages: no step has work of its own, and nothing can come from another process meanwhile.
     ``clocks`` hold lanes that are ahead.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
@@ -72,7 +72,7 @@ class SourceConfig:
     stopping: Callable[[], bool]
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[], None] = lambda: None
-    alone: bool = False
+    may_wait: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
     accepted: Callable[[str, int], int] = none_accepted
@@ -95,8 +95,7 @@ class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
     ) -> "LaneReader":  # fmt: skip
         """Connect a lane and check that the log is the one that its position belongs to."""
         if self._consumer is None or self._consumer.is_closed:
-            longest = LONGEST_WAIT if self._config.alone else 0.0
-            self._consumer = SharedConsumer(connect(self._config.bootstrap_servers), longest_wait=longest)
+            self._consumer = SharedConsumer(connect(self._config.bootstrap_servers), may_wait=self._config.may_wait)
         return LaneReader(int(for_part), self._config, self._consumer, resume_state)
 
 

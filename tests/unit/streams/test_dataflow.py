@@ -17,7 +17,6 @@ from streams.dataflow import customers_policy, identity_policy
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.customers import CustomersPolicy
 from streams.profiles.pending import PendingSweep
-from streams.steps import Step
 
 PARTITIONS = 2
 SHOP = ShopConfig(
@@ -129,23 +128,16 @@ def test_no_hash_goes_back_while_the_log_before_a_death_is_read_again(
 def test_boundaries_in_slices_and_deaths_between_them_change_nothing(
     undisturbed: Installation, other: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever reads live crosses boundaries in slices; what is left at the end of the test's log is done there."""
+    """Whoever reads live crosses boundaries in slices; what is left is done when it stops."""
     slices, one_slice = [], PendingSweep.advance
 
     def advance(pending: PendingSweep, *rest: Any) -> Any:
         slices.append(pending.boundary)
         return one_slice(pending, *rest)
 
-    def rest(step: Step[Any, Any]) -> tuple[list[Any], bool]:
-        made: list[Any] = []
-        while step._machine.has_work():
-            made += step._machine.work()
-        return made, False
-
     small = {"customers_policy": customers_in_slices, "identity_policy": visitors_in_portions}
     for name, policy in small.items():
         monkeypatch.setattr(dataflow, name, policy)
-    monkeypatch.setattr(Step, "on_eof", rest)
     monkeypatch.setattr(PendingSweep, "advance", advance)
     monkeypatch.setattr(pace, "LEAST_SECONDS", 0.0)
     other.settings = other.settings.model_copy(update={"live_backlog_events": 1_000_000, "max_batch_events": 20})

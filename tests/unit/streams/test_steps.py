@@ -15,7 +15,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from contracts.errors import StateError
 from contracts.machine import Machine
 from contracts.state import Part, Value
-from streams import error_boundary
+from streams import error_boundary, pace
 from streams.state import background
 from streams.state.store import StepStore
 from streams.steps import Step
@@ -177,3 +177,16 @@ def test_the_engine_commits_nothing_that_is_not_on_the_disk(tmp_path: Path, monk
 
 def test_a_token_is_plain_values_for_the_engine(seven: Token) -> None:
     assert type(pickle.loads(pickle.dumps(seven))) is dict
+
+
+def test_a_step_that_stops_finishes_its_work_if_there_is_time(step: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Adding()
+    stopping = step(None, lambda: machine)
+    stopping.on_batch([1])
+    machine.left = 3
+    assert stopping.on_eof() == ([("left", 2), ("left", 1), ("left", 0)], False)
+    monkeypatch.setattr(pace, "FINISH_SECONDS", 0.0)
+    late = step(None, lambda: machine)
+    machine.left = 3
+    assert late.on_eof() == ([], False)
+    assert machine.has_work()

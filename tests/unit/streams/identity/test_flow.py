@@ -327,19 +327,18 @@ class World:
 
 def run(records: list[Record], draws: list[int], cuts: set[int], fresh: int, *, saves: bool = False,
         rates: Rates = RATES, then: Callable[[World, int], None] = lambda *_: None,
-        settings_: IdentityPolicy | None = None) -> World:  # fmt: skip
+        settings_: IdentityPolicy | None = None, turns: int = 0) -> World:  # fmt: skip
     world = World(settings_ or policy(rates), saves)
     lanes = [lane_items(records, lane, cuts, fresh, draws[lane:]) for lane in range(BUCKETS)]
-    turns = itertools.chain(draws, itertools.cycle([0, 1, 2, 3]))
     idle = 0
-    for turn, draw in enumerate(turns):
+    for turn, draw in enumerate(itertools.chain(draws, itertools.cycle([0, 1, 2, 3]))):
         then(world, turn)
         lane = draw % (BUCKETS + 2)
         batch = next(lanes[lane], None) if lane < BUCKETS else None
         if batch is not None:
             world.send(batch, lane)
         idle = 0 if world.deliver(draw) or batch is not None else idle + 1
-        if idle > 8 and turn > len(draws):
+        if idle > 8 and turn > max(turns, len(draws)):
             while world.work():
                 pass
             return world
@@ -482,7 +481,7 @@ def test_money_that_waits_moves_with_its_row_and_is_converted_once(
         if turn == when:
             world.restart(policy(RATES))
 
-    check(run(records, draws, cuts, fresh, rates=Rates("EUR"), then=restart), records)
+    check(run(records, draws, cuts, fresh, rates=Rates("EUR"), then=restart, turns=when), records)
 
 
 @settings(max_examples=60, deadline=None)
