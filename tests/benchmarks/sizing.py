@@ -66,8 +66,11 @@ def _efficiency(results: Results) -> float:
 
 
 FIGURES: Final = (
+    Figure("population", "customers in the largest population, of which the next figures are", "", SCALE,
+           lambda of: _largest(of)["customers"]),
+    Figure("rate", "its steady rate", "events/s", SCALE, lambda of: of["scale"]["rate"]),
     Figure("empty", "memory of a worker without customers", "MB", SCALE, lambda of: of["scale"]["empty_megabytes"]),
-    Figure("bytes", "memory per customer, with the largest population", "bytes", SCALE,
+    Figure("bytes", "memory per customer", "bytes", SCALE,
            lambda of: _largest(of)["bytes_per_customer"]),
     Figure("bytes_midnight", "more at most while a midnight is crossed, per customer", "bytes", SCALE, _midnight),
     Figure("state", "state on disk per customer", "bytes", SCALE, lambda of: _per_customer("state_bytes", of)),
@@ -76,12 +79,14 @@ FIGURES: Final = (
     Figure("fact", "disk of ClickHouse per event", "bytes", SCALE, lambda of: _stored("facts", "events", of)),
     Figure("daily", "disk of ClickHouse per row of a sweep", "bytes", SCALE,
            lambda of: _stored("customer_daily", "daily_rows", of)),
-    Figure("cpu_live", "CPU of a worker per event, live at a steady rate", "µs", SCALE,
+    Figure("cpu_live", "CPU of a worker per event, live at that rate, with small batches", "µs", SCALE,
            lambda of: _largest(of)["cpu_microseconds_per_event"]),
-    Figure("resume", "from a kill to scores again, largest population", "s", SCALE,
+    Figure("resume", "from a kill to scores again", "s", SCALE,
            lambda of: float(_largest(of)["resume_seconds"])),
     Figure("efficiency", "speed of two workers against twice that of one", "", SCALE, _efficiency),
-    Figure("cpu_servers", "CPU of the servers per event", "µs", WHOLE,
+    Figure("cpu_full", "CPU of a worker per event, live at full speed, with large batches", "µs", WHOLE,
+           lambda of: _whole("live", lambda run: run["cpu_seconds"] * 1e6, of)),
+    Figure("cpu_servers", "CPU of the servers per event, at full speed", "µs", WHOLE,
            lambda of: _whole("live", lambda run: run["servers_cpu_seconds"] * 1e6, of)),
     Figure("catch_up", "speed of a catch-up with one worker", "events/s", WHOLE,
            lambda of: 1 / _whole("catch-up", lambda run: run["wall_seconds"], of)),
@@ -141,6 +146,11 @@ def computed(values: Mapping[str, Value], formula: Callable[[Mapping[str, float]
         return None
 
 
+def cores(rate: float, of: Mapping[str, float]) -> float:
+    """Cores of the live flow: as measured at a steady rate, and what more events at once add."""
+    return (of["rate"] * of["cpu_live"] + max(0.0, rate - of["rate"]) * of["cpu_full"]) / MILLION
+
+
 def _unit_table(values: Mapping[str, Value]) -> str:
     def row(what: str, unit: str, formula: Callable[[Mapping[str, float]], float]) -> list[str]:
         return [what, shown(computed(values, formula), unit)]
@@ -152,8 +162,9 @@ def _unit_table(values: Mapping[str, Value]) -> str:
         row("disk of `recovery/`", "MB", lambda of: of["state"] * GENERATIONS * MILLION / MB),
         row("disk of ClickHouse per day of sweeps", "MB", lambda of: of["daily"] * MILLION / MB),
     ]) + "\n\n" + markdown(("per thousand events/s", ""), [
-        row("cores of workers", "", lambda of: of["cpu_live"] * 1_000 / MILLION),
-        row("cores of the servers", "", lambda of: of["cpu_servers"] * 1_000 / MILLION),
+        row("cores of workers, for the first thousand", "", lambda of: cores(1_000, of)),
+        row("cores of workers, for each further thousand", "", lambda of: of["cpu_full"] * 1_000 / MILLION),
+        row("cores of the servers, at least", "", lambda of: of["cpu_servers"] * 1_000 / MILLION),
         row("disk of Kafka per day and replica", "GB", lambda of: of["log"] * 86_400_000 / GB),
         row("disk of ClickHouse per day", "GB", lambda of: of["fact"] * 86_400_000 / GB),
     ])  # fmt: skip
@@ -164,7 +175,7 @@ def _example(values: Mapping[str, Value]) -> str:
     customers, peak, average, limit, days = 3 * MILLION, 1_500, 400, 2_000, 365
 
     def flow(of: Mapping[str, float]) -> float:
-        return math.ceil(peak * of["cpu_live"] / MILLION / BUSY)
+        return math.ceil(cores(peak, of) / BUSY)
 
     def fit(of: Mapping[str, float]) -> float:
         return math.ceil(customers * of["bytes"] / MB / (limit - of["empty"]))
@@ -179,7 +190,7 @@ def _example(values: Mapping[str, Value]) -> str:
         ("partitions: at least 4, and twice *W*", "", lambda of: max(4, 2 * workers(of))),
         ("memory of a worker, at a midnight", "MB",
          lambda of: of["empty"] + customers / workers(of) * (of["bytes"] + of["bytes_midnight"]) / MB),
-        ("cores of the servers", "", lambda of: peak * of["cpu_servers"] / MILLION),
+        ("cores of the servers, at least", "", lambda of: peak * of["cpu_servers"] / MILLION),
         ("memory of Redis", "GB", lambda of: customers * of["redis"] / GB),
         ("disk of `recovery/`", "GB", lambda of: customers * of["state"] * GENERATIONS / GB),
         ("disk of Kafka, 30 days, one replica", "GB", lambda of: average * 86_400 * 30 * of["log"] / GB),

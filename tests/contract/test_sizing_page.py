@@ -11,9 +11,10 @@ from report import merged  # noqa: E402 - programs beside the benchmarks, not a 
 from sizing import FIGURES, page, value_of  # noqa: E402
 
 MACHINE = {"processor": "x86_64", "cores": 2, "python": "3.11.0", "commit": "abc"}
-MEASURED: dict[str, Any] = {
-    "machine": MACHINE, "ended": "2026-01-01T00:00:00",
-    "scale": {"machine": MACHINE, "ended": "2026-01-01T00:00:00", "empty_megabytes": 200.0, "populations": [
+WHEN: dict[str, Any] = {"machine": MACHINE, "ended": "2026-01-01T00:00:00"}
+RUN = {"wall_seconds": 2.0, "servers_cpu_seconds": 3.0, "cpu_seconds": 2.0}
+MEASURED: dict[str, Any] = WHEN | {
+    "scale": WHEN | {"empty_megabytes": 200.0, "rate": 1_000.0, "populations": [
         {"customers": 1_000, "bytes_per_customer": 9_999},
         {
             "customers": 1_000_000, "events": 5_000_000, "bytes_per_customer": 400, "resident_megabytes": 600.0,
@@ -24,7 +25,7 @@ MEASURED: dict[str, Any] = {
     ]},
     "workers": {"workers": [{"workers": 1, "efficiency": 1.0}, {"workers": 2, "efficiency": 0.8}]},
     "whole": [
-        {"workload": name, "total": 100_000, "runs": {"dataflow": [{"wall_seconds": 2.0, "servers_cpu_seconds": 3.0}]}}
+        {"workload": name, "total": 100_000, "runs": {"dataflow": [RUN]}}
         for name in ("four busy days, live", "two years, catch-up")
     ],
 }  # fmt: skip
@@ -57,9 +58,11 @@ def test_every_figure_comes_from_the_largest_population() -> None:
 
 def test_the_example_follows_the_formulas() -> None:
     text = page(MEASURED)
-    assert "| workers for the flow | 3 |" in text  # 1,500 events/s x 800 us / 0.5 = 2.4 cores
+    assert "| cores of workers, for the first thousand | 0.80 |" in text
+    assert "| cores of workers, for each further thousand | 0.02 |" in text
+    assert "| workers for the flow | 2 |" in text  # 0.81 cores, half of each free
     assert "| workers for memory | 1 |" in text  # 3,000,000 x 400 bytes in 1.8 GB
-    assert "| memory of a worker, at a midnight | 705 MB |" in text  # 200 + 1,000,000 x (400 + 104.9) bytes
-    assert "| partitions: at least 4, and twice *W* | 6 |" in text
+    assert "| memory of a worker, at a midnight | 957 MB |" in text  # 200 + 1,500,000 x (400 + 104.9) bytes
+    assert "| partitions: at least 4, and twice *W* | 4 |" in text
     assert "| memory of Redis | 3.00 GB |" in text
-    assert "| a catch-up of a day | 4.80 minutes |" in text  # 34,560,000 events at 50,000 x 3 x 0.8 a second
+    assert "| a catch-up of a day | 7.20 minutes |" in text  # 34,560,000 events at 50,000 x 2 x 0.8 a second
