@@ -114,7 +114,7 @@ class Settings(BaseSettings):
         description="Most event-time days in one batch, so partitions stay aligned.",
     )
     replay_epoch_days: float = Field(
-        365,
+        1_095,
         gt=0,
         le=36_500,
         allow_inf_nan=False,

@@ -37,9 +37,9 @@ def log(count: int, size: int = 1) -> list[Record]:
     return [Record(b"x" * size) for _ in range(count)]
 
 
-def shared(bound: Bound | None = None, *, waits: float = 0.0, **logs: int) -> tuple[SharedConsumer, FakeConsumer]:
+def shared(bound: Bound | None = None, *, waits: bool = False, **logs: int) -> tuple[SharedConsumer, FakeConsumer]:
     fake = FakeConsumer({(name, 0): log(count) for name, count in logs.items()})
-    consumer = SharedConsumer(fake, bound or Bound(), Clock(), waits)
+    consumer = SharedConsumer(fake, bound or Bound(), Clock(), lambda: waits)
     consumer.assign(0, dict.fromkeys(logs, 0))
     return consumer, fake
 
@@ -136,7 +136,7 @@ def test_all_idle_lanes_rest_until_the_same_moment_and_longer_while_nothing_come
 
 
 def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:
-    consumer, fake = shared(waits=LONGEST_WAIT, a=1)
+    consumer, fake = shared(waits=True, a=1)
     for _ in range(CALM_POLLS + 3):
         consumer.poll(wait=False)
     assert fake.polls == [0.0] * (CALM_POLLS + 1) + [LONGEST_WAIT] * 2
@@ -150,7 +150,7 @@ def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:
 
 
 def test_a_stirred_consumer_does_not_wait() -> None:
-    consumer, fake = shared(waits=LONGEST_WAIT, a=1)
+    consumer, fake = shared(waits=True, a=1)
     for _ in range(9):
         consumer.poll(wait=False)
         consumer.stir()
