@@ -28,9 +28,9 @@ def run(
 
     Start it on every host with the same addresses, in the same order: the
     first is worker 0. Without --index a host runs the workers whose address
-    it has. Workers start when all are there, and say for whom they wait. When
-    one dies or stops, all start again together and go on exactly where they
-    were; start a host that was down with the same command.
+    it has. Workers start when all are there, and say which ones they wait for.
+    When one dies or stops, all start again together and go on exactly where
+    they were; start a host that was down with the same command.
 
     All hosts need the same settings, Kafka, ClickHouse and Redis by their
     CRM_... settings, and the same CRM_DATA_DIR on shared storage: it has the

@@ -28,7 +28,7 @@ def test_servers_must_be_ones_that_all_hosts_reach(tmp_path: Path) -> None:
         cluster_host(settings, CLUSTER, print)
 
 
-def test_whom_a_worker_waits_for_is_told_once(tmp_path: Path) -> None:
+def test_what_a_worker_waits_for_is_told_once(tmp_path: Path) -> None:
     told: list[str] = []
     settings = Settings(data_dir=tmp_path)
     notices = WaitingNotices(settings, CLUSTER, told.append)

@@ -76,7 +76,7 @@ def three(tmp_path: Path) -> Iterator[Meeting]:
     made.stop.set()
 
 
-def test_all_start_when_all_are_there_and_say_for_whom_they_wait(three: Meeting) -> None:
+def test_all_start_when_all_are_there_and_say_which_they_wait_for(three: Meeting) -> None:
     three.start(1)
     eventually(lambda: three.waits[1])
     assert f"{three.addresses[0]} (worker 0): Connection refused" in three.waits[1]
