@@ -69,6 +69,8 @@ bench-quick: env-tests
 bench-docs: env-tests
 	@$(BIN)/python tests/benchmarks/report.py $(wildcard $(patsubst %,docs/performance/%.json,results one-event scale soak)) > docs/performance.md.new
 	@mv docs/performance.md.new docs/performance.md
+	@$(BIN)/python tests/benchmarks/sizing.py $(wildcard $(patsubst %,docs/performance/%.json,results scale soak)) > docs/sizing.md.new
+	@mv docs/sizing.md.new docs/sizing.md
 
 # requirements.txt is what runs; requirements-dev.txt is the same and what tests need, at the same versions
 pins: env-tests

@@ -96,6 +96,12 @@ class Settings(BaseSettings):
     partitions: int = Field(4, ge=1, le=256, description="Partitions of every topic; fixed when they are created.")
     buckets: int = Field(4, ge=1, le=4_096, description="Buckets of customers; a multiple of the partitions, fixed.")
     workers: int = Field(1, ge=1, le=64, description="Worker processes of the dataflow, at most one per partition.")
+    cluster_addresses: str | None = Field(
+        None, description="host:port of each worker, with commas, where they run on several hosts: `crmstream worker`."
+    )
+    cluster_index: str | None = Field(
+        None, description="Numbers of the workers of this host, from 0. Unset: those whose address this host has."
+    )
     epoch_seconds: float = Field(
         2.0, gt=0, le=60, allow_inf_nan=False, description="Seconds between snapshots of the dataflow's state."
     )

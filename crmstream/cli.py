@@ -22,6 +22,7 @@ READ: Final = "Read what came out"
 COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "init": (RUN, "Make the data folder and decide the base currency."),
     "up": (RUN, "Start the local stack and the dataflow; Ctrl-C stops them."),
+    "worker": (RUN, "Run this host's workers of a dataflow on several hosts; Ctrl-C stops them."),
     "demo": (RUN, "Show it all: a local stack, a simulated shop, live scores in the terminal."),
     "env": (RUN, "Print where the servers of the stack listen, as variables of a shell."),
     "rebuild": (RUN, "Compute all profiles and models anew, when state is lost or cannot be read."),

@@ -7,6 +7,7 @@ from typing import Any
 
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
+from crmstream.cluster.addresses import Cluster
 from crmstream.money.keeper import RatesKeeper
 from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
@@ -33,8 +34,23 @@ def full_stack(
     settings: Settings, on_event: Callable[[str], None] | None = None, *, with_collector: bool = False
 ) -> LocalStack:
     """Describe servers, workers, heartbeat and perhaps the collector of one data folder; nothing is started yet."""
-    on_event = whoever_listens(on_event or (lambda _: None))
+    return prepared_stack(settings, whoever_listens(on_event or (lambda _: None)), with_collector=with_collector)
+
+
+def prepared_stack(
+    settings: Settings,
+    on_event: Callable[[str], None],
+    *,
+    with_collector: bool = False,
+    cluster: Cluster | None = None,
+    look_after: Callable[[LocalStack], None] = lambda _: None,
+) -> LocalStack:
+    """Describe a stack with topics, tables, state and rates made ready, and perhaps the workers of one host only."""
     keeper = RatesKeeper(settings, on_event)
+
+    def look(stack: LocalStack) -> None:
+        keeper.look_after(stack)
+        look_after(stack)
 
     def prepare(endpoints: Endpoints) -> None:
         keeper.bring_into_force()
@@ -52,7 +68,8 @@ def full_stack(
         on_event=on_event,
         commands=DataflowCommands(collector=collector if with_collector else ()),
         check=lambda: check_outside(settings),
-        look_after=keeper.look_after,
+        look_after=look,
+        cluster=cluster,
     )
 
 
@@ -80,6 +97,7 @@ def apart(settings: Settings, folder: Path, **changes: object) -> Settings:
     own: dict[str, Any] = {
         "data_dir": folder,
         **dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url")),
+        **dict.fromkeys(("cluster_addresses", "cluster_index")),
         **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port", "collector_port"), 0),
     }
     return type(settings).model_validate(settings.model_dump() | own | changes)

@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import sys
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from importlib.metadata import version
@@ -25,11 +26,13 @@ from crmstream import (
     hanging,
     lean,  # noqa: F401 - before River
 )
-from crmstream.stack.dataflow import STOP_SECONDS, WILL_NOT_START
+from crmstream.cluster.taking_part import TakingPart
+from crmstream.stack.dataflow import COMPANION_GONE, STOP_SECONDS, WILL_NOT_START
 from crmstream.stopping import StopFlag
 from streams import error_boundary as edge
 from streams.in_force import rates_in_force
 from streams.journal import JOURNAL
+from streams.recovery import forget_uncommitted
 from streams.run import run_worker
 
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
@@ -55,20 +58,37 @@ def main() -> None:
     gc.set_threshold(50_000, 20, 50)  # batches make many short-lived objects and no cycles
     sys.setswitchinterval(SWITCH_SECONDS)
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT)
-    _tell_start(settings, index)
+    addresses = [address for address in os.environ.get("CRM_WORKER_ADDRESSES", "").split(";") if address]
+    cluster = TakingPart(settings, index, addresses) if settings.cluster_addresses else None
+    stop = StopFlag(MOST_STOP_SECONDS, WITHOUT_SNAPSHOT, leave=_leaving(cluster))
     metrics_port = int(os.environ.get("CRM_WORKER_METRICS_PORT", "0"))
     for store in ("ClickHouse", "Kafka", "Redis"):
         STORE_WAITED.labels(store).set_function(partial(waiting_since, store))
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
-    addresses = [address for address in os.environ.get("CRM_WORKER_ADDRESSES", "").split(";") if address]
     hanging.watch(lambda: JOURNAL.beats)
     try:
-        run_worker(settings, index, addresses, stop, timedelta(seconds=settings.epoch_seconds))
+        if cluster is None:
+            forget_uncommitted(settings)
+        elif not cluster.begin(stop):
+            return
+        _tell_start(settings, index)
+        epoch = timedelta(seconds=settings.epoch_seconds)
+        run_worker(settings, index, addresses, stop, epoch)
     except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
+        if cluster is not None and not edge.failures and cluster.lost_another():
+            sys.exit(COMPANION_GONE)
         sys.exit(_explain(error, settings.data_dir / "logs" / f"worker-{index}.fatal"))
     JOURNAL.end()
+    if cluster is not None:
+        sys.exit(cluster.exit_code(0))
+
+
+def _leaving(cluster: TakingPart | None) -> Callable[[int], object]:
+    """What ends the process at once."""
+    if cluster is None:
+        return os._exit
+    return cluster.leave
 
 
 def _tell_start(settings: Settings, index: int) -> None:

@@ -66,7 +66,10 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
 
 
 def forget_uncommitted(settings: Settings) -> None:
-    """Delete snapshots of epochs that were not committed. Call it in each worker before Bytewax starts.
+    """Delete snapshots of epochs that were not committed.
+
+    Call it in each worker before Bytewax starts. Workers of several hosts must not open one SQLite file at once: there
+    call it in one of them before any starts.
 
     Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
     no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.

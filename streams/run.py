@@ -12,13 +12,16 @@ from contracts.errors import SettingsError
 from contracts.settings import Settings
 from streams.dataflow import Stores, build_dataflow
 from streams.in_force import rates_in_force
-from streams.recovery import forget_uncommitted, recovery_folder
+from streams.recovery import recovery_folder
 
 
 def run_worker(
     settings: Settings, index: int, addresses: Sequence[str], stopping: Callable[[], bool], epoch: timedelta
 ) -> None:
-    """Run worker ``index`` of the cluster at ``addresses`` (fewer than two: alone) until ``stopping`` says True."""
+    """Run worker ``index`` of the cluster at ``addresses`` (fewer than two: alone) until ``stopping`` says True.
+
+    Call :func:`streams.recovery.forget_uncommitted` before.
+    """
     if settings.kafka_bootstrap_servers is None or settings.clickhouse_url is None or settings.redis_url is None:
         raise SettingsError(
             "a worker needs CRM_KAFKA_BOOTSTRAP_SERVERS, CRM_CLICKHOUSE_URL and CRM_REDIS_URL; `crmstream up` sets them"
@@ -29,7 +32,6 @@ def run_worker(
         settings.redis_url.get_secret_value(),
     )
     cluster = len(addresses) > 1
-    forget_uncommitted(settings)
     cli_main(
         build_dataflow(settings, stores, stopping, rates_in_force(settings), partial(_decide, settings)),
         process_id=index if cluster else None,

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 from rich.table import Table
 
+from contracts.errors import SettingsError
 from contracts.settings import load_settings
 from crmstream.commands.init import ask
 from crmstream.commands.shared import console, new_app
@@ -47,6 +48,8 @@ def run(
     from crmstream.running import full_stack  # noqa: PLC0415
 
     settings = load_settings() if workers is None else load_settings(workers=workers)
+    if settings.cluster_addresses is not None:
+        raise SettingsError("CRM_CLUSTER_ADDRESSES is set: run `crmstream worker` on each of its hosts, or unset it")
     decision = installation_rates(settings)[1]
     if decision is None and sys.stdin.isatty() and sys.stdout.isatty():
         decision = ask(settings)

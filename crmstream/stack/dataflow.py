@@ -13,6 +13,9 @@ from crmstream.stack.restarts import MAX_RESTARTS, RESTART_WINDOW_SECONDS, Resta
 
 WILL_NOT_START = 78
 """Exit code of a worker that must not be started again (``EX_CONFIG`` of sysexits)."""
+COMPANION_GONE = 75
+"""Exit code of a worker that ends because one of another host has gone or stops (``EX_TEMPFAIL``): no failure of it."""
+COMPANION_WAIT_SECONDS = 0.5
 STOP_SECONDS = 20.0
 ANOTHER_TRY_SECONDS = 60.0
 """After how long something the rest can do without is tried again when it was given up."""
@@ -145,6 +148,10 @@ class ProcessGroup:
             self._start_at = time.monotonic()
             self._on_event(f"{dead[0].name} {dead[0].how_it_ended()}; the {self._name} starts again later: {hold}")
             return
+        if all(process.poll() == COMPANION_GONE for process in dead):
+            self._start_at = time.monotonic() + COMPANION_WAIT_SECONDS
+            self._on_event(f"a worker of another host has gone or stops: {dead[0].name} starts again and waits for it")
+            return
         self._start_at = self._policy.next_start(time.monotonic())
         if self._start_at is None:
             raise StackError(
@@ -171,17 +178,17 @@ class ProcessGroup:
 def worker_group(
     commands: DataflowCommands,
     environment: Mapping[str, str],
-    metrics_ports: Sequence[int],
+    metrics_ports: Mapping[int, int],
     log_dir: Path,
     on_event: Callable[[str], None],
 ) -> ProcessGroup:
-    """Return the group of workers, one for each metrics port."""
+    """Return the group of workers, one for each metrics port, by index."""
     workers = [
         ChildProcess(
             f"worker-{index}", [*commands.worker, "--index", str(index)], log_dir,
             {**environment, "CRM_WORKER_METRICS_PORT": str(port)}, WORKER_NICENESS,
         )
-        for index, port in enumerate(metrics_ports)
+        for index, port in metrics_ports.items()
     ]  # fmt: skip
     return ProcessGroup("dataflow", workers, log_dir, on_event)
 

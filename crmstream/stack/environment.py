@@ -44,13 +44,13 @@ def settings_environment(settings: Settings) -> dict[str, str]:
     return variables | {"CRM_DATA_DIR": str(settings.data_dir.resolve())}
 
 
-def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports: Sequence[int]) -> dict[str, str]:
+def dataflow_environment(settings: Settings, endpoints: Endpoints, addresses: Sequence[str]) -> dict[str, str]:
     """Return the whole environment of a dataflow process: the settings, and what every program needs.
 
     Args:
         settings: those of the stack.
         endpoints: where the servers are.
-        worker_ports: loopback port of each worker, in the order of their index.
+        addresses: ``host:port`` of each worker, in the order of their index.
 
     """
     proxies = {name: value for name, value in os.environ.items() if name in PROXIES}
@@ -58,7 +58,7 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, worker_ports:
         "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
         "CRM_REDIS_URL": endpoints.redis_url,
-        "CRM_WORKER_ADDRESSES": ";".join(f"127.0.0.1:{port}" for port in worker_ports),
+        "CRM_WORKER_ADDRESSES": ";".join(addresses),
         # each worker is one process of its own: more threads would only contend for the cores
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",

@@ -9,24 +9,23 @@ import contextlib
 import dataclasses
 import os
 import time
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from contracts.errors import StackError
 from contracts.settings import Settings
+from crmstream.cluster.addresses import Cluster
 from crmstream.stack.beat import BEAT_FILE
 from crmstream.stack.collector_part import CollectorPort, choose_port, collector_url, wait_for_collector
 from crmstream.stack.dataflow import DataflowCommands, ProcessGroup, collector_group, heartbeat_group, worker_group
 from crmstream.stack.disk import DiskWatch
-from crmstream.stack.endpoints import Endpoints, combine, outside_servers, remove_endpoints, save_endpoints
+from crmstream.stack.endpoints import Endpoints, combine, outside_servers
 from crmstream.stack.environment import collector_environment, dataflow_environment
-from crmstream.stack.folder import lock_folder
-from crmstream.stack.health_file import remove_health, save_health
-from crmstream.stack.ports import PortBook
+from crmstream.stack.home import Home
+from crmstream.stack.ports import LOOPBACK, PortBook
 from crmstream.stack.probing import FileBeat, http_answers
-from crmstream.stack.process import ChildProcess, clear_leftovers, record_children, stop_all
+from crmstream.stack.process import ChildProcess, stop_all
 from crmstream.stack.servers import Servers, describe_servers
 from crmstream.stack.signals import StopSignals
 from crmstream.stack.watching import PartHealth, Watch
@@ -49,6 +48,7 @@ class LocalStack:
         commands: DataflowCommands | None = None,
         check: Callable[[], None] | None = None,
         look_after: Callable[["LocalStack"], None] | None = None,
+        cluster: Cluster | None = None,
     ):
         """Describe the stack; nothing is started.
 
@@ -60,10 +60,14 @@ class LocalStack:
             commands: the dataflow's command lines, with that of a collector if there shall be one.
             check: called before anything is started; raises what makes a start pointless.
             look_after: called with this stack whenever it has looked after its parts.
+            cluster: the workers of several hosts; of them this stack starts those of its own host. All servers are
+                outside ones then.
 
         """
         self._settings = settings
         self._data_dir = settings.data_dir.resolve()
+        self._cluster = cluster
+        self._home = Home(cluster.home(self._data_dir) if cluster else self._data_dir)
         self._with_dataflow = with_dataflow
         self._prepare = prepare
         self._check = check
@@ -76,7 +80,6 @@ class LocalStack:
         self._servers: Servers | None = None
         self._groups: list[ProcessGroup] = []
         self._collector_port: CollectorPort | None = None
-        self._lock_file: IO[str] | None = None
         self._endpoints: Endpoints | None = None
         self._health: list[PartHealth] = []
         self._signals = StopSignals()
@@ -119,24 +122,23 @@ class LocalStack:
         """
         if self._check is not None:
             self._check()
-        self._lock_file = lock_folder(self._data_dir)
+        self._home.enter()
         self._watch = Watch(self._on_event)
-        clear_leftovers(self._data_dir / "children.json")
         self._refuse_a_full_disk()
-        ports = PortBook(self._data_dir / "ports.json")
+        ports = self._home.ports()
         self._servers = Servers(describe_servers(self._settings, ports), self._watch, self._disk, self._on_event)
         self._servers.start(self._record)
         metrics_ports = self._dataflow_ports(ports, "metrics")
         self._collector_port = choose_port(ports, self._settings) if self._with_collector else None
         self._endpoints = self._describe(metrics_ports)
-        worker_ports = self._dataflow_ports(ports, "worker")
+        addresses = self._cluster.addresses if self._cluster else self._own_addresses(ports)
         ports.save()
         if self._prepare is not None:
             self._prepare(self._endpoints)
         if self._with_dataflow:
-            self._start_dataflow(worker_ports, metrics_ports)
+            self._start_dataflow(addresses, metrics_ports)
         self._record()
-        save_endpoints(self._endpoints, self._data_dir)
+        self._home.publish(self._endpoints)
         return self._endpoints
 
     def _refuse_a_full_disk(self) -> None:
@@ -145,24 +147,27 @@ class LocalStack:
         if news := self._disk.news():
             self._on_event(news)
 
-    def _dataflow_ports(self, ports: PortBook, kind: str) -> list[int]:
-        workers = self._settings.workers if self._with_dataflow else 0
-        return [ports.choose(f"{kind}-{index}") for index in range(workers)]
+    def _dataflow_ports(self, ports: PortBook, kind: str) -> dict[int, int]:
+        """Return a port for each worker of this host, by index."""
+        workers = self._cluster.own if self._cluster else range(self._settings.workers)
+        return {index: ports.choose(f"{kind}-{index}") for index in workers if self._with_dataflow}
 
-    def _describe(self, metrics_ports: Sequence[int]) -> Endpoints:
+    def _own_addresses(self, ports: PortBook) -> list[str]:
+        return [f"{LOOPBACK}:{port}" for port in self._dataflow_ports(ports, "worker").values()]
+
+    def _describe(self, metrics_ports: Mapping[int, int]) -> Endpoints:
         own = self._servers.endpoints() if self._servers else {}
-        metrics = tuple(f"http://127.0.0.1:{port}/metrics" for port in metrics_ports)
+        metrics = tuple(f"http://127.0.0.1:{port}/metrics" for port in metrics_ports.values())
         place = self._collector_port
         collector = None if place is None else collector_url(place.host, place.port)
         return combine(own | outside_servers(self._settings), metrics, os.getpid(), collector)
 
-    def _start_dataflow(self, worker_ports: Sequence[int], metrics_ports: Sequence[int]) -> None:
-        environment = dataflow_environment(self._settings, self.endpoints, worker_ports)
+    def _start_dataflow(self, addresses: Sequence[str], metrics_ports: Mapping[int, int]) -> None:
+        environment = dataflow_environment(self._settings, self.endpoints, addresses)
         log_dir = self._data_dir / "logs"
-        self._groups = [
-            worker_group(self._commands, environment, metrics_ports, log_dir, self._on_event),
-            heartbeat_group(self._commands, environment, log_dir, self._on_event),
-        ]
+        self._groups = [worker_group(self._commands, environment, metrics_ports, log_dir, self._on_event)]
+        if self._with_heartbeat:
+            self._groups.append(heartbeat_group(self._commands, environment, log_dir, self._on_event))
         if self._collector_port is not None:
             own = collector_environment(self._settings, environment, self._collector_port.port)
             self._groups.append(collector_group(self._commands, own, log_dir, self._on_event))
@@ -175,20 +180,26 @@ class LocalStack:
             wait_for_collector(self.endpoints.collector_url, self._groups[-1].processes[0])
 
     def _watch_dataflow(self) -> None:
-        workers, (heartbeat,), *_ = (group.processes for group in self._groups)
+        workers = self._groups[0].processes
         for process, url in zip(workers, self.endpoints.worker_metrics, strict=True):
             self._watch.add(process.name, process, lambda url=url: http_answers(url))  # type: ignore[misc]
-        self._watch.add(heartbeat.name, heartbeat, FileBeat(self._data_dir / BEAT_FILE, heartbeat).answers)
+        if self._with_heartbeat:
+            heartbeat = self._groups[1].processes[0]
+            self._watch.add(heartbeat.name, heartbeat, FileBeat(self._data_dir / BEAT_FILE, heartbeat).answers)
         if self._collector_port is not None:
             collector = self._groups[-1].processes[0]
             self._watch.add(collector.name, collector, lambda: http_answers(f"{self.endpoints.collector_url}/health"))
+
+    @property
+    def _with_heartbeat(self) -> bool:
+        return self._cluster is None or self._cluster.leads
 
     def _children(self) -> list[ChildProcess]:
         dataflow = [process for group in self._groups for process in group.processes]
         return [*(self._servers.processes if self._servers else []), *dataflow]
 
     def _record(self) -> None:
-        record_children(self._data_dir / "children.json", self._children())
+        self._home.record(self._children())
 
     def poll(self) -> None:
         """Look after the parts once: restart what died, kill what is frozen, say what changed.
@@ -226,13 +237,13 @@ class LocalStack:
         place.go_back()
         self._groups[-1].restart({"CRM_COLLECTOR_PORT": str(place.port)})
         self._endpoints = dataclasses.replace(self.endpoints, collector_url=collector_url(place.host, place.port))
-        save_endpoints(self._endpoints, self._data_dir)
+        self._home.publish(self._endpoints)
 
     def _save_health(self) -> None:
         health = self._watch.health()
         if health != self._health:
             self._health = health
-            save_health(health, self._data_dir)
+            self._home.save_health(health)
 
     def wait_ready(self, timeout_seconds: float = READY_SECONDS) -> list[str]:
         """Look after the parts until all answer; return the names of those that do not within the timeout.
@@ -276,19 +287,11 @@ class LocalStack:
     def stop(self) -> None:
         """Stop everything in order: the dataflow, then the servers. Harmless when nothing runs; signals wait."""
         with self._signals.ignored():
-            if self._lock_file is None:
+            if not self._home.locked:
                 return
             self._on_event("stopping")
             self._watch.close()
             self.stop_workers()
             stop_all(self._servers.processes if self._servers else [], SERVER_STOP_SECONDS)
-            self._forget()
-
-    def _forget(self) -> None:
-        remove_endpoints(self._data_dir)
-        remove_health(self._data_dir)
-        Path(self._data_dir / "children.json").unlink(missing_ok=True)
-        self._servers, self._groups, self._endpoints, self._collector_port = None, [], None, None
-        if self._lock_file is not None:
-            self._lock_file.close()
-            self._lock_file = None
+            self._servers, self._groups, self._endpoints, self._collector_port = None, [], None, None
+            self._home.leave()

@@ -76,7 +76,8 @@ class _Population:
         self._note("working off the history")
         fleet.start()
         seconds = fleet.catch_up(stack.facts["records"])
-        return {"catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1), **self._memory(fleet)}
+        figures = {"catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1), **self._memory(fleet)}
+        return figures | _stores(stack)
 
     def _memory(self, fleet: Fleet) -> dict[str, float]:
         resident = fleet.resident()
@@ -147,6 +148,11 @@ class _Population:
                 if times:
                     return {"resume_seconds": round(min(times) - began, 1), "resumed_state_bytes": state}
         return {"resume_seconds": None, "resumed_state_bytes": state}
+
+
+def _stores(stack: Stack) -> dict[str, Any]:
+    """What the stores hold of a history."""
+    return {"store_bytes": stack.store_bytes(), "daily_rows": stack.stored()["customer_daily"]}
 
 
 def _await(sent: dict[str, Any], watched: Probing) -> list[tuple[float, float]]:

@@ -23,6 +23,7 @@ import redis
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 RUN_SECONDS: Final = 900
+FACTS: Final = ("web_events", "transactions", "service_events", "identity_events")
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,17 @@ class Stack:
             query = "SELECT count() FROM {table:Identifier} FINAL"
             rows[table] = int(self.clickhouse.query(query, parameters={"table": table}).result_rows[0][0])
         return rows | {"hashes": int(self.redis.dbsize())}
+
+    def store_bytes(self) -> dict[str, int]:
+        """Bytes of the log and of ClickHouse's tables on the disk, and of Redis in memory."""
+        segments = (Path(self.facts["data_dir"]) / "kafka").rglob("*.log")
+        tables = "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = {of:String} GROUP BY 1"
+        sizes = dict(self.clickhouse.query(tables, parameters={"of": self.facts["database"]}).result_rows)
+        return {
+            "log": sum(path.stat().st_blocks * 512 for path in segments if "__" not in path.parent.name),
+            "facts": sum(sizes.get(table, 0) for table in FACTS),
+            "customer_daily": sizes.get("customer_daily", 0), "redis": int(self.redis.info("memory")["used_memory"]),
+        }  # fmt: skip
 
     def servers_cpu(self) -> dict[str, float]:
         """CPU seconds of the servers so far, by name."""

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from contracts.errors import StackError
-from crmstream.stack.dataflow import WILL_NOT_START, ProcessGroup
+from crmstream.stack.dataflow import COMPANION_GONE, WILL_NOT_START, ProcessGroup
 from crmstream.stack.process import ChildProcess
-from crmstream.stack.restarts import RestartPolicy
+from crmstream.stack.restarts import MAX_RESTARTS, RestartPolicy
 
 REFUSES = [sys.executable, "-c", f"print('the file is broken'); raise SystemExit({WILL_NOT_START})"]
 
@@ -87,4 +87,23 @@ def test_a_restart_waits_for_nobody_and_kills_who_does_not_end(
     assert not group.restarting
     assert child.alive
     assert child.pid != first
+    group.stop()
+
+
+def test_a_worker_that_another_host_has_left_starts_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    leaves = [sys.executable, "-c", f"raise SystemExit({COMPANION_GONE})"]
+    monkeypatch.setattr("crmstream.stack.dataflow.COMPANION_WAIT_SECONDS", 0.0)
+    child = ChildProcess("worker-0", leaves, tmp_path)
+    group = ProcessGroup("dataflow", [child], tmp_path, told.append)
+    group.start()
+    for _ in range(MAX_RESTARTS + 2):
+        before = child.pid
+        assert child.wait(10)
+        group.poll()
+        group.poll()
+        assert child.pid != before
+    assert set(told) == {"a worker of another host has gone or stops: worker-0 starts again and waits for it"}
     group.stop()

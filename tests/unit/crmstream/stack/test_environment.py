@@ -19,7 +19,7 @@ def test_a_worker_reads_the_same_settings(tmp_path: Path, monkeypatch: pytest.Mo
     settings = Settings(
         data_dir=tmp_path, workers=2, epoch_seconds=0.25, outcomes=(outcome,), exchange_rates={"EUR": 1.1}
     )
-    environment = dataflow_environment(settings, ENDPOINTS, [11, 12])
+    environment = dataflow_environment(settings, ENDPOINTS, ["127.0.0.1:11", "127.0.0.1:12"])
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     read = Settings()
@@ -35,7 +35,7 @@ def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("CRM_OLD_SETTING", "x")
     monkeypatch.setenv("BYTEWAX_DATAFLOW_API_PORT", "1")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
-    environment = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, [11, 12])
+    environment = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, ["127.0.0.1:11", "127.0.0.1:12"])
     assert environment["CRM_WORKER_ADDRESSES"] == "127.0.0.1:11;127.0.0.1:12"
     assert environment["LC_ALL"] == "C.UTF-8"
     assert not {"CRM_OLD_SETTING", "BYTEWAX_DATAFLOW_API_PORT"} & environment.keys()
@@ -43,7 +43,7 @@ def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_only_the_collector_is_given_the_secrets_of_webhooks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHOP_SECRET", "s3cret")
-    workers = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, [11])
+    workers = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, ["127.0.0.1:11"])
     collector = collector_environment(Settings(data_dir=tmp_path), workers, 81)
     assert "SHOP_SECRET" not in workers | ordinary_environment()
     assert collector["SHOP_SECRET"] == "s3cret"
@@ -51,7 +51,7 @@ def test_only_the_collector_is_given_the_secrets_of_webhooks(tmp_path: Path, mon
 
 def test_only_the_collector_is_given_the_key_of_protected_fields(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, privacy_key=SecretStr(KEY))
-    workers = dataflow_environment(settings, ENDPOINTS, [11])
+    workers = dataflow_environment(settings, ENDPOINTS, ["127.0.0.1:11"])
     collector = collector_environment(settings, workers, 81)
     assert "CRM_PRIVACY_KEY" not in workers
     assert (collector["CRM_PRIVACY_KEY"], collector["CRM_COLLECTOR_PORT"]) == (KEY, "81")
