@@ -15,6 +15,7 @@ SMALLEST: Final = 1 << 10
 FREE: Final = np.uint64(0)
 """Marks a free place."""
 _SECRET: Final = np.uint64(secrets.randbits(64) | 1)
+_BITS: Final = 2**64 - 1
 _ROOM: Final = 2
 """Minimum number of places per hash, so that probing stays short."""
 _STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -37,6 +38,8 @@ def no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def probe(places: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the place of each hash: where it is, or the free place where it would be."""
     mask = len(places) - 1
+    if len(hashes) == 1:
+        return np.array([_place_of(places, hashes.item(), mask)], np.int64)
     at = ((hashes * _SECRET) >> np.uint64(64 - mask.bit_length())).view(np.int64)
     found = places[at]
     left = np.flatnonzero((found != hashes) & (found != FREE))
@@ -47,12 +50,22 @@ def probe(places: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.
     return at
 
 
+def _place_of(places: NDArray[np.uint64], value: int, mask: int) -> int:
+    """Return the place of one hash, without an array for each step."""
+    at = (value * int(_SECRET) & _BITS) >> (64 - mask.bit_length())
+    while (found := places.item(at)) and found != value:
+        at = (at + 1) & mask
+    return at
+
+
 def settle(places: NDArray[np.uint64], hashes: NDArray[np.uint64], at: NDArray[np.int64]) -> NDArray[np.int64]:
     """Put distinct hashes at the free places found for them, or after these if several found the same.
 
     Return where they are.
     """
     places[at] = hashes
+    if len(hashes) == 1:
+        return at
     left = np.flatnonzero(places[at] != hashes)
     if len(left):
         at = at.copy()
@@ -66,6 +79,8 @@ def settle(places: NDArray[np.uint64], hashes: NDArray[np.uint64], at: NDArray[n
 
 def first_of_equal(hashes: NDArray[np.uint64], new: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return ``new`` with only the first of equal hashes marked."""
+    if len(new) == 1:
+        return new
     found = hashes if new.all() else hashes[new]
     ascending = np.sort(found)
     if (ascending[1:] == ascending[:-1]).any():

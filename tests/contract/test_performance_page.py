@@ -54,7 +54,7 @@ SCALE: dict[str, Any] = {
 
 
 def test_the_page_and_its_plots_are_made_from_the_committed_figures() -> None:
-    files = [FIGURES / f"{name}.json" for name in ("results", "scale", "soak")]
+    files = [FIGURES / f"{name}.json" for name in ("results", "one-event", "scale", "soak")]
     text, plots = page(merged([file for file in files if file.exists()]))
     assert (ROOT / "docs" / "performance.md").read_text(encoding="utf-8") == text, "make bench-docs"
     for name, svg in plots.items():

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pyarrow as pa
@@ -27,8 +28,10 @@ from sinks.dead_letters import dead_letters_table
 from sinks.exchange_rates import convert_amounts
 from sinks.migrations import migrate
 from sinks.queries import migrations, statements
+from sinks.quick_inserts import QuickInserts
 from streams.profiles.features import FEATURES
 from streams.profiles.rows import NEVER, NOT_YET, UNITS, blank_rows
+from streams.publish import few_columns
 from streams.publish.reasons import signed_features
 from streams.publish.tables import table_blocks
 
@@ -437,3 +440,31 @@ def test_rows_of_a_wrong_shape_are_a_clear_error(rows: TableRows, message: str, 
     with pytest.raises(StoreRefusedError, match=message) as caught:
         writer.flush()
     assert "c-1" not in str(caught.value)
+
+
+class _NoClient:
+    """Stands in for the driver's client: nothing may be left to it."""
+
+    def insert_arrow(self, table: str, rows: pa.Table, *, settings: dict[str, Any]) -> None:
+        raise AssertionError(f"{rows.num_rows} rows of {table} were not stored over the plain connection")
+
+
+def test_few_rows_are_stored_over_the_plain_connection_as_many_are(stack: Endpoints, client: Client) -> None:
+    quick = QuickInserts(_NoClient(), str(stack.clickhouse_url), DATABASE)  # type: ignore[arg-type]
+    few = random_scored(7, ["few-1", "few-2"])
+    for block in table_blocks(few, DAY, "EUR"):
+        quick.insert_arrow(block.table, block.render([]), settings={"async_insert": 0})
+        stored = client.query_arrow(
+            f"SELECT * FROM {block.table} FINAL WHERE customer_id LIKE 'few-%' ORDER BY customer_id", use_strings=True
+        )
+        with patch.object(few_columns, "FEW", 0):
+            again = block.render([])
+        client.command(f"DELETE FROM {block.table} WHERE customer_id LIKE 'few-%'")
+        client.insert_arrow(block.table, again)
+        expected = client.query_arrow(
+            f"SELECT * FROM {block.table} FINAL WHERE customer_id LIKE 'few-%' ORDER BY customer_id", use_strings=True
+        )
+        assert stored.num_rows == 2
+        assert repr(stored.to_pylist()) == repr(expected.to_pylist())
+        client.command(f"DELETE FROM {block.table} WHERE customer_id LIKE 'few-%'")
+    quick.close()
