@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from state import HasParts, changed, frozen, thawed
+from support.state import HasParts, changed, frozen, thawed
 
 M = TypeVar("M", bound=HasParts)
 STEPS = 4

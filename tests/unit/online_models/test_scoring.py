@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from state import frozen, thawed
 from support.model_blocks import POLICY, features_of, people, released, sample, some_buyers, sweep
 from support.restarting import STEPS, Restarting
+from support.state import frozen, thawed
 
 from contracts.blocks import PeopleBlock
 from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock

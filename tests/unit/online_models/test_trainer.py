@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from state import frozen, thawed
 from support.model_blocks import BUYS, NAMES, POLICY, examples, join_released, population, released, sample
 from support.restarting import STEPS, Restarting
+from support.state import frozen, thawed
 
 from contracts.model_blocks import BoundaryModel, BoundaryModels, Examples, ModelReport, Released, VisitorSample
 from online_models.outcome_model import BUYERS, OTHERS, QUANTILES, VISITORS, forecast

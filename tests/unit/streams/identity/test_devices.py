@@ -6,8 +6,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from state import frozen, thawed
 from support.columns import DAY, HOUR, MINUTE
+from support.state import frozen, thawed
 
 from contracts.blocks import (
     EVENT_DTYPE,

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from state import frozen, thawed
 from support.columns import DAY, HOUR, Happening, columns
+from support.state import frozen, thawed
 
 from contracts.blocks import UNCONVERTED_DTYPE, CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from state import Changes, frozen, thawed
 from support.columns import DAY, TOPICS, Happening, columns
+from support.state import Changes, frozen, thawed
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from state import Changes, frozen, thawed
 from support.columns import DAY, Happening, columns
+from support.state import Changes, frozen, thawed
 
 from contracts.blocks import CustomerBatch, Parcel, PeopleBlock, Progress
 from contracts.currencies import number_of
