@@ -17,7 +17,7 @@ class Facts:
     """The warehouse's rows of what was decoded, as ``sinks/sql/migrations/012_log_events.sql`` makes them."""
 
     def __init__(self, parts: Sequence[Decoded], kind: Kind):
-        facts = [part.facts.rows for part in parts if part.facts is not None]
+        facts = [part.facts.render([]) for part in parts if part.facts is not None]
         self.turns = [
             turn for part in parts if part.clocks is not None
             for turn in zip(

@@ -22,7 +22,7 @@ from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.observe.status import topic_states
 from streams.read.consumer import SharedConsumer, connect
-from streams.read.lane import LanePolicy
+from streams.read.lane import LanePolicy, LaneState
 from streams.read.source import LaneReader, SourceConfig
 from streams.read.validation import DecodePolicy
 
@@ -81,12 +81,12 @@ def test_lanes_come_to_the_end_and_no_lag_is_left(written: str) -> None:
     shared = SharedConsumer(consumer)
     for partition in range(PARTITIONS):
         reader = LaneReader(partition, config, shared, None)
-        at = reader.snapshot()
+        at = LaneState.of_plain(reader.snapshot())
         while not at.at_end or at.is_behind(policy.interval):
             for batch in reader.next_batch():
                 customers += batch.people.customers.tolist()
             time.sleep(0.01)  # the engine rests, too; each snapshot publishes positions
-            at = reader.snapshot()
+            at = LaneState.of_plain(reader.snapshot())
         reader.snapshot()
         for topic, position in at.topics.items():
             place = TopicPartition(topic, partition, position.offset)

@@ -52,7 +52,7 @@ class Server:
             with connection, suppress(OSError):
                 while request := connection.recv(1 << 20):
                     self.requests.append(request)
-                    answer = self.answers.pop(0)
+                    answer = self.answers.pop(0) if self.answers else None
                     if answer is None:
                         break
                     for at in range(len(answer)):  # byte by byte
