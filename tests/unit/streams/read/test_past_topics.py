@@ -119,7 +119,7 @@ def test_wherever_the_log_begins_and_a_run_is_stopped_all_is_read_once(lows: dic
     facts = [rows for batch in found for rows in batch.facts]
     assert sum(map(len, facts)) + lost >= 280, "what Kafka gives is written as facts"
     offsets = {offset for rows in facts if rows.table == "web_events"
-               for offset in rows.rows.column("log_offset").to_pylist()}  # fmt: skip
+               for offset in rows.render([]).column("log_offset").to_pylist()}  # fmt: skip
     assert not offsets & set(range(lows[WEB])), "what the warehouse gives is not"
 
 
