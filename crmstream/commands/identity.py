@@ -1,6 +1,7 @@
 """``crmstream identity``: shows which ids are one customer, and undoes a link."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
@@ -91,6 +92,10 @@ def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help
     """
     with warehouse("identity_links") as (settings, endpoints, client):
         undo = find_link(client, connect_redis(endpoints), identity)
+        if undo.linked_at is None:  # Redis hears of a link at once; ClickHouse has its time, up to an epoch later
+            with suppress(NotDoneError):
+                wait_for_dataflow(endpoints.kafka, WAIT_SECONDS)
+            undo = find_link(client, connect_redis(endpoints), identity)
         if not yes:
             print_lines(indented(_EFFECT, console.width, indent=""))
             typer.confirm(f"Unlink {undo.named} from {undo.owner}?", abort=True, err=True)

@@ -73,9 +73,10 @@ def unlink_record(undo: Undo, now: datetime, event_clock: datetime | None) -> Re
     """Make the record of the event.
 
     It happens at the event clock, so that it moves no clock where the log is a history, and after the link, whose clock
-    may have been ahead: decisions about an identity are ordered by the times of their events.
+    may have been ahead: decisions about an identity are ordered by the times of their events. It happens now where the
+    time of the link is not known yet.
     """
-    moment = now if event_clock is None else min(now, event_clock)
+    moment = now if event_clock is None or undo.linked_at is None else min(now, event_clock)
     if undo.linked_at is not None:
         linked_at = undo.linked_at if undo.linked_at.tzinfo else undo.linked_at.replace(tzinfo=UTC)
         moment = min(max(moment, linked_at + _INSTANT), now + FUTURE_TOLERANCE)
