@@ -101,6 +101,8 @@ class SharedConsumer:
         self._committed: dict[int, tuple[Mapping[str, int], float]] = {}
         """The position last committed per lane, and the time of the commit."""
         self._polled_at = -1.0
+        self._ended: set[int] = set()
+        """The lanes that have ended their epoch while others go on."""
         self.is_closed = False
         self._rest = SHORTEST_REST
         self._until = datetime.now(UTC)
@@ -139,6 +141,14 @@ class SharedConsumer:
         if not self._buffers:
             self._consumer.close()
             self.is_closed = True
+
+    def is_last_to_end(self, partition: int) -> bool:
+        """Note that a lane has ended its epoch; return whether all lanes of the process have by now."""
+        self._ended.add(partition)
+        if len(self._ended) < len(self._of_lane):
+            return False
+        self._ended.clear()
+        return True
 
     def held(self, topic: str, partition: int) -> int:
         """How many messages a buffer holds."""

@@ -61,8 +61,8 @@ class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
-    a lane has read all of its epoch, before any step takes its snapshot. ``may_wait`` says whether a source
-    may wait for messages: no step has work of its own, and nothing can come from another process meanwhile.
+    all lanes of the process have read all of their epoch, before steps take its snapshot. ``may_wait`` says whether a
+    source may wait for messages: no step has work of its own, and nothing can come from another process meanwhile.
     ``clocks`` hold lanes that are ahead.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
@@ -167,7 +167,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._consumer.stir()
         plain = self._state.to_plain()
         self._through = self._state.copy()
-        self._config.on_epoch_end()
+        if self._consumer.is_last_to_end(self._partition):
+            self._config.on_epoch_end()
         self._state.new_epoch()
         return plain
 
