@@ -5,7 +5,7 @@ reported progress is the progress of this step, which follows the slowest bucket
 no clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -18,7 +18,7 @@ from contracts.metrics import VISITORS, labelled
 from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import NO_ADDITIONS, Additions
-from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
+from streams.identity.keeper import Block, Keeper, advance
 from streams.identity.kept import Kept
 from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
@@ -44,13 +44,11 @@ class AddressesState(Kept):
         return super().parts() | {"senders": self.senders, "waiting": self.waiting, "moved": self.moved}
 
 
-class Addresses(Machine[Forwarded, Output]):
+class Addresses(Keeper[AddressesState], Machine[Forwarded, Output]):
     """The machine of one bucket of addresses."""
 
     def __init__(self, policy: IdentityPolicy):
-        self._policy = policy
-        self._state = AddressesState(senders=Senders(policy.buckets))
-        self._parts = self._state.parts()
+        super().__init__(AddressesState(senders=Senders(policy.buckets)), policy)
 
     def take(self, items: Sequence[Forwarded]) -> list[Output]:
         """Take what devices forward; return what goes on to customers, and blocks of visitors."""
@@ -66,22 +64,6 @@ class Addresses(Machine[Forwarded, Output]):
             state.reported = Progress(state.bucket, senders.slot, senders.start, senders.fresh, senders.guarded)
         outflow, rest = self._work() if self._is_due(turned=turned) else (None, [])
         return [*self._passed(passed, outflow, before), *rest]
-
-    def resumed(self) -> list[Output]:
-        """Convert the amounts that waited and have a rate now."""
-        return [*convert_waiting(self._state, self._policy)]
-
-    def has_work(self) -> bool:
-        """Whether visitors are left to emit at the newest boundary."""
-        return has_work(self._state)
-
-    def work(self) -> list[Output]:
-        """Return a portion of these visitors."""
-        return [*work(self._state, self._policy)]
-
-    def parts(self) -> Mapping[str, Part]:
-        """Return the parts of the state by name."""
-        return self._parts
 
     def _put(self, item: Forwarded) -> None:
         state, parcel = self._state, item.addresses

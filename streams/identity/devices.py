@@ -4,7 +4,7 @@ Events with a customer id go to that customer at once, whoever owns the device. 
 here until the bucket's lane has reached their slot. Pure: no engine, no client, no clock.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -30,7 +30,7 @@ from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS, labelled
 from contracts.state import Part
 from streams.identity.decisions import Decisions
 from streams.identity.histories import NO_ADDITIONS, Additions
-from streams.identity.keeper import Block, advance, convert_waiting, has_work, work
+from streams.identity.keeper import Block, Keeper, advance
 from streams.identity.kept import Kept
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.outflow import Outflow
@@ -80,13 +80,11 @@ class _Due:
         return _Due(take(self.events, kept), self.customers[kept], self.devices[kept], self.customer_buckets[kept])
 
 
-class Devices(Machine[DeviceBatch, Output]):
+class Devices(Keeper[DevicesState], Machine[DeviceBatch, Output]):
     """The machine of one bucket of devices."""
 
     def __init__(self, policy: IdentityPolicy):
-        self._policy = policy
-        self._state = DevicesState(known_ids=KnownIds(policy.known_ids))
-        self._parts = self._state.parts()
+        super().__init__(DevicesState(known_ids=KnownIds(policy.known_ids)), policy)
 
     def take(self, items: Sequence[DeviceBatch]) -> list[Output]:
         """Take batches of lanes; return what goes on, and blocks of visitors."""
@@ -113,22 +111,6 @@ class Devices(Machine[DeviceBatch, Output]):
         decided = decisions.blocks(state.bucket, guarded=progress.guarded)
         claims = [link for link in links if link.identity.startswith(EMAIL)]
         return [*self._forwarded(outflow, claims), *decided, *blocks]
-
-    def resumed(self) -> list[Output]:
-        """Convert the amounts that waited and have a rate now."""
-        return [*convert_waiting(self._state, self._policy)]
-
-    def has_work(self) -> bool:
-        """Whether visitors are left to emit at the newest boundary."""
-        return has_work(self._state)
-
-    def work(self) -> list[Output]:
-        """Return a portion of these visitors."""
-        return [*work(self._state, self._policy)]
-
-    def parts(self) -> Mapping[str, Part]:
-        """Return the parts of the state by name."""
-        return self._parts
 
     def _put(self, item: DeviceBatch) -> None:
         state, people = self._state, item.people

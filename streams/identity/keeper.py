@@ -1,13 +1,42 @@
 """Shared by devices and addresses: advances to a slot, crosses the boundary before it, and emits visitors."""
 
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
 from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
 from contracts.model_blocks import VisitorSample
+from contracts.state import Part
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
 from streams.identity.visitors import forget, live, restate, restated, sample, stored, unpublished
 
 Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
+S = TypeVar("S", bound=Kept)
+
+
+class Keeper(Generic[S]):
+    """What the machines of devices and of addresses have in common: all but what they do with a batch."""
+
+    def __init__(self, state: S, policy: IdentityPolicy):
+        self._state, self._policy = state, policy
+        self._parts = state.parts()
+
+    def resumed(self) -> list[Block]:
+        """Convert the amounts that waited and have a rate now."""
+        return _convert_waiting(self._state, self._policy)
+
+    def has_work(self) -> bool:
+        """Whether visitors are left to emit at the newest boundary."""
+        return self._state.fresh and self._state.restating is not None
+
+    def work(self) -> list[PeopleBlock]:
+        """Return a portion of these visitors."""
+        return restated(self._state, self._policy) if self.has_work() else []
+
+    def parts(self) -> Mapping[str, Part]:
+        """Return the parts of the state by name."""
+        return self._parts
 
 
 def advance(
@@ -44,16 +73,6 @@ def advance(
     return sent, blocks
 
 
-def has_work(kept: Kept) -> bool:
-    """Whether visitors are left to emit."""
-    return kept.fresh and kept.restating is not None
-
-
-def work(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
-    """Return a portion of the visitors that are left."""
-    return restated(kept, policy) if has_work(kept) else []
-
-
 def _finish_slots(
     kept: Kept, additions: Additions, moves: Moves, policy: IdentityPolicy
 ) -> tuple[Sent, Additions, Moves]:
@@ -67,7 +86,7 @@ def _finish_slots(
     return sent, additions.pick(~events, ~moved), moves.pick(~leaving)
 
 
-def convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
+def _convert_waiting(kept: Kept, policy: IdentityPolicy) -> list[Block]:
     """Add the amounts that waited and have a rate now, in the current slot; return the visitors who changed.
 
     Redis may hold newer versions of them: those of the log after the saved state, which is read again now.
