@@ -65,7 +65,7 @@ from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
 from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
-from streams.read.announce import ClockSink, announcements
+from streams.read.announce import ClockWriter, announcements
 from streams.read.breaker import BreakerPolicy
 from streams.read.lane import LanePolicy
 from streams.read.pausing import AcceptedOffsets
@@ -131,7 +131,7 @@ def build_dataflow(
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))
-        op.output("announce-clocks", clocks, ClockSink(settings.partitions, config.clocks))
+        op.output("announce-clocks", clocks, WriterSink(settings.partitions, partial(ClockWriter, config.clocks)))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
     machines = _Machines(state_folder(settings), pace)

@@ -1,15 +1,13 @@
 """Announces the slots of lanes to the other processes, through the dataflow.
 
-Every process reads some lanes and has the parts of this sink with the same numbers, so each slot reaches every process.
+Every process reads some lanes and has the parts of the sink with the same numbers, so each slot reaches every process.
 Announcements keep nothing: after a restart every lane announces its slot anew.
 """
 
 from collections.abc import Sequence
-
-from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
+from dataclasses import dataclass
 
 from contracts.blocks import LaneBatch, Progress
-from streams.error_boundary import error_boundary
 from streams.read.skew import LaneClocks
 
 
@@ -18,38 +16,22 @@ def announcements(batch: LaneBatch, partitions: int) -> list[tuple[str, Progress
     return [(str(part), batch.progress) for part in range(partitions)] if batch.turned else []
 
 
-class ClockSink(FixedPartitionedSink[Progress, None]):
-    """Writes the slots of all lanes to the clocks of this process."""
+@dataclass(frozen=True)
+class ClockWriter:
+    """Writes the slots of all lanes to the clocks of this process. A sink needs as many parts as there are lanes.
 
-    def __init__(self, partitions: int, clocks: LaneClocks):
-        self._partitions = partitions
-        self._clocks = clocks
+    The engine spreads both in the same way, so no process with a lane is without a part.
+    """
 
-    def list_parts(self) -> list[str]:
-        """As many parts as lanes: the engine spreads both in the same way, so no process with a lane is without one."""
-        return [f"{part:04d}" for part in range(self._partitions)]
+    clocks: LaneClocks
 
-    def part_fn(self, item_key: str) -> int:
-        """Return the part that a key names."""
-        return int(item_key)
-
-    @error_boundary
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> "ClockPart":  # noqa: ARG002
-        """Make a part. There is no state to resume."""
-        return ClockPart(self._clocks)
-
-
-class ClockPart(StatefulSinkPartition[Progress, None]):
-    """Notes how far lanes are."""
-
-    def __init__(self, clocks: LaneClocks):
-        self._clocks = clocks
-
-    @error_boundary
-    def write_batch(self, values: Sequence[Progress]) -> None:
+    def write(self, batch: Sequence[Progress]) -> None:
         """Note the slots."""
-        for progress in values:
-            self._clocks.reach(progress.source, progress.slot)
+        for progress in batch:
+            self.clocks.reach(progress.source, progress.slot)
 
-    def snapshot(self) -> None:
-        """Keep nothing."""
+    def flush(self) -> None:
+        """Do nothing: a slot counts at once."""
+
+    def close(self) -> None:
+        """Do nothing: there is no connection."""

@@ -5,7 +5,7 @@ read that is more than ``most_time`` ahead of the slowest lane, and once ``most_
 read that hold the slowest lane's slot. What is read follows from the clocks of all lanes; what comes of it does not.
 
 The slowest lane is never held by either bound, since its slowest topic is in its slot (``docs/adr/0014``). Each lane
-announces its slot through the dataflow (:class:`streams.read.announce.ClockSink`), so that no other place is needed.
+announces its slot through the dataflow (:class:`streams.read.announce.ClockWriter`), so that no other place is needed.
 """
 
 from dataclasses import dataclass

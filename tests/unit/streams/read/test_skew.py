@@ -15,7 +15,7 @@ from support.records import DAY, NOW, POLICY, Record, event
 from contracts.blocks import LaneBatch, Progress
 from contracts.events import TICK_KEY
 from contracts.topics import INPUT_TOPICS, WEB_EVENTS
-from streams.read.announce import ClockSink, announcements
+from streams.read.announce import ClockWriter, announcements
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.lane import LanePolicy, LaneState
 from streams.read.places import place_of
@@ -189,8 +189,7 @@ class Cluster:
     def deliver(self) -> None:
         if self.sent:
             process, progress = self.sent.popleft()
-            sink = ClockSink(1, self.known[process]).build_part("", "0000", None)
-            sink.write_batch([progress])
+            ClockWriter(self.known[process]).write([progress])
 
     def epoch(self) -> None:
         for lane in self.lanes:
