@@ -6,13 +6,12 @@ restarts and counts again when the state is rebuilt from the log.
 """
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from contracts.errors import SettingsError
+from contracts.whole_files import replace_file
 
 FILE: Final = "resumed-topics.json"
 Place = tuple[str, int]
@@ -43,10 +42,6 @@ def add_resumed(data_dir: Path, accepted: Mapping[Place, int]) -> None:
         at = max(known.get((topic, partition), 0), accepted.get((topic, partition), 0))
         places.setdefault(topic, {})[str(partition)] = at
     try:
-        with NamedTemporaryFile("w", encoding="utf-8", dir=data_dir, prefix=f"{FILE}.", delete=False) as file:
-            json.dump(places, file)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        replace_file(path, json.dumps(places))
     except OSError as error:
         raise SettingsError(f"{path}, for the topics that go on, cannot be written: {error.strerror}.") from None

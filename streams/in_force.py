@@ -4,24 +4,19 @@ So all workers of a run have the same rates and the same base currency, even if 
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Final
 
 from contracts.rates import Rates, constant_steps, rates_of_json
 from contracts.settings import Settings
+from contracts.whole_files import replace_file
 
 FILE: Final = "rates-in-force.json"
 
 
 def save_rates(data_dir: Path, rates: Rates) -> None:
     """Write the file, as a whole or not at all."""
-    fresh = data_dir / f"{FILE}.new"
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump(rates.as_json(), file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(data_dir / FILE)
+    replace_file(data_dir / FILE, json.dumps(rates.as_json()))
 
 
 def saved_rates(data_dir: Path) -> Rates | None:

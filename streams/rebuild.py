@@ -5,24 +5,19 @@ It may stay: a lane that has passed these offsets never looks at the warehouse a
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import SettingsError
+from contracts.whole_files import replace_file
 
 FILE: Final = "rebuild.json"
 
 
 def save_ends(data_dir: Path, ends: Mapping[str, Sequence[int]]) -> None:
     """Note where each topic-partition ended when the rebuild began, by topic; as a whole or not at all."""
-    fresh = data_dir / f"{FILE}.new"
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"ends": dict(ends)}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(data_dir / FILE)
+    replace_file(data_dir / FILE, json.dumps({"ends": dict(ends)}))
 
 
 def saved_ends(data_dir: Path) -> dict[str, list[int]] | None:

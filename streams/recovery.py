@@ -10,7 +10,6 @@ state would be misread. This module is separate from the dataflow, whose imports
 """
 
 import json
-import os
 import shutil
 import sqlite3
 from contextlib import ExitStack, closing
@@ -21,6 +20,7 @@ from bytewax.recovery import init_db_dir
 
 from contracts.errors import REBUILD, SettingsError
 from contracts.settings import Settings
+from contracts.whole_files import replace_file, sync
 from streams.state.migrations import VERSION as STATE_VERSION
 from streams.state.migrations import oldest
 
@@ -59,9 +59,9 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     init_db_dir(new, settings.workers)
     (new / LAYOUT_FILE).write_text(json.dumps(layout), encoding="utf-8")
     for path in (*new.iterdir(), new):
-        _sync(path)
+        sync(path)
     new.rename(folder)
-    _sync(folder.parent)
+    sync(folder.parent)
     return folder
 
 
@@ -135,20 +135,8 @@ def _record(folder: Path, layout: dict[str, object]) -> None:
 
     From then on an older release refuses the state, which this one begins to write.
     """
-    new = folder / f"{LAYOUT_FILE}.new"
-    new.write_text(json.dumps(layout), encoding="utf-8")
-    _sync(new)
-    new.replace(folder / LAYOUT_FILE)
-    _sync(folder)
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    replace_file(folder / LAYOUT_FILE, json.dumps(layout))
+    sync(folder)
 
 
 def layout_of(settings: Settings, base_currency: str | None = None) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """Whether all workers have the same data folder: worker 0 leaves a mark in it that the others must find there."""
 
 import json
-import os
 import secrets
 import time
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import SettingsError
+from contracts.whole_files import replace_file
 
 FILE: Final = "cluster.json"
 PATIENCE_SECONDS: Final = 45.0
@@ -18,12 +18,8 @@ LOOK_SECONDS: Final = 0.25
 
 def leave_mark(data_dir: Path) -> str:
     """Write a new mark and return it."""
-    mark, fresh = secrets.token_hex(12), data_dir / f"{FILE}.new"
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump({"mark": mark}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(data_dir / FILE)
+    mark = secrets.token_hex(12)
+    replace_file(data_dir / FILE, json.dumps({"mark": mark}))
     return mark
 
 

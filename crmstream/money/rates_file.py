@@ -5,17 +5,17 @@ leave it empty. Lines that begin with # are comments.
 """
 
 import csv
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from io import StringIO
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Final
 
 from contracts.currencies import MOST_RATE, check_code
 from contracts.errors import InputFileError
 from contracts.rates import Steps, day_number, day_of, steps_of
 from contracts.settings import Settings
+from contracts.whole_files import replace_file
 
 FILE: Final = "rates.csv"
 COLUMNS: Final = ("currency", "from", "rate")
@@ -118,15 +118,11 @@ def write_rates(path: Path, steps: Mapping[str, Steps]) -> None:
     """Write a file anew, as a whole or not at all. Raises :class:`InputFileError`."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with NamedTemporaryFile(
-            "w", encoding="utf-8", newline="", dir=path.parent, prefix=f"{path.name}.", delete=False
-        ) as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(COLUMNS)
-            writer.writerows(_texts(steps))
-            file.flush()
-            os.fsync(file.fileno())
-        Path(file.name).replace(path)
+        text = StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(COLUMNS)
+        writer.writerows(_texts(steps))
+        replace_file(path, text.getvalue())
     except OSError as error:
         raise InputFileError(f"Exchange rates {path}: cannot be written: {error.strerror}.") from None
 

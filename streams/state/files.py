@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from xxhash import xxh3_64_intdigest
 
 from contracts.errors import REBUILD, StateError
+from contracts.whole_files import sync
 from streams.state.frames import TornFrameError, decode
 from streams.state.migrations import VERSION, Frame, migrated, oldest
 
@@ -78,15 +79,6 @@ def write(handle: int, data: bytes | bytearray) -> None:
             at += os.write(handle, view[at : at + _PIECE])
 
 
-def sync_folder(folder: Path) -> None:
-    """Wait until a folder's list of files is on the disk."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
 def write_whole(path: Path, data: bytearray) -> None:
     """Write a new file, and wait until it is on the disk with its name."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -96,7 +88,7 @@ def write_whole(path: Path, data: bytearray) -> None:
         os.fdatasync(handle)
     finally:
         os.close(handle)
-    sync_folder(path.parent)
+    sync(path.parent)
 
 
 def read(path: Path, length: int, step: str) -> Iterator[Frame]:

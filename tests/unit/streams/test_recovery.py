@@ -35,7 +35,7 @@ def test_a_store_has_a_file_per_worker_and_is_made_once(settings: Settings, work
     assert {path.name: path.stat().st_ino for path in folder.iterdir()} == made
 
 
-@pytest.mark.parametrize("moment", ["init_db_dir", "layout_of", "_sync"])
+@pytest.mark.parametrize("moment", ["init_db_dir", "layout_of", "sync"])
 def test_what_died_while_making_it_leaves_nothing_in_its_way(
     settings: Settings, moment: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
