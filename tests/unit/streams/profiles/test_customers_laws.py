@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.columns import DAY, TOPICS, Happening, columns
 from support.state import Changes, frozen, thawed
+from support.swept import recorded, seen_by_readers
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
@@ -221,17 +222,6 @@ def restarted(
     return machine, Changes(machine)
 
 
-def recorded(out: Sequence[Output]) -> list[Any]:
-    """All sweeps, row by row in their order, with whoever leaves apart put back into the order of boundaries."""
-    rows = []
-    for each in out:
-        if isinstance(each, PeopleBlock) and each.kind == "sweep":
-            names = ("boundaries", "ids", "versions", "as_of", "buyers", "lifecycle", "segment", "leaving")
-            features = [row.tobytes() for row in each.features]
-            rows += list(zip(*(getattr(each, name).tolist() for name in names), features, strict=True))
-    return sorted(rows)
-
-
 def released(out: Sequence[Output]) -> list[Any]:
     """All examples and populations of boundaries with customers."""
     found = []
@@ -241,17 +231,6 @@ def released(out: Sequence[Output]) -> list[Any]:
                 one = examples["any"]
                 if len(population.features):
                     found.append((boundary, one.features.tobytes(), one.labels.tolist(), population.features.tobytes()))
-    return found
-
-
-def seen_by_readers(out: Sequence[Output]) -> dict[str, tuple[int, bytes]]:
-    """The newest published features of each customer."""
-    found: dict[str, tuple[int, bytes]] = {}
-    for each in out:
-        if isinstance(each, PeopleBlock) and each.publish:
-            for name, version, features in zip(each.ids.tolist(), each.versions.tolist(), each.features, strict=True):
-                if version >= found.get(name, (-1, b""))[0]:
-                    found[name] = version, features.tobytes()
     return found
 
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, Happening, columns
 from support.state import Changes, frozen, thawed
+from support.swept import recorded, seen_by_readers
 
 from contracts.blocks import CustomerBatch, Parcel, PeopleBlock, Progress
 from contracts.currencies import number_of
@@ -68,33 +69,12 @@ def bucket(slice_: int = 2) -> Bucket:
     return Bucket(CustomersPolicy(replace(SWEEPS, slice=slice_), 1, 1_000))
 
 
-def recorded(out: Sequence[Output]) -> list[Any]:
-    names = ("boundaries", "ids", "versions", "as_of", "buyers", "lifecycle", "segment", "leaving")
-    rows = []
-    for each in out:
-        if isinstance(each, PeopleBlock) and each.kind == "sweep":
-            features = [row.tobytes() for row in each.features]
-            rows += list(zip(*(getattr(each, name).tolist() for name in names), features, strict=True))
-    return sorted(rows)
-
-
 def released(out: Sequence[Output]) -> list[Any]:
     return [
         (boundary, examples["any"].features.tobytes(), examples["any"].labels.tolist(), population.features.tobytes())
         for each in out if isinstance(each, Released)
         for boundary, examples, population in zip(each.boundaries, each.examples, each.populations, strict=True)
     ]  # fmt: skip
-
-
-def published(out: Sequence[Output]) -> dict[str, tuple[int, bytes]]:
-    """The newest published features of each customer."""
-    found: dict[str, tuple[int, bytes]] = {}
-    for each in out:
-        if isinstance(each, PeopleBlock) and each.publish:
-            for name, version, features in zip(each.ids.tolist(), each.versions.tolist(), each.features, strict=True):
-                if version >= found.get(name, (-1, b""))[0]:
-                    found[name] = version, features.tobytes()
-    return found
 
 
 def buying(name: str, slot: int, *, id: int, late: bool = False, **more: Any) -> Happening:  # noqa: A002
@@ -147,7 +127,7 @@ def test_slices_record_what_one_go_records(script: list[tuple[Any, ...]], slice_
     sliced, whole = play(script, slice_), play(script, 10_000)
     assert recorded(sliced.out) == recorded(whole.out)
     assert released(sliced.out) == released(whole.out)
-    assert published(sliced.out) == published(whole.out)
+    assert seen_by_readers(sliced.out) == seen_by_readers(whole.out)
     assert not len(sliced.machine.state.pending)
 
 
