@@ -13,7 +13,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 
-class Entries(UserDict[K, T], Generic[K, T]):
+class StoredDict(UserDict[K, T], Generic[K, T]):
     """A dictionary that is a part: its changes are the entries that were set and the keys that were removed.
 
     ``value`` is the type of the values, ``key`` that of the keys: what :func:`contracts.state.pack` can pack. An entry
@@ -72,7 +72,7 @@ class Entries(UserDict[K, T], Generic[K, T]):
         self._set, self._gone = {}, {}
 
 
-class Queue(Entries[int, T]):
+class Queue(StoredDict[int, T]):
     """Items in the order of their arrival, by ascending numbers."""
 
     def __init__(self, item: Any):

@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.entries import Entries, Group
+from contracts.entries import Group, StoredDict
 from contracts.model_blocks import Examples, SweptPeople
 from contracts.outcomes import Outcome
 from contracts.times import HOUR
@@ -41,7 +41,7 @@ class LabelState(Group):
     """The snapshots of one bucket that still wait for an outcome, by boundary, oldest first. A part."""
 
     def __init__(self) -> None:
-        self.waiting: Entries[int, Snapshot] = Entries(int, Snapshot)
+        self.waiting: StoredDict[int, Snapshot] = StoredDict(int, Snapshot)
         super().__init__(waiting=self.waiting)
 
 

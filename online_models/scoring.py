@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock
-from contracts.entries import Entries, Queue, Replaced
+from contracts.entries import Queue, Replaced, StoredDict
 from contracts.machine import Machine
 from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
@@ -50,7 +50,7 @@ class ScoreState:
     def __init__(self, newest: BoundaryModel):
         self.newest = newest
         self.rankings: Mapping[str, Ranking] = {}
-        self.models: Entries[int, BoundaryModel] = Entries(int, BoundaryModel)
+        self.models: StoredDict[int, BoundaryModel] = StoredDict(int, BoundaryModel)
         self.waiting: Queue[PeopleBlock] = Queue(PeopleBlock)
         self.others: Queue[PeopleBlock] = Queue(PeopleBlock)
         self.seen: Memory = new_memory()

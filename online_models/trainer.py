@@ -9,7 +9,7 @@ sample of each bucket; the learn step does not wait for samples.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from contracts.entries import Entries, Replaced
+from contracts.entries import Replaced, StoredDict
 from contracts.machine import Machine
 from contracts.metrics import EXAMPLES
 from contracts.model_blocks import (
@@ -55,9 +55,9 @@ class LearnState:
     def __init__(self, models: dict[str, OutcomeModel]):
         self.models = models
         self.newest: BoundaryModel | None = None
-        self.waiting: Entries[tuple[int, int], Delivery] = Entries(tuple[int, int], Delivery)
-        self.delivered: Entries[int, int] = Entries(int, int)
-        self.samples: Entries[int, VisitorSample] = Entries(int, VisitorSample)
+        self.waiting: StoredDict[tuple[int, int], Delivery] = StoredDict(tuple[int, int], Delivery)
+        self.delivered: StoredDict[int, int] = StoredDict(int, int)
+        self.samples: StoredDict[int, VisitorSample] = StoredDict(int, VisitorSample)
 
     def parts(self) -> dict[str, Part]:
         """Return the parts of the state by name."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Texts
-from contracts.entries import Entries
+from contracts.entries import StoredDict
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.state import Part
 from streams.identity.owners import NO_OWNER, NO_ROUTE, Owners
@@ -43,7 +43,7 @@ class Owned:
     def __init__(self) -> None:
         self.table = ProfileTable()
         self._owners = Owners()
-        self._timelines: Entries[int, Timeline] = Entries(int, Timeline)
+        self._timelines: StoredDict[int, Timeline] = StoredDict(int, Timeline)
         self.visitors = 0
         """The number of rows with a history of their own."""
         self._places: dict[str, int] = {}

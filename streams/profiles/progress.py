@@ -6,7 +6,7 @@ Each bucket keeps the last :class:`contracts.blocks.Progress` of each sender and
 from typing import NamedTuple
 
 from contracts.blocks import Progress
-from contracts.entries import Entries
+from contracts.entries import StoredDict
 from contracts.state import Columns
 
 
@@ -19,7 +19,7 @@ class Joint(NamedTuple):
     guarded: bool
 
 
-class Senders(Entries[int, Progress]):
+class Senders(StoredDict[int, Progress]):
     """The last reports of the ``count`` senders of one bucket, by the sender's number. A part."""
 
     def __init__(self, count: int):

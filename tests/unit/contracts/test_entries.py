@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.restarting import STEPS, Restarting
 
-from contracts.entries import Entries, Group, Queue, Replaced
+from contracts.entries import Group, Queue, Replaced, StoredDict
 from contracts.state import Part
 
 
@@ -26,7 +26,7 @@ class Holder:
     """A machine with every kind of part."""
 
     def __init__(self) -> None:
-        self.entries: Entries[int, Item] = Entries(int, Item)
+        self.entries: StoredDict[int, Item] = StoredDict(int, Item)
         self.queue: Queue[Item] = Queue(Item)
         self.value: Item | None = None
         replaced = Replaced(Item | None, lambda: self.value, lambda value: setattr(self, "value", value))

@@ -27,7 +27,7 @@ from contracts.blocks import (
     Verdicts,
 )
 from contracts.currencies import number_of
-from contracts.entries import Entries
+from contracts.entries import StoredDict
 from contracts.identity import home_of, visitor_id
 from contracts.model_blocks import VisitorSample  # fmt: skip
 from contracts.rates import Rates
@@ -49,7 +49,7 @@ FORGOTTEN = 2 * DAY
 E1, E2 = "email:1", "email:2"
 HOMES = {"u": 0, "v": 1, "w": 0, "x": 1, "c": 0, "d": 1, E1: 0, E2: 1}
 RATES = Rates("EUR", {"USD": ((0, 0.5),)})
-LABELLER = Labeller(lambda: Entries(int, int), lambda *_: {})
+LABELLER = Labeller(lambda: StoredDict(int, int), lambda *_: {})
 UNITS = 40
 """Units by which decayed columns may differ: each step of fading rounds once."""
 

@@ -15,7 +15,7 @@ from support.swept import recorded, seen_by_readers
 
 from contracts.blocks import CustomerBatch, MovedRows, Parcel, PeopleBlock, ProfileBlock, Progress
 from contracts.currencies import number_of
-from contracts.entries import Entries
+from contracts.entries import StoredDict
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams.profiles.customers import Customers, CustomersPolicy, Output
@@ -34,7 +34,7 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 1.5),)})
 
 
-def label(state: Entries[int, NDArray[np.float32]], swept: SweptPeople) -> dict[str, Examples]:
+def label(state: StoredDict[int, NDArray[np.float32]], swept: SweptPeople) -> dict[str, Examples]:
     """Examples of the boundary before, by what the customers did since; the state holds them by key."""
     features, labels = [], []
     since = (swept.boundary - 1) * DAY
@@ -48,7 +48,7 @@ def label(state: Entries[int, NDArray[np.float32]], swept: SweptPeople) -> dict[
     return {"any": Examples(shaped, np.array(labels, np.bool_), np.ones(len(labels), np.bool_))}
 
 
-LABELLER = Labeller(lambda: Entries(int, NDArray[np.float32]), label)
+LABELLER = Labeller(lambda: StoredDict(int, NDArray[np.float32]), label)
 
 
 @dataclass(frozen=True)

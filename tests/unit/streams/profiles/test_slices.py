@@ -13,7 +13,7 @@ from support.swept import recorded, seen_by_readers
 
 from contracts.blocks import CustomerBatch, Parcel, PeopleBlock, Progress
 from contracts.currencies import number_of
-from contracts.entries import Entries
+from contracts.entries import StoredDict
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
 from streams.profiles.customers import Customers, CustomersPolicy, Output
@@ -25,14 +25,14 @@ EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
 
-def label(state: Entries[int, int], swept: SweptPeople) -> dict[str, Examples]:
+def label(state: StoredDict[int, int], swept: SweptPeople) -> dict[str, Examples]:
     """The trainable customers, by whether they ever ordered."""
     state[swept.boundary] = len(swept.keys)
     ordered = swept.last["orders"][swept.trainable] > 0
     return {"any": Examples(swept.features, ordered, swept.buyers)}
 
 
-LABELLER = Labeller(lambda: Entries(int, int), label)
+LABELLER = Labeller(lambda: StoredDict(int, int), label)
 
 
 @dataclass
