@@ -85,7 +85,7 @@ class RowKind:
 
 @dataclass(frozen=True)
 class FewRows:
-    """Few rows as plain values. They become Arrow all at once, with those of other blocks of an insert."""
+    """Few rows as plain values. All blocks of an insert become Arrow in one call."""
 
     table: str
     kind: RowKind

@@ -40,7 +40,7 @@ class TopicPlan:
 def plan(settings: Settings, kafka: str, client: Client, *, from_warehouse: bool) -> list[TopicPlan]:
     """Look at the log and the warehouse.
 
-    Raises :class:`LogMismatchError` if ``from_warehouse`` and the warehouse's events are those of another log.
+    Raises :class:`LogMismatchError` if ``from_warehouse`` and the warehouse's events come from another log.
     """
     offsets = KafkaView(kafka).offsets()
     found = list(extents(client, offsets.low, settings.partitions))
@@ -92,7 +92,7 @@ def move_aside(data_dir: Path) -> Path | None:
 
 
 def _forget_positions(kafka: str) -> None:
-    """Remove the positions that the dataflow published: they are those of the state that is moved away."""
+    """Remove the positions that the dataflow published: they belong to the state that is moved away."""
     admin = AdminClient({"bootstrap.servers": kafka, "log_level": 0})
     try:
         admin.delete_consumer_groups([CONSUMER_GROUP], request_timeout=ANSWER_SECONDS)[CONSUMER_GROUP].result()

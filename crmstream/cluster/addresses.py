@@ -27,7 +27,7 @@ class Cluster:
     """The workers of a dataflow by their index, and those that run on this host."""
 
     addresses: tuple[str, ...]
-    """``host:port`` of each worker; those of this host with the number of their network interface."""
+    """``host:port`` of each worker. Addresses of this host have the number of their network interface."""
     own: tuple[int, ...]
 
     @property

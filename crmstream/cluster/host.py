@@ -38,7 +38,7 @@ def cluster_host(settings: Settings, cluster: Cluster, on_event: Callable[[str],
 
 
 class WaitingNotices:
-    """Tells which workers those of this host wait for."""
+    """Says which workers of other hosts the workers of this host wait for."""
 
     def __init__(self, settings: Settings, cluster: Cluster, say: Callable[[str], None]):
         self._files = {index: waits_file(settings.data_dir, index) for index in cluster.own}

@@ -30,12 +30,12 @@ def run(
     shown, and after a yes the folder `recovery` is moved aside (never deleted).
     The next `crmstream up` then reads everything again; Ctrl-C, kill -9 and a
     restart go on where it was. Facts are not written again, and the rows that
-    are made again replace those of before.
+    are made again replace the earlier ones.
 
     Kafka keeps web events for 30 days and the rest for a year. Without an
-    option, profiles are those of what Kafka still has. With --from-warehouse
+    option, profiles count only what Kafka still has. With --from-warehouse
     older records are read from ClickHouse, in the order of the log, and the
-    result is that of the whole log (docs/state.md says from when on).
+    result equals that of the whole log (docs/state.md says from when on).
 
     [bold]Examples[/bold]
 

@@ -53,15 +53,15 @@ class LocalStack:
         """Describe the stack; nothing is started.
 
         Args:
-            settings: those of the installation. Servers that they name are not started.
+            settings: the settings of the installation. Servers that they name are not started.
             with_dataflow: start workers and heartbeat too.
             prepare: called when the servers are ready and before the dataflow starts (topics, migrations).
             on_event: called with a short sentence whenever something happens.
             commands: the dataflow's command lines, with that of a collector if there shall be one.
             check: called before anything is started; raises what makes a start pointless.
             look_after: called with this stack whenever it has looked after its parts.
-            cluster: the workers of several hosts; of them this stack starts those of its own host. All servers are
-                outside ones then.
+            cluster: the workers of several hosts. This stack starts only the workers of its own host, and all
+                servers are outside ones.
 
         """
         self._settings = settings

@@ -184,7 +184,7 @@ def _counted(
 def _add_transactions(
     rows: RowArray, start: NDArray[np.int64], events: EventArray, weights: NDArray[np.float64]
 ) -> None:
-    """Set money, items and the times of orders; ``weights`` are those of the events in ``revenue_90d``."""
+    """Set money, items and the times of orders; ``weights`` are the weights of the events in ``revenue_90d``."""
     code = events["code"]
     refunds = np.flatnonzero(code == codes.REFUND)
     if len(refunds):

@@ -1,7 +1,7 @@
 """The part of a boundary's sweep that is still to be made, in slices, while events come in.
 
 Nothing is copied at the boundary. Before a row changes that is not yet swept, the row as of the boundary is kept here.
-All other rows are still those of the boundary, since decay is lazy. The sweep goes through the table by position:
+All other rows are as they were at the boundary, since decay is lazy. The sweep goes through the table by position:
 a position is never reused by another customer, neighbouring rows are copied fastest, and one number says how far it
 is. Positions and kept rows are state, so a sweep goes on after a restart with the same rows.
 """

@@ -22,7 +22,7 @@ RECEIVED_AFTER_US: Final = 200_000
 """From an event to its receipt by the shop."""
 _LAST_BEGIN_US: Final = HOUR_US - 120 * SECOND_US
 _SIGN_INS, _NEW_DEVICES, _ORDERS, _TICKETS = 0.1, 0.1, 0.2, 0.01
-"""Parts of the later visits: with a sign-in, those of them on a new device, with an order, with a complaint."""
+"""Shares: of later visits with a sign-in, of sign-ins on a new device, of visits with an order, with a complaint."""
 _MOST_DEVICES: Final = 100
 _HOUR_WIDTH, _NUMBER_WIDTH = 5, 7
 """Hexadecimal digits of an event id for the hour and for the event's number in it."""
