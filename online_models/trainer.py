@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from contracts.entries import Replaced, StoredDict
 from contracts.machine import Machine
-from contracts.metrics import EXAMPLES
+from contracts.metrics import EXAMPLES, labelled
 from contracts.model_blocks import (
     BoundaryModel,
     BoundaryModels,
@@ -136,7 +136,7 @@ class Learn(Machine[Input, Output]):
             if len(examples.labels):
                 model = self.state.models[outcome.name]
                 model.learn(examples)
-                EXAMPLES.labels(outcome.name).inc(len(examples.labels))
+                labelled(EXAMPLES, outcome.name).inc(len(examples.labels))
                 reports.append(_report(outcome.name, boundary, version, model, examples))
         return reports
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock
 from contracts.machine import Machine
-from contracts.metrics import CUSTOMERS
+from contracts.metrics import CUSTOMERS, labelled
 from contracts.model_blocks import Released
 from contracts.rates import Rates
 from contracts.state import Part, Value
@@ -204,7 +204,7 @@ class Customers(Machine[CustomerBatch, Output]):
         turned, state.at.fresh = state.senders.fresh and not state.at.fresh, state.senders.fresh
         if not state.at.fresh and not crossed:
             return []
-        CUSTOMERS.labels(str(state.at.bucket)).set(len(state.table))
+        labelled(CUSTOMERS, state.at.bucket).set(len(state.table))
         changed = state.table.unpublished()
         now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
         if not state.at.fresh:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import Texts
+from streams.profiles.raw import longer
 
 Positions = NDArray[np.int64]
 Words = NDArray[np.uint64]
@@ -187,18 +188,6 @@ class Names:
         words = self._places[(self._places != _FREE) & (self._places != _GONE)]
         self._places, self._taken = np.zeros(size, np.uint64), 0
         self._settle(words)
-
-
-def longer(old: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return an array with room for ``size`` elements. Capacity doubles, so growth costs a constant per element.
-
-    What is not used of it takes no memory yet.
-    """
-    if size <= len(old):
-        return old
-    new = np.empty(max(_SMALLEST, 2 * size), old.dtype)
-    new[: len(old)] = old
-    return new
 
 
 def _hashes(names: Sequence[str]) -> Words:

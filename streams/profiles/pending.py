@@ -14,11 +14,10 @@ from numpy.typing import NDArray
 
 from contracts.blocks import RowArray
 from contracts.state import Columns
-from streams.profiles.raw import put, take
+from streams.profiles.raw import longer, put, take
 from streams.profiles.rounds import portion
-from streams.profiles.rows import ROW_DTYPE, blank_rows
+from streams.profiles.rows import blank_rows
 
-_SMALLEST: Final = 256
 _UNCHANGED: Final = -1
 Positions = NDArray[np.int64]
 Swept = Callable[[RowArray], NDArray[np.bool_]]
@@ -117,12 +116,7 @@ class PendingSweep:
 
     def _append(self, at: Positions, rows: RowArray) -> None:
         start, self._kept = self._kept, self._kept + len(at)
-        if self._kept > len(self._at):
-            capacity = max(_SMALLEST, 2 * self._kept)
-            old_at, old_rows = self._at[:start], self._rows[:start]
-            self._at, self._rows = np.empty(capacity, np.int64), np.empty(capacity, ROW_DTYPE)
-            self._at[:start] = old_at
-            put(self._rows[:start], np.arange(start), old_rows)
+        self._at, self._rows = longer(self._at, self._kept), longer(self._rows, self._kept)
         self._at[start : self._kept] = at
         put(self._rows, np.arange(start, self._kept), rows)
         if self._places is not None:

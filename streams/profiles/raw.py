@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+_SMALLEST: Final = 64
 
 
 def take(array: Array, at: NDArray[np.int64]) -> Array:
@@ -33,6 +34,18 @@ def join(parts: Sequence[Array]) -> Array:
         return parts[0]
     joined: Array = np.concatenate([_bytes(part) for part in parts]).view(parts[0].dtype)
     return joined
+
+
+def longer(array: Array, size: int) -> Array:
+    """Return an array with room for ``size`` elements. Capacity doubles, so growth costs a constant per element.
+
+    What is not used of it takes no memory yet.
+    """
+    if size <= len(array):
+        return array
+    new = np.empty(max(_SMALLEST, 2 * size), array.dtype)
+    _bytes(new)[: len(array)] = _bytes(array)
+    return new
 
 
 @cache

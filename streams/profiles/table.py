@@ -13,9 +13,9 @@ from contracts.rates import WAITS, Rates
 from contracts.state import Columns
 from streams.profiles.deltas import add_rows, fade, in_turns
 from streams.profiles.money import settle
-from streams.profiles.names import Names, longer
+from streams.profiles.names import Names
 from streams.profiles.ordering import Ordered
-from streams.profiles.raw import put, take
+from streams.profiles.raw import longer, put, take
 from streams.profiles.rows import ROW_DTYPE, blank_rows
 from streams.profiles.texts import packed, unpacked
 from streams.profiles.touched import Touched
