@@ -26,7 +26,7 @@ import pyarrow as pa
 from confluent_kafka import Consumer, Message, TopicPartition
 from handwritten_hashes import Pipeline, profile_fields, score_fields
 from handwritten_people import DAY, OUTCOMES, Event, Model, Person
-from handwritten_tables import FACTS, changes, customers, facts, letters, links
+from handwritten_tables import FACTS, Scored, changes, customers, facts, letters, links
 
 from contracts.events import TICK_KEY
 from contracts.topics import INPUT_TOPICS
@@ -133,6 +133,7 @@ class Loop:
         self._models = [Model(seed) for seed, _ in enumerate(OUTCOMES)]
         self._rows: dict[str, list[pa.Table]] = defaultdict(list)
         self._changed: dict[str, Person] = {}
+        self._scored: dict[str, Scored] = {}
         self._merged: dict[str, str] = {}
         self._flushed = time.monotonic()
         self._committed = self.read = 0
@@ -170,6 +171,9 @@ class Loop:
         if self._changed or self._merged:
             self._rows["customers"].append(customers(self._changed, self._merged))
             self._changed, self._merged = {}, {}
+        if self._scored:
+            self._rows["score_changes"].append(changes(self._scored))
+            self._scored = {}
         for table, pieces in self._rows.items():
             self._clickhouse.insert_arrow(table, pa.concat_tables(pieces), settings={"async_insert": 0})
         self._rows.clear()
@@ -219,9 +223,9 @@ class Loop:
         scores = [model.score(features) for model in self._models]
         lifecycles = [person.lifecycle() for person in people]
         where = [(stage, person.segment(stage)) for stage, person in zip(lifecycles, people, strict=True)]
-        self._rows["score_changes"].append(changes(ids, people, where, scores))
         self._changed |= touched
         for at, (name, person) in enumerate(touched.items()):
+            self._scored[name] = Scored(person, *where[at], scores, at)
             self._redis.add("HSET", "crm:score:{" + name + "}", *score_fields(person, where[at], scores, at))
             self._redis.add("HSET", "crm:profile:{" + name + "}", *profile_fields(person))
             if name.startswith(VISITOR):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import orjson
@@ -61,30 +61,37 @@ def letters(dead: Sequence[tuple[Message, str]]) -> pa.Table:
     })
 
 
-def changes(
-    ids: Sequence[str], people: Sequence[Person], where: Sequence[tuple[str, str]], scores: Sequence[Scores]
-) -> pa.Table:
-    """Scores as rows of ``score_changes``; ``where`` are lifecycles and segments."""
+class Scored(NamedTuple):
+    """Where the newest scores of a person are: at position ``at`` of the scores of a batch."""
+
+    person: Person
+    lifecycle: str
+    segment: str
+    scores: Sequence[Scores]
+    at: int
+
+
+def changes(scored: Mapping[str, Scored]) -> pa.Table:
+    """The newest scores of each person as rows of ``score_changes``."""
+    people = list(scored.values())
     return pa.table({
-        "customer_id": ids,
-        "as_of": times([person.last_seen for person in people]),
-        "version": np.array([person.events for person in people], np.uint64),
-        "segment": [segment for _, segment in where],
-        "lifecycle": [lifecycle for lifecycle, _ in where],
-        "model_version": ["handwritten"] * len(ids),
-        "probability": _map([each.probability for each in scores]),
-        "percentile": _map([each.percentile for each in scores]),
-        "reasons": _map([each.reasons for each in scores]),
+        "customer_id": list(scored),
+        "as_of": times([each.person.last_seen for each in people]),
+        "version": np.array([each.person.events for each in people], np.uint64),
+        "segment": [each.segment for each in people],
+        "lifecycle": [each.lifecycle for each in people],
+        "model_version": ["handwritten"] * len(people),
+        "probability": _map([score.probability[each.at] for each in people for score in each.scores]),
+        "percentile": _map([score.percentile[each.at] for each in people for score in each.scores]),
+        "reasons": _map([score.reasons[each.at] for each in people for score in each.scores]),
     })
 
 
-def _map(columns: Sequence[Sequence[Any]]) -> pa.MapArray:
-    """One map from outcome to value per person."""
-    count = len(columns[0])
-    values = pa.array([value for row in zip(*columns, strict=True) for value in row])
-    names = pa.array(list(OUTCOMES) * count)
-    offsets = pa.array(range(0, len(OUTCOMES) * count + 1, len(OUTCOMES)), pa.int32())
-    return pa.MapArray.from_arrays(offsets, names, values)
+def _map(values: Sequence[Any]) -> pa.MapArray:
+    """One map from outcome to value per person; ``values`` holds those of a person one after the other."""
+    names = pa.array(list(OUTCOMES) * (len(values) // len(OUTCOMES)))
+    offsets = pa.array(range(0, len(values) + 1, len(OUTCOMES)), pa.int32())
+    return pa.MapArray.from_arrays(offsets, names, pa.array(values))
 
 
 def customers(people: Mapping[str, Person], merged: Mapping[str, str]) -> pa.Table:

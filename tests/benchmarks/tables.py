@@ -55,7 +55,7 @@ def whole_table(whole: Results) -> tuple[Sequence[str], Rows]:
     for which, runs in whole["runs"].items():
         values = ([run[measure] / whole["total"] * 1e6 for run in runs] for measure in MEASURES.values())
         rows.append([which, *(_spread(each, 1) for each in values)])
-    return ("", *MEASURES), rows
+    return ("µs per event", *MEASURES), rows
 
 
 def ratio_table(whole: Results) -> tuple[Sequence[str], Rows]:
@@ -64,7 +64,7 @@ def ratio_table(whole: Results) -> tuple[Sequence[str], Rows]:
         [f"dataflow : {to}", *(_spread(ratios[measure], 2) for measure in MEASURES.values())]
         for to, ratios in whole["ratios"].items()
     ]
-    return ("", *MEASURES), rows
+    return ("ratio", *MEASURES), rows
 
 
 def latency_table(results: Results) -> tuple[Sequence[str], Rows]:
