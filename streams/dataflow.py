@@ -34,7 +34,7 @@ from bytewax.operators import KeyedStream
 
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.machine import Machine
-from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
+from contracts.metrics import AHEAD_EVENTS
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
@@ -128,6 +128,7 @@ def build_dataflow(
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
         past=_past(settings, stores),
     )  # fmt: skip
+    AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))
