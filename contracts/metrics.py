@@ -13,7 +13,7 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 
 @cache
 def labelled(metric: M, *labels: str | int) -> M:
-    """Return a metric's child. Asking the metric itself each time takes a lock and makes texts of the labels."""
+    """Return a metric's child, cached: ``metric.labels`` takes a lock and makes texts of the labels at every call."""
     return metric.labels(*labels)
 
 
