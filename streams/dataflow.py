@@ -67,11 +67,12 @@ from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
 from streams.read.announce import ClockWriter, announcements
 from streams.read.breaker import BreakerPolicy
+from streams.read.config import SourceConfig
 from streams.read.lane import LanePolicy
 from streams.read.pausing import AcceptedOffsets
 from streams.read.places import bucket_of
 from streams.read.skew import LaneClocks, SkewPolicy
-from streams.read.source import LaneSource, SourceConfig
+from streams.read.source import LaneSource
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.rebuild import saved_ends
