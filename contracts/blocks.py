@@ -112,8 +112,8 @@ class PeopleEvents:
 
     ``customers`` are customer ids and ``devices`` anonymous ids, '' where the event has none; each event has one at
     least. An event that is not tied to its device (an order of a known customer) has no device here. ``home`` is the
-    bucket of the devices step that handles the event: that of its device, else of its customer. ``customer_buckets``
-    is the customer's bucket, -1 without a customer.
+    bucket of the devices step that handles the event: its device's bucket, else its customer's. ``customer_buckets`` is
+    the customer's bucket, -1 without a customer.
     """
 
     events: EventArray = field(default_factory=no_events)

@@ -16,8 +16,8 @@ T = TypeVar("T")
 class StoredDict(UserDict[K, T], Generic[K, T]):
     """A dictionary that is a part: its changes are the entries that were set and the keys that were removed.
 
-    ``value`` is the type of the values, ``key`` that of the keys: what :func:`contracts.state.pack` can pack. An entry
-    changes only if it is set again.
+    ``value`` and ``key`` are the types of the values and the keys; :func:`contracts.state.pack` must be able to pack
+    them. An entry changes only if it is set again.
     """
 
     def __init__(self, key: Any, value: Any):

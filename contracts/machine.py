@@ -12,7 +12,7 @@ Made_co = TypeVar("Made_co", covariant=True)
 class Machine(Protocol[Taken_contra, Made_co]):
     """A state machine of one bucket: it takes batches and returns blocks. Pure: no engine, no client, no clock.
 
-    A machine inherits from this class, so that it only writes the methods in which it differs.
+    Machines inherit from this class and override only the methods in which they differ.
     """
 
     def take(self, items: Sequence[Taken_contra]) -> Sequence[Made_co]:

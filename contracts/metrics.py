@@ -13,7 +13,7 @@ M = TypeVar("M", Counter, Gauge, Histogram)
 
 @cache
 def labelled(metric: M, *labels: str | int) -> M:
-    """Return a metric's child. Asking the metric itself each time takes a lock and makes texts of the labels."""
+    """Return a metric's child, cached: ``metric.labels`` takes a lock and makes texts of the labels at every call."""
     return metric.labels(*labels)
 
 
@@ -47,6 +47,9 @@ LANE_WAITS: Final = Gauge(
     "crm_waits_for_partition",
     "The slowest partition, where a partition waits for it because it is ahead; -1: it waits for none.",
     ["partition"],
+)
+AHEAD_EVENTS: Final = Gauge(
+    "crm_ahead_events", "Events of a worker's partitions that wait until the slowest partition reaches their slots."
 )
 TOPIC_PAUSED: Final = Gauge(
     "crm_topic_paused",
@@ -95,7 +98,7 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES,
-    LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
+    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
+    STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
     SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
 )  # fmt: skip

@@ -12,7 +12,7 @@ _OF_WORKERS: Final = frozenset({"CRM_WORKER_ADDRESSES", "CRM_WORKER_METRICS_PORT
 
 
 def unknown_settings(variables: Iterable[str]) -> list[str]:
-    """Return a sentence for each unknown ``CRM_`` variable, with the setting that is spelled most alike."""
+    """Return a sentence for each unknown ``CRM_`` variable, with the setting whose spelling is closest."""
     known = {f"{_PREFIX}{name.upper()}" for name in Settings.model_fields}
     unknown = sorted({name for name in variables if name.upper().startswith(_PREFIX)})
     return [_sentence(name, known) for name in unknown if name.upper() not in known | _OF_WORKERS]

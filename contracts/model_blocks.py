@@ -29,10 +29,10 @@ class VisitorSample:
 
 @dataclass(frozen=True)
 class SweptPeople:
-    """What labelling needs of one boundary's sweep: n customers, ``keys`` ascending.
+    """The part of a boundary's sweep that labelling needs: n customers, ``keys`` ascending.
 
-    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on who came first, so
-    the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
+    ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on the order of arrival,
+    so the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
     (:data:`contracts.outcomes.Counter`) in microseconds. Dormant customers are missing: they had no event within any
     outcome's window. ``trainable`` marks the customers to snapshot for training; ``features`` and ``buyers`` (who had
     ordered) are of these only, in their order.

@@ -9,7 +9,7 @@ from itertools import count
 from typing import Final
 
 SLOW_CALL_SECONDS: Final = 2.0
-"""A store whose answer takes longer is waited for."""
+"""A call that takes longer counts as waiting for the store."""
 _lock = threading.Lock()
 _waiting: Counter[str] = Counter()
 _numbers = count()
@@ -58,7 +58,7 @@ def calls_under_way() -> dict[int, str]:
 
 
 def waiting_since(store: str) -> float:
-    """Return since when this process waits for a store, or for its answer to a slow call (Unix seconds); 0: not."""
+    """Return when this process began to wait for a store or for the answer to a slow call (Unix seconds); else 0."""
     slow = time.time() - SLOW_CALL_SECONDS
     with _lock:
         calls = [began for name, began in _calls.values() if name == store and began < slow]

@@ -1,4 +1,4 @@
-"""Topics that go on though many of their records are invalid: up to which offset somebody has accepted them.
+"""The offsets up to which a topic's records are accepted, though many are invalid, so that a paused topic goes on.
 
 ``crmstream dead-letters resume`` writes a small file of the data folder; the workers read it while the breaker for dead
 letters has paused a topic. The file is replaced as a whole, and offsets in it only grow, so an acceptance survives

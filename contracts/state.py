@@ -1,8 +1,9 @@
 """The state of a keyed step, as the parts that its store keeps.
 
-A step's machine names its parts; each part says what changed since it was last asked. The store writes these changes,
-so a snapshot costs what changed, not what there is. A part is made of *columns*: numpy arrays (no objects) or bytes.
-Their names and types are the format of the stored state (docs/state.md): another release reads them by name.
+A step's machine names its parts; each part returns its changes since the last call. The store writes only these, so the
+cost of a snapshot grows with the changes, not with the size of the state. A part is made of *columns*: numpy arrays (no
+objects) or bytes. Their names and types are the format of the stored state (docs/state.md): another release reads them
+by name.
 """
 
 from collections.abc import Callable, Mapping

@@ -17,7 +17,7 @@ class Topic:
     """One topic: who writes it, what is in it, and how long it is kept.
 
     Without ``retention_days`` the newest record of every key is kept for good (the topic is compacted). ``partitions``
-    is a count of its own, where it is not that of the settings.
+    overrides the partition count of the settings.
     """
 
     name: str

@@ -8,6 +8,7 @@ from typing import Any
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
 from crmstream.cluster.addresses import Cluster
+from crmstream.cluster.reports import forget_reports
 from crmstream.money.keeper import RatesKeeper
 from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
@@ -53,6 +54,7 @@ def prepared_stack(
         look_after(stack)
 
     def prepare(endpoints: Endpoints) -> None:
+        forget_reports(settings.data_dir, 0 if cluster is None else len(cluster.addresses))
         keeper.bring_into_force()
         ensure_topics(endpoints.kafka, settings.partitions)
         if settings.redis_url is not None:

@@ -111,7 +111,7 @@ def _covered(buyers: NDArray[np.bool_], of: str) -> NDArray[np.bool_]:
 def _sample(keys: NDArray[np.uint64], covered: NDArray[np.bool_], boundary: int, most: int) -> NDArray[np.intp]:
     """Return the positions, ascending, of the covered customers with the smallest draws, ``most`` at most.
 
-    Without customers who are not in the sample it is the same.
+    Removing customers outside the sample does not change it.
     """
     at = np.flatnonzero(covered)
     if len(at) <= most:

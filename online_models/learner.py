@@ -163,7 +163,7 @@ class Learner:
         return self.whole() if self.learned != self._stored else {}
 
     def whole(self) -> Columns:
-        """Return the values of each feature, in the order of ``names``, and those of the model."""
+        """Return the values of each feature, in the order of ``names``, and the values of the whole model."""
         self._stored = self.learned
         if not self.learned:
             return {}

@@ -1,4 +1,4 @@
-"""Remembers what was last published of each person, so that a sweep writes only rows that changed noticeably.
+"""Remembers each person's last published scores, so that a sweep writes only rows that changed noticeably.
 
 A row of a sweep is notable if its scores, lifecycle, segment or first reason have changed since it was last published,
 if a week has passed since, or if it was never published. A row is not notable if a newer version was published. The
@@ -26,7 +26,7 @@ T = TypeVar("T", bound=np.generic)
 
 
 class Seen:
-    """What was last published of the people of one table; ``versions`` is :data:`NEVER` where nothing was.
+    """The last published scores of the people of one table; ``versions`` is :data:`NEVER` where there are none.
 
     ``keys`` are the profiles' keys: another visitor may have got the position of a forgotten one. ``probabilities`` and
     ``reasons`` are by outcome. A part: its changes are the rows remembered since the state was stored last.
@@ -103,7 +103,7 @@ Memory = dict[str, Seen]
 
 
 def new_memory() -> Memory:
-    """Return a memory of nothing, for all tables."""
+    """Return empty memories for all tables."""
     return {table: Seen() for table in ("customers", "devices", "addresses")}
 
 

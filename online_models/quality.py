@@ -32,7 +32,7 @@ def _none() -> Codes:
 
 
 class Sums(NamedTuple):
-    """What codes add up to: positives, squared errors (in squared millionths), and log loss (in billionths).
+    """Sums over codes: positives, squared errors (in squared millionths), and log loss (in billionths).
 
     All are whole numbers, so adding and taking away codes leaves no trace of rounding.
     """
@@ -42,7 +42,7 @@ class Sums(NamedTuple):
     losses: int = 0
 
     def moved(self, added: Codes, gone: Codes) -> "Sums":
-        """Return the sums with those of some codes added, and with those of others taken away."""
+        """Return the sums after some codes were added and others removed."""
         codes = np.concatenate((added, gone))
         signs = np.ones(len(codes), np.int64)
         signs[len(added) :] = -1
@@ -127,8 +127,8 @@ def measure(ordered: Codes, sums: Sums) -> dict[str, float]:
 def area_under_curve(ordered: Codes) -> float:
     """Return the chance that a positive ranks above a negative (Mann-Whitney); NaN if there are none of one kind.
 
-    Of equal forecasts the negatives come first, so the negatives before a positive are those that it beats and those
-    with which it ties; a tie counts half.
+    Among equal forecasts negatives come first. So the negatives before a positive have a lower forecast, or an equal
+    one, which counts half.
     """
     labels = ordered & 1
     positives = int(np.count_nonzero(labels))

@@ -123,7 +123,7 @@ class Score(Machine[Input, ScoredBlock]):
         state.models.update((model.boundary, model) for model in message.models)
 
     def _ready(self) -> list[PeopleBlock]:
-        """Take the sweeps whose models are all there, in their order."""
+        """Remove and return the sweeps whose models have all arrived, in order."""
         state = self.state
         newest = state.newest.boundary
         ready = list(takewhile(lambda number: _through(state.waiting[number]) <= newest, state.waiting.data))
@@ -139,7 +139,7 @@ class Score(Machine[Input, ScoredBlock]):
         return self.state.newest.boundary >= needed
 
     def _scorable(self) -> list[PeopleBlock]:
-        """Take the live and restated people who can be scored now, in their order."""
+        """Remove and return the live and restated people who can be scored now, in order."""
         return self.state.others.remove(self._may_be_scored) if self.state.others else []
 
     def _newest(self, people: PeopleBlock) -> ScoredBlock:

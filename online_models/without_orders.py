@@ -59,7 +59,7 @@ class WithoutOrders:
 
 @cache
 def _belief(names: tuple[str, ...], within_days: int, *, happens: bool) -> Linear:
-    """Return what is believed about orders before any example."""
+    """Return the prior: log-odds before any example."""
     known = np.array([_PRIOR.get(name, (0.0, 0.0)) for name in names])
     ordered = 1 - (1 - CONVERSION) ** (within_days / CONVERSION_DAYS)
     sign = 1.0 if happens else -1.0

@@ -16,9 +16,9 @@ class Newest:
     """Remembers the newest write of each recently written id, by version and then by arrival.
 
     Blocks of one person may come from two steps, or wait while newer ones are written, so an older write may arrive
-    after a newer one: it is dropped here. Two generations bound the memory; the older one is forgotten, but not while
-    something waits to be written that was handed over before the younger one began. The remaining rows must be written
-    in their order.
+    after a newer one: it is dropped here. Two generations bound the memory. The older one is forgotten only when all
+    blocks that were handed over before the younger one began have been written. The remaining rows must be written in
+    their order.
     """
 
     def __init__(self, remembered: int = REMEMBERED):

@@ -30,7 +30,7 @@ class PastLog:
         self._retrying = Retrying("ClickHouse", clickhouse_is_out, threading.Event().wait)
 
     def end(self, topic: str, partition: int) -> int:
-        """Return the offset up to which ClickHouse has what was in the log."""
+        """Return the offset up to which ClickHouse has the records of the log."""
         return self._ends[topic][partition]
 
     def records(self, kind: str, partition: int, start: int, end: int, most: int) -> pa.Table:
@@ -63,7 +63,7 @@ class Extent(NamedTuple):
 
 
 def extents(client: Client, starts: Mapping[tuple[str, int], int], partitions: int) -> Iterator[Extent]:
-    """Yield what events there are. ``starts`` is the first offset of each topic-partition that the log still has."""
+    """Yield the events of each topic-partition; ``starts`` has the first offset that the log still has of each."""
     for kind, topic in TOPIC_OF_KIND.items():
         parameters: dict[str, Any] = {
             "kind": kind, "starts": [starts[topic.name, number] for number in range(partitions)],

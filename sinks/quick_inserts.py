@@ -1,8 +1,8 @@
 """Inserts few rows over a plain connection to a ClickHouse on this machine.
 
-The driver's client spends more than a millisecond on every request, whatever its size. A shop to which little happens
-makes many small inserts, so they are sent here, and nothing else is. Whatever goes wrong, the driver's client makes the
-same insert again and says what it is: a table keeps one of two equal rows.
+The driver's client spends more than a millisecond on every request, whatever its size. A shop with few events makes
+many small inserts; only these are sent here. If an insert fails here, the driver's client repeats it and raises its own
+error: a table keeps one of two equal rows.
 """
 
 from base64 import b64encode
@@ -18,9 +18,9 @@ from pydantic import SecretStr
 from sinks.clients import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, clickhouse_client, is_loopback
 
 SMALL_BYTES: Final = 65_536
-"""Larger tables go by the driver's client: what it adds is little beside them."""
+"""Larger inserts use the driver's client: its overhead is small beside them."""
 SMALL_ROWS: Final = 512
-"""Of tables with more rows the size is not even asked for, which costs more than to write a few."""
+"""With more rows the size is not computed at all: that would cost more than inserting a few rows."""
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\0\0\0\0"
 """Ends Arrow's stream format."""
 _DONE: Final = b"http/1.1 200 "
@@ -106,7 +106,7 @@ class QuickInserts:
             stored = _until(self._socket, rest, _END) == _NO_CHUNKS
         else:
             stored = b"\r\ncontent-length: 0\r\n" in fields + b"\r\n" and not rest
-        if not stored:  # not an answer that is known here: there is no gain in asking twice each time
+        if not stored:  # an unknown answer: every insert would be sent twice
             self.close()
             self._usable = False
         return stored

@@ -5,11 +5,11 @@ depends on the server's ``appendfsync``: with ``always`` they are on disk; with 
 server, but a power cut may lose the last second. While Redis is down, a bounded number of hashes wait here; then the
 caller waits.
 
-Of several waiting writes of one hash, only the newest version is sent. Live people come before others: however many of
-these wait, a small part of them is written after each pipeline of live ones. One command sets
-all fields of a hash, so readers never see half of an update; its ranks follow in the same pipeline. After a failure all
-unanswered writes are sent again. Guarded blocks change a hash only if the stored version is not newer, so reading a
-part of the log again after a resume never restores an older score.
+Of several waiting writes of one hash, only the newest version is sent. Live people are written first; after each
+pipeline of live hashes, a small part of the others is written. One command sets all fields of a hash, so readers never
+see half of an update; its ranks follow in the same pipeline. After a failure all unanswered writes are sent again.
+Guarded blocks change a hash only if the stored version is not newer, so reading a part of the log again after a resume
+never restores an older score.
 
 The keys of a pipeline lie in several hash slots, so this needs one Redis server (replicas are fine), not a Redis
 Cluster.
@@ -186,7 +186,7 @@ class RedisWriter:
     def _next_blocks(self) -> list[HashBlock] | None:
         """Wait for blocks; return all live ones, or a part of the oldest other one; None when closed.
 
-        Others have their turn after live ones, so that a steady stream of these does not hold them up for ever.
+        Live and other blocks take turns, so that a steady stream of live ones does not hold the others up for ever.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())

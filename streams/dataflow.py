@@ -34,7 +34,7 @@ from bytewax.operators import KeyedStream
 
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.machine import Machine
-from contracts.metrics import CATALOGUE  # noqa: F401 - all metrics exist from the start
+from contracts.metrics import AHEAD_EVENTS
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
@@ -67,11 +67,12 @@ from streams.publish.reasons import explain
 from streams.publish.tables import table_blocks
 from streams.read.announce import ClockWriter, announcements
 from streams.read.breaker import BreakerPolicy
+from streams.read.config import SourceConfig
 from streams.read.lane import LanePolicy
 from streams.read.pausing import AcceptedOffsets
 from streams.read.places import bucket_of
 from streams.read.skew import LaneClocks, SkewPolicy
-from streams.read.source import LaneSource, SourceConfig
+from streams.read.source import LaneSource
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.rebuild import saved_ends
@@ -128,6 +129,7 @@ def build_dataflow(
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
         past=_past(settings, stores),
     )  # fmt: skip
+    AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))

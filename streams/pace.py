@@ -1,8 +1,7 @@
 """The pace of work between batches: all steps of a process share it, so that batches come first.
 
-A slice of work costs more than its own time: its rows are scored and written afterwards, on the same processors. So
-the steps rest together after each slice, and longer while a store is behind: whatever waits there at the end of an
-epoch is waited for.
+A slice of work costs more than its own time: its rows are scored and written afterwards, on the same processors. So all
+steps rest after each slice, and longer while a store is behind, because the end of an epoch waits for its writes.
 """
 
 import time
@@ -45,7 +44,7 @@ class Pace:
         return self._clock() < self._stops_at
 
     def begin(self) -> bool:
-        """Whether a slice may begin now; else :attr:`next` is later."""
+        """Return whether a slice may begin now; if not, :attr:`next` is a later time."""
         now = self._clock()
         if now < self._next:
             return False
@@ -56,6 +55,6 @@ class Pace:
         return True
 
     def end(self) -> None:
-        """Note that the slice has ended that began last."""
+        """Note that the slice that began last has ended."""
         now = self._clock()
         self._next = now + max(LEAST_SECONDS, REST * (now - self._next))

@@ -1,4 +1,4 @@
-"""The note that profiles are rebuilt from the warehouse, up to which offsets of the log.
+"""The note that profiles are rebuilt from the warehouse, with the offsets of the log up to which they are.
 
 ``crmstream rebuild --from-warehouse`` writes it before it moves the recovery store away; workers read it as they start.
 It may stay: a lane that has passed these offsets never looks at the warehouse again.

@@ -23,7 +23,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
     """Runs one machine and stores its state. ``saved`` is the token of its last snapshot, None for a new machine.
 
     ``name_of(item)`` names the folder of the machine's state within the step's; it is the same for all items of a key.
-    ``pace`` is that of the work between batches, of all steps of the process.
+    ``pace`` is shared by all steps of the process; it limits their work between batches.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from typing import Any, Final
 from contracts.settings import Settings
 from crmstream.cluster.companions import Companions
 from crmstream.cluster.meeting import Worker, meet
+from crmstream.cluster.reports import Reporter
 from crmstream.stack.dataflow import COMPANION_GONE
 from crmstream.stack.environment import SECRETS
 from crmstream.stopping import StopFlag
@@ -47,6 +48,7 @@ class TakingPart:
         self._index = index
         self._addresses = addresses
         self._companions: Companions | None = None
+        self._reporter = Reporter(settings.data_dir, index, addresses)
         self._told: str | None = None
 
     def begin(self, stop: StopFlag) -> bool:
@@ -54,6 +56,7 @@ class TakingPart:
         data_dir = self._settings.data_dir
         worker = Worker(self._index, self._addresses, data_dir, facts_of(self._settings), stop, self._waits)
         log.info("worker %d of %d meets the others", self._index, len(self._addresses))
+        self._reporter.begin()
         met = meet(worker, partial(forget_uncommitted, self._settings))
         if met is None:
             return False
@@ -78,7 +81,7 @@ class TakingPart:
     def _waits(self, what: str) -> None:
         if what == self._told:
             return
-        self._told = what
+        self._told = self._reporter.waits_for = what
         file = waits_file(self._settings.data_dir, self._index)
         with contextlib.suppress(OSError):
             if what:

@@ -23,8 +23,8 @@ from crmstream.dead_letters import letters, resume, retry
 from crmstream.dead_letters.letters import Filter, Group, Letter, Place
 from crmstream.observe.kafka import KafkaView
 from crmstream.observe.lanes import paused_topics
-from crmstream.observe.metrics import read_samples
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.observe.workers import ask_workers
+from crmstream.stack.endpoints import resolve_endpoints, stack_folder
 
 app = new_app()
 _SPAN: Final = re.compile(r"(\d{1,6})\s*(m|h|d|min|hours?|days?)")
@@ -228,7 +228,7 @@ def resume_(
     """
     settings = load_settings()
     endpoints = resolve_endpoints(settings)
-    paused = paused_topics([read_samples(url) for url in endpoints.worker_metrics])
+    paused = paused_topics(ask_workers(endpoints, stack_folder(settings)).pages)
     topics = resume.chosen_topics(topic or [], paused)
     offsets = KafkaView(endpoints.kafka).offsets()
     planned = resume.plan_resume(topics, paused, offsets)

@@ -17,8 +17,9 @@ from crmstream.identity.lookup import LINKED, UNLINKED, Identity, Link, read_ide
 from crmstream.identity.unlink import Undo, find_link, publish_unlink, unlink_record
 from crmstream.observe.clock import read_as_of
 from crmstream.observe.waiting import NotDoneError, wait_for_dataflow
+from crmstream.observe.workers import read_pages
 from crmstream.publishing import RoomGate, new_publisher, usable_kafka
-from crmstream.stack.endpoints import Endpoints
+from crmstream.stack.endpoints import Endpoints, stack_folder
 
 app = new_app()
 WAIT_SECONDS: Final = 30.0
@@ -100,20 +101,25 @@ def unlink(identity: Unlinkable, yes: Annotated[bool, typer.Option("--yes", help
             print_lines(indented(_EFFECT, console.width, indent=""))
             typer.confirm(f"Unlink {undo.named} from {undo.owner}?", abort=True, err=True)
         _publish(settings, endpoints, undo)
-    print_lines(indented(_after(endpoints, undo), console.width, indent=""))
+    print_lines(indented(_after(settings, endpoints, undo), console.width, indent=""))
 
 
 def _publish(settings: Settings, endpoints: Endpoints, undo: Undo) -> None:
     gate = RoomGate(settings, notes.print)
     kafka = usable_kafka(settings, gate)
-    record = unlink_record(undo, datetime.now(UTC), read_as_of(endpoints.worker_metrics).event_clock)
+    record = unlink_record(undo, datetime.now(UTC), _clock(settings, endpoints))
     with new_publisher(settings, kafka, gate, source="identity") as publisher:
         publish_unlink(publisher, record)
 
 
-def _after(endpoints: Endpoints, undo: Undo) -> str:
+def _clock(settings: Settings, endpoints: Endpoints) -> datetime | None:
+    """Return the event clock; None while the dataflow does not run."""
+    return read_as_of(read_pages(endpoints, stack_folder(settings))).event_clock
+
+
+def _after(settings: Settings, endpoints: Endpoints, undo: Undo) -> str:
     """Wait for the dataflow, if it runs, and say how things stand."""
-    if read_as_of(endpoints.worker_metrics).event_clock is None:
+    if _clock(settings, endpoints) is None:
         return f"Published. The dataflow does not run: it unlinks {undo.named} when it has started. {_EFFECT}"
     try:
         wait_for_dataflow(endpoints.kafka, WAIT_SECONDS)

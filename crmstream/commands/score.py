@@ -14,7 +14,8 @@ from contracts.stored import MERGED_FIELD, profile_key, score_key
 from crmstream.commands.aligned import indented
 from crmstream.commands.shared import connect_redis, console, new_app, percent, print_json, print_lines
 from crmstream.observe.clock import read_as_of
-from crmstream.stack.endpoints import resolve_endpoints
+from crmstream.observe.workers import read_pages
+from crmstream.stack.endpoints import resolve_endpoints, stack_folder
 
 app = new_app()
 _HOPS: Final = 2
@@ -53,7 +54,7 @@ def run(
     if as_json:
         print_json(found)
     else:
-        _show(found, str(read_as_of(endpoints.worker_metrics)))
+        _show(found, str(read_as_of(read_pages(endpoints, stack_folder(settings)))))
 
 
 def read_customer(client: Redis, customer_id: str, outcomes: Iterable[Outcome]) -> dict[str, Any]:

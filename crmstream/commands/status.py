@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from connectors.kafka.heartbeat import policy_of
 from contracts.settings import load_settings
 from crmstream.commands.shared import console, new_app, print_json
 from crmstream.commands.status_view import show_status
@@ -33,6 +32,8 @@ def run(
     how far the dataflow is in the time of the events: scores are as of then.
     A lane is a partition of the topics. All lanes advance together: one that is
     ahead waits for the slowest, and a worker waits for a store that is away.
+    With workers on several hosts it works on each of them: workers report
+    every two seconds, and what is older than ten seconds is shown with its age.
     Takes about a second, in which the speed is measured.
     --wait returns when everything that is in the log now is in the stores.
     Exit code 1 when a part is down, a topic is paused because too many of its
@@ -50,7 +51,7 @@ def run(
     endpoints = resolve_endpoints(settings)
     if wait:
         wait_for_dataflow(endpoints.kafka, timeout)
-    status = read_status(endpoints, settings.clickhouse_database, policy_of(settings))
+    status = read_status(endpoints, settings)
     status = replace(status, parts=[*status.parts, *ask_supervisor(settings)])
     decision, waiting = stack_decision(settings), read_waiting(settings, endpoints)
     if as_json:

@@ -52,12 +52,16 @@ def _topics(status: Status) -> Table:
 
 
 def _lanes(status: Status) -> Table:
-    """The lanes, or of many those that wait and those furthest behind."""
+    """The lanes; of many, those that others wait for, those that wait, and those furthest behind."""
     table = Table(box=None, pad_edge=False)
     for name, justify in (("lane", "right"), ("worker", "right"), ("event clock (UTC)", "left"), ("lag", "right")):
         table.add_column(name, justify=justify, no_wrap=True)  # type: ignore[arg-type]
     table.add_column("")
-    foremost = sorted(status.lanes, key=lambda lane: (not lane.state, lane.clock is not None, lane.clock))
+    waited = {lane.waits_for for lane in status.lanes}
+    foremost = sorted(
+        status.lanes,
+        key=lambda lane: (lane.partition not in waited, not lane.state, lane.clock is not None, lane.clock),
+    )
     for lane in sorted(foremost[:MOST_LANES], key=lambda lane: lane.partition):
         clock = "–" if lane.clock is None else f"{lane.clock:%Y-%m-%d %H:%M:%S}"
         table.add_row(str(lane.partition), str(lane.worker), clock, figure(lane.lag), escape(lane.state))

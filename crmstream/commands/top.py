@@ -23,7 +23,8 @@ from crmstream.commands.shared import (
     print_lines,
 )
 from crmstream.observe.clock import read_as_of
-from crmstream.stack.endpoints import Endpoints, resolve_endpoints
+from crmstream.observe.workers import read_pages
+from crmstream.stack.endpoints import Endpoints, resolve_endpoints, stack_folder
 from sinks.clients import clickhouse_client
 from sinks.queries import query
 
@@ -71,7 +72,7 @@ def run(
     if as_json:
         print_json(rows)
     elif rows:
-        clock = str(read_as_of(endpoints.worker_metrics)) or _newest(rows)
+        clock = str(read_as_of(read_pages(endpoints, stack_folder(settings)))) or _newest(rows)
         heading = f"Top {outcome} of {'visitors' if visitors else 'customers'}{f', {clock}' if clock else ''}"
         print_lines([*indented(heading, console.width, indent=""), ""])
         print_lines(top_lines(outcome, rows, console.width, wide=wide))

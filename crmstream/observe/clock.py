@@ -3,7 +3,6 @@
 :func:`explain` is for ``status``. :func:`read_as_of` is cheap (one page of each worker) and for displays of scores.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -15,7 +14,7 @@ from connectors.kafka.publisher import EPOCH
 from connectors.kafka.tick_plan import DAY_US, STRIDE_US, TimePolicy, Timing, judge_time
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
-from crmstream.observe.metrics import read_samples
+from crmstream.observe.lanes import Pages
 
 MANY_RECORDS: Final = 2_000
 """So many waiting records, or more, are a catch-up."""
@@ -55,9 +54,8 @@ class AsOf:
         return f"as of {self.event_clock:%Y-%m-%d %H:%M} UTC{', catching up' if self.catching_up else ''}"
 
 
-def read_as_of(worker_metrics: Sequence[str]) -> AsOf:
-    """Ask the workers at these addresses (``Endpoints.worker_metrics``); a silent one makes it unknown."""
-    pages = [read_samples(url) for url in worker_metrics]
+def read_as_of(pages: Pages) -> AsOf:
+    """Read the workers' metrics (:func:`crmstream.observe.workers.read_pages`); a silent worker makes it unknown."""
     samples = [sample for page in pages if page is not None for sample in page]
     clocks = [sample.value for sample in samples if sample.name == "crm_event_clock_seconds"]
     behind = any(sample.value for sample in samples if sample.name == "crm_catching_up")

@@ -4,7 +4,7 @@ A lane is a partition of all input topics; one worker reads it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -17,6 +17,10 @@ CLOCK: Final = "crm_event_clock_seconds"
 WAITS_FOR: Final = "crm_waits_for_partition"
 PAUSED: Final = "crm_topic_paused"
 STORE: Final = "crm_waits_for_store_since_seconds"
+AHEAD: Final = "crm_ahead_events"
+UNBOUNDED: Final = 2**62
+STALE_SECONDS: Final = 10.0
+"""A worker of a cluster that has reported nothing for longer gives no sign of life."""
 Pages = Sequence[list[Sample] | None]
 """The metrics of each worker; None: it does not answer."""
 
@@ -25,8 +29,10 @@ Pages = Sequence[list[Sample] | None]
 class LaneView:
     """A lane: its worker, its event clock, its waiting records, and what it waits for.
 
-    ``waits_for`` is the lane that is behind, ``behind_seconds`` by how much event time; ``paused`` are the topics whose
-    records are too often invalid. None stands for unknown, or for nothing to wait for.
+    ``waits_for`` is the lane that is behind, ``behind_seconds`` by how much event time; ``waiting_events`` are the
+    events of its worker that wait for that lane, where they are so many that no more are read. ``paused`` are the
+    topics whose records are too often invalid; ``stores`` are those that do not answer the worker, and for how many
+    seconds. ``age_seconds`` says how old all this is. None stands for unknown, or for nothing to wait for.
     """
 
     partition: int
@@ -36,41 +42,61 @@ class LaneView:
     waits_for: int | None = None
     behind_seconds: float | None = None
     paused: tuple[str, ...] = ()
+    waiting_events: int | None = None
+    stores: Mapping[str, float] = field(default_factory=dict)
+    age_seconds: float = 0.0
 
     @property
     def state(self) -> str:
         """What the lane waits for, in words; empty if for nothing."""
         said = [f"paused: {topic} (too many invalid records)" for topic in self.paused]
+        said += [f"waits for {store} since {span(seconds)}" for store, seconds in sorted(self.stores.items())]
         if self.waits_for == self.partition:
             said.append("waits for its own slowest topic")
         elif self.waits_for is not None:
-            by = f" (behind by {_span(self.behind_seconds)})" if self.behind_seconds else ""
-            said.append(f"waits for lane {self.waits_for}{by}")
+            said.append(f"waits for lane {self.waits_for}{self._by()}")
+        if self.age_seconds > STALE_SECONDS:
+            said.append(f"as of {span(self.age_seconds)} ago")
         return "; ".join(said)
 
+    def _by(self) -> str:
+        by = [f"behind by {span(self.behind_seconds)}"] if self.behind_seconds else []
+        by += [f"{self.waiting_events:,} events wait for it"] if self.waiting_events else []
+        return f" ({', '.join(by)})" if by else ""
 
-def read_lanes(pages: Pages, offsets: Offsets | None) -> tuple[LaneView, ...]:
-    """Return the lanes of the workers that answer, by partition."""
+
+def read_lanes(
+    pages: Pages, offsets: Offsets | None, now: float = 0.0, ages: Sequence[float] = (), most_waiting: int = UNBOUNDED
+) -> tuple[LaneView, ...]:
+    """Return the lanes of the workers whose metrics are known, by partition.
+
+    ``now`` is in Unix seconds. ``ages`` says how old the metrics of each worker are (none given: they are of now).
+    ``most_waiting`` is the number of events that may wait for the slowest lane before a worker reads no more
+    (``CRM_MOST_WAITING_EVENTS``).
+    """
     clocks = _by_partition(pages, CLOCK)
-    waits = _by_partition(pages, WAITS_FOR)
-    worker_of = {
-        int(sample.labels["partition"]): worker
-        for worker, page in enumerate(pages) for sample in page or () if sample.name == WAITS_FOR
-    }  # fmt: skip
     paused = paused_topics(pages)
     lanes = []
-    for partition, worker in sorted(worker_of.items()):
-        clock, waits_for = clocks.get(partition), int(waits[partition])
-        other = clocks.get(waits_for)
-        lanes.append(LaneView(
-            partition, worker,
-            None if clock is None else datetime.fromtimestamp(clock, UTC),
-            _lag(partition, offsets),
-            None if waits_for < 0 else waits_for,
-            None if clock is None or other is None or waits_for < 0 else max(clock - other, 0.0),
-            tuple(topic for topic, number in paused if number == partition),
-        ))  # fmt: skip
-    return tuple(lanes)
+    for worker, page in enumerate(pages):
+        age = ages[worker] if ages else 0.0
+        stores = _stores(page or (), now - age)
+        ahead = int(sum(sample.value for sample in page or () if sample.name == AHEAD))
+        for sample in [sample for sample in page or () if sample.name == WAITS_FOR]:
+            partition, waits_for = int(sample.labels["partition"]), int(sample.value)
+            clock, other = clocks.get(partition), clocks.get(waits_for)
+            held = waits_for >= 0
+            lanes.append(LaneView(
+                partition, worker,
+                None if clock is None else datetime.fromtimestamp(clock, UTC),
+                _lag(partition, offsets),
+                waits_for if held else None,
+                max(clock - other, 0.0) if held and clock is not None and other is not None else None,
+                tuple(topic for topic, number in paused if number == partition),
+                ahead if held and ahead >= most_waiting else None,
+                stores, age,
+            ))  # fmt: skip
+    newest = {lane.partition: lane for lane in sorted(lanes, key=lambda lane: -lane.age_seconds)}
+    return tuple(newest[partition] for partition in sorted(newest))
 
 
 def paused_topics(pages: Pages) -> list[tuple[str, int]]:
@@ -81,8 +107,21 @@ def paused_topics(pages: Pages) -> list[tuple[str, int]]:
 
 def store_waits(page: Sequence[Sample], now: float) -> str:
     """Say for which stores a worker waits, and since when; empty if for none. ``now`` in Unix seconds."""
+    return ", ".join(f"waits for {store} since {span(waits)}" for store, waits in sorted(_stores(page, now).items()))
+
+
+def span(seconds: float | None) -> str:
+    """A time span in its largest fitting unit: ``12 s``, ``4 h``."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if (seconds or 0) >= 2 * size:
+            return f"{int((seconds or 0) // size)} {unit}"
+    return f"{seconds or 0:.0f} s"
+
+
+def _stores(page: Sequence[Sample], now: float) -> dict[str, float]:
+    """For how many seconds a worker has waited for stores, by their names."""
     since = {sample.labels["store"]: sample.value for sample in page if sample.name == STORE and sample.value}
-    return ", ".join(f"waits for {store} since {_span(max(now - at, 0.0))}" for store, at in sorted(since.items()))
+    return {store: max(now - at, 0.0) for store, at in since.items()}
 
 
 def _by_partition(pages: Pages, name: str) -> Mapping[int, float]:
@@ -95,11 +134,3 @@ def _lag(partition: int, offsets: Offsets | None) -> int | None:
         return None
     places = [(topic.name, partition) for topic in INPUT_TOPICS if (topic.name, partition) in offsets.end]
     return sum(offsets.end[place] - offsets.read(place) for place in places)
-
-
-def _span(seconds: float | None) -> str:
-    """A time span in its largest fitting unit: ``12 s``, ``4 h``."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if (seconds or 0) >= 2 * size:
-            return f"{int((seconds or 0) // size)} {unit}"
-    return f"{seconds or 0:.0f} s"

@@ -1,6 +1,5 @@
 """The parts of an installation other than Kafka: whether each answers, and what it says. Reads only."""
 
-import time
 from dataclasses import dataclass
 from typing import Final
 from urllib.error import HTTPError
@@ -10,8 +9,6 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from redis.exceptions import RedisError
 
 from contracts.errors import CrmError
-from crmstream.observe.lanes import Pages, store_waits
-from crmstream.observe.metrics import WorkerMetrics, read_samples, sum_metrics
 from crmstream.observe.warehouse import Counts, read_counts
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
@@ -76,23 +73,3 @@ def ask_collector(endpoints: Endpoints) -> list[Part]:
         return [Part("collector", False, f"{endpoints.collector_url} takes no events: {why}")]
     except OSError:
         return [Part("collector", False, "does not answer")]
-
-
-@dataclass(frozen=True)
-class Workers:
-    """The answers of the workers: parts, the figures of all (None if one is silent), and the metrics of each."""
-
-    parts: list[Part]
-    metrics: WorkerMetrics | None
-    pages: Pages
-
-
-def ask_workers(endpoints: Endpoints) -> Workers:
-    """Ask each worker for its metrics."""
-    pages = [read_samples(url) for url in endpoints.worker_metrics]
-    now = time.time()
-    parts = [
-        Part(f"worker {number}", page is not None, "does not answer" if page is None else store_waits(page, now))
-        for number, page in enumerate(pages)
-    ]
-    return Workers(parts, sum_metrics(pages) if pages else None, pages)

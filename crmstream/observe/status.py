@@ -10,17 +10,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from connectors.kafka.tick_plan import TimePolicy
+from connectors.kafka.heartbeat import policy_of
 from contracts.errors import CrmError
+from contracts.settings import Settings
 from contracts.stored import FACT_TABLES
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.observe.clock import TimeView, read_time
 from crmstream.observe.kafka import KafkaView, Newest, Offsets, Waiting
 from crmstream.observe.lanes import LaneView, read_lanes
-from crmstream.observe.metrics import WorkerMetrics
-from crmstream.observe.parts import Part, ask_clickhouse, ask_collector, ask_redis, ask_workers
+from crmstream.observe.parts import Part, ask_clickhouse, ask_collector, ask_redis
 from crmstream.observe.warehouse import Counts
-from crmstream.stack.endpoints import Endpoints
+from crmstream.observe.workers import Workers, ask_workers
+from crmstream.stack.endpoints import Endpoints, stack_folder
 
 SAMPLE_SECONDS: Final = 1.0
 MOST_COUNTED: Final = 20_000
@@ -82,32 +83,34 @@ def _sum(figures: list[int | None]) -> int | None:
     return sum(known) if known and len(known) == len(figures) else None
 
 
-def read_status(endpoints: Endpoints, database: str, policy: TimePolicy | None = None) -> Status:
-    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured. ``time`` needs the ``policy``."""
+def read_status(endpoints: Endpoints, settings: Settings) -> Status:
+    """Ask every part; takes :data:`SAMPLE_SECONDS`, in which the speed is measured."""
     kafka, before, newest = _kafka(endpoints)
-    clickhouse, counts = ask_clickhouse(endpoints, database)
+    clickhouse, counts = ask_clickhouse(endpoints, settings.clickhouse_database)
     redis = ask_redis(endpoints)
     collector = ask_collector(endpoints)
-    before_workers = ask_workers(endpoints)
+    data_dir = stack_folder(settings)
+    before_workers = ask_workers(endpoints, data_dir)
     began = time.monotonic()
     time.sleep(SAMPLE_SECONDS)
     after, waiting = _after(endpoints) if kafka.up else (None, {})
-    workers = ask_workers(endpoints)
-    first, second = before_workers.metrics, workers.metrics
+    workers = ask_workers(endpoints, data_dir)
     elapsed = time.monotonic() - began
+    clock = workers.metrics.clock if workers.metrics else None
     status = Status(
         parts=[kafka, clickhouse, redis, *workers.parts, *collector],
         topics=topic_states(after or before, waiting, counts),
         newest_entered_at=newest.entered_at,
         newest_occurred_at=newest.occurred_at,
-        event_clock=None if not second or second.clock is None else datetime.fromtimestamp(second.clock, UTC),
-        events_per_second=_speed(first, second, before, after, elapsed),
+        event_clock=None if clock is None else datetime.fromtimestamp(clock, UTC),
+        events_per_second=_speed(before_workers, workers, before, after, elapsed),
         counts=counts,
-        lanes=read_lanes(workers.pages, after or before),
-    )
-    if after is None or policy is None:
+        lanes=read_lanes(
+            workers.pages, after or before, time.time(), workers.ages, settings.most_waiting_events),
+    )  # fmt: skip
+    if after is None:
         return status
-    return replace(status, time=read_time(endpoints.kafka, after, policy, status.lag, datetime.now(UTC)))
+    return replace(status, time=read_time(endpoints.kafka, after, policy_of(settings), status.lag, datetime.now(UTC)))
 
 
 def topic_states(
@@ -132,15 +135,14 @@ def _topic_state(name: str, offsets: Offsets, waiting: dict[str, Waiting], count
 
 
 def _speed(
-    first: WorkerMetrics | None,
-    second: WorkerMetrics | None,
-    before: Offsets | None,
-    after: Offsets | None,
-    elapsed: float,
+    first: Workers, second: Workers, before: Offsets | None, after: Offsets | None, elapsed: float
 ) -> float | None:
     """Events per second by the workers' own counts, else records per second by what the group committed."""
-    if first is not None and second is not None and second.events >= first.events:
-        return (second.events - first.events) / elapsed
+    if second.events_per_second is not None:
+        return second.events_per_second
+    then, now = first.metrics, second.metrics
+    if then is not None and now is not None and now.events >= then.events and not second.reported:
+        return (now.events - then.events) / elapsed
     if before is None or after is None:
         return None
     moved = sum(after.committed.values()) - sum(before.committed.get(place, 0) for place in after.committed)

@@ -16,7 +16,7 @@ S = TypeVar("S", bound=Kept)
 
 
 class Keeper(Generic[S]):
-    """What the machines of devices and of addresses have in common: all but what they do with a batch."""
+    """The base of the machines of devices and of addresses, which differ in how they handle a batch."""
 
     def __init__(self, state: S, policy: IdentityPolicy):
         self._state, self._policy = state, policy

@@ -24,7 +24,7 @@ class KnownCustomers:
         self._hashes = HashSet()
         self._recent: set[str] = set()
         self._new: set[str] = set()
-        """Those of the recent ones that have no hash here yet."""
+        """Recent ids that are not hashed yet."""
 
     def changes(self) -> Columns:
         """Return the hashes of the ids added since the last call."""
@@ -51,7 +51,7 @@ class KnownCustomers:
         self._new |= new
 
     def among(self, ids: list[str]) -> set[str]:
-        """Return those of some ids that are known."""
+        """Return the ids that are known."""
         if ids or len(self._new) > _MOST_NEW:
             self._hash_new()
         if not ids:

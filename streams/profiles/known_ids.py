@@ -18,7 +18,7 @@ from contracts.state import Columns
 from streams.profiles.dated_hashes import DatedHashes, Seconds
 
 IN_SLOT: Final = 2
-"""Within a slot, so many windows are kept when the set has so many more."""
+"""The number of windows kept when ids are forgotten within a slot, which happens at twice that number."""
 _LONG_AGO: Final = -(2**62)
 _SECOND: Final = 1_000_000
 _LAST_SECOND: Final = 2**32 - 1
@@ -94,7 +94,7 @@ class KnownIds:
             self._ids.apply(columns)
 
     def _limit(self, windows: int) -> int:
-        """Return the size at which all but so many windows are forgotten: as much again as was kept, at least.
+        """Return the size at which ids are forgotten to keep ``windows``: at least twice what was kept last time.
 
         So the cost per id is constant, also while ids of one second fill the set and none can be forgotten.
         """

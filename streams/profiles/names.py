@@ -33,12 +33,12 @@ _SINGLY: Final = 8
 
 
 class Names:
-    """Ids by position. About 16 bytes and its index, 12 to 24, beside the bytes of each id."""
+    """Ids by position. Besides its own bytes an id takes about 16, and 12 to 24 in the index."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(_SMALLEST, np.uint8)
         self._ends = np.zeros(1 + _SMALLEST, np.int64)
-        """Where the texts end that were ever written, from the second on; the first begins at 0."""
+        """Text i of the buffer is from ``_ends[i]`` to ``_ends[i + 1]``."""
         self._written = 0
         self._text = np.empty(0, np.int32)
         """The text of each position; -1 without one."""
@@ -159,7 +159,7 @@ class Names:
         return -1
 
     def _place(self, wanted: Words, hashes: Words, part: np.uint64 = _HIGH | _LOW) -> Positions:
-        """Return the first place from that of each hash on which holds what is wanted in a part, or which is free."""
+        """Search from each hash's place on: return the first place that is free or whose ``part`` is as wanted."""
         mask = len(self._places) - 1
         at = (hashes >> np.uint64(64 - mask.bit_length())).view(np.int64)
         found = self._places[at]

@@ -47,7 +47,7 @@ class ProfileTable:
         self._order = Ordered()
         self._free: list[int] = []
         self._free_stored = 0
-        """The number of free positions, from the first on, that nothing happened to since they were stored."""
+        """How many of the free positions, from the first on, are as they were stored."""
         self._dirty, self._renamed, self._unpublished = Touched(), Touched(), Touched()
         self._recent: dict[str, int] = {}
         """Cached positions of recent ids, because most ids repeat."""

@@ -1,4 +1,4 @@
-"""Positions of a table that something was done to, in any order and doubled, until they are asked for."""
+"""The changed positions of a table: added in any order and repeatedly, made distinct when they are read."""
 
 from typing import Final
 
@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 Positions = NDArray[np.int64]
 _MOST: Final = 1 << 16
-"""So many noted positions are made distinct now and then, so that they never take more memory than the table."""
+"""After this many more positions they are made distinct, so that they take no more memory than the table."""
 
 
 class Touched:
-    """A set of positions. Noting some costs next to nothing; asking costs as much as was noted."""
+    """A set of positions. Adding is nearly free; the cost of reading grows with the positions added."""
 
     def __init__(self) -> None:
         self._parts: list[Positions] = []

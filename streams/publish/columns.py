@@ -24,7 +24,7 @@ class _Maps(Protocol):
 
 
 class ColumnMaker(Protocol):
-    """What makes columns: this module, or :mod:`streams.publish.few_columns`."""
+    """A module that makes columns: this one, or :mod:`streams.publish.few_columns`."""
 
     def text_column(self, texts: Texts) -> Any: ...  # noqa: D102 - as the functions below
     def time_column(self, times: NDArray[np.int64]) -> Any: ...  # noqa: D102
@@ -39,7 +39,7 @@ class ColumnMaker(Protocol):
 
 
 def maker_of(count: int) -> ColumnMaker:
-    """Return what makes the columns of so many rows."""
+    """Return the module that makes the columns of this number of rows."""
     return few_columns if count <= few_columns.FEW else sys.modules[__name__]
 
 
@@ -90,7 +90,7 @@ def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> pa.Array:
 
 
 class Maps:
-    """Makes maps per row from name to value that have the same entries: those marked by ``asked`` (rows, names)."""
+    """Makes a map per row, from name to value, with the entries that ``asked`` (rows, names) marks."""
 
     def __init__(self, names: Sequence[str], asked: NDArray[np.bool_]):
         count, width = asked.shape

@@ -1,6 +1,7 @@
 """The columns of few rows as plain values: the same functions as in :mod:`streams.publish.columns`, and equal tables.
 
-Arrow makes all columns of plain values in one call. For few rows that costs a sixth of an array for each column.
+Arrow makes all columns of plain values in one call. For few rows this costs a sixth as much as making an array for each
+column.
 """
 
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> list[str]:
 
 
 class Maps:
-    """Makes maps per row from name to value that have the same entries: those marked by ``asked`` (rows, names)."""
+    """Makes a map per row, from name to value, with the entries that ``asked`` (rows, names) marks."""
 
     def __init__(self, names: Sequence[str], asked: NDArray[np.bool_]):
         self._names, self._asked = names, asked.tolist()

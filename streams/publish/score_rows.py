@@ -112,7 +112,7 @@ class _Scored:
         )  # fmt: skip
 
     def maps(self, make: ColumnMaker) -> Any:
-        """Return what makes maps by outcome, with entries for the outcomes that apply to a person."""
+        """Return a maker of maps by outcome, with entries for the outcomes that apply to a person."""
         asked = np.stack([~np.isnan(each.probability) for _, each in self.answers], axis=1)
         return make.Maps([name for name, _ in self.answers], asked)
 

@@ -1,4 +1,4 @@
-"""The threads that take state to the disk: the flow waits for changes, not for bases."""
+"""The threads that write state to the disk: the flow waits for logs of changes, not for bases."""
 
 import os
 from collections import deque
@@ -11,7 +11,7 @@ from contracts.errors import StateError
 
 SYNCS_AT_A_TIME: Final = 4
 MOST_UNSYNCED: Final = 128
-"""So many open files wait for a sync at most, also if no one waits for it."""
+"""The maximum number of open files that wait for a sync."""
 
 
 class Background:
@@ -49,7 +49,7 @@ class Background:
                 raise
 
     def run(self, work: Callable[[], None]) -> Future[None]:
-        """Run something after what was given before."""
+        """Run ``work`` after all work that was given before."""
         return self._bases.submit(work)
 
     def _sync_all(self, taken: Sequence[tuple[int, str]]) -> None:

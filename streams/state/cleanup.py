@@ -18,7 +18,7 @@ SAVES_UNTIL_DELETED: Final = 3
 
 
 class Cleanup:
-    """The files to be deleted of one bucket, by the number of the save from which on they may be."""
+    """The files to delete of one bucket, by the number of the save from which on they are not needed."""
 
     def __init__(self, folder: Path, there: Iterable[FileName], run: str):
         self._folder = folder

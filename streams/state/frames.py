@@ -24,7 +24,7 @@ _START: Final = struct.Struct("<QQ")
 _HEADER: Final = struct.Struct("<I")
 _BYTES: Final = "bytes"
 _SMALL: Final = 4_096
-"""Of smaller columns a copy costs less than a view."""
+"""Smaller columns are copied, which costs less than a view."""
 
 
 class TornFrameError(Exception):
@@ -68,7 +68,7 @@ def seal(frame: bytearray) -> None:
 
 @cache
 def _described(dtype: np.dtype[Any]) -> msgspec.Raw:
-    """Return numpy's description of a type as MessagePack: that of a profile row takes longer than a small frame."""
+    """Return numpy's description of a type as MessagePack, cached: a profile row's takes longer than a small frame."""
     return msgspec.Raw(msgspec.msgpack.encode(np.lib.format.dtype_to_descr(dtype)))
 
 

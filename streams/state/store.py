@@ -28,9 +28,9 @@ from streams.state.token import EMPTY, Place, Token
 
 SMALLEST_BASE: Final = 1 << 20
 LOGS_PER_BASE: Final = 2
-"""A new base is written when the logs since the last one are so many times as large, and larger than a megabyte."""
+"""A new base is written when the logs are this many times as large as the last one, and larger than a megabyte."""
 MOST_LOGS: Final = 16
-"""Each run has a log of its own: so many make a new base due, too."""
+"""A new base is also written when there are this many logs: each run has its own."""
 BACKGROUND: Final = Background()
 """The threads of this process."""
 

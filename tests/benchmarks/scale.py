@@ -27,7 +27,7 @@ SNAPSHOTS: Final = {"crm_snapshot_bytes": ("snapshot_bytes", 1.0), "crm_snapshot
 RESUME_RATE: Final = 50.0
 LONGEST_WAIT: Final = 300.0
 _DAY: Final = 86_400
-_ROWS: Final = "SELECT count() FROM customer_daily WHERE as_of = fromUnixTimestamp({at:UInt32})"
+_ROWS: Final = "SELECT count() FROM customer_daily FINAL WHERE as_of = fromUnixTimestamp({at:UInt32})"
 Note = Callable[[str], None]
 
 

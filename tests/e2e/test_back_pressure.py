@@ -3,61 +3,20 @@
 import os
 import signal
 import subprocess
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-import orjson
-from confluent_kafka import Producer, murmur2
 from support.flow import CRMSTREAM, Flow, Log, NewSettings, wait_until
 from support.history import PARTITIONS
+from support.stalled import BROKEN, DAYS, ORDERS, publish_stalled
 
-from connectors.kafka.publisher import Publisher
-from contracts.topics import TRANSACTIONS, WEB_EVENTS
 from crmstream.observe.lanes import read_lanes
 from crmstream.observe.metrics import read_samples
 from sinks.clients import clickhouse_client
 
-FIRST = datetime(2024, 3, 1, tzinfo=UTC)
-DAYS = 10
 WINDOW = 40
 MOST_INVALID = WINDOW // PARTITIONS // 2
 MOST_WAITING, BATCH = 100, 20
-ORDERS, BROKEN = 1_200, 30
 BOUND = ORDERS // DAYS + MOST_WAITING + 2 * BATCH
 """The events of the slowest lane's day do not wait; then there may be a batch before and one after a restart."""
-
-
-def customer_of(partition: int) -> str:
-    return next(f"c-{n}" for n in range(1_000) if murmur2(f"c-{n}".encode(), PARTITIONS) == partition)
-
-
-def event(number: int, customer: str, at: datetime, kind: str, name: str, **properties: Any) -> bytes:
-    return orjson.dumps({
-        "event_id": f"{kind}-{number}", "kind": kind, "name": name, "customer_id": customer, "occurred_at": at,
-        "received_at": at, "source": "test", "properties": properties, "schema_version": 1,
-    })  # fmt: skip
-
-
-def micros(at: datetime) -> int:
-    return int(at.timestamp() * 1e6)
-
-
-def publish(kafka: str) -> None:
-    """Break the web topic of lane 0 on the first day; lane 1, of the other worker, has orders of ten days."""
-    producer = Producer({"bootstrap.servers": kafka, "acks": "all"})
-    with Publisher(kafka, PARTITIONS, source="test") as publisher:
-        publisher.tick(micros(FIRST))
-    web, orders = customer_of(0), customer_of(1)
-    for number in range(BROKEN):
-        producer.produce(WEB_EVENTS.name, f"broken {number}".encode(), web.encode(), 0)
-    producer.produce(WEB_EVENTS.name, event(0, web, FIRST, "web", "Page Viewed"), web.encode(), 0)
-    for number in range(ORDERS):
-        at = FIRST + timedelta(days=DAYS) * number / ORDERS
-        body = event(number, orders, at, "transaction", "Order Completed", total=5, currency="USD")
-        producer.produce(TRANSACTIONS.name, body, orders.encode(), 1)
-    assert producer.flush(30) == 0
-    with Publisher(kafka, PARTITIONS, source="test") as publisher:
-        publisher.tick(micros(FIRST + timedelta(days=DAYS)))
 
 
 def crm(flow: Flow, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +41,7 @@ def test_a_broken_topic_is_paused_and_everything_goes_on_when_it_is_resumed(new_
         def count(table: str) -> int:
             return int(client.query(f"SELECT count() FROM {table} FINAL").first_row[0])
 
-        publish(flow.endpoints.kafka)
+        publish_stalled(flow.endpoints.kafka)
         wait_until(lambda: count("dead_letters") == MOST_INVALID, "the breaker trips")
         wait_until(lambda: waits_of(flow).get(1) == 0, "lane 1, of the other worker, waits for lane 0")
         status = crm(flow, "status")

@@ -44,11 +44,16 @@ def purchase(number: int, customer: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
-    """An installation that the tests of this file share, with a collector."""
+    """An installation that the tests of this file share, with a collector.
+
+    Its base currency is decided: else the first order of any test restarts the workers, a second later and for
+    seconds, in which `status` says that they are down. tests/e2e/test_money.py is about that.
+    """
     folder = tmp_path_factory.mktemp("live")
     write_sources(folder, {"shop": KEY})
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    with Flow(Settings(data_dir=folder, collector_port=0, **unset)) as running:  # type: ignore[arg-type]
+    settings = Settings(data_dir=folder, collector_port=0, base_currency="USD", **unset)  # type: ignore[arg-type]
+    with Flow(settings) as running:
         running.await_that(lambda: takes_events(running), "the collector takes events")
         yield running
 

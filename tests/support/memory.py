@@ -28,8 +28,9 @@ from contracts.stored import VERSION_FIELD
 from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
+from streams.read.config import SourceConfig
 from streams.read.consumer import SharedConsumer
-from streams.read.source import LaneReader, LaneSource, SourceConfig
+from streams.read.source import LaneReader, LaneSource
 from streams.recovery import forget_uncommitted, prepare_recovery
 
 EPOCH = timedelta(seconds=0.02)

@@ -21,9 +21,10 @@ from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, POSITIONS, SERVICE_EV
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.observe.status import topic_states
+from streams.read.config import SourceConfig
 from streams.read.consumer import SharedConsumer, connect
 from streams.read.lane import LanePolicy, LaneState
-from streams.read.source import LaneReader, SourceConfig
+from streams.read.source import LaneReader
 from streams.read.validation import DecodePolicy
 
 pytestmark = pytest.mark.stack

@@ -4,9 +4,11 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
 
+from contracts.settings import Settings
 from contracts.topics import ALL_TOPICS, INPUT_TOPICS
 from crmstream.observe import status as status_module
 from crmstream.observe.kafka import Offsets
@@ -76,8 +78,8 @@ def closed(*worker_metrics: str) -> Endpoints:
 
 
 @pytest.mark.usefixtures("quick")
-def test_parts_that_are_down_are_said_and_the_rest_still_answers(worker: str) -> None:
-    status = read_status(closed(worker), "crm")
+def test_parts_that_are_down_are_said_and_the_rest_still_answers(worker: str, tmp_path: Path) -> None:
+    status = read_status(closed(worker), Settings(data_dir=tmp_path))
     up = {part.name: part.up for part in status.parts}
     assert up == {"Kafka": False, "ClickHouse": False, "Redis": False, "worker 0": True}
     assert "secret" not in repr(status)
@@ -89,7 +91,7 @@ def test_parts_that_are_down_are_said_and_the_rest_still_answers(worker: str) ->
 
 
 @pytest.mark.usefixtures("quick")
-def test_no_speed_is_made_up_when_a_worker_is_silent(worker: str) -> None:
-    status = read_status(closed(worker, f"http://{CLOSED}/metrics"), "crm")
+def test_no_speed_is_made_up_when_a_worker_is_silent(worker: str, tmp_path: Path) -> None:
+    status = read_status(closed(worker, f"http://{CLOSED}/metrics"), Settings(data_dir=tmp_path))
     assert status.parts[-1] == Part("worker 1", False, "does not answer")
     assert status.events_per_second is None

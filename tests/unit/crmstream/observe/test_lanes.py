@@ -34,16 +34,17 @@ TWO = parse_samples(page(
 
 def test_lanes_of_all_workers_with_what_they_wait_for() -> None:
     low = dict.fromkeys(((WEB, 0), (WEB, 3)), 0)
-    lanes = read_lanes([ONE, None, TWO], Offsets(low, {(WEB, 0): 10, (WEB, 3): 70}, {(WEB, 0): 8}))
+    lanes = read_lanes([ONE, None, TWO], Offsets(low, {(WEB, 0): 10, (WEB, 3): 70}, {(WEB, 0): 8}), 112.0)
     ahead = datetime.fromtimestamp(AHEAD, UTC)
     behind = datetime.fromtimestamp(BEHIND, UTC)
     assert lanes == (
-        LaneView(0, 0, ahead, 2, 3, 4 * 3_600.0),
-        LaneView(2, 0, None, 0, 2),
+        LaneView(0, 0, ahead, 2, 3, 4 * 3_600.0, stores={"Redis": 12.0}),
+        LaneView(2, 0, None, 0, 2, stores={"Redis": 12.0}),
         LaneView(3, 2, behind, 70, paused=(WEB,)),
     )
     assert [lane.state for lane in lanes] == [
-        "waits for lane 3 (behind by 4 h)", "waits for its own slowest topic",
+        "waits for Redis since 12 s; waits for lane 3 (behind by 4 h)",
+        "waits for Redis since 12 s; waits for its own slowest topic",
         f"paused: {WEB} (too many invalid records)",
     ]  # fmt: skip
     assert paused_topics([ONE, None, TWO]) == [(WEB, 3)]

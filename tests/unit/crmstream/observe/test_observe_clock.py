@@ -1,15 +1,16 @@
 """Why the event clock moves or stands, in words, and the time that scores are as of."""
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
+from prometheus_client.samples import Sample
 
 from connectors.kafka.heartbeat import policy_of
 from connectors.kafka.publisher import EPOCH
 from connectors.kafka.tick_plan import Reason, Timing
 from contracts.settings import Settings
 from crmstream.observe.clock import MANY_RECORDS, AsOf, TimeView, explain, read_as_of
+from crmstream.observe.metrics import parse_samples
 
 NOW = datetime(2026, 6, 10, 12, tzinfo=UTC)
 END = datetime(2026, 5, 1, tzinfo=UTC)
@@ -62,21 +63,19 @@ def test_clocks_that_should_move_and_do_not_have_no_heartbeat() -> None:
     assert explained("live", slowest=None, lag=None).reason == "no-heartbeat"
 
 
-def page(folder: Path, name: str, *lines: str) -> str:
-    path = folder / name
-    path.write_text("".join(f"{line}\n" for line in lines))
-    return path.as_uri()
+def page(*lines: str) -> list[Sample]:
+    return parse_samples("".join(f"{line}\n" for line in lines))
 
 
-def test_scores_are_as_of_the_slowest_partition(tmp_path: Path) -> None:
-    one = page(tmp_path, "a", f'crm_event_clock_seconds{{partition="0"}} {NOW.timestamp()}')
-    two = page(tmp_path, "b", f'crm_event_clock_seconds{{partition="1"}} {END.timestamp()}', "crm_catching_up 1.0")
+def test_scores_are_as_of_the_slowest_partition() -> None:
+    one = page(f'crm_event_clock_seconds{{partition="0"}} {NOW.timestamp()}')
+    two = page(f'crm_event_clock_seconds{{partition="1"}} {END.timestamp()}', "crm_catching_up 1.0")
     assert read_as_of([one, two]) == AsOf(END, True)
     assert str(read_as_of([one, two])) == "as of 2026-05-01 00:00 UTC, catching up"
     assert str(read_as_of([one])) == "as of 2026-06-10 12:00 UTC"
 
 
-def test_without_all_workers_nothing_is_known(tmp_path: Path) -> None:
-    one = page(tmp_path, "a", f"crm_event_clock_seconds {NOW.timestamp()}")
+def test_without_all_workers_nothing_is_known() -> None:
+    one = page(f"crm_event_clock_seconds {NOW.timestamp()}")
     assert str(read_as_of([])) == ""
-    assert read_as_of([one, (tmp_path / "missing").as_uri()]).event_clock is None
+    assert read_as_of([one, None]).event_clock is None

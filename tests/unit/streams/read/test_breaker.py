@@ -17,10 +17,11 @@ from contracts.events import TICK_KEY
 from contracts.resumed import FILE, add_resumed, read_resumed
 from contracts.topics import INPUT_TOPICS, WEB_EVENTS
 from streams.read.breaker import Breaker, BreakerPolicy, Records
+from streams.read.config import SourceConfig
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.lane import LanePolicy, LaneState
 from streams.read.pausing import AcceptedOffsets
-from streams.read.source import LaneReader, SourceConfig
+from streams.read.source import LaneReader
 
 HALF = BreakerPolicy.of(0.5, 8, 1)
 assert HALF is not None

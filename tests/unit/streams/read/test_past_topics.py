@@ -20,10 +20,11 @@ from contracts.events import TICK_KEY
 from contracts.topics import INPUT_TOPICS, SERVICE_EVENTS, TOPIC_OF_KIND, TRANSACTIONS, WEB_EVENTS
 from streams.read import warehouse
 from streams.read.clock import TopicClock
+from streams.read.config import SourceConfig
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.decode import decode
 from streams.read.lane import LanePolicy
-from streams.read.source import LaneReader, SourceConfig
+from streams.read.source import LaneReader
 
 WEB: Place = (WEB_EVENTS.name, 0)
 ORDERS: Place = (TRANSACTIONS.name, 0)

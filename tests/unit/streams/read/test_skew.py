@@ -16,11 +16,12 @@ from contracts.blocks import LaneBatch, Progress
 from contracts.events import TICK_KEY
 from contracts.topics import INPUT_TOPICS, WEB_EVENTS
 from streams.read.announce import ClockWriter, announcements
+from streams.read.config import SourceConfig
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.lane import LanePolicy, LaneState
 from streams.read.places import place_of
 from streams.read.skew import FAR_AHEAD, FAR_BEHIND, LaneClocks, SkewPolicy
-from streams.read.source import LaneReader, SourceConfig
+from streams.read.source import LaneReader
 
 TOPICS = [topic.name for topic in INPUT_TOPICS]
 BATCH = 5

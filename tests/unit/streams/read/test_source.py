@@ -21,9 +21,10 @@ from contracts.events import TICK_KEY
 from contracts.rates import Rates
 from contracts.topics import IDENTITIES, INPUT_TOPICS, TRANSACTIONS, WEB_EVENTS
 from streams.read.clock import TopicClock
+from streams.read.config import SourceConfig
 from streams.read.consumer import Bound, SharedConsumer
 from streams.read.lane import MOST_BOUNDARIES, LanePolicy, LaneState, TopicPosition
-from streams.read.source import LaneReader, SourceConfig
+from streams.read.source import LaneReader
 from streams.read.validation import DecodePolicy
 
 READING = LanePolicy(step=7 * DAY, epoch_allowance=90 * DAY, max_batch=100)
@@ -290,7 +291,7 @@ class AwayConsumer(FakeConsumer):
 def test_a_broker_that_hangs_is_waited_for_with_one_warning(
     code: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("streams.read.source.AGAIN_SECONDS", 0.001)
+    monkeypatch.setattr("streams.read.start.AGAIN_SECONDS", 0.001)
     with caplog.at_level(logging.WARNING):
         lane = reader(AwayConsumer(code, code, code))
     assert drain(lane)
