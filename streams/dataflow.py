@@ -75,7 +75,7 @@ from streams.read.source import LaneSource, SourceConfig
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.rebuild import saved_ends
-from streams.recovery import state_folder
+from streams.recovery import outbox_folder, state_folder
 from streams.state.store import StepStore
 from streams.steps import Step
 
@@ -126,7 +126,7 @@ def build_dataflow(
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
-        past=_past(settings, stores),
+        past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
@@ -202,7 +202,7 @@ class _Outputs:
 def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[ClickHouseWriter]:
     to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
     return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
-        stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+        stores.clickhouse_url, settings.clickhouse_database, to_blocks, outbox_folder(settings)))  # fmt: skip
 
 
 def _past(settings: Settings, stores: Stores) -> PastLog | None:
@@ -212,7 +212,11 @@ def _past(settings: Settings, stores: Stores) -> PastLog | None:
 
 
 def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
-    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less."""
+    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less.
+
+    The first time the writer begins to send what earlier runs have left, also if no rows come.
+    """
+    rows.open()
     if rows.writer is not None:
         rows.writer.begin_flush()
 

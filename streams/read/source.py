@@ -2,7 +2,7 @@
 
 Delivery: exactly once into the dataflow. A lane resumes from the offsets of its last snapshot, never from the consumer
 group. It refuses to start if the log is not the one that the offsets belong to. Offsets are committed to the group only
-after their epoch has completed, so that lag in Kafka tools shows unfinished work.
+after their epoch has completed and ClickHouse has its rows, so that lag in Kafka tools shows unfinished work.
 """
 
 import logging
@@ -29,6 +29,7 @@ from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.breaker import BreakerPolicy
 from streams.read.consumer import SharedConsumer, connect
 from streams.read.decode import Decoded, decode
+from streams.read.held import HeldPositions, Rows
 from streams.read.lane import FIRST_BATCH, LanePolicy, LaneState, TopicPosition
 from streams.read.pausing import TopicPauses, none_accepted
 from streams.read.skew import LaneClocks
@@ -67,6 +68,7 @@ class SourceConfig:
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
     ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
+    ``rows`` returns the rows that wait for ClickHouse: a position is published when they are stored.
     """
 
     bootstrap_servers: str
@@ -81,6 +83,7 @@ class SourceConfig:
     breaker: BreakerPolicy | None = None
     accepted: Callable[[str, int], int] = none_accepted
     past: PastLog | None = None
+    rows: Callable[[], Rows | None] = lambda: None
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
@@ -127,6 +130,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._state.new_epoch()
         self._join_clocks()
         self._through: LaneState | None = None
+        self._held = HeldPositions(config.rows)
         self._emitted: Progress | None = None
         self._idle = False
 
@@ -160,10 +164,12 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     @error_boundary
     def snapshot(self) -> Mapping[str, Any]:
-        """Return the position after the last batch. Commits the previous position, whose epoch has completed."""
+        """Return the position after the last batch. Commits an earlier one whose rows are stored."""
         if self._through is not None and not self._through.is_behind(self._interval):
-            offsets = {name: position.offset for name, position in self._through.topics.items()}
-            self._consumer.commit(self._partition, offsets)
+            self._held.hold({name: position.offset for name, position in self._through.topics.items()})
+        stored = self._held.take()
+        if stored is not None:
+            self._consumer.commit(self._partition, stored)
         self._consumer.stir()
         plain = self._state.to_plain()
         self._through = self._state.copy()

@@ -143,7 +143,10 @@ class Tables:
 
 def _writer(write: Callable[[Sequence[Any]], None]) -> Any:
     """A writer that has written when it is asked to."""
-    return SimpleNamespace(write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None)
+    return SimpleNamespace(
+        write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None,
+        last_put=lambda: 0, is_stored=lambda _: True,
+    )  # fmt: skip
 
 
 @dataclass
@@ -230,7 +233,7 @@ class Installation:
         self._writer = RedisWriter(client, split)
         return self._writer
 
-    def _clickhouse(self, _url: str, _database: str, split: Any) -> Any:
+    def _clickhouse(self, _url: str, _database: str, split: Any, _outbox: Path) -> Any:
         return self.tables.writer(split)
 
     def _kafka(self, _servers: str) -> Any:
