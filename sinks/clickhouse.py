@@ -204,7 +204,7 @@ class ClickHouseWriter:
             self._raise_failure()
             queued = [insert for queue in self._queues.values() for insert in queue.inserts]
             under_way = [insert for work in self._works.values() for insert in work.inserts or ()]
-            spilled = [insert for insert in (*under_way, *queued) if insert.ticket is None]
+            spilled = [insert for insert in (*under_way, *queued) if not (insert.stored or insert.ticket)]
             pieces = [(insert.table, insert.columns()) for insert in spilled]
         tickets = outbox.put(pieces)
         with self._changed:

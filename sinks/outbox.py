@@ -241,9 +241,9 @@ class Outbox:
             if _locked(path, handle):
                 break
             os.close(handle)  # another run took it over before it was locked
-        outbox_file.write_all(handle, [outbox_file.head()])
         self._folder_changed = True
         self._owned.append(_File(path, handle))
+        outbox_file.write_all(handle, [outbox_file.head()])
         return self._owned[-1]
 
     def _take_over(self) -> list[Ticket]:
