@@ -39,7 +39,7 @@ _LOOK_SECONDS: Final = 0.2
 """How often a wait looks whether ClickHouse is away."""
 LONG_AGO: Final = 0.0
 """A moment of the monotonic clock that makes rows due."""
-_INSERT_SETTINGS: Final = {"async_insert": 0, "optimize_on_insert": 0}
+INSERT_SETTINGS: Final = {"async_insert": 0, "optimize_on_insert": 0}
 """Settings of an insert: the writer batches, so the server must not; it answers when the block is stored. Nor does the
 server look for rows of equal keys within the block: there are hardly any, and merges and FINAL find them."""
 
@@ -326,7 +326,7 @@ class ClickHouseWriter:
     def _insert(self, client: Client, table: str, rows: pa.Table, inserts: Sequence[Insert]) -> None:
         """Send rows as one block; repeat it while ClickHouse is down."""
         try:
-            self._retrying.call(lambda: client.insert_arrow(table, rows, settings=_INSERT_SETTINGS))
+            self._retrying.call(lambda: client.insert_arrow(table, rows, settings=INSERT_SETTINGS))
         except CrmError:
             raise
         except Exception as error:

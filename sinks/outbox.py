@@ -295,6 +295,15 @@ def files_in(folder: Path) -> list[Path]:
     return sorted(folder.glob(f"*{SUFFIX}"))
 
 
+def waiting_in(folder: Path) -> set[tuple[str, int, int]]:
+    """Return what waits in the files of all runs, also of living ones: the file, frame and place of each piece."""
+    waiting = set()
+    for path in files_in(folder):
+        with suppress(FileNotFoundError):
+            waiting |= {(path.name, piece.frame, piece.place) for piece in outbox_file.read(path).pieces}
+    return waiting
+
+
 def _number(path: Path) -> int:
     return int(path.name.partition("-")[0])
 

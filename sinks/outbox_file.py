@@ -100,10 +100,13 @@ def read_rows(path: Path, piece: Piece) -> pa.Table:
 def read(path: Path) -> Contents:
     """Read what is not stored yet in a file.
 
-    Raises :class:`StateError` if bytes are damaged that were on the disk once, or if the file is of another format.
+    Raises :class:`StateError` if bytes are damaged that were on the disk once, or if the file is of another format, and
+    ``FileNotFoundError``.
     """
     try:
         data = path.read_bytes()
+    except FileNotFoundError:
+        raise
     except OSError as error:
         raise StateError(f"{path} cannot be read: {error.strerror}. {WAYS_ON}") from error
     if len(data) < HEAD.size:
