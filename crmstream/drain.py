@@ -1,7 +1,7 @@
 """Wait until the dataflow has worked off what stands in the log.
 
-Reads only. A position is committed when the rows that this worker made of its epoch are in ClickHouse. What other workers
-made of it may still be in their outbox, so that is looked at too.
+Reads only. A position is committed when the rows that its worker made of the epoch are in ClickHouse. Rows that other
+workers made of it may still be in their outbox, so that is looked at too.
 """
 
 import time
