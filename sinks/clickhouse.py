@@ -101,6 +101,7 @@ class ClickHouseWriter:
         self._works: dict[str, Work] = {}  # of tables with an insert under way
         self._unwritten_rows = 0  # waiting or in the insert that is under way
         self._flushing = 0
+        self._patient = False
         self._one_flush = threading.Lock()
         self._failure: CrmError | None = None
         self._closed = threading.Event()
@@ -133,12 +134,14 @@ class ClickHouseWriter:
                 self._put(block)
             self._changed.notify_all()
 
-    def begin_flush(self) -> None:
+    def begin_flush(self, *, patient: bool = False) -> None:
         """Insert what waits as soon as may be, and return at once: a flush that follows then waits less.
 
-        May be called from another thread.
+        A patient one waits for ClickHouse unless it is away: in a catch-up nobody waits for scores, and to write and
+        sync many rows costs more. May be called from another thread.
         """
         with self._changed:
+            self._patient = patient
             for queue in self._queues.values():
                 queue.since = LONG_AGO
             self._changed.notify_all()
@@ -151,8 +154,12 @@ class ClickHouseWriter:
         with self._one_flush:
             self._set_flushing(1)
             try:
-                self._wait_until_stored(None if self._outbox is None else self._limits.grace_seconds)
-                if self._outbox is not None:
+                if self._outbox is None:
+                    self._wait_until_stored(None)
+                else:
+                    is_stored = self._wait_until_stored(self._limits.grace_seconds)
+                    while self._patient and not is_stored and not is_away(STORE):
+                        is_stored = self._wait_until_stored(_LOOK_SECONDS)
                     self._spill(self._outbox)
             finally:
                 self._set_flushing(-1)
@@ -186,10 +193,12 @@ class ClickHouseWriter:
             self._flushing += more
             self._changed.notify_all()
 
-    def _wait_until_stored(self, seconds: float | None) -> None:
+    def _wait_until_stored(self, seconds: float | None) -> bool:
+        """Wait; return whether ClickHouse has all rows by then."""
         with self._changed:
             self._changed.wait_for(lambda: self._failure or not self._unwritten_rows, seconds)
             self._raise_failure()
+            return not self._unwritten_rows
 
     def _spill(self, outbox: Outbox) -> None:
         """Put all rows into the outbox that neither are there nor in ClickHouse."""

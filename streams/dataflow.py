@@ -211,14 +211,14 @@ def _past(settings: Settings, stores: Stores) -> PastLog | None:
     return None if ends is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, ends)
 
 
-def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
+def _begin_flush(rows: WriterSink[ClickHouseWriter], live: bool) -> None:
     """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less.
 
     The first time the writer begins to send what earlier runs have left, also if no rows come.
     """
     rows.open()
     if rows.writer is not None:
-        rows.writer.begin_flush()
+        rows.writer.begin_flush(patient=not live)
 
 
 def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[RedisWriter]:

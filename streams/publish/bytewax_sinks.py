@@ -48,15 +48,14 @@ class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
     @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
         """Make the partition, with the writer of this process. There is no state to resume."""
-        self.open()
         if self.writer is None:
-            raise RuntimeError("a part of a sink that has closed")
+            self.writer = self._connect()
         self._open += 1
         return WriterPart(self.writer, self._release)
 
     @error_boundary
     def open(self) -> None:
-        """Make the writer of this process, unless it is there or has closed."""
+        """Make the writer of this process before its first part, unless it has closed already."""
         if self.writer is None and not self._closed:
             self.writer = self._connect()
 

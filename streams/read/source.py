@@ -62,7 +62,8 @@ class SourceConfig:
     """How to read: brokers, partitions and policies. ``stopping`` is asked before every batch.
 
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
-    all lanes of the process have read all of their epoch, before steps take its snapshot. ``may_wait`` says whether a
+    all lanes of the process have read all of their epoch, before steps take its snapshot: with whether one is near the
+    end of its log. ``may_wait`` says whether a
     source may wait for messages: no step has work of its own, and nothing can come from another process meanwhile.
     ``clocks`` hold lanes that are ahead.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
@@ -77,7 +78,7 @@ class SourceConfig:
     live_backlog_events: int
     stopping: Callable[[], bool]
     on_money: Callable[[str], None] = lambda _: None
-    on_epoch_end: Callable[[], None] = lambda: None
+    on_epoch_end: Callable[[bool], None] = lambda _: None
     may_wait: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
@@ -145,6 +146,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot
         got = [] if behind else self._read_topics()
         progress = self._progress()
+        (self._consumer.live.add if progress.fresh else self._consumer.live.discard)(self._partition)
         self._idle = not got and not behind
         turned = progress != self._emitted
         if not self._idle:
@@ -174,7 +176,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         plain = self._state.to_plain()
         self._through = self._state.copy()
         if self._consumer.is_last_to_end(self._partition):
-            self._config.on_epoch_end()
+            self._config.on_epoch_end(bool(self._consumer.live))
         self._state.new_epoch()
         return plain
 

@@ -144,7 +144,7 @@ class Tables:
 def _writer(write: Callable[[Sequence[Any]], None]) -> Any:
     """A writer that has written when it is asked to."""
     return SimpleNamespace(
-        write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None,
+        write=write, begin_flush=lambda patient: None, flush=lambda: None, close=lambda: None,
         last_put=lambda: 0, is_stored=lambda _: True,
     )  # fmt: skip
 

@@ -123,6 +123,24 @@ def test_rows_that_are_stored_before_the_flush_never_touch_the_disk(
     assert writer.is_stored(writer.last_put())
 
 
+def test_in_a_catch_up_a_flush_waits_for_clickhouse_unless_it_is_away(
+    make: Callable[..., ClickHouseWriter], server: Server, tmp_path: Path
+) -> None:
+    server.open.clear()
+    writer = make()
+    writer.write([rows(1)])
+    writer.begin_flush(patient=True)
+    threading.Timer(0.4, server.open.set).start()
+    writer.flush()
+    assert server.tables == {"t": [1]}
+    assert files_in(tmp_path) == []
+    server.is_away = True
+    writer.write([rows(2)])
+    writer.flush()
+    assert server.tables == {"t": [1]}
+    assert len(files_in(tmp_path)) == 1
+
+
 def test_the_next_run_sends_what_a_killed_one_left_before_its_own(
     make: Callable[..., ClickHouseWriter], server: Server, tmp_path: Path
 ) -> None:
