@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+from support.killed import kill
 
 from contracts.errors import StoreRefusedError
 from contracts.outages import is_away, stores_waited_for, waiting_since
@@ -67,20 +68,6 @@ def make(server: Server, tmp_path: Path) -> Iterator[Callable[..., ClickHouseWri
 
 def rows(*numbers: int, table: str = "t") -> TableRows:
     return TableRows(table, pa.table({"x": pa.array(numbers, pa.int64())}))
-
-
-def kill(writer: ClickHouseWriter) -> None:
-    """End a writer as the death of its process does: nothing more is sent or noted, and its files are let go."""
-    with writer._changed:
-        writer._closed.set()
-        writer._failure = StoreRefusedError("killed")
-        writer._changed.notify_all()
-    for thread in writer._threads:
-        thread.join(20)
-    assert writer._outbox is not None
-    for file in writer._outbox._owned:
-        os.close(file.handle)
-    writer._outbox._owned.clear()
 
 
 def flushed(writer: ClickHouseWriter) -> bool:
