@@ -60,6 +60,10 @@ STORE_WAITED: Final = Gauge(
     "crm_waits_for_store_since_seconds", "Since when a worker waits for a store, Unix seconds; 0: not.", ["store"]
 )
 ROWS_WRITTEN: Final = Counter("crm_clickhouse_rows", "Rows inserted into ClickHouse, by table.", ["table"])
+OUTBOX_ROWS: Final = Gauge(
+    "crm_outbox_rows", "Rows on the disk of a worker that ClickHouse has not acknowledged yet."
+)
+OUTBOX_BYTES: Final = Gauge("crm_outbox_bytes", "Bytes of these rows.")
 HASHES_WRITTEN: Final = Counter("crm_redis_hashes", "Hashes applied in Redis, by prefix.", ["prefix"])
 STORE_RETRIES: Final = Counter("crm_store_retries", "Writes tried again because a store did not answer.", ["store"])
 WEBHOOKS: Final = Counter(
@@ -100,5 +104,5 @@ CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
     EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
     STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
-    SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
+    SNAPSHOT_BYTES, SNAPSHOT_SECONDS, OUTBOX_ROWS, OUTBOX_BYTES,
 )  # fmt: skip

@@ -12,24 +12,36 @@ SLOW_CALL_SECONDS: Final = 2.0
 """A call that takes longer counts as waiting for the store."""
 _lock = threading.Lock()
 _waiting: Counter[str] = Counter()
+_away: Counter[str] = Counter()
 _numbers = count()
 _since: dict[str, float] = {}
 _calls: dict[int, tuple[str, float]] = {}
 
 
 @contextmanager
-def waiting_for(store: str) -> Iterator[None]:
-    """Mark this process as waiting for ``store`` while the block runs."""
+def waiting_for(store: str, *, aside: bool = False) -> Iterator[None]:
+    """Mark this process as waiting for ``store`` while the block runs.
+
+    ``aside``: a thread waits, and the process goes on without it and may end without it.
+    """
     with _lock:
-        _waiting[store] += 1
+        _waiting[store] += not aside
+        _away[store] += 1
         _since.setdefault(store, time.time())
     try:
         yield
     finally:
         with _lock:
-            _waiting[store] -= 1
-            if not _waiting[store]:
+            _waiting[store] -= not aside
+            _away[store] -= 1
+            if not _away[store]:
                 del _since[store]
+
+
+def is_away(store: str) -> bool:
+    """Whether this process, or a thread aside, waits for ``store``."""
+    with _lock:
+        return _away[store] > 0
 
 
 def stores_waited_for() -> list[str]:

@@ -1,16 +1,19 @@
 """Wait until the dataflow has worked off what stands in the log.
 
-Reads only. A position is committed after its epoch is through, so what is worked off is durable in the stores.
+Reads only. A position is committed when the rows that its worker made of the epoch are in ClickHouse. Rows that other
+workers made of it may still be in their outbox, so that is looked at too.
 """
 
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 from contracts.errors import StackError, StoreUnavailableError
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets, Place
+from sinks.outbox import waiting_in
 
 POLL_SECONDS: Final = 0.3
 STALL_SECONDS: Final = 300.0
@@ -58,6 +61,7 @@ def wait_until_drained(
     poll: Callable[[], None],
     on_progress: Callable[[Drained], None] | None = None,
     *,
+    outbox: Path | None = None,
     stall_seconds: float = STALL_SECONDS,
 ) -> None:
     """Return when all that stands in the log now is worked off. What comes in meanwhile is not waited for.
@@ -66,6 +70,7 @@ def wait_until_drained(
         view: reads the offsets.
         poll: called about three times a second, to look after the stack; what it raises ends the waiting.
         on_progress: called as often with the figures so far.
+        outbox: the folder of rows on their way to ClickHouse: those that wait there at the end are waited for, too.
         stall_seconds: how long nothing may move.
 
     Raises:
@@ -83,12 +88,22 @@ def wait_until_drained(
             if on_progress is not None:
                 on_progress(state)
             if not state.left:
-                return
+                break
             if state.done > best:
                 best, moved_at = state.done, time.monotonic()
-        if time.monotonic() - moved_at > stall_seconds:
-            raise StackError(f"the dataflow has not moved for {stall_seconds:g} s: the workers' logs tell why")
-        time.sleep(POLL_SECONDS)
+        _pause(moved_at, stall_seconds)
+    left = set() if outbox is None else waiting_in(outbox)
+    moved_at = time.monotonic()
+    while outbox is not None and left & waiting_in(outbox):
+        poll()
+        _pause(moved_at, stall_seconds)
+
+
+def _pause(moved_at: float, stall_seconds: float) -> None:
+    """Sleep until the next look. Raises :class:`StackError` if nothing has moved for too long."""
+    if time.monotonic() - moved_at > stall_seconds:
+        raise StackError(f"the dataflow has not moved for {stall_seconds:g} s: the workers' logs tell why")
+    time.sleep(POLL_SECONDS)
 
 
 def _offsets(view: OffsetsView) -> Offsets | None:

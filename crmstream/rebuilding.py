@@ -13,6 +13,7 @@ from secrets import token_hex
 from typing import Final
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -20,8 +21,12 @@ from contracts.errors import LogMismatchError, StoreUnavailableError
 from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
 from crmstream.observe.kafka import KafkaView, Offsets
+from sinks.clickhouse import INSERT_SETTINGS
+from sinks.outbox import Outbox, Ticket, files_in
 from sinks.past_log import Extent, extents
+from sinks.retries import first_line
 from streams.rebuild import forget_ends, save_ends
+from streams.recovery import outbox_folder
 
 ANSWER_SECONDS: Final = 30
 RECOVERY: Final = "recovery"
@@ -65,6 +70,34 @@ def _check(found: Sequence[Extent], offsets: Offsets) -> None:
                 f"at {end:,}: it is not the log that they come from. A rebuild joins the two by offsets: it "
                 "needs the Kafka that this data folder belongs to."
             )
+
+
+def send_waiting_rows(settings: Settings, client: Client) -> int:
+    """Send the rows in the outbox to ClickHouse: a rebuild reads them there. Return how many there were.
+
+    Raises :class:`StoreUnavailableError` if ClickHouse does not take them now.
+    """
+    folder = outbox_folder(settings)
+    outbox = Outbox(folder)
+    try:
+        sent = sum(_send(ticket, outbox, client) for ticket in outbox.left_over)
+    finally:
+        outbox.close()
+    if files_in(folder):
+        raise StoreUnavailableError(f"a worker still sends the rows in {folder} to ClickHouse: stop it first")
+    return sent
+
+
+def _send(ticket: Ticket, outbox: Outbox, client: Client) -> int:
+    try:
+        client.insert_arrow(ticket.piece.table, ticket.read(), settings=INSERT_SETTINGS)
+    except ClickHouseError as error:
+        raise StoreUnavailableError(
+            f"ClickHouse does not take the rows for table {ticket.piece.table} in {ticket}: {first_line(error)}. "
+            "Without them a rebuild would not be complete. Run it again when ClickHouse takes them."
+        ) from None
+    outbox.done([ticket])
+    return ticket.piece.rows
 
 
 def begin(settings: Settings, kafka: str, *, from_warehouse: bool) -> Path | None:

@@ -1,7 +1,8 @@
 """The protocol of all writers to stores.
 
 Delivery: at least once. A writer may buffer outputs until :meth:`Writer.flush`; after that they are durable in the
-store. After a crash before a flush the dataflow writes the same outputs again, and the stores keep one of each.
+store, or on the disk from which the writer sends them on (:mod:`sinks.outbox`). After a crash before a flush the
+dataflow writes the same outputs again, and the stores keep one of each.
 """
 
 from collections.abc import Sequence

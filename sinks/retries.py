@@ -26,6 +26,7 @@ class Retrying:
     """Calls ``store`` again while ``is_outage`` returns True for its error.
 
     ``wait(seconds)`` pauses and returns True if the caller should give up (such as ``threading.Event().wait``).
+    ``aside``: the process goes on meanwhile (:func:`contracts.outages.waiting_for`).
     """
 
     store: str
@@ -33,6 +34,7 @@ class Retrying:
     wait: Callable[[float], bool]
     first_pause_seconds: float = 0.1
     longest_pause_seconds: float = 5.0
+    aside: bool = False
 
     def call(self, action: Callable[[], T]) -> T:
         """Call ``action``, which must be repeatable, until it succeeds, and return its result.
@@ -45,7 +47,7 @@ class Retrying:
         except Exception as error:
             if not self.is_outage(error):
                 raise
-            with waiting_for(self.store):
+            with waiting_for(self.store, aside=self.aside):
                 return self._call_again(action, error)
 
     def _call_again(self, action: Callable[[], T], error: Exception) -> T:

@@ -76,7 +76,7 @@ from streams.read.source import LaneSource
 from streams.read.split import split_lane
 from streams.read.validation import DecodePolicy
 from streams.rebuild import saved_ends
-from streams.recovery import state_folder
+from streams.recovery import outbox_folder, state_folder
 from streams.state.store import StepStore
 from streams.steps import Step
 
@@ -127,7 +127,7 @@ def build_dataflow(
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
-        past=_past(settings, stores),
+        past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
     AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
     lanes = op.input("read-events", flow, LaneSource(config))
@@ -204,7 +204,7 @@ class _Outputs:
 def _clickhouse(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[ClickHouseWriter]:
     to_blocks = partial(table_blocks, interval=settings.sweep_hours * HOUR, currency=currency)
     return WriterSink(settings.partitions, lambda: ClickHouseWriter.to(
-        stores.clickhouse_url, settings.clickhouse_database, to_blocks))  # fmt: skip
+        stores.clickhouse_url, settings.clickhouse_database, to_blocks, outbox_folder(settings)))  # fmt: skip
 
 
 def _past(settings: Settings, stores: Stores) -> PastLog | None:
@@ -213,10 +213,14 @@ def _past(settings: Settings, stores: Stores) -> PastLog | None:
     return None if ends is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, ends)
 
 
-def _begin_flush(rows: WriterSink[ClickHouseWriter]) -> None:
-    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less."""
+def _begin_flush(rows: WriterSink[ClickHouseWriter], live: bool) -> None:
+    """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less.
+
+    The first time the writer begins to send what earlier runs have left, also if no rows come.
+    """
+    rows.open()
     if rows.writer is not None:
-        rows.writer.begin_flush()
+        rows.writer.begin_flush(patient=not live)
 
 
 def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[RedisWriter]:

@@ -30,6 +30,8 @@ BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
 LOCK_SECONDS: Final = 60
 STATE: Final = "state"
 """The folder of the steps' state within the store: it moves with the tokens that name its files."""
+OUTBOX: Final = "outbox"
+"""The folder of rows on their way to ClickHouse: a backup of the store has them with the positions behind them."""
 
 
 def recovery_folder(settings: Settings) -> Path:
@@ -40,6 +42,11 @@ def recovery_folder(settings: Settings) -> Path:
 def state_folder(settings: Settings) -> Path:
     """Where the state of the steps is."""
     return recovery_folder(settings) / STATE
+
+
+def outbox_folder(settings: Settings) -> Path:
+    """Where rows are that ClickHouse has not acknowledged."""
+    return recovery_folder(settings) / OUTBOX
 
 
 def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Path:

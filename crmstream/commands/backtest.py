@@ -42,6 +42,7 @@ from crmstream.quality import Quality, quality_table, read_quality
 from crmstream.running import full_stack
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import clickhouse_client
+from streams.recovery import outbox_folder
 
 app = new_app()
 HEADER: Final = ("customer_id", "t", *(f"{outcome}_score" for outcome in OUTCOMES))
@@ -145,7 +146,9 @@ class _Run:
             self._progress.update(bar, total=max(state.total, 1))
             move_bar(self._progress, bar, state.done, state.done, time.monotonic() - began)
 
-        wait_until_drained(KafkaView(stack.endpoints.kafka), stack.poll, show)
+        wait_until_drained(
+            KafkaView(stack.endpoints.kafka), stack.poll, show, outbox=outbox_folder(self._settings)
+        )
 
 
 def _rows(connector: FileConnector) -> Generator[Record, None, None]:

@@ -26,8 +26,9 @@ def run(
 ) -> None:
     """Compute all profiles and models anew, when state is lost or cannot be read.
 
-    Stop `crmstream up` first. Servers are started as `up` does, the plan is
-    shown, and after a yes the folder `recovery` is moved aside (never deleted).
+    Stop `crmstream up` first. Servers are started as `up` does, rows in the
+    outbox are sent to ClickHouse, the plan is shown, and after a yes the folder
+    `recovery` is moved aside (never deleted).
     The next `crmstream up` then reads everything again; Ctrl-C, kill -9 and a
     restart go on where it was. Facts are not written again, and the rows that
     are made again replace the earlier ones.
@@ -59,6 +60,9 @@ def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, 
     from sinks.clients import clickhouse_client  # noqa: PLC0415
 
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
+    sent = rebuilding.send_waiting_rows(settings, client)
+    if sent:
+        print_lines([f"{sent:,} rows that waited for ClickHouse are in it now."])
     topics = rebuilding.plan(settings, endpoints.kafka, client, from_warehouse=from_warehouse)
     console.print(_plan_table(topics, from_warehouse=from_warehouse))
     lost = sum(each.lost for each in topics)

@@ -15,6 +15,7 @@ from crmstream.demo.views import HistoryView, LiveView, Reader
 from crmstream.drain import wait_until_drained
 from crmstream.observe.kafka import KafkaView
 from crmstream.stack.supervisor import LocalStack
+from streams.recovery import outbox_folder
 
 STEP_SECONDS: Final = 0.1
 READ_SECONDS: Final = 0.5
@@ -43,6 +44,7 @@ class Show:
         publisher = Publisher(kafka, settings.partitions, settings.sweep_hours, source="simulator")
         self._plan = plan
         self._settings = settings
+        self._outbox = outbox_folder(settings)
         self._feeder = Feeder(Shop(plan.shop), publisher, plan.acceleration)
         self._reader = Reader(stack.endpoints, settings, TOP)
         self._offsets = KafkaView(kafka)
@@ -67,14 +69,14 @@ class Show:
             self._step()
             self._feeder.check()
             self._show_history()
-        wait_until_drained(self._offsets, self._poll, lambda _: self._show_history())
+        wait_until_drained(self._offsets, self._poll, lambda _: self._show_history(), outbox=self._outbox)
         self._history = self._history_view()
         self._screen.history(self._history)
         self._go_live(self._plan.live_seconds)
         self._feeder.end()
         self._feeder.check()
         self._screen.say("working off what is left")
-        wait_until_drained(self._offsets, self._poll)
+        wait_until_drained(self._offsets, self._poll, outbox=self._outbox)
         self._show_live()
 
     def ending(self, *, completed: bool) -> Ending:

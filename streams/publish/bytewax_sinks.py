@@ -1,7 +1,7 @@
 """Bytewax sinks whose partitions hand blocks to writers and flush them with each snapshot.
 
-Delivery: at least once. When the snapshot of an epoch returns, all its outputs are durable in their stores. After a
-crash the dataflow repeats outputs since the last snapshot; the stores keep one of each.
+Delivery: at least once. When the snapshot of an epoch returns, all its outputs are durable in their stores, or in the
+outbox of their writer. After a crash the dataflow repeats outputs since the last snapshot; the stores keep one of each.
 """
 
 from collections.abc import Callable, Sequence
@@ -35,6 +35,7 @@ class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
         self._connect: Final = connect
         self.writer: W | None = None
         self._open = 0
+        self._closed = False
 
     def list_parts(self) -> list[str]:
         """Return all partitions: every worker can write any of them."""
@@ -52,12 +53,19 @@ class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
         self._open += 1
         return WriterPart(self.writer, self._release)
 
+    @error_boundary
+    def open(self) -> None:
+        """Make the writer of this process before its first part, unless it has closed already."""
+        if self.writer is None and not self._closed:
+            self.writer = self._connect()
+
     def _release(self) -> None:
         """Disconnect when the last part in this process has closed."""
         self._open -= 1
         if not self._open and self.writer is not None:
             self.writer.close()
             self.writer = None
+            self._closed = True
 
 
 class WriterPart(StatefulSinkPartition[Any, None]):

@@ -103,6 +103,8 @@ class SharedConsumer:
         self._polled_at = -1.0
         self._ended: set[int] = set()
         """The lanes that have ended their epoch while others go on."""
+        self.live: set[int] = set()
+        """The lanes near the end of their log."""
         self.is_closed = False
         self._rest = SHORTEST_REST
         self._until = datetime.now(UTC)

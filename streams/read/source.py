@@ -2,7 +2,7 @@
 
 Delivery: exactly once into the dataflow. A lane resumes from the offsets of its last snapshot, never from the consumer
 group. It refuses to start if the log is not the one that the offsets belong to. Offsets are committed to the group only
-after their epoch has completed, so that lag in Kafka tools shows unfinished work.
+after their epoch has completed and ClickHouse has its rows, so that lag in Kafka tools shows unfinished work.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,6 +19,7 @@ from streams.journal import JOURNAL
 from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.config import SourceConfig
 from streams.read.consumer import SharedConsumer, connect
+from streams.read.held import HeldPositions
 from streams.read.lane import LaneState
 from streams.read.pausing import TopicPauses
 from streams.read.skew import LaneClocks
@@ -68,6 +69,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._state.new_epoch()
         self._join_clocks()
         self._through: LaneState | None = None
+        self._held = HeldPositions(config.rows)
         self._emitted: Progress | None = None
         self._idle = False
 
@@ -82,6 +84,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot
         got = [] if behind else self._topics.read()
         progress = self._progress()
+        (self._consumer.live.add if progress.fresh else self._consumer.live.discard)(self._partition)
         self._idle = not got and not behind
         turned = progress != self._emitted
         if not self._idle:
@@ -101,15 +104,17 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     @error_boundary
     def snapshot(self) -> Mapping[str, Any]:
-        """Return the position after the last batch. Commits the previous position, whose epoch has completed."""
+        """Return the position after the last batch. Commits an earlier one whose rows are stored."""
         if self._through is not None and not self._through.is_behind(self._interval):
-            offsets = {name: position.offset for name, position in self._through.topics.items()}
-            self._consumer.commit(self._partition, offsets)
+            self._held.hold({name: position.offset for name, position in self._through.topics.items()})
+        stored = self._held.take()
+        if stored is not None:
+            self._consumer.commit(self._partition, stored)
         self._consumer.stir()
         plain = self._state.to_plain()
         self._through = self._state.copy()
         if self._consumer.is_last_to_end(self._partition):
-            self._config.on_epoch_end()
+            self._config.on_epoch_end(bool(self._consumer.live))
         self._state.new_epoch()
         return plain
 

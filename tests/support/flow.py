@@ -20,6 +20,8 @@ from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
 from crmstream.stack.endpoints import Endpoints, running_stack
 from crmstream.stack.environment import settings_environment
+from sinks.outbox import waiting_in
+from streams.recovery import outbox_folder
 
 CRMSTREAM = str(Path(sys.executable).with_name("crmstream"))
 NewSettings = Callable[..., Settings]
@@ -197,6 +199,9 @@ class Flow:
     def drain(self, log: Log, timeout_seconds: float = 120) -> None:
         """Wait until the results of everything in the log are durable."""
         self.await_that(log.drained, "the log is drained", timeout_seconds)
+        outbox = outbox_folder(self.settings)
+        left = waiting_in(outbox)
+        self.await_that(lambda: not left & waiting_in(outbox), "the outbox of all workers is sent", timeout_seconds)
 
     def await_that(self, condition: Callable[[], bool], what: str, timeout_seconds: float = 90) -> None:
         """Wait for a condition, but not for longer than the installation lives."""

@@ -4,17 +4,21 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from bytewax.errors import BytewaxRuntimeError
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import cluster_main
+from clickhouse_connect.driver.exceptions import OperationalError
 from confluent_kafka import murmur2
 from support.consumer import FakeConsumer, FakeMessage, Place
 from support.hashes import FakeClient, Server
+from support.killed import kill
 from support.records import Record, event
 from support.tables import KEYS, Written
 
@@ -26,6 +30,8 @@ from contracts.identity import placing_id
 from contracts.settings import Settings
 from contracts.stored import VERSION_FIELD
 from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
+from sinks.clickhouse import ClickHouseWriter, Limits
+from sinks.outbox import Outbox
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary
 from streams.read.config import SourceConfig
@@ -131,6 +137,18 @@ class Tables:
 
         return _writer(write)
 
+    def client(self) -> Any:
+        """A client of a ClickHouse that keeps rows here, and is away every third time it is asked for an insert."""
+        calls = count()
+
+        def insert(table: str, rows: pa.Table, settings: Mapping[str, Any]) -> None:
+            assert settings
+            if next(calls) % 3 == 1:
+                raise OperationalError("away")
+            self.rows.setdefault(table, []).extend(rows.to_pylist())
+
+        return SimpleNamespace(insert_arrow=insert)
+
     def final(self, table: str) -> list[dict[str, Any]]:
         """One row of each key in the order of keys: the newest version, of equal ones the last."""
         keys = KEYS[table].split(", ")
@@ -144,7 +162,10 @@ class Tables:
 
 def _writer(write: Callable[[Sequence[Any]], None]) -> Any:
     """A writer that has written when it is asked to."""
-    return SimpleNamespace(write=write, begin_flush=lambda: None, flush=lambda: None, close=lambda: None)
+    return SimpleNamespace(
+        write=write, begin_flush=lambda patient: None, flush=lambda: None, close=lambda: None,
+        last_put=lambda: 0, is_stored=lambda _: True,
+    )  # fmt: skip
 
 
 @dataclass
@@ -178,6 +199,9 @@ class Installation:
     tables: Tables = field(default_factory=Tables)
     server: Watched = field(default_factory=Watched)
     letters: list[Any] = field(default_factory=list)
+    with_outbox: bool = False
+    """Whether rows go the way of production, through the writer with an outbox to a ClickHouse that is often away."""
+    _rows: ClickHouseWriter | None = None
     _writer: RedisWriter = field(init=False)
 
     def run(self, workers: int = 1, *, stops_at: float = 2, dies_at: float = 2, epoch: timedelta = EPOCH) -> None:
@@ -216,6 +240,8 @@ class Installation:
                     raise
             finally:
                 self._writer.close()
+                if self._rows is not None:
+                    kill(self._rows)
 
     def written(self) -> Written:
         """Everything that the stores hold, to be compared."""
@@ -231,8 +257,12 @@ class Installation:
         self._writer = RedisWriter(client, split)
         return self._writer
 
-    def _clickhouse(self, _url: str, _database: str, split: Any) -> Any:
-        return self.tables.writer(split)
+    def _clickhouse(self, _url: str, _database: str, split: Any, outbox: Path) -> Any:
+        if not self.with_outbox:
+            return self.tables.writer(split)
+        limits = Limits(due_rows=200, grace_seconds=0)
+        self._rows = ClickHouseWriter(self.tables.client, split, limits, Outbox(outbox))
+        return self._rows
 
     def _kafka(self, _servers: str) -> Any:
         return _writer(self.letters.extend)

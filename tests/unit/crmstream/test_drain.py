@@ -1,7 +1,9 @@
 """Waiting for the dataflow, on offsets that a test writes."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from contracts.errors import StackError, StoreUnavailableError
@@ -9,6 +11,7 @@ from contracts.topics import DEAD_LETTERS, INPUT_TOPICS
 from crmstream import drain
 from crmstream.drain import Drained, drained, log_ends, wait_until_drained
 from crmstream.observe.kafka import Offsets
+from sinks.outbox import Outbox
 
 A, B = ((INPUT_TOPICS[0].name, 0), (INPUT_TOPICS[1].name, 1))
 LETTERS = (DEAD_LETTERS.name, 0)
@@ -70,3 +73,19 @@ def test_what_the_stack_raises_ends_the_waiting() -> None:
 
     with pytest.raises(StackError, match="a worker died"):
         wait_until_drained(View(), dead)
+
+
+def test_rows_that_wait_for_clickhouse_are_waited_for(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path)
+    tickets = outbox.put([("t", pa.table({"x": [1]}))])
+    polls = 0
+
+    def poll() -> None:
+        nonlocal polls
+        polls += 1
+        if polls == 5:
+            outbox.put([("t", pa.table({"x": [2]}))])
+            outbox.done(tickets)
+
+    wait_until_drained(View(offsets((10, 0), (None, None))), poll, outbox=tmp_path)
+    assert polls == 5, "rows that come later are not waited for"

@@ -102,7 +102,7 @@ def test_a_flush_can_begin_before_anybody_waits_for_it(writer: ClickHouseWriter,
 
 
 def writer_is_inserting(writer: ClickHouseWriter) -> bool:
-    return not any(queue.pieces for queue in writer._queues.values())
+    return not any(queue.blocks for queue in writer._queues.values())
 
 
 def test_a_lone_row_goes_when_it_is_old_enough(client: RememberingClient) -> None:

@@ -12,11 +12,13 @@ from support.tables import differences
 from connectors.simulator.config import ShopConfig
 from contracts.identity import email_key, visitor_id
 from contracts.outcomes import Outcome
+from sinks.outbox import files_in
 from streams import dataflow, pace
 from streams.dataflow import customers_policy, identity_policy
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.customers import CustomersPolicy
 from streams.profiles.pending import PendingSweep
+from streams.recovery import outbox_folder
 
 PARTITIONS = 2
 SHOP = ShopConfig(
@@ -108,6 +110,16 @@ def test_deaths_in_the_middle_change_nothing(undisturbed: Installation, other: I
         other.run(dies_at=part)
     other.run()
     assert differences(undisturbed.written(), other.written()) == []
+
+
+def test_deaths_while_rows_wait_in_the_outbox_change_nothing(undisturbed: Installation, other: Installation) -> None:
+    other.with_outbox = True
+    for part, workers in ((0.2, 1), (0.5, 2), (0.8, 1)):
+        other.run(workers, dies_at=part)
+    assert files_in(outbox_folder(other.settings))
+    other.run()
+    assert differences(undisturbed.written(), other.written()) == []
+    assert files_in(outbox_folder(other.settings)) == []
 
 
 def test_no_hash_goes_back_while_the_log_before_a_death_is_read_again(

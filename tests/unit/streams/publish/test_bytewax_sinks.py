@@ -105,6 +105,18 @@ def test_after_the_last_part_has_closed_a_new_one_connects_anew(store: Store) ->
     assert (first.notes[-1], first.written, second.written) == ("close", [], ["c"])
 
 
+def test_it_can_be_opened_before_its_first_part_and_not_after_its_last(store: Store) -> None:
+    outlet = WriterSink(2, store.connect)
+    outlet.open()
+    outlet.open()
+    (part,) = parts_of(outlet, 1)
+    assert len(store.connected) == 1
+    part.close()
+    outlet.open()
+    assert outlet.writer is None
+    assert len(store.connected) == 1
+
+
 def test_a_part_that_could_not_connect_does_not_count(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(edge, "failures", [])
     store.down = 1

@@ -201,7 +201,7 @@ def test_a_resumed_lane_goes_on_where_the_snapshot_was(stop: int, count: int) ->
 
 def test_the_end_of_an_epoch_is_told() -> None:
     told: list[str] = []
-    lane = reader(FakeConsumer(logs(visit(1))), on_epoch_end=lambda: told.append("end"))
+    lane = reader(FakeConsumer(logs(visit(1))), on_epoch_end=lambda live: told.append("end" if live else "catching up"))
     drain(lane)
     assert told == []
     lane.snapshot()
