@@ -67,8 +67,8 @@ class Limits:
 
     An insert has at most about ``block_rows``. A table with ``due_rows`` is inserted without waiting for more, while
     the dataflow continues. ``max_waiting_rows`` bounds the rows of all tables that wait, ``max_waiting_bytes`` those in
-    the outbox; up to ``kept_bytes`` of them stay in memory as well. A flush waits ``grace_seconds`` for ClickHouse
-    before it puts rows into the outbox: few rows are stored by then.
+    the outbox; up to ``kept_bytes`` of them stay in memory as well. A flush of up to ``few_rows`` waits
+    ``grace_seconds`` for ClickHouse before it puts them into the outbox: most often they are stored by then.
     """
 
     block_rows: int = 100_000
@@ -78,6 +78,7 @@ class Limits:
     threads: int = 3
     max_waiting_bytes: int = 256 << 20
     kept_bytes: int = 32 << 20
+    few_rows: int = 200
     grace_seconds: float = 0.01
 
 
@@ -154,12 +155,8 @@ class ClickHouseWriter:
         with self._one_flush:
             self._set_flushing(1)
             try:
-                if self._outbox is None:
-                    self._wait_until_stored(None)
-                else:
-                    is_stored = self._wait_until_stored(self._limits.grace_seconds)
-                    while self._patient and not is_stored and not is_away(STORE):
-                        is_stored = self._wait_until_stored(_LOOK_SECONDS)
+                self._give_time()
+                if self._outbox is not None:
                     self._spill(self._outbox)
             finally:
                 self._set_flushing(-1)
@@ -192,6 +189,16 @@ class ClickHouseWriter:
         with self._changed:
             self._flushing += more
             self._changed.notify_all()
+
+    def _give_time(self) -> None:
+        """Wait until ClickHouse has all rows: without an outbox as long as it takes, else as long as is worth it."""
+        if self._outbox is None:
+            self._wait_until_stored(None)
+            return
+        limits = self._limits
+        is_stored = self._wait_until_stored(limits.grace_seconds if self._unwritten_rows <= limits.few_rows else 0)
+        while self._patient and not is_stored and not is_away(STORE):
+            is_stored = self._wait_until_stored(_LOOK_SECONDS)
 
     def _wait_until_stored(self, seconds: float | None) -> bool:
         """Wait; return whether ClickHouse has all rows by then."""
