@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from contracts.errors import StackError, StoreUnavailableError
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets, Place
-from sinks.outbox import waiting_in
+from sinks.outbox_folder import waiting_in
 
 POLL_SECONDS: Final = 0.3
 STALL_SECONDS: Final = 300.0

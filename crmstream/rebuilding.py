@@ -22,7 +22,8 @@ from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
 from crmstream.observe.kafka import KafkaView, Offsets
 from sinks.clickhouse import INSERT_SETTINGS
-from sinks.outbox import Outbox, Ticket, files_in
+from sinks.outbox import Outbox, Ticket
+from sinks.outbox_folder import files_in
 from sinks.past_log import Extent, extents
 from sinks.retries import first_line
 from streams.rebuild import forget_ends, save_ends

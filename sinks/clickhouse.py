@@ -14,10 +14,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
 import pyarrow as pa
 from pydantic import SecretStr
@@ -27,7 +26,7 @@ from contracts.metrics import ROWS_WRITTEN, labelled
 from contracts.outages import is_away, waiting_for
 from contracts.outputs import TableBlock
 from sinks.clients import clickhouse_is_out
-from sinks.inserts import Insert, TableQueue, Work, joined
+from sinks.inserts import Client, Insert, Limits, TableQueue, Work, joined
 from sinks.outbox import Outbox, Ticket
 from sinks.quick_inserts import QuickInserts
 from sinks.retries import Retrying, first_line
@@ -51,34 +50,6 @@ Split = Callable[[Any], Iterable[TableBlock]]
 def as_it_is(block: TableBlock) -> list[TableBlock]:
     """Return a block of rows unchanged."""
     return [block]
-
-
-class Client(Protocol):
-    """What inserts: the driver's client, or :class:`sinks.quick_inserts.QuickInserts`."""
-
-    def insert_arrow(self, table: str, rows: pa.Table, *, settings: dict[str, Any]) -> object:
-        """Insert rows; return when ClickHouse has stored them."""
-        ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When rows are inserted, and how many may wait.
-
-    An insert has at most about ``block_rows``. A table with ``due_rows`` is inserted without waiting for more, while
-    the dataflow continues. ``max_waiting_rows`` bounds the rows of all tables that wait, ``max_waiting_bytes`` those in
-    the outbox; up to ``kept_bytes`` of them stay in memory as well. A flush waits ``grace_seconds`` for ClickHouse
-    before it puts rows into the outbox: few rows are stored by then.
-    """
-
-    block_rows: int = 100_000
-    due_rows: int = 20_000
-    max_wait_seconds: float = 3.0
-    max_waiting_rows: int = 500_000
-    threads: int = 3
-    max_waiting_bytes: int = 256 << 20
-    kept_bytes: int = 32 << 20
-    grace_seconds: float = 0.01
 
 
 class ClickHouseWriter:
@@ -154,12 +125,8 @@ class ClickHouseWriter:
         with self._one_flush:
             self._set_flushing(1)
             try:
-                if self._outbox is None:
-                    self._wait_until_stored(None)
-                else:
-                    is_stored = self._wait_until_stored(self._limits.grace_seconds)
-                    while self._patient and not is_stored and not is_away(STORE):
-                        is_stored = self._wait_until_stored(_LOOK_SECONDS)
+                self._give_time()
+                if self._outbox is not None:
                     self._spill(self._outbox)
             finally:
                 self._set_flushing(-1)
@@ -192,6 +159,16 @@ class ClickHouseWriter:
         with self._changed:
             self._flushing += more
             self._changed.notify_all()
+
+    def _give_time(self) -> None:
+        """Wait until ClickHouse has all rows: without an outbox as long as it takes, else as long as is worth it."""
+        if self._outbox is None:
+            self._wait_until_stored(None)
+            return
+        limits = self._limits
+        is_stored = self._wait_until_stored(limits.grace_seconds if self._unwritten_rows <= limits.few_rows else 0)
+        while self._patient and not is_stored and not is_away(STORE):
+            is_stored = self._wait_until_stored(_LOOK_SECONDS)
 
     def _wait_until_stored(self, seconds: float | None) -> bool:
         """Wait; return whether ClickHouse has all rows by then."""

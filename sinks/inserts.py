@@ -1,14 +1,44 @@
-"""Rows on their way into a table: blocks, then inserts (columns of Arrow), which may be in the outbox too."""
+"""Rows on their way into a table: blocks, then inserts (columns of Arrow), which may be in the outbox too; limits."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from typing import Any, Protocol
 
 import pyarrow as pa
 
 from contracts.outputs import TableBlock
 from sinks.outbox import Ticket
+
+
+class Client(Protocol):
+    """What inserts: the driver's client, or :class:`sinks.quick_inserts.QuickInserts`."""
+
+    def insert_arrow(self, table: str, rows: pa.Table, *, settings: dict[str, Any]) -> object:
+        """Insert rows; return when ClickHouse has stored them."""
+        ...
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When rows are inserted, and how many may wait.
+
+    An insert has at most about ``block_rows``. A table with ``due_rows`` is inserted without waiting for more, while
+    the dataflow continues. ``max_waiting_rows`` bounds the rows of all tables that wait, ``max_waiting_bytes`` those in
+    the outbox; up to ``kept_bytes`` of them stay in memory as well. A flush of up to ``few_rows`` waits
+    ``grace_seconds`` for ClickHouse before it puts them into the outbox: most often they are stored by then.
+    """
+
+    block_rows: int = 100_000
+    due_rows: int = 20_000
+    max_wait_seconds: float = 3.0
+    max_waiting_rows: int = 500_000
+    threads: int = 3
+    max_waiting_bytes: int = 256 << 20
+    kept_bytes: int = 32 << 20
+    few_rows: int = 200
+    grace_seconds: float = 0.01
 
 
 @dataclass(eq=False)

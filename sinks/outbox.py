@@ -14,7 +14,6 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -27,9 +26,9 @@ from contracts.metrics import OUTBOX_BYTES, OUTBOX_ROWS
 from contracts.whole_files import sync
 from sinks import outbox_file
 from sinks.outbox_file import HEAD, Piece
+from sinks.outbox_folder import SUFFIX, files_in, is_locked, number_of
 
 log = logging.getLogger(__name__)
-SUFFIX: Final = ".outbox"
 FILE_BYTES: Final = 16 << 20
 """A larger file is followed by a new one."""
 LEFT_OVER: Final = 0
@@ -83,7 +82,7 @@ class Outbox:
         self._run = uuid4().hex[:12]
         self._lock = Lock()
         self._number = 0
-        self._files = max((_number(path) for path in files_in(folder)), default=0)
+        self._files = max((number_of(path) for path in files_in(folder)), default=0)
         self._puts = LEFT_OVER
         self._current: _File | None = None
         self._owned: list[_File] = []
@@ -238,7 +237,7 @@ class Outbox:
             self._files += 1
             path = self._folder / f"{self._files:08d}-{self._run}{SUFFIX}"
             handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL, 0o600)
-            if _locked(path, handle):
+            if is_locked(path, handle):
                 break
             os.close(handle)  # another run took it over before it was locked
         self._folder_changed = True
@@ -254,7 +253,7 @@ class Outbox:
                 handle = os.open(path, os.O_RDWR | os.O_APPEND)
             except FileNotFoundError:
                 continue
-            if not _locked(path, handle):
+            if not is_locked(path, handle):
                 os.close(handle)
                 continue
             tickets += self._take(path, handle)
@@ -288,30 +287,3 @@ class Outbox:
             f"the outbox in {self._folder} cannot be written: {error.strerror}. The dataflow resumes from its last "
             "snapshot once that works again."
         )
-
-
-def files_in(folder: Path) -> list[Path]:
-    """Return the files of an outbox. A run numbers its files on from those that it finds, so the oldest are first."""
-    return sorted(folder.glob(f"*{SUFFIX}"))
-
-
-def waiting_in(folder: Path) -> set[tuple[str, int, int]]:
-    """Return what waits in the files of all runs, also of living ones: the file, frame and place of each piece."""
-    waiting = set()
-    for path in files_in(folder):
-        with suppress(FileNotFoundError):
-            waiting |= {(path.name, piece.frame, piece.place) for piece in outbox_file.read(path).pieces}
-    return waiting
-
-
-def _number(path: Path) -> int:
-    return int(path.name.partition("-")[0])
-
-
-def _locked(path: Path, handle: int) -> bool:
-    """Whether the lock of a file is ours now, and the file still has its name."""
-    try:
-        flock(handle, LOCK_EX | LOCK_NB)
-        return os.stat(path).st_ino == os.fstat(handle).st_ino
-    except (BlockingIOError, FileNotFoundError):
-        return False

@@ -20,7 +20,7 @@ from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
 from crmstream.stack.endpoints import Endpoints, running_stack
 from crmstream.stack.environment import settings_environment
-from sinks.outbox import waiting_in
+from sinks.outbox_folder import waiting_in
 from streams.recovery import outbox_folder
 
 CRMSTREAM = str(Path(sys.executable).with_name("crmstream"))

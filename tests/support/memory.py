@@ -30,7 +30,8 @@ from contracts.identity import placing_id
 from contracts.settings import Settings
 from contracts.stored import VERSION_FIELD
 from contracts.topics import INPUT_TOPICS, TOPIC_OF_KIND
-from sinks.clickhouse import ClickHouseWriter, Limits
+from sinks.clickhouse import ClickHouseWriter
+from sinks.inserts import Limits
 from sinks.outbox import Outbox
 from sinks.redis import RedisWriter
 from streams import dataflow, error_boundary

@@ -10,7 +10,8 @@ from clickhouse_connect.driver.exceptions import OperationalError
 from contracts.errors import StoreUnavailableError
 from contracts.settings import Settings
 from crmstream.rebuilding import send_waiting_rows
-from sinks.outbox import Outbox, files_in
+from sinks.outbox import Outbox
+from sinks.outbox_folder import files_in
 from streams.recovery import outbox_folder
 
 

@@ -12,7 +12,8 @@ from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 from contracts.errors import StoreRefusedError
 from contracts.metrics import STORE_RETRIES
 from contracts.outputs import TableRows
-from sinks.clickhouse import ClickHouseWriter, Limits
+from sinks.clickhouse import ClickHouseWriter
+from sinks.inserts import Limits
 
 LONG = 3_600.0
 SMALL = Limits(block_rows=100, due_rows=100, max_wait_seconds=LONG, max_waiting_rows=300)

@@ -16,8 +16,10 @@ from support.killed import kill
 from contracts.errors import StoreRefusedError
 from contracts.outages import is_away, stores_waited_for, waiting_since
 from contracts.outputs import TableRows
-from sinks.clickhouse import ClickHouseWriter, Limits
-from sinks.outbox import Outbox, files_in
+from sinks.clickhouse import ClickHouseWriter
+from sinks.inserts import Limits
+from sinks.outbox import Outbox
+from sinks.outbox_folder import files_in
 
 QUICK = Limits(block_rows=100, due_rows=100, max_wait_seconds=3_600, max_waiting_rows=300, grace_seconds=0.0)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from contracts.errors import StateError
 from contracts.metrics import OUTBOX_BYTES, OUTBOX_ROWS
 from sinks import outbox_file
-from sinks.outbox import Outbox, files_in
+from sinks.outbox import Outbox
+from sinks.outbox_folder import files_in
 
 
 def table(*numbers: int) -> pa.Table:

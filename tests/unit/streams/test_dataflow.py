@@ -12,7 +12,7 @@ from support.tables import differences
 from connectors.simulator.config import ShopConfig
 from contracts.identity import email_key, visitor_id
 from contracts.outcomes import Outcome
-from sinks.outbox import files_in
+from sinks.outbox_folder import files_in
 from streams import dataflow, pace
 from streams.dataflow import customers_policy, identity_policy
 from streams.identity.policy import IdentityPolicy
