@@ -82,12 +82,10 @@ def stamps_of(times: NDArray[np.int64]) -> NDArray[np.uint32]:
 
 def times_of(stamps: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return the times of stamps in microseconds, :data:`NEVER` or :data:`NOT_YET` where nothing happened."""
-    stamps = np.ascontiguousarray(stamps)  # a column of rows is far apart in memory: it is read once
-    times = stamps.astype(np.int64)
-    times -= 1
-    times *= SECOND
-    np.copyto(times, NEVER, where=stamps == NO_STAMP)
-    np.copyto(times, NOT_YET, where=stamps == FAR_STAMP)
+    seconds = stamps.astype(np.int64)  # a column of rows is scattered in memory: it is read once
+    times = (seconds - 1) * SECOND
+    np.copyto(times, NEVER, where=seconds == int(NO_STAMP))
+    np.copyto(times, NOT_YET, where=seconds == int(FAR_STAMP))
     return times
 
 
