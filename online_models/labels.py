@@ -26,6 +26,8 @@ from contracts.times import HOUR
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _MOST_HALF: Final = 65_504
+OF_BUYERS: Final = "buyers"
+"""What ``Outcome.of`` says of an outcome that is about customers with orders only."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +92,11 @@ def _forget(state: LabelState, last: int) -> None:
 def _snapshot(swept: SweptPeople, outcomes: Sequence[Outcome], most: int) -> Snapshot:
     """Return the trainable customers whom the sample of any outcome needs."""
     keys, buyers = swept.keys[swept.trainable], swept.buyers
+    kinds = {outcome.of for outcome in outcomes}
+    if any(_takes_all(of, len(keys), most) for of in kinds):
+        return Snapshot(keys, _half(swept.features), buyers)
     chosen = np.zeros(len(keys), np.bool_)
-    for of in {outcome.of for outcome in outcomes}:
+    for of in kinds:
         chosen[_sample(keys, _covered(buyers, of), swept.boundary, most)] = True
     return Snapshot(keys[chosen], _half(swept.features[chosen]), buyers[chosen])
 
@@ -99,13 +104,20 @@ def _snapshot(swept: SweptPeople, outcomes: Sequence[Outcome], most: int) -> Sna
 def _of_outcome(snapshot: Snapshot, outcome: Outcome, boundary: int, most: int) -> Snapshot:
     """Return the part of a snapshot that is the sample of one outcome."""
     keys, buyers = snapshot.keys, snapshot.buyers
+    if _takes_all(outcome.of, len(keys), most):
+        return snapshot
     at = _sample(keys, _covered(buyers, outcome.of), boundary, most)
     return snapshot if len(at) == len(keys) else Snapshot(keys[at], snapshot.features[at], buyers[at])
 
 
+def _takes_all(of: str, count: int, most: int) -> bool:
+    """Return whether the sample of an outcome has all of so many customers."""
+    return of != OF_BUYERS and count <= most
+
+
 def _covered(buyers: NDArray[np.bool_], of: str) -> NDArray[np.bool_]:
     """Return which customers an outcome is about."""
-    return buyers if of == "buyers" else np.ones(len(buyers), np.bool_)
+    return buyers if of == OF_BUYERS else np.ones(len(buyers), np.bool_)
 
 
 def _sample(keys: NDArray[np.uint64], covered: NDArray[np.bool_], boundary: int, most: int) -> NDArray[np.intp]:

@@ -69,24 +69,30 @@ class Scaler(preprocessing.StandardScaler):  # type: ignore[misc] # River has no
 class Regression(linear_model.LogisticRegression):  # type: ignore[misc] # River has no types
     """River's logistic regression, which also learns from arrays."""
 
+    _newest: Floats | None = None
+    """The weights as an array after the last learning from arrays."""
+
     def array(self, names: Sequence[str]) -> Floats:
         """Return the weight of each feature so far; zeros before any example."""
+        if self._newest is not None:
+            return self._newest
         weights: Floats = self._weights.to_numpy(names)
         return weights
 
     def learn_array(self, names: Sequence[str], features: Floats, labels: NDArray[np.bool_]) -> None:
         """Take one step of the mean gradient, as ``learn_many`` does with a frame."""
-        weights = self.array(names)
+        weights = self.array(names).copy()
         errors = self.loss.gradient(y_true=labels, y_pred=features @ weights + self.intercept)
         errors = np.minimum(np.maximum(errors, -self.clip_gradient), self.clip_gradient)
         self.intercept -= self._get_intercept_update(np.add.reduce(errors) / len(errors))
         gradient = np.einsum("ij,i->j", features, errors) / len(features)
         self.optimizer.step(w=weights, g=gradient)
         self._weights.update(dict(zip(names, weights.tolist(), strict=True)))
-
+        self._newest = weights
 
     def restore(self, names: Sequence[str], stored: Mapping[str, Any]) -> None:
         """Set the stored ``weights`` of the features, the ``intercept``, and the number of ``steps``."""
+        self._newest = None
         self._weights.update(dict(zip(names, stored["weights"].tolist(), strict=True)))
         self.intercept, self.optimizer.n_iterations = stored["intercept"][0], int(stored["steps"][0])
 
@@ -127,7 +133,7 @@ class Learner:
             chunk = slice(start, start + MINI_BATCH)
             self._step(np.ascontiguousarray(features[chunk], np.float64), labels[chunk])
         self.learned += len(labels)
-        self.positives += int(labels.sum())
+        self.positives += int(np.count_nonzero(labels))
         self._made = None
 
     def predict(self, features: NDArray[np.float32]) -> Floats:

@@ -286,7 +286,7 @@ def _percentiles(
     bounds = starts.tolist()
     for model, start, stop in zip(models, bounds[:-1], bounds[1:], strict=True):
         if len(model.quantiles):
-            places = np.searchsorted(model.quantiles, chances[start:stop])
+            places = model.quantiles.searchsorted(chances[start:stop])
             np.multiply(places, 100.0 / len(model.quantiles), out=below[start:stop])
     return _rounded(below, chances)
 

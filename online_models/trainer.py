@@ -9,6 +9,8 @@ sample of each bucket; the learn step does not wait for samples.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from contracts.entries import Replaced, StoredDict
 from contracts.machine import Machine
 from contracts.metrics import EXAMPLES, labelled
@@ -181,7 +183,7 @@ def _report(outcome: str, boundary: int, version: str, model: OutcomeModel, exam
         boundary=boundary,
         model_version=version,
         examples=len(examples.labels),
-        positives=int(examples.labels.sum()),
+        positives=int(np.count_nonzero(examples.labels)),
         examples_total=model.learned,
         quality=model.quality.measure(),
         weights=model.weights(),

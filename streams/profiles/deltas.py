@@ -206,7 +206,7 @@ def _add_transactions(
 def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> None:
     """Move rows on to the ends of later slots (one, or one per row): their decayed counters fade."""
     behind = slots - rows["slot"]
-    if not behind.any():
+    if not np.count_nonzero(behind):
         return
     rows["slot"] = slots
     factors, up = np.exp((behind * float(interval))[:, None] * _RATES), np.asarray(slots * _GOLDEN % 1.0)
@@ -220,7 +220,7 @@ def fade(rows: RowArray, slots: NDArray[np.integer] | int, interval: int) -> Non
 def add_rows(into: RowArray, added: RowArray, interval: int) -> None:
     """Add row i of ``added`` to row i of ``into``, as of the later of their slots. ``into`` is an array of its own."""
     slots = np.maximum(into["slot"], added["slot"])
-    if (added["slot"] != slots).any():
+    if np.count_nonzero(added["slot"] != slots):  # costs a third of any() here
         added = added.copy()
         fade(added, slots, interval)
     fade(into, slots, interval)
@@ -239,7 +239,7 @@ def _add_up(into: NDArray[T], added: NDArray[T], most: int) -> None:
     """Add numbers without a sign, up to the largest that their columns hold."""
     into += added
     over = into < added
-    if over.any():
+    if np.count_nonzero(over):
         into[over] = most
 
 

@@ -65,7 +65,7 @@ class Maker:
             bucket=self.bucket,
             kind=kind,
             table=self.kept_in,
-            ids=table.names.take(at),
+            ids=table.names_of(at),
             versions=versions_of(slots, rows),
             as_of=now,
             boundaries=slots,

@@ -82,10 +82,18 @@ def stamps_of(times: NDArray[np.int64]) -> NDArray[np.uint32]:
 
 def times_of(stamps: NDArray[np.uint32]) -> NDArray[np.int64]:
     """Return the times of stamps in microseconds, :data:`NEVER` or :data:`NOT_YET` where nothing happened."""
-    times: NDArray[np.int64] = (stamps.astype(np.int64) - 1) * SECOND
-    np.copyto(times, NEVER, where=stamps == NO_STAMP)
-    np.copyto(times, NOT_YET, where=stamps == FAR_STAMP)
+    seconds = stamps.astype(np.int64)  # a column of rows is scattered in memory: it is read once
+    times = (seconds - 1) * SECOND
+    np.copyto(times, NEVER, where=seconds == int(NO_STAMP))
+    np.copyto(times, NOT_YET, where=seconds == int(FAR_STAMP))
     return times
+
+
+def reach_of(stamps: NDArray[np.uint32], time: int) -> NDArray[np.bool_]:
+    """Return which last times, as stamps, are at ``time`` (microseconds) or later: ``times_of(stamps) >= time``."""
+    least = -(-time // SECOND) + 1
+    reached: NDArray[np.bool_] = stamps >= np.uint32(min(max(least, 1), int(FAR_STAMP)))
+    return reached
 
 
 def blank_rows(count: int) -> RowArray:

@@ -21,7 +21,7 @@ from streams.profiles.features import compute_features
 from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker, some_of
 from streams.profiles.raw import compress, join, take
-from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, times_of
+from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, reach_of, times_of
 from streams.profiles.table import ProfileTable
 
 STACK: Final = 16_000
@@ -107,15 +107,15 @@ class Sweeps:
     def _swept_at(self, boundary: int) -> NDArray[np.int64]:
         """Return the customers to sweep, in the order of their keys."""
         chosen, order = self._swept(self.table.rows, boundary), self.table.in_order()
-        return order if len(chosen) == len(order) and chosen.all() else order[chosen[order]]
+        everyone = np.count_nonzero(chosen) == len(order) == len(chosen)
+        return order if everyone else order[chosen[order]]
 
     def _swept(self, rows: RowArray, boundary: int) -> NDArray[np.bool_]:
         """Return which rows to sweep: they are not dormant, or changed in the slot that ends.
 
         Profiles without events are left out: their first events are in a later slot of the current batch.
         """
-        awake = boundary * self.policy.interval - self.policy.dormant_after
-        chosen: NDArray[np.bool_] = times_of(rows["last_seen"]) >= awake
+        chosen = reach_of(rows["last_seen"], boundary * self.policy.interval - self.policy.dormant_after)
         chosen |= rows["slot"] == boundary - 1
         chosen &= rows["events"] > 0
         return chosen

@@ -85,8 +85,8 @@ def mean_column(sums: NDArray[np.float64], counts: NDArray[Any]) -> pa.Array:
 
 
 def coded_column(codes: NDArray[Any], texts: Sequence[str]) -> pa.Array:
-    """Texts of a small vocabulary."""
-    return pa.DictionaryArray.from_arrays(codes.astype(np.int32), pa.array(texts, pa.string()))
+    """Texts of a small vocabulary: ClickHouse gets each of them once, and the codes."""
+    return pa.DictionaryArray.from_arrays(codes, pa.array(texts, pa.string()))
 
 
 class Maps:
@@ -96,7 +96,7 @@ class Maps:
         count, width = asked.shape
         row, name = np.divmod(np.flatnonzero(asked.ravel()), width)
         self._offsets = pa.array(np.concatenate(([0], np.cumsum(asked.sum(axis=1)))).astype(np.int32))
-        self._keys = pa.array(names, pa.string()).take(pa.array(name))
+        self._keys = coded_column(name.astype(np.min_scalar_type(-width)), names)
         self._entries = pa.array(name * count + row)
 
     def column(self, values: Sequence[pa.Array]) -> pa.Array:

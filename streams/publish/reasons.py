@@ -61,6 +61,7 @@ _LAST: Final = np.int32(2**_FEATURE_BITS - 1)
 _MAGNITUDE: Final = np.int32(2**31 - 1) & ~_LAST
 """The bits of a single-precision number without its sign and the last five."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
+Number = TypeVar("Number", np.float32, np.int64)
 _LARGEST: Final = 1 << 40
 
 
@@ -121,11 +122,17 @@ def _strongest(
     """Return the keys of people covered by the outcome. Single precision is enough and twice as fast."""
     effects = _effects(features, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
     groups = _joined(effects)
-    rows, flat = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
-    sizes = groups[rows, flat]
-    keys = _keys(features, rows, _spokesmen(effects, rows, flat, sizes), sizes)
+    rows, firsts = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
+    sizes = _cells(groups, rows, firsts)
+    keys = _keys(features, rows, _spokesmen(effects, rows, firsts, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
+
+
+def _cells(table: NDArray[Number], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Number]:
+    """Return ``table[rows, columns]`` of a table without gaps, at a third of its cost."""
+    cells: NDArray[Number] = table.ravel().take(rows * table.shape[1] + columns)
+    return cells
 
 
 def _largest(groups: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -177,10 +184,11 @@ def _spokesmen(
 ) -> NDArray[np.int64]:
     """For each pair of row and group (by its first feature) the member that contributes most to the group's effect."""
     found = firsts.copy()
-    led = np.flatnonzero(_LEADS[firsts])
-    members = _MEMBERS[firsts[led]]
-    signed = effects[rows[led][:, None], members] * np.sign(sizes[led])[:, None]
-    found[led] = members[np.arange(len(led)), signed.argmax(axis=1)]
+    led = np.flatnonzero(_LEADS.take(firsts))
+    members = _MEMBERS.take(firsts.take(led), axis=0)
+    signed = _cells(effects, rows.take(led)[:, None], members)
+    signed *= np.sign(sizes.take(led))[:, None]
+    found[led] = _cells(members, np.arange(len(led)), signed.argmax(axis=1))
     found[found == _OVERDUE] = _RECENCY
     return found
 
@@ -189,13 +197,14 @@ def _keys(
     features: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
-    found = features[rows, speaking].astype(np.float64)
-    found = np.where(_IS_LOG[speaking], np.expm1(found), found) * _SCALE[speaking] + _ADDED[speaking]
+    found = _cells(features, rows, speaking).astype(np.float64)
+    found = np.where(_IS_LOG.take(speaking), np.expm1(found), found) * _SCALE.take(speaking) + _ADDED.take(speaking)
     values = np.clip(found, 0, _LARGEST).astype(np.int64)
     large = np.flatnonzero(values >= 10**_DIGITS)
     step = 10 ** (np.log10(values[large]).astype(np.int64) + 1 - _DIGITS)
     values[large] = (values[large] + step // 2) // step * step
-    keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + _rhythms(features)[rows, (speaking == _RECENCY).view(np.int8)]
+    rhythms = _cells(_rhythms(features), rows, (speaking == _RECENCY).view(np.int8))
+    keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + rhythms
     return ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
 
 
