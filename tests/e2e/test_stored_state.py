@@ -118,42 +118,45 @@ def test_state_of_an_older_release_is_read(
     unpack_state(OLDER, recovery.parent)
     move_to(recovery, AdminClient({"bootstrap.servers": servers.kafka}).list_topics(timeout=10).cluster_id)
     assert json.loads((recovery / LAYOUT_FILE).read_text())[VERSION] == OLDER
-    run_to_the_end(OneWorker(begun), log)
+    worker = OneWorker(begun)
+    told = len(worker.told())
+    run_to_the_end(worker, log)
+    lanes = [line for line in worker.told()[told:].splitlines() if " streams.journal partition " in line]
+    assert lanes
+    assert all("resumes crm-" in line for line in lanes), lanes
     assert json.loads((recovery / LAYOUT_FILE).read_text())[VERSION] == STATE_VERSION
     found = differences(complete[1], read_written(begun))
     assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("kills", [
-    (f"{APPEND}:45", f"{TOKEN}:13"),
-    (f"{BASE}:6", f"{NAMED}:3", f"{DELETE}:3"),
-    (f"{SLICE}:20", f"{SLICE}:31"),
-], ids=["in a snapshot", "in a base and in a deletion", "in a sweep"])  # fmt: skip
-def test_a_worker_that_is_killed_inside_its_work_changes_nothing(
-    kills: tuple[str, ...], log: Log, complete: tuple[Settings, Written], new: New
+def test_a_worker_that_is_killed_in_a_snapshot_or_in_a_base_changes_nothing(
+    log: Log, complete: tuple[Settings, Written], new: New
 ) -> None:
     settings = new(**SLOWLY)
-    run_to_the_end(OneWorker(settings), log, kills)
+    run_to_the_end(OneWorker(settings), log, (f"{APPEND}:45", f"{TOKEN}:13", f"{BASE}:6", f"{NAMED}:3"))
     found = differences(complete[1], read_written(settings))
     assert not found, "\n".join(found)
 
 
-def test_damaged_files_of_a_stopped_worker_are_noticed_and_older_ones_used(
+def test_a_worker_that_is_killed_in_a_deletion_or_a_sweep_and_loses_files_changes_nothing(
     log: Log, complete: tuple[Settings, Written], new: New
 ) -> None:
+    """Bases that are missing or damaged are noticed, and older ones used."""
     settings = new(**SLOWLY)
     log.forget_progress()
     with OneWorker(settings) as worker:
-        worker.start(f"{APPEND}:200")
-        worker.dies()
+        for kill in (f"{SLICE}:20", f"{DELETE}:3", f"{SLICE}:31"):
+            worker.start(kill)
+            worker.dies()
+        assert not log.drained()
         spoiled = spoil_newest_bases(recovery_folder(settings))
         assert len(spoiled) > 3
         worker.start()
         worker.drain(log)
         worker.stop()
-        told = worker.told()
+        told = worker.told().splitlines()
     for file in spoiled:
-        assert any(str(file) in line and "an older copy gives the same state" in line for line in told.splitlines())
+        assert any(str(file) in line and "an older copy gives the same state" in line for line in told), file
     found = differences(complete[1], read_written(settings))
     assert not found, "\n".join(found)
 
