@@ -1,6 +1,8 @@
 """Progress bars of the commands that publish, on standard error. Moves no data."""
 
 import time
+from collections.abc import Callable
+from typing import Final
 
 from rich.console import Console
 from rich.progress import (
@@ -17,6 +19,9 @@ from connectors.files.replay import Progress as Reading
 from connectors.files.replay import Report
 from connectors.kafka.publisher import Summary
 from crmstream.commands.shared import notes
+from crmstream.observe.rebuild import RebuildView
+
+REBUILT_FROM: Final = ("ClickHouse", "Kafka")
 
 
 def event_progress(console: Console = notes) -> Progress:
@@ -65,3 +70,36 @@ class FileBars:
         self._progress.update(self._publishing, total=max(report.events, 1))
         seconds = summary.seconds - self._read_seconds  # the summary's clock starts with the reading
         move_bar(self._progress, self._publishing, summary.events, summary.events, seconds)
+
+
+class RebuildBars:
+    """Two bars for a rebuild: records that only ClickHouse has, then those of Kafka."""
+
+    def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._past, self._log = (Steps(progress, add_bar(progress, name, None, "records")) for name in REBUILT_FROM)
+
+    def show(self, view: RebuildView) -> None:
+        """Show how far the rebuild is."""
+        now = self._clock()
+        self._past.show(view.past_read, view.past, now)
+        self._log.show(view.log_read, view.log, now)
+
+
+class Steps:
+    """A bar that moves in steps, such as epochs: its speed is that since the first step that was seen."""
+
+    def __init__(self, progress: Progress, bar: TaskID):
+        self._progress, self._bar = progress, bar
+        self._start: int | None = None
+        self._base: tuple[int, float] | None = None
+
+    def show(self, done: int, total: int, now: float) -> None:
+        """Show that so much is done; ``now`` in seconds."""
+        if self._start is None:
+            self._start = done
+        if self._base is None and done > self._start:
+            self._base = done, now
+        first, began = self._base or (done, now)
+        speed = (done - first) / max(now - began, 1e-3)
+        self._progress.update(self._bar, total=total, completed=done, events=done, speed=speed)

@@ -1,8 +1,9 @@
 """``crmstream rebuild``: makes the installation ready to compute all profiles and models anew."""
 
+import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 from rich.table import Table
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from crmstream.rebuilding import TopicPlan
 
 app = new_app()
+LOOK_SECONDS: Final = 0.5
 
 
 @app.command(name="rebuild")
@@ -23,6 +25,9 @@ def run(
         bool, typer.Option("--from-warehouse", help="Read what Kafka no longer has from ClickHouse's facts.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Only show how far a rebuild is, while `crmstream up` runs.")
+    ] = False,
 ) -> None:
     """Compute all profiles and models anew, when state is lost or cannot be read.
 
@@ -31,7 +36,9 @@ def run(
     `recovery` is moved aside (never deleted).
     The next `crmstream up` then reads everything again; Ctrl-C, kill -9 and a
     restart go on where it was. Facts are not written again, and the rows that
-    are made again replace the earlier ones.
+    are made again replace the earlier ones. --watch shows the share that is
+    read, records per second and the time left until everything is read that
+    was in the log when the rebuild began.
 
     Kafka keeps web events for 30 days and the rest for a year. Without an
     option, profiles count only what Kafka still has. With --from-warehouse
@@ -43,7 +50,12 @@ def run(
     crmstream rebuild --from-warehouse
 
     crmstream rebuild --yes && crmstream up
+
+    crmstream rebuild --watch     [dim]in another terminal[/dim]
     """
+    if watch:
+        _watch(load_settings())
+        return
     from crmstream.running import servers_only  # noqa: PLC0415 - only when it runs
 
     settings = load_settings()
@@ -51,7 +63,7 @@ def run(
         aside = _prepare(settings, stack.endpoints, from_warehouse=from_warehouse, yes=yes)
     print_lines([
         f"The old state is in {aside}." if aside else "There was no state.",
-        "`crmstream up` now rebuilds all profiles and models. The logs of its workers say how far it is.",
+        "`crmstream up` now rebuilds all profiles and models; `crmstream rebuild --watch` shows how far it is.",
     ])  # fmt: skip
 
 
@@ -74,6 +86,29 @@ def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, 
     if not yes:
         typer.confirm("Move the state aside and rebuild?", abort=True, err=True)
     return rebuilding.begin(settings, endpoints.kafka, from_warehouse=from_warehouse)
+
+
+def _watch(settings: Settings) -> None:
+    """Show bars until everything is read."""
+    from crmstream.commands.progress import RebuildBars, event_progress  # noqa: PLC0415
+    from crmstream.observe.kafka import KafkaView  # noqa: PLC0415
+    from crmstream.observe.rebuild import ends_now, rebuild_view  # noqa: PLC0415
+    from crmstream.stack.endpoints import resolve_endpoints  # noqa: PLC0415
+    from streams.rebuild import saved_ends  # noqa: PLC0415
+
+    kafka, noted = KafkaView(resolve_endpoints(settings).kafka), saved_ends(settings.data_dir)
+    offsets = kafka.offsets()
+    ends = ends_now(offsets, settings.partitions) if noted is None else noted
+    with event_progress() as progress:
+        bars = RebuildBars(progress)
+        while True:
+            view = rebuild_view(offsets, ends, from_warehouse=noted is not None)
+            bars.show(view)
+            if view.is_done:
+                break
+            time.sleep(LOOK_SECONDS)
+            offsets = kafka.offsets()
+    print_lines([f"All {view.past + view.log:,} records of the log are read."])
 
 
 def _plan_table(topics: Iterable["TopicPlan"], *, from_warehouse: bool) -> Table:

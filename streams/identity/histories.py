@@ -4,9 +4,10 @@ All slots of an activation are handled in bulk. Only few rows need one slot afte
 in between because they are silent, and rows that move and get events again in a later slot.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +73,7 @@ class Moves:
 
 NO_ADDITIONS: Final = Additions()
 NO_MOVES: Final = Moves()
+SILENT_BY: Final = ("slot", "last_seen")
 Sent = list[tuple[NDArray[np.integer], MovedRows]]
 """Rows that move to owners, with their routes."""
 
@@ -124,28 +126,32 @@ def add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
     for slot in sorted({*rare.events["slot"].tolist(), *rare.moved.slots.tolist()}):
         now = rare.pick(rare.events["slot"] == slot, rare.moved.slots == slot)
         at = np.union1d(now.at, now.moved_at)
-        blank(owned, at[is_silent(take(owned.table.rows, at), slot, policy)])
+        blank(owned, at[is_silent(owned.table.take(at), slot, policy)])
         _add(owned, now, policy)
 
 
 def _may_be_forgotten(owned: Owned, additions: Additions, policy: IdentityPolicy) -> Positions:
     """Return positions of rows that may be silent for too long before one of these slots; usually none."""
     limit = additions.newest_slot() * policy.interval - policy.visitors_forgotten_after
-    rows = owned.table.rows
+    table = owned.table
     found = [_nothing()]
     for at, times in (
         (additions.at, additions.events["occurred"]), (additions.moved_at, times_of(additions.moved.rows["last_seen"]))
     ):  # fmt: skip
         if len(at):
-            old = (times < limit) | ((times_of(rows["last_seen"][at]) < limit) & (rows["events"][at] > 0))
+            old = times < limit
+            old |= (times_of(table.column("last_seen", at)) < limit) & (table.column("events", at) > 0)
             found.append(at[old])
     return np.unique(np.concatenate(found)) if any(map(len, found)) else found[0]
 
 
 def is_silent(
-    rows: RowArray, slots: NDArray[np.integer] | int, policy: IdentityPolicy
+    rows: RowArray | Mapping[str, NDArray[Any]], slots: NDArray[np.integer] | int, policy: IdentityPolicy
 ) -> NDArray[np.bool_]:
-    """Return which profiles were forgotten at the beginning of a slot (one, or one per row) at the latest."""
+    """Return which profiles were forgotten at the beginning of a slot (one, or one per row) at the latest.
+
+    Of ``rows`` it needs the columns :data:`SILENT_BY`.
+    """
     limit = np.asarray(slots, np.int64) * policy.interval - policy.visitors_forgotten_after
     silent: NDArray[np.bool_] = (rows["slot"] < slots) & (times_of(rows["last_seen"]) < limit)
     return silent
@@ -183,7 +189,7 @@ def _add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
 def _take(owned: Owned, moves: Moves, policy: IdentityPolicy) -> tuple[NDArray[np.integer], MovedRows]:
     """Remove rows and return those with a history, as of the ends of their moves' slots."""
     table = owned.table
-    rows = take(table.rows, moves.at)
+    rows = table.take(moves.at)
     kept = (rows["events"] > 0) & ~is_silent(rows, moves.slots, policy)
     fade(rows, np.maximum(moves.slots, rows["slot"]), policy.interval)
     entries = table.unconverted.take(moves.at)
@@ -195,6 +201,6 @@ def _take(owned: Owned, moves: Moves, policy: IdentityPolicy) -> tuple[NDArray[n
 def blank(owned: Owned, at: Positions) -> None:
     """Remove the histories of rows; their ids stay."""
     if len(at):
-        owned.visitors -= int((owned.table.rows["events"][at] > 0).sum())
+        owned.visitors -= int((owned.table.column("events", at) > 0).sum())
         owned.table.unconverted.take(at)
         owned.table.clear(at)

@@ -20,6 +20,7 @@ from contracts.state import Part
 from streams.identity.owners import NO_OWNER, NO_ROUTE, Owners
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import Visits, starts
+from streams.profiles.row_store import SparseRows
 from streams.profiles.table import ProfileTable
 
 _ALWAYS: Final = -(2**31)
@@ -41,7 +42,7 @@ class Owned:
     """Profiles and owners of one bucket. A *route* is the owner's bucket; addresses' routes follow all customers'."""
 
     def __init__(self) -> None:
-        self.table = ProfileTable()
+        self.table = ProfileTable(SparseRows())
         self._owners = Owners()
         self._timelines: StoredDict[int, Timeline] = StoredDict(int, Timeline)
         self.visitors = 0
@@ -56,7 +57,7 @@ class Owned:
     def locate(self, names: Iterable[str]) -> NDArray[np.int64]:
         """Return the position of each profile id; unknown ids get blank rows."""
         at = self.table.locate(names)
-        self._owners.reach(len(self.table.rows))
+        self._owners.reach(len(self.table.names))
         return at
 
     def locate_devices(self, devices: list[str]) -> NDArray[np.int64]:
@@ -99,7 +100,7 @@ class Owned:
 
     def count_visitors(self, at: NDArray[np.int64]) -> None:
         """Count rows that get their first event."""
-        new = at[self.table.rows["events"][at] == 0]
+        new = at[self.table.column("events", at) == 0]
         if len(new):
             self.visitors += len(set(new.tolist()))
 

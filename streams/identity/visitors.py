@@ -14,13 +14,12 @@ from contracts.blocks import Departures, PeopleBlock, ProfileBlock
 from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import VisitorSample
 from streams.identity.decisions import last_version
-from streams.identity.histories import blank, is_silent
+from streams.identity.histories import SILENT_BY, blank, is_silent
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import silent_before
 from streams.profiles.features import compute_features
 from streams.profiles.people_blocks import Maker
-from streams.profiles.raw import take
 from streams.profiles.rounds import portion
 
 SAMPLE: Final = 200
@@ -38,7 +37,7 @@ def unpublished(kept: Kept, policy: IdentityPolicy) -> list[ProfileBlock]:
     table = kept.owned.table
     at = table.unpublished()
     if kept.fresh and len(at):
-        at = at[is_silent(take(table.rows, at), kept.current, policy)]
+        at = at[is_silent(table.take(at), kept.current, policy)]
     return stored(kept, at, policy)
 
 
@@ -54,13 +53,13 @@ def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlo
 
 def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
     """Sample visitors as of the boundary at the start of the current slot: the ids with the smallest hashes."""
-    rows, boundary = kept.owned.table.rows, kept.current
-    at = np.flatnonzero(_visitors(kept, 0, len(rows)) & ~is_silent(rows, boundary, policy))
-    count, keys = len(at), kept.owned.table.keys[at]
+    table, boundary = kept.owned.table, kept.current
+    at = np.flatnonzero(_visitors(kept, 0, len(table.names)) & ~_silent(kept, policy))
+    count, keys = len(at), table.keys[at]
     if count > SAMPLE:
         chosen = np.argpartition(keys, SAMPLE)[:SAMPLE]
         at, keys = at[chosen], keys[chosen]
-    drawn = take(rows, at[np.argsort(keys)])
+    drawn = table.take(at[np.argsort(keys)])
     features = compute_features(drawn, boundary * policy.interval, policy.interval)
     return VisitorSample(kept.bucket, boundary, count, features, drawn["orders"] > 0)
 
@@ -68,9 +67,8 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
 def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     """Forget visitors who were silent for too long at the start of the current slot; return them."""
     owned, boundary = kept.owned, kept.current
-    rows = owned.table.rows
-    silent = np.flatnonzero(owned.free(0, len(rows)) & is_silent(rows, boundary, policy))
-    gone = silent[rows["events"][silent] > 0]
+    silent = np.flatnonzero(owned.free(0, len(owned.table.names)) & _silent(kept, policy))
+    gone = silent[owned.table.column("events", silent) > 0]
     departures = []
     if len(gone):
         versions, nobody = np.full(len(gone), last_version(boundary - 1)), np.full(len(gone), "", object)
@@ -83,10 +81,16 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     return departures
 
 
+def _silent(kept: Kept, policy: IdentityPolicy) -> NDArray[np.bool_]:
+    """Return which positions, of all, were silent for too long at the start of the current slot."""
+    columns = {name: kept.owned.table.column(name, slice(None)) for name in SILENT_BY}
+    return is_silent(columns, kept.current, policy)
+
+
 def _visitors(kept: Kept, start: int, stop: int) -> NDArray[np.bool_]:
     """Return which positions from ``start`` to ``stop`` hold visitors."""
     owned = kept.owned
-    found: NDArray[np.bool_] = owned.free(start, stop) & (owned.table.rows["events"][start:stop] > 0)
+    found: NDArray[np.bool_] = owned.free(start, stop) & (owned.table.column("events", slice(start, stop)) > 0)
     return found
 
 
@@ -116,7 +120,7 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
     def chosen(start: int, stop: int) -> NDArray[np.bool_]:
         return _visitors(kept, start, stop) & ~table.changed[start:stop]
 
-    at, kept.restating = portion(kept.restating, len(table.rows), policy.portion, chosen)
+    at, kept.restating = portion(kept.restating, len(table.names), policy.portion, chosen)
     labelled(SCORES, "sweep").inc(len(at))
     return [_maker(kept, policy).current(table, at, kept.current, "restated")] if len(at) else []
 

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
 from streams.profiles.features import compute_features, rhythm_of
-from streams.profiles.raw import take
 from streams.profiles.rows import times_of, versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
 from streams.profiles.table import ProfileTable
@@ -48,13 +47,13 @@ class Maker:
         self, table: ProfileTable, at: NDArray[np.int64], slot: int, kind: Literal["live", "restated"]
     ) -> PeopleBlock:
         """Return people with their rows as of the current slot: at the time of the newest event or the slot's start."""
-        rows = take(table.rows, at)
+        rows = table.take(at)
         now = np.maximum(times_of(rows["last_seen"]), slot * self.interval)
         return self._block(table, Chosen(kind, at, rows, np.full(len(at), slot, np.int32), now))
 
     def profiles(self, table: ProfileTable, at: NDArray[np.int64]) -> ProfileBlock:
         """Return copies of rows."""
-        rows = take(table.rows, at)
+        rows = table.take(at)
         return ProfileBlock(self.bucket, table.names.take(at), versions_of(rows["slot"], rows), rows)
 
     def _block(self, table: ProfileTable, chosen: Chosen) -> PeopleBlock:

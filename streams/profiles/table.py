@@ -15,8 +15,8 @@ from streams.profiles.deltas import add_rows, fade, in_turns
 from streams.profiles.money import settle
 from streams.profiles.names import Names
 from streams.profiles.ordering import Ordered
-from streams.profiles.raw import longer, put, take
-from streams.profiles.rows import ROW_DTYPE, blank_rows
+from streams.profiles.raw import longer, take
+from streams.profiles.row_store import DenseRows, RowStore
 from streams.profiles.texts import packed, unpacked
 from streams.profiles.touched import Touched
 from streams.profiles.unconverted import Unconverted
@@ -37,10 +37,10 @@ class ProfileTable:
     The table is a part of the stored state (:class:`contracts.state.Part`): it notes the positions that changed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, rows: RowStore | None = None) -> None:
         self.names = Names()
         self.unconverted = Unconverted()
-        self._rows: RowArray = np.empty(0, ROW_DTYPE)
+        self._rows = DenseRows() if rows is None else rows
         self._keys = np.empty(0, np.uint64)
         self._changed = np.empty(0, np.bool_)
         self._entered = np.empty(0, np.int64)
@@ -57,8 +57,8 @@ class ProfileTable:
 
     @property
     def rows(self) -> RowArray:
-        """All rows that were ever in use, as a view; a released one is blank."""
-        return self._rows[: len(self.names)]
+        """All rows that were ever in use, as a view (a copy, if the rows are sparse); a released one is blank."""
+        return self._rows.all()
 
     @property
     def keys(self) -> NDArray[np.uint64]:
@@ -74,6 +74,14 @@ class ProfileTable:
     def entered(self) -> NDArray[np.int64]:
         """When the oldest record behind a change entered Kafka, in milliseconds; 0 where there is none."""
         return self._entered[: len(self.names)]
+
+    def take(self, at: NDArray[np.int64]) -> RowArray:
+        """Return copies of the rows at positions."""
+        return self._rows.take(at)
+
+    def column(self, name: str, at: NDArray[np.int64] | slice) -> NDArray[Any]:
+        """Return one column of the rows at positions, as a copy or a view."""
+        return self._rows.column(name, at)
 
     def locate(self, ids: Iterable[str]) -> NDArray[np.int64]:
         """Return the position of each id; unknown ids get rows, in order of appearance."""
@@ -110,9 +118,9 @@ class ProfileTable:
         rows = self._rows
         for turn in (None,) if distinct else in_turns(at):
             here, more = (at, added) if turn is None else (at[turn], take(added, turn))
-            mine = take(rows, here)
+            mine = rows.take(here)
             add_rows(mine, more, interval)
-            put(rows, here, mine)
+            rows.put(here, mine)
         self._dirty.note(at)
 
     def touch(self, at: NDArray[np.int64], entered: NDArray[np.int64]) -> None:
@@ -130,15 +138,17 @@ class ProfileTable:
     def convert(self, rates: Rates, slot: int, interval: int) -> NDArray[np.int64]:
         """Add the waiting amounts that have a rate now, as of the end of ``slot``; return the changed positions."""
         entries = self.unconverted.entries
-        due = rates.worth(entries["currency"], entries["occurred"], entries["amount"]) != WAITS
-        at = np.unique(entries["row"][due]).astype(np.int64)
+        waits = rates.worth(entries["currency"], entries["occurred"], entries["amount"]) == WAITS
+        due = entries[~waits]
+        at = np.unique(due["row"]).astype(np.int64)
         if not len(at):
             return at
-        faded = take(self._rows, at)
-        fade(faded, np.maximum(faded["slot"], slot), interval)
-        put(self._rows, at, faded)
-        rest, _ = settle(self._rows, entries, rates, interval)
-        self.unconverted.replace(rest)
+        rows = self._rows.take(at)
+        fade(rows, np.maximum(rows["slot"], slot), interval)
+        due["row"] = np.searchsorted(at, due["row"])
+        settle(rows, due, rates, interval)
+        self._rows.put(at, rows)
+        self.unconverted.replace(entries[waits])
         self.touch(at, np.zeros(len(at), np.int64))
         return at
 
@@ -154,7 +164,7 @@ class ProfileTable:
 
     def clear(self, positions: NDArray[np.int64]) -> None:
         """Blank rows whose history was moved to another profile; their ids stay."""
-        self._rows[positions] = blank_rows(len(positions))
+        self._rows.clear(positions)
         self.given_out(positions)
 
     def release(self, positions: NDArray[np.int64]) -> None:
@@ -162,7 +172,7 @@ class ProfileTable:
         self._forget(positions)
         self._free.extend(positions.tolist())
         self._renamed.note(positions)
-        self._rows[positions] = blank_rows(len(positions))
+        self._rows.clear(positions)
         self.given_out(positions)
         self.unconverted.take(positions)
 
@@ -199,9 +209,9 @@ class ProfileTable:
         if size <= had:
             return
         self.names.reach(size)
-        self._rows, self._keys = longer(self._rows, size), longer(self._keys, size)
+        self._rows.reach(size)
+        self._keys = longer(self._keys, size)
         self._changed, self._entered = longer(self._changed, size), longer(self._entered, size)
-        self._rows[had:size] = blank_rows(size - had)
         self._keys[had:size], self._changed[had:size], self._entered[had:size] = 0, False, 0
 
     def _forget(self, at: NDArray[np.int64]) -> None:
@@ -221,11 +231,14 @@ class ProfileTable:
         return columns
 
     def whole(self) -> Columns:
-        """Return everything."""
-        every = np.arange(len(self.names))
-        none = np.empty(0, np.int64)
-        columns = self._columns(none, every, 0) | _prefixed(self.unconverted.whole())
-        columns |= {"at": every.astype(np.uint32), "rows": self.rows, "changed": self.changed, "entered": self.entered}
+        """Return everything. Rows that take no memory are left out."""
+        every, at = np.arange(len(self.names)), self._rows.held()
+        if len(at) == len(every):
+            rows, changed, entered = self.rows, self.changed, self.entered
+        else:
+            rows, changed, entered = self._rows.take(at), self._changed[at], self._entered[at]
+        columns = self._columns(np.empty(0, np.int64), every, 0) | _prefixed(self.unconverted.whole())
+        columns |= {"at": at.astype(np.uint32), "rows": rows, "changed": changed, "entered": entered}
         self._stored()
         return columns
 
@@ -233,13 +246,13 @@ class ProfileTable:
         """Apply the whole or changes of an earlier table."""
         if "at" in columns:
             at, named = (np.asarray(columns[name]).astype(np.int64) for name in ("at", "named"))
-            self._reach(int(at.max(initial=-1)) + 1)
+            self._reach(int(max(at.max(initial=-1), named.max(initial=-1))) + 1)
             self._forget(named[self.names.used(named)])
             ids = unpacked(columns["ids"], len(named))
             given = np.flatnonzero(ids != "")
             self._open(ids[given].tolist(), named[given])
             self._free[int(columns["free"][0]) :] = np.asarray(columns["freed"]).tolist()
-            put(self._rows, at, np.asarray(columns["rows"]))
+            self._rows.put(at, np.asarray(columns["rows"]))
             self._changed[at], self._entered[at] = columns["changed"], columns["entered"]
             self._unpublished.note(at[self._changed[at]])
         self.unconverted.apply({name.removeprefix(_WAITING): columns[name] for name in columns if _WAITING in name})
@@ -249,7 +262,7 @@ class ProfileTable:
         """Return rows and names at positions, and the free positions after the first ``free``."""
         return {
             "at": at.astype(np.uint32),
-            "rows": take(self._rows, at),
+            "rows": self._rows.take(at),
             "changed": self._changed[at],
             "entered": self._entered[at],
             "named": named.astype(np.uint32),

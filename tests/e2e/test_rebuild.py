@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient
 from support.flow import Flow, Log
 from support.history import OUTCOMES, PARTITIONS, SHOP, SLOWLY, RichHistory
 from support.tables import KEYS, differences, read_written
@@ -72,7 +70,7 @@ def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path)
         flow.stop()
         expected = read_written(settings)
 
-        delete_older_part(own_servers.kafka, log)
+        log.delete_older_part(2 / 3)
         client = clickhouse_client(own_servers.clickhouse_url, settings.clickhouse_database)
         assert_worth_comparing(client)
         for table in DERIVED:
@@ -106,11 +104,3 @@ def assert_worth_comparing(client: Client) -> None:
         "(SELECT kind, customer_id, anonymous_id, event_id FROM log_events FINAL GROUP BY ALL HAVING count() > 1)",
     ):  # fmt: skip
         assert client.query(f"SELECT count() FROM {condition}").result_rows[0][0] > 2, condition
-
-
-def delete_older_part(kafka: str, log: Log) -> None:
-    """Delete the first two thirds of every topic-partition."""
-    admin = AdminClient({"bootstrap.servers": kafka})
-    cuts = [TopicPartition(topic, number, end * 2 // 3) for (topic, number), end in log.ends().items()]
-    for done in admin.delete_records(cuts).values():
-        done.result(20)

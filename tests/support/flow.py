@@ -87,6 +87,13 @@ class Log:
             admin.delete_consumer_groups([CONSUMER_GROUP])[CONSUMER_GROUP].result(20)
             assert not self._committed()
 
+    def delete_older_part(self, share: float) -> None:
+        """Delete the first records of every topic-partition, as Kafka does when they get too old."""
+        cuts = [TopicPartition(*place, int(end * share)) for place, end in self.ends().items()]
+        admin = AdminClient(self._servers)
+        for done in admin.delete_records(cuts).values():
+            done.result(20)
+
     def _committed(self) -> dict[Place, int]:
         """Read the group's position."""
         found = answered(partial(self._consumer.committed, self._places, timeout=5))
