@@ -25,6 +25,8 @@ prepare_recovery(load_settings())
 """
 _READ: Final = ("crm_events_total", "crm_ticks_total", "crm_dead_letters_total")
 _STARTED_SECONDS: Final = 60.0
+_NOTED_SECONDS: Final = 10.0
+"""How often a long wait says how far it is."""
 SLOWEST: Final = 1_000.0
 """Records per second below which a catch-up counts as stuck."""
 _LOADED: Final = 0.2
@@ -104,9 +106,18 @@ class Fleet:
         figures = self.metrics()
         return sum(figures[name] for name in _READ)
 
-    def catch_up(self, records: int) -> float:
+    def catch_up(self, records: int, note: Callable[[str], object] = lambda _: None) -> float:
         """Wait until so many records are read and all have rested for a while; return the seconds until read."""
-        seconds = self.wait(lambda: self.records_read() >= records, max(RUN_SECONDS, records / SLOWEST), every=0.5)
+        told = [time.monotonic()]
+
+        def done() -> bool:
+            read = self.records_read()
+            if time.monotonic() - told[0] > _NOTED_SECONDS:
+                told[0] = time.monotonic()
+                note(f"{read:,.0f} of {records:,} records")
+            return read >= records
+
+        seconds = self.wait(done, max(RUN_SECONDS, records / SLOWEST), every=0.5)
         self.rest()
         return seconds
 

@@ -75,7 +75,7 @@ class _Population:
     def _catch_up(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
         self._note("working off the history")
         fleet.start()
-        seconds = fleet.catch_up(stack.facts["records"])
+        seconds = fleet.catch_up(stack.facts["records"], self._note)
         figures = {"catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1), **self._memory(fleet)}
         return figures | _stores(stack)
 
