@@ -119,7 +119,8 @@ class _Population:
             pauses = Pauses(fleet.metrics)
             stack.load(plan.rate, LEAD_SECONDS + plan.after_midnight, midnight - LEAD_SECONDS)
             crossed = time.time() + LEAD_SECONDS
-            rows, stored = _await_rows(stack, midnight, crossed)
+            swept = self._customers + Compact.probes
+            rows, stored = _await_rows(stack, midnight, crossed, swept)
             sent = stack.loaded()
             told = pauses.figures()
             delays = _await(sent, watched)
@@ -128,7 +129,7 @@ class _Population:
         return {
             "boundary": summary([delay for at, delay in delays if at > crossed - LEAD_SECONDS / 2], len(near)),
             "boundary_series": _worst_by_second(delays, crossed), "boundary_peak_megabytes": round(fleet.peak(), 1),
-            "swept_rows": rows, "swept_seconds": round(stored, 1),
+            "swept_rows": rows, "swept_customers": swept, "swept_seconds": round(stored, 1),
             "boundary_snapshot_ms_most": told.get("snapshot_ms_most"),
         }  # fmt: skip
 
@@ -169,10 +170,13 @@ def _await(sent: dict[str, Any], watched: Probing) -> list[tuple[float, float]]:
         time.sleep(0.5)
 
 
-def _await_rows(stack: Stack, midnight: int, crossed: float) -> tuple[int, float]:
-    """Wait until no more rows of a sweep come to ClickHouse; return how many, and the seconds from midnight."""
+def _await_rows(stack: Stack, midnight: int, crossed: float, wanted: int) -> tuple[int, float]:
+    """Wait for the rows of a sweep in ClickHouse, but not for ever.
+
+    Return how many came, and the seconds from midnight to the last of them.
+    """
     rows, changed, deadline = 0, crossed, time.time() + LONGEST_WAIT
-    while time.time() < deadline and (not rows or time.time() - changed < 10):
+    while time.time() < deadline and rows < wanted:
         now = int(stack.clickhouse.query(_ROWS, parameters={"at": midnight}).result_rows[0][0])
         if now != rows:
             rows, changed = now, time.time()

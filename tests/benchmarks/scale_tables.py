@@ -75,8 +75,8 @@ def midnight_table(scale: Results) -> Shown:
     return ("customers", "p50", "p99", "most", "scores seen", "rows of the sweep", "stored after s"), [
         [
             f"{each['customers']:,}", *(number(each["boundary"][name]) for name in ("p50", "p99", "most")),
-            f"{each['boundary']['seen']:,} of {each['boundary']['sent']:,}", f"{each['swept_rows']:,}",
-            f"{each['swept_seconds']:.1f}",
+            f"{each['boundary']['seen']:,} of {each['boundary']['sent']:,}",
+            f"{each['swept_rows']:,} of {each['swept_customers']:,}", f"{each['swept_seconds']:.1f}",
         ]
         for each in scale["populations"]
     ]  # fmt: skip
