@@ -25,6 +25,7 @@ from contracts.settings import Settings, load_settings
 from crmstream import (
     hanging,
     lean,  # noqa: F401 - before River
+    memory,
 )
 from crmstream.cluster.taking_part import TakingPart
 from crmstream.stack.dataflow import COMPANION_GONE, STOP_SECONDS, WILL_NOT_START
@@ -66,6 +67,7 @@ def main() -> None:
         STORE_WAITED.labels(store).set_function(partial(waiting_since, store))
     if metrics_port:
         start_http_server(metrics_port, addr="127.0.0.1")
+    memory.give_back()
     hanging.watch(lambda: JOURNAL.beats)
     try:
         if cluster is None:

@@ -181,4 +181,9 @@ def _remember(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScore
 
 
 def _longer(values: NDArray[T], more: int, filler: int) -> NDArray[T]:
-    return np.concatenate((values, np.full(more, filler, values.dtype)))
+    """Return an array with so many more elements. What is 0 and not used yet takes no memory."""
+    new = np.zeros(len(values) + more, values.dtype)
+    new[: len(values)] = values
+    if filler:
+        new[len(values) :] = filler
+    return new

@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
@@ -26,6 +27,17 @@ but those of who needs them."""
 
 PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"})
 """What clients of outside servers may need; they may hold a password, and a server has no use for them."""
+
+
+ALLOCATORS: Final = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(16 << 20),
+}
+"""How a worker's memory stays near what it needs: one heap for numpy and Arrow, one for other threads, and a mapping
+of its own for each large array, which goes when the array does. By default glibc would keep freed arrays of up to 32 MB
+and a heap per thread, and Arrow what it ever needed. :mod:`crmstream.memory` gives the rest back."""
 
 
 def ordinary_environment() -> dict[str, str]:
@@ -54,7 +66,7 @@ def dataflow_environment(settings: Settings, endpoints: Endpoints, addresses: Se
 
     """
     proxies = {name: value for name, value in os.environ.items() if name in PROXIES}
-    return ordinary_environment() | proxies | settings_environment(settings) | {
+    return ALLOCATORS | ordinary_environment() | proxies | settings_environment(settings) | {
         "CRM_KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
         "CRM_CLICKHOUSE_URL": endpoints.clickhouse_url,
         "CRM_REDIS_URL": endpoints.redis_url,

@@ -125,7 +125,8 @@ class Sweeps:
         self._flush()
         SWEEPS.inc()
         rows, keys, counters = self.table.rows, self.table.keys[at], self.policy.counters
-        trainable = self._trainable(keys, times_of(rows["last_seen"][at]), boundary)
+        trainable = self._turn(keys, boundary)
+        trainable[trainable] = self._steady(times_of(rows["last_seen"][at[trainable]]), boundary)
         snapshot, sample = take(rows, at[trainable]), take(rows, at[:MOST_POPULATION])
         now = boundary * self.policy.interval
         swept = SweptPeople(
@@ -176,7 +177,7 @@ class Sweeps:
     def _release(self, copies: Sequence[Copy], block: PeopleBlock, rows: RowArray) -> Released:
         """Label the boundaries of a stack, one after the other, and take samples of their customers."""
         keys = self.table.keys[block.positions]
-        trainable = self._trainable(keys, times_of(rows["last_seen"]), block.boundaries)
+        trainable = self._turn(keys, block.boundaries) & self._steady(times_of(rows["last_seen"]), block.boundaries)
         last = {name: times_of(rows[LAST_OF_COUNTER[name]]) for name in self.policy.counters}
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
@@ -195,18 +196,18 @@ class Sweeps:
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
 
-    def _trainable(
-        self, keys: NDArray[np.uint64], last_seen: NDArray[np.int64], boundaries: NDArray[np.int32] | int
-    ) -> NDArray[np.bool_]:
-        """Return the customers to snapshot: it is their turn, and they stay active until the longest window closes.
-
-        ``boundaries`` is one for all, or one per row.
-        """
-        policy, stride = self.policy, self.policy.training_stride
-        start = np.asarray(boundaries, np.int64) * policy.interval
-        steady = last_seen >= start - policy.dormant_after + policy.longest_window
+    def _turn(self, keys: NDArray[np.uint64], boundaries: NDArray[np.int32] | int) -> NDArray[np.bool_]:
+        """Return whose turn it is to be snapshotted. ``boundaries`` is one for all, or one per row."""
+        stride = self.policy.training_stride
         turn: NDArray[np.bool_] = (keys % stride).astype(np.int64) == boundaries % stride
-        return steady & turn
+        return turn
+
+    def _steady(self, last_seen: NDArray[np.int64], boundaries: NDArray[np.int32] | int) -> NDArray[np.bool_]:
+        """Return who stays active until the longest window closes. ``boundaries`` is one for all, or one per row."""
+        policy = self.policy
+        start = np.asarray(boundaries, np.int64) * policy.interval
+        steady: NDArray[np.bool_] = last_seen >= start - policy.dormant_after + policy.longest_window
+        return steady
 
 
 def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]:

@@ -17,7 +17,7 @@ from streams.profiles.names import Names
 from streams.profiles.ordering import Ordered
 from streams.profiles.raw import longer, take
 from streams.profiles.row_store import DenseRows, RowStore
-from streams.profiles.texts import packed, unpacked
+from streams.profiles.texts import unpacked
 from streams.profiles.touched import Touched
 from streams.profiles.unconverted import Unconverted
 
@@ -266,7 +266,7 @@ class ProfileTable:
             "changed": self._changed[at],
             "entered": self._entered[at],
             "named": named.astype(np.uint32),
-            "ids": packed(self.names.take(named)),
+            "ids": self.names.packed(named),
             "free": np.array([free], np.uint32),
             "freed": np.array(self._free[free:], np.uint32),
         }

@@ -7,23 +7,23 @@ import numpy as np
 
 from contracts.blocks import Texts
 
-_JOINT: Final = "\n"
+JOINT: Final = "\n"
 """The separator: no id contains a control character."""
 
 
 def one_text(ids: Texts | list[str]) -> str:
     """Return ids, joined."""
-    return _JOINT.join(ids)
+    return JOINT.join(ids)
 
 
 def texts_of(joined: str, count: int) -> list[str]:
     """Return the ``count`` ids that :func:`one_text` joined."""
-    return joined.split(_JOINT) if count else []
+    return joined.split(JOINT) if count else []
 
 
 def packed(ids: Sequence[str] | Texts) -> bytes:
     """Return ids as one column of state: UTF-8, with a line feed between each two."""
-    return _JOINT.join(ids).encode()
+    return JOINT.join(ids).encode()
 
 
 def unpacked(column: Any, count: int) -> Texts:

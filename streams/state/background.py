@@ -23,6 +23,7 @@ class Background:
         self._failed: BaseException | None = None
         self._syncs = ThreadPoolExecutor(SYNCS_AT_A_TIME - 1, "sync-state")
         self._bases = ThreadPoolExecutor(1, "write-state")
+        self._base: Future[None] | None = None
 
     def add(self, handle: int, path: str) -> None:
         """Sync an open file, or a folder, before the next :meth:`wait` returns, and close it."""
@@ -47,6 +48,16 @@ class Background:
             except BaseException as error:
                 self._failed = error
                 raise
+
+    @property
+    def has_base(self) -> bool:
+        """Whether a base is being written: its copy is still in memory."""
+        return self._base is not None and not self._base.done()
+
+    def write_base(self, work: Callable[[], None]) -> Future[None]:
+        """Run what writes a base. Begin it when there is no other, so that one copy at a time is held."""
+        self._base = self.run(work)
+        return self._base
 
     def run(self, work: Callable[[], None]) -> Future[None]:
         """Run ``work`` after all work that was given before."""

@@ -121,7 +121,7 @@ class BucketStore:
         changes = {name: columns for name, part in self._parts.items() if (columns := part.changes())}
         if changes:
             self._append(encode(changes))
-        if self._base is None and self._is_due():
+        if self._base is None and not self._step.background.has_base and self._is_due():
             self._begin_base()
         if changes or moved:
             self._token = self._named()
@@ -153,7 +153,7 @@ class BucketStore:
         frame = copied({name: part.whole() for name, part in self._parts.items()})
         name = self._next(BASE)
         self._new_base, self._rebase = (name, HEAD.size + len(frame)), False
-        self._base = self._step.background.run(partial(_write_base, self._folder / name, frame))
+        self._base = self._step.background.write_base(partial(_write_base, self._folder / name, frame))
         self._step.base_bytes.inc(len(frame))
         self._open_log()
 

@@ -43,7 +43,7 @@ def main() -> None:
     """Measure and print."""
     options = _options()
     with notes.status("Starting ...") as status, checked_out(options.against) as older:
-        results = measure(options, [HEAD, *older], status.update)
+        results = measure(options, [HEAD, *older], status.update if notes.is_terminal else _line)
     text = json.dumps(results, indent=1)
     if options.save:
         options.save.parent.mkdir(parents=True, exist_ok=True)
@@ -52,6 +52,11 @@ def main() -> None:
         print(text)
     else:
         show(results)
+
+
+def _line(what: str) -> None:
+    """Tell what is measured next where nobody sees a status line: in a file, in the log of CI."""
+    notes.print(f"{datetime.now(UTC):%H:%M:%S}  {what}", highlight=False)
 
 
 def _options() -> argparse.Namespace:

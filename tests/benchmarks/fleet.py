@@ -25,8 +25,12 @@ prepare_recovery(load_settings())
 """
 _READ: Final = ("crm_events_total", "crm_ticks_total", "crm_dead_letters_total")
 _STARTED_SECONDS: Final = 60.0
+_NOTED_SECONDS: Final = 10.0
+"""How often a long wait says how far it is."""
 SLOWEST: Final = 1_000.0
 """Records per second below which a catch-up counts as stuck."""
+_FORGET_PEAK: Final = "5"
+"""What the kernel takes for it (``man proc_pid_clear_refs``)."""
 _LOADED: Final = 0.2
 """A worker that uses less of a core for a while has nothing left to do."""
 
@@ -85,7 +89,10 @@ class Fleet:
         return (self.folder.parent / "bench-workers.log").read_text(encoding="utf-8", errors="replace")[-3_000:]
 
     def metrics(self) -> Counter[str]:
-        """All figures of all workers, added up over workers and labels except ``le``; none if one does not answer."""
+        """All figures of all workers, added up over workers and labels; none if one does not answer.
+
+        By the label ``le`` or ``file`` each is there once more, as ``name|value``.
+        """
         figures: Counter[str] = Counter()
         for port in self._metrics:
             try:
@@ -95,8 +102,9 @@ class Fleet:
                 return Counter()
             for family in text_string_to_metric_families(text):
                 for sample in family.samples:
-                    bound = sample.labels.get("le")
-                    figures[sample.name + (f"|{bound}" if bound else "")] += sample.value  # type: ignore[assignment]
+                    figures[sample.name] += sample.value  # type: ignore[assignment]
+                    for label in {"le", "file"} & set(sample.labels):
+                        figures[f"{sample.name}|{sample.labels[label]}"] += sample.value  # type: ignore[assignment]
         return figures
 
     def records_read(self) -> float:
@@ -104,9 +112,18 @@ class Fleet:
         figures = self.metrics()
         return sum(figures[name] for name in _READ)
 
-    def catch_up(self, records: int) -> float:
+    def catch_up(self, records: int, note: Callable[[str], object] = lambda _: None) -> float:
         """Wait until so many records are read and all have rested for a while; return the seconds until read."""
-        seconds = self.wait(lambda: self.records_read() >= records, max(RUN_SECONDS, records / SLOWEST), every=0.5)
+        told = [time.monotonic()]
+
+        def done() -> bool:
+            read = self.records_read()
+            if time.monotonic() - told[0] > _NOTED_SECONDS:
+                told[0] = time.monotonic()
+                note(f"{read:,.0f} of {records:,} records")
+            return read >= records
+
+        seconds = self.wait(done, max(RUN_SECONDS, records / SLOWEST), every=0.5)
         self.rest()
         return seconds
 
@@ -127,8 +144,13 @@ class Fleet:
         return sum(psutil.Process(process.pid).memory_info().rss for process in self._processes) / MEGABYTE
 
     def peak(self) -> float:
-        """Most megabytes that all workers ever held, each on its own."""
+        """Most megabytes that all workers held since they started or since :meth:`forget_peak`, each on its own."""
         return sum(_high_water(process.pid) for process in self._processes) / MEGABYTE
+
+    def forget_peak(self) -> None:
+        """Let :meth:`peak` begin anew."""
+        for process in self._processes:
+            Path(f"/proc/{process.pid}/clear_refs").write_text(_FORGET_PEAK, encoding="ascii")
 
     def written(self) -> int:
         """Bytes that the workers have sent to the disk."""

@@ -6,12 +6,13 @@ awaited. There is no heartbeat: the load ticks all partitions itself.
 """
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from fleet import MEGABYTE, Fleet
+from pauses import Pauses
 from probing import Probing, delays_by_time, summary
 from stacks import HEAD, Stack, loaded_stack
 from workload import Compact
@@ -22,8 +23,6 @@ SIZES: Final = (1_000, 100_000, 1_000_000)
 HUGE: Final = 5_000_000
 LEAD_SECONDS: Final = 10.0
 """From the beginning of a load to the midnight in it."""
-SNAPSHOTS: Final = {"crm_snapshot_bytes": ("snapshot_bytes", 1.0), "crm_snapshot_seconds": ("snapshot_ms", 1e3)}
-"""What workers tell of their snapshots, with the name and unit of the figure here."""
 RESUME_RATE: Final = 50.0
 LONGEST_WAIT: Final = 300.0
 _DAY: Final = 86_400
@@ -75,14 +74,16 @@ class _Population:
     def _catch_up(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
         self._note("working off the history")
         fleet.start()
-        seconds = fleet.catch_up(stack.facts["records"])
-        figures = {"catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1), **self._memory(fleet)}
-        return figures | _stores(stack)
+        seconds = fleet.catch_up(stack.facts["records"], self._note)
+        return {
+            "catch_up_seconds": round(seconds, 1), "catch_up_cpu": round(fleet.cpu(), 1),
+            "catch_up_peak_megabytes": round(fleet.peak(), 1), **_stores(stack),
+        }  # fmt: skip
 
     def _memory(self, fleet: Fleet) -> dict[str, float]:
         resident = fleet.resident()
         return {
-            "resident_megabytes": round(resident, 1), "peak_megabytes": round(fleet.peak(), 1),
+            "resident_megabytes": round(resident, 1),
             "bytes_per_customer": round((resident - self._empty) * MEGABYTE / self._customers),
         }  # fmt: skip
 
@@ -94,38 +95,42 @@ class _Population:
         stack.loaded()
         fleet.rest()
         with Probing(stack) as watched:
-            before, cpu, written, began = fleet.metrics(), fleet.cpu(), fleet.written(), time.monotonic()
             stack.load(plan.rate, plan.seconds, stack.facts["ends"] + 1_200)
+            pauses, cpu, written, began = Pauses(fleet.metrics), fleet.cpu(), fleet.written(), time.monotonic()
             sent = stack.loaded()
             cpu, seconds = fleet.cpu() - cpu, time.monotonic() - began
-            written, made = fleet.written() - written, fleet.metrics()
+            written, told = fleet.written() - written, pauses.figures()
             delays = _await(sent, watched)
         epochs = max(1.0, seconds / float(stack.environment.get("CRM_EPOCH_SECONDS", 2)))
-        figures: dict[str, Any] = {
+        return {
             "steady": summary([delay for _, delay in delays], len(sent["probes"])),
             "cpu_microseconds_per_event": round(cpu / sent["sent"] * 1e6, 1),
             "written_bytes_per_epoch": round(written / epochs), "state_bytes": fleet.state_bytes(),
-            **self._memory(fleet),
+            **self._memory(fleet), **told,
         }  # fmt: skip
-        return figures | _snapshots(before, made)
 
     def _boundary(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
         """A midnight is crossed while events come in at the steady rate."""
         plan, midnight = self._plan, stack.facts["ends"] + _DAY
         self._note(f"a midnight at {plan.rate:,.0f} events/s")
         fleet.rest()
+        fleet.forget_peak()
         with Probing(stack) as watched:
+            pauses = Pauses(fleet.metrics)
             stack.load(plan.rate, LEAD_SECONDS + plan.after_midnight, midnight - LEAD_SECONDS)
             crossed = time.time() + LEAD_SECONDS
-            rows, stored = _await_rows(stack, midnight, crossed)
+            swept = self._customers + Compact.probes
+            rows, stored = _await_rows(stack, midnight, crossed, swept)
             sent = stack.loaded()
+            told = pauses.figures()
             delays = _await(sent, watched)
         crossed = sent["began"] + LEAD_SECONDS
         near = [at for _, at in sent["probes"] if at > crossed - LEAD_SECONDS / 2]
         return {
             "boundary": summary([delay for at, delay in delays if at > crossed - LEAD_SECONDS / 2], len(near)),
             "boundary_series": _worst_by_second(delays, crossed), "boundary_peak_megabytes": round(fleet.peak(), 1),
-            "swept_rows": rows, "swept_seconds": round(stored, 1),
+            "swept_rows": rows, "swept_customers": swept, "swept_seconds": round(stored, 1),
+            "boundary_snapshot_ms_most": told.get("snapshot_ms_most"),
         }  # fmt: skip
 
     def _resume(self, stack: Stack, fleet: Fleet) -> dict[str, Any]:
@@ -165,10 +170,13 @@ def _await(sent: dict[str, Any], watched: Probing) -> list[tuple[float, float]]:
         time.sleep(0.5)
 
 
-def _await_rows(stack: Stack, midnight: int, crossed: float) -> tuple[int, float]:
-    """Wait until no more rows of a sweep come to ClickHouse; return how many, and the seconds from midnight."""
+def _await_rows(stack: Stack, midnight: int, crossed: float, wanted: int) -> tuple[int, float]:
+    """Wait for the rows of a sweep in ClickHouse, but not for ever.
+
+    Return how many came, and the seconds from midnight to the last of them.
+    """
     rows, changed, deadline = 0, crossed, time.time() + LONGEST_WAIT
-    while time.time() < deadline and (not rows or time.time() - changed < 10):
+    while time.time() < deadline and rows < wanted:
         now = int(stack.clickhouse.query(_ROWS, parameters={"at": midnight}).result_rows[0][0])
         if now != rows:
             rows, changed = now, time.time()
@@ -183,24 +191,3 @@ def _worst_by_second(delays: Sequence[tuple[float, float]], crossed: float) -> l
         second = int((sent - crossed) // 1)
         worst[second] = max(worst[second], delay)
     return [(second, round(delay * 1e3, 1)) for second, delay in sorted(worst.items())]
-
-
-def _snapshots(before: Counter[str], after: Counter[str]) -> dict[str, Any]:
-    """Bytes and milliseconds of a snapshot, as far as the workers tell them."""
-    figures: dict[str, Any] = {}
-    made = after - before
-    for name, (unit, scale) in SNAPSHOTS.items():
-        if count := made[f"{name}_count"]:
-            figures[unit] = round(made[f"{name}_sum"] / count * scale, 1)
-            figures[f"{unit}_p99"] = quantile(made, name, 0.99, scale)
-        elif after[name]:
-            figures[unit] = round(after[name] * scale, 1)
-    return figures
-
-
-def quantile(made: Counter[str], name: str, share: float, scale: float) -> float | None:
-    """The bound of a histogram's bucket below which so many of its values lie; None above the last."""
-    bounds = {float(key.split("|")[1]): count for key, count in made.items() if key.startswith(f"{name}_bucket|")}
-    most = max(bounds.values(), default=0)
-    within = [bound for bound, count in sorted(bounds.items()) if count >= share * most]
-    return round(within[0] * scale, 1) if within and within[0] != float("inf") else None

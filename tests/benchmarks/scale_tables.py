@@ -11,7 +11,7 @@ Shown = tuple[Sequence[str], Rows]
 def scale_tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
     """Each table as its title, its header and its rows."""
     if scale := results.get("scale"):
-        yield "Memory and state", *memory_table(scale)
+        yield f"Memory and state; an empty worker takes {scale['empty_megabytes']:,.0f} MB", *memory_table(scale)
         yield f"Live at {scale['rate']:,.0f} events/s: milliseconds to the score in Redis", *live_table(scale)
         yield f"An epoch at {scale['rate']:,.0f} events/s", *epoch_table(scale)
         yield f"A midnight at {scale['rate']:,.0f} events/s", *midnight_table(scale)
@@ -22,13 +22,18 @@ def scale_tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
 
 
 def memory_table(scale: Results) -> Shown:
-    """What each population takes in memory and on disk, and how fast it is there again."""
+    """What each population takes in memory and on disk, and how fast it is there again.
+
+    Memory is that of the worker, after some live events; its peaks are those of the catch-up and of a midnight.
+    """
     return (
-        "customers", "resident MB", "most MB", "bytes per customer", "state on disk MB", "catch-up s", "resume s",
+        "customers", "memory MB", "bytes per customer", "peak MB, catch-up", "peak MB, midnight", "state on disk MB",
+        "catch-up s", "catch-up CPU s", "resume s",
     ), [
         [
-            f"{each['customers']:,}", f"{each['resident_megabytes']:,.0f}", f"{each['boundary_peak_megabytes']:,.0f}",
-            f"{each['bytes_per_customer']:,}", f"{each['state_bytes'] / 1e6:,.0f}", f"{each['catch_up_seconds']:,.0f}",
+            f"{each['customers']:,}", f"{each['resident_megabytes']:,.0f}", f"{each['bytes_per_customer']:,}",
+            f"{each['catch_up_peak_megabytes']:,.0f}", f"{each['boundary_peak_megabytes']:,.0f}",
+            f"{each['state_bytes'] / 1e6:,.0f}", f"{each['catch_up_seconds']:,.0f}", f"{each['catch_up_cpu']:,.0f}",
             number(each["resume_seconds"], 1),
         ]
         for each in scale["populations"]
@@ -48,12 +53,18 @@ def live_table(scale: Results) -> Shown:
 
 
 def epoch_table(scale: Results) -> Shown:
-    """What an epoch writes to the disk at the steady rate, and the snapshots that the workers tell of."""
-    return ("customers", "written MB", "snapshot MB", "snapshot ms", "p99 below ms"), [
+    """What an epoch stores at the steady rate, and how long the flow stands still for it.
+
+    Changes follow the events; copies of whole buckets come now and then. The longest pause is also that of a midnight.
+    """
+    return (
+        "customers", "changes KB", "copies KB", "all that is written KB", "pause ms", "longest", "longest, midnight",
+    ), [
         [
-            f"{each['customers']:,}", f"{each['written_bytes_per_epoch'] / 1e6:,.2f}",
-            number(megabytes(each.get("snapshot_bytes")), 2), number(each.get("snapshot_ms")),
-            number(each.get("snapshot_ms_p99")),
+            f"{each['customers']:,}", number(kilobytes(each.get("snapshot_bytes"))),
+            number(kilobytes(each.get("base_bytes"))), number(kilobytes(each["written_bytes_per_epoch"])),
+            number(each.get("snapshot_ms")), number(each.get("snapshot_ms_most")),
+            number(each.get("boundary_snapshot_ms_most")),
         ]
         for each in scale["populations"]
     ]  # fmt: skip
@@ -64,8 +75,8 @@ def midnight_table(scale: Results) -> Shown:
     return ("customers", "p50", "p99", "most", "scores seen", "rows of the sweep", "stored after s"), [
         [
             f"{each['customers']:,}", *(number(each["boundary"][name]) for name in ("p50", "p99", "most")),
-            f"{each['boundary']['seen']:,} of {each['boundary']['sent']:,}", f"{each['swept_rows']:,}",
-            f"{each['swept_seconds']:.1f}",
+            f"{each['boundary']['seen']:,} of {each['boundary']['sent']:,}",
+            f"{each['swept_rows']:,} of {each['swept_customers']:,}", f"{each['swept_seconds']:.1f}",
         ]
         for each in scale["populations"]
     ]  # fmt: skip
@@ -95,9 +106,9 @@ def workers_table(workers: Results) -> Shown:
     ]  # fmt: skip
 
 
-def megabytes(value: float | None) -> float | None:
-    """Bytes as megabytes."""
-    return None if value is None else value / 1e6
+def kilobytes(value: float | None) -> float | None:
+    """Bytes as kilobytes."""
+    return None if value is None else value / 1e3
 
 
 def number(value: float | None, digits: int = 0) -> str:

@@ -53,7 +53,7 @@ def _stored(name: str, per: str, results: Results) -> float:
 
 def _midnight(results: Results) -> float:
     one = _largest(results)
-    return float(one["boundary_peak_megabytes"] - one["resident_megabytes"]) * 1_048_576 / float(one["customers"])
+    return float(one["boundary_peak_megabytes"] - one["resident_megabytes"]) * MB / float(one["customers"])
 
 
 def _whole(workload: str, of: Callable[[Results], float], results: Results) -> float:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streams.profiles import names as module
 from streams.profiles.names import Names
 from streams.profiles.ordering import Ordered
+from streams.profiles.texts import packed
 
 HASHES = {
     "of Python": lambda text: hash(text) % 2**64,
@@ -45,6 +46,19 @@ def test_names_are_a_mapping_both_ways(kind: str, steps: list[tuple[bool, list[s
             assert names.used(every).tolist() == [each in there for each in range(size)]
             assert (len(names), names.count) == (size, len(expected))
             assert [names.take(np.array([each]))[0] for each in there] == list(there.values())
+
+
+@given(some=st.lists(ids, min_size=1, max_size=40, unique=True), data=st.data())
+def test_ids_joined_by_arrow_are_those_joined_by_python(some: list[str], data: st.DataObject) -> None:
+    names = Names()
+    names.put(some, np.arange(len(some)))
+    names.release(np.array(data.draw(st.lists(st.integers(0, len(some) - 1), unique=True)), np.int64))
+    at = np.array(data.draw(st.lists(st.integers(0, len(some) - 1))), np.int64)
+    expected = packed(names.take(at))
+    assert names.packed(at) == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_MANY", 0)
+        assert names.packed(at) == expected
 
 
 def test_many_ids_that_come_and_go_take_no_more_memory() -> None:

@@ -12,7 +12,7 @@ import pytest
 from support.parts import Shop
 
 from contracts.errors import StateError
-from streams.state import background, files, migrations, store
+from streams.state import background, files, frames, migrations, store
 from streams.state.background import Background
 from streams.state.files import BASE, HEAD, files_in, named
 from streams.state.store import BucketStore, StepStore
@@ -229,6 +229,39 @@ def test_tokens_name_the_older_files_until_the_new_base_is_on_the_disk(
     token = committed(bucket.save())
     assert [bool(base[0]) for base in token["bases"]] == [True, False]  # type: ignore[attr-defined]
     assert state_at(root, token) == shop.state()
+
+
+@pytest.mark.usefixtures("_small_bases")
+def test_one_base_is_copied_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed, written = Event(), []
+
+    def slowly(path: Path, data: bytearray) -> None:
+        allowed.wait(10)
+        files.write_whole(path, data)
+        written.append(path.parent.name)
+
+    copies: list[object] = []
+    monkeypatch.setattr(store, "write_whole", slowly)
+    monkeypatch.setattr(store, "copied", lambda parts: copies.append(parts) or frames.copied(parts))
+    shops, step = [Shop(), Shop()], StepStore(root, "keep", Background())
+    buckets = [step.begin(str(number), shop.parts()) for number, shop in enumerate(shops)]
+
+    def go_on_together(saves: int) -> Token:
+        for number in range(saves):
+            for shop, bucket in zip(shops, buckets, strict=True):
+                shop.put(number % 20, number)
+                token = bucket.save()
+        return token
+
+    go_on_together(100)
+    assert len(copies) == 1
+    allowed.set()
+    for _ in range(100):
+        step.background.run(lambda: None).result()
+        token = go_on_together(1)
+    assert set(written) == {"0", "1"}
+    shutil.rmtree(root / "keep" / "0")
+    assert state_at(root, committed(token)) == shops[1].state()
 
 
 def test_a_part_that_the_state_does_not_have_stays_new(root: Path) -> None:
