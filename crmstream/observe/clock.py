@@ -10,8 +10,8 @@ from typing import Final, Literal
 
 from confluent_kafka import KafkaException
 
-from connectors.kafka.heartbeat import TailReader, state_of
 from connectors.kafka.publisher import EPOCH
+from connectors.kafka.tail import TailReader
 from connectors.kafka.tick_plan import DAY_US, STRIDE_US, TimePolicy, Timing, judge_time
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
@@ -70,9 +70,10 @@ def read_time(
 ) -> TimeView | None:
     """Read the ends of the log and explain them; None while Kafka does not answer."""
     ends = {place: end for place, end in offsets.end.items() if place[0] in _INPUTS}
-    reader = TailReader({"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None})
+    client = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None}
+    reader = TailReader(client, partitions=1 + max((number for _, number in ends), default=0))
     try:
-        states = [state_of(place, records) for place, records in reader.read(ends).items()]
+        states = reader.read(ends)
     except (KafkaException, TimeoutError):
         return None
     finally:
