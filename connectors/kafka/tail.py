@@ -44,6 +44,7 @@ def joined(before: PartitionState, now: PartitionState) -> PartitionState:
         evidence=max(filter(None, (before.evidence, now.evidence)), default=None),
         said_us=max(filter(None, (before.said_us, now.said_us)), default=None),
         intent=max(filter(None, (before.intent, now.intent)), default=None),
+        invalid=now.invalid,
     )
 
 
@@ -120,7 +121,7 @@ class TailReader:
 
 
 def after(state: PartitionState, message: Message, partitions: int) -> PartitionState:
-    """Return a partition's state after one more record. What the dataflow refuses as invalid changes nothing."""
+    """Return a partition's state after one more record. One that the dataflow refuses as invalid is only counted."""
     written = message.timestamp()[1] * 1_000
     with suppress(RejectedError, ValidationError):
         if message.key() == TICK_KEY:
@@ -129,7 +130,7 @@ def after(state: PartitionState, message: Message, partitions: int) -> Partition
             event = judge(_KIND_OF[state.topic], message.value())
             if state.partition in _homes(event, partitions):
                 return _after_event(state, event, written)
-    return state
+    return replace(state, invalid=state.invalid + 1)
 
 
 def _homes(event: Event, partitions: int) -> set[int]:
@@ -156,7 +157,7 @@ def _after_event(state: PartitionState, event: Event, written: int) -> Partition
     if _microseconds(event.received_at) > _latest(written):
         return state
     event_us = _microseconds(min(event.occurred_at, event.received_at + CLOCK_TOLERANCE))
-    return _moved(replace(state, evidence=(written, event_us), said_us=written), event_us, written)
+    return _moved(replace(state, evidence=(written, event_us), said_us=written, invalid=0), event_us, written)
 
 
 def _moved(state: PartitionState, time_us: int, written: int) -> PartitionState:

@@ -31,6 +31,7 @@ class PartitionState:
     the record entered Kafka that moved it there, and ``evidence`` the last event or live tick: when it entered
     Kafka and its event time. ``said_us`` is when the last valid record entered that is not the heartbeat's, and
     ``intent`` the last tick in which a publisher said what it intends: when it entered, and whether there is more.
+    ``invalid`` are the invalid records since the last event, among those read.
     """
 
     topic: str
@@ -40,6 +41,7 @@ class PartitionState:
     evidence: tuple[int, int] | None = None
     said_us: int | None = None
     intent: tuple[int, bool] | None = None
+    invalid: int = 0
 
 
 @dataclass(frozen=True)

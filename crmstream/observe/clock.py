@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
@@ -12,13 +12,17 @@ from confluent_kafka import KafkaException
 
 from connectors.kafka.publisher import EPOCH
 from connectors.kafka.tail import TailReader
-from connectors.kafka.tick_plan import DAY_US, STRIDE_US, TimePolicy, Timing, judge_time
+from connectors.kafka.tick_plan import DAY_US, STRIDE_US, PartitionState, TimePolicy, Timing, judge_time
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
 from crmstream.observe.metrics import read_samples
 
 MANY_RECORDS: Final = 2_000
 """So many waiting records, or more, are a catch-up."""
+MANY_INVALID: Final = 4
+"""So many invalid records in a row, or more, are told."""
+NAMED: Final = 3
+"""So many partitions of them are named."""
 HEARTBEAT_SECONDS: Final = 30.0
 """Clocks that stand for so long though time should move them have no heartbeat."""
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
@@ -78,7 +82,17 @@ def read_time(
         return None
     finally:
         reader.close()
-    return explain(judge_time(states, (now - EPOCH) // timedelta(microseconds=1), policy), policy, lag, now)
+    view = explain(judge_time(states, (now - EPOCH) // timedelta(microseconds=1), policy), policy, lag, now)
+    return replace(view, why=view.why + invalid_only(states))
+
+
+def invalid_only(states: Sequence[PartitionState]) -> str:
+    """Name the partitions whose newest records are all invalid; empty if there are none."""
+    names = sorted(f"{state.topic}-{state.partition}" for state in states if state.invalid >= MANY_INVALID)
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" The newest records of {', '.join(names[:NAMED])}{more} are all invalid: see `crmstream dead-letters`."
 
 
 def explain(timing: Timing, policy: TimePolicy, lag: int | None, now: datetime) -> TimeView:

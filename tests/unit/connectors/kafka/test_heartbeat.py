@@ -95,7 +95,10 @@ def test_an_event_moves_the_clock_a_little_beyond_its_receipt_at_most() -> None:
 
 def test_invalid_records_do_not_move_the_clock() -> None:
     broken = [FakeMessage(b"c", b"{", AT + 1), FakeMessage(TICK_KEY, b"{}", AT + 2), FakeMessage(b"c", None, AT + 3)]
-    assert read(event("2023-11-14T22:13:10Z"), *broken) == (AT - 10, AT, (AT, AT - 10))
+    records = [event("2023-11-14T22:13:10Z"), *broken]
+    assert read(*records) == (AT - 10, AT, (AT, AT - 10))
+    assert state_of([*records, tick(AT, "heartbeat")]).invalid == 3
+    assert state_of([*records, event("2023-11-14T22:13:10Z")]).invalid == 0
 
 
 @pytest.mark.parametrize("change", [{"key": REFUSED_KEY}, {"customer": ELSEWHERE}])
