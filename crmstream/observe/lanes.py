@@ -40,7 +40,7 @@ class LaneView:
     @property
     def state(self) -> str:
         """What the lane waits for, in words; empty if for nothing."""
-        said = [f"paused: {topic} (too many invalid records)" for topic in self.paused]
+        said = [f"paused: {topic} (too many invalid records; no sweep until it goes on)" for topic in self.paused]
         if self.waits_for == self.partition:
             said.append("waits for its own slowest topic")
         elif self.waits_for is not None:

@@ -341,15 +341,19 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     def _is_fresh(self) -> bool:
         """Whether the end of the log is near, so that scores follow events at once."""
-        return self._state.at_end or self._backlog() < self._config.live_backlog_events
+        waiting = self._backlog()
+        return not waiting or waiting < self._config.live_backlog_events
 
     def _backlog(self) -> int:
-        """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer."""
+        """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer.
+
+        Those of a topic that is paused do not count: the scores of the other topics' events follow at once.
+        """
         waiting = 0
         for name, position in self._state.topics.items():
             if name in self._past:
                 waiting += UNKNOWN_BACKLOG
-            elif not position.at_end:
+            elif not (position.at_end or position.is_paused):
                 end = self._consumer.known_end(name, self._partition)
                 waiting += end - position.offset if end >= 0 else UNKNOWN_BACKLOG
         return waiting
