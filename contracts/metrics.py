@@ -48,6 +48,10 @@ LANE_WAITS: Final = Gauge(
     "The slowest partition, where a partition waits for it because it is ahead; -1: it waits for none.",
     ["partition"],
 )
+WAITING_EVENTS: Final = Gauge(
+    "crm_waiting_events",
+    "Events read of days that the slowest partition has not reached; above CRM_MOST_WAITING_EVENTS partitions wait.",
+)
 TOPIC_PAUSED: Final = Gauge(
     "crm_topic_paused",
     "1 while a topic's partition is paused because too many of its records are invalid.",
@@ -95,7 +99,7 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN, STORE_RETRIES,
-    LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
+    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, WAITING_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
+    STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
     SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
 )  # fmt: skip
