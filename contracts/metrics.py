@@ -48,9 +48,8 @@ LANE_WAITS: Final = Gauge(
     "The slowest partition, where a partition waits for it because it is ahead; -1: it waits for none.",
     ["partition"],
 )
-WAITING_EVENTS: Final = Gauge(
-    "crm_waiting_events",
-    "Events read of days that the slowest partition has not reached; above CRM_MOST_WAITING_EVENTS partitions wait.",
+AHEAD_EVENTS: Final = Gauge(
+    "crm_ahead_events", "Events of a worker's partitions that wait until the slowest partition reaches their slots."
 )
 TOPIC_PAUSED: Final = Gauge(
     "crm_topic_paused",
@@ -99,7 +98,7 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, WAITING_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
+    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
     STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
     SNAPSHOT_BYTES, SNAPSHOT_SECONDS,
 )  # fmt: skip

@@ -34,7 +34,7 @@ from bytewax.operators import KeyedStream
 
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.machine import Machine
-from contracts.metrics import WAITING_EVENTS  # with it, all metrics exist from the start
+from contracts.metrics import AHEAD_EVENTS
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
@@ -128,6 +128,7 @@ def build_dataflow(
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
         past=_past(settings, stores),
     )  # fmt: skip
+    AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))
@@ -253,13 +254,6 @@ def rates_of(settings: Settings) -> Rates:
     return Rates(settings.base_currency, constant_steps(settings.exchange_rates))
 
 
-def _clocks(policy: SkewPolicy) -> LaneClocks:
-    """Make the clocks of a process's lanes, and show in metrics how many events wait for the slowest one."""
-    clocks = LaneClocks(policy)
-    WAITING_EVENTS.set_function(lambda: clocks.waiting)
-    return clocks
-
-
 def source_config(
     settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None
 ) -> SourceConfig:
@@ -273,7 +267,7 @@ def source_config(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
-        clocks=_clocks(SkewPolicy(
+        clocks=LaneClocks(SkewPolicy(
             settings.partitions, interval, int(settings.replay_epoch_days * DAY), settings.most_waiting_events)),
         breaker=BreakerPolicy.of(
             settings.dead_letter_share, settings.dead_letter_breaker_records, settings.partitions),
