@@ -24,7 +24,7 @@ FUTURE_TOLERANCE: Final = timedelta(hours=24)
 """How far ``occurred_at`` may lie after ``received_at``: the clocks of devices are often hours ahead."""
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far an event may move the clock of its partition beyond ``received_at``: a device with a fast clock must not move
-all customers ahead in time."""
+all customers ahead in time. No event counts on a later day than that of this clock."""
 MAX_AMOUNT: Final = 100_000_000_000
 """The largest amount of money in one event, in units of its currency."""
 MAX_COUNT: Final = 1_000_000

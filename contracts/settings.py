@@ -189,7 +189,7 @@ class Settings(BaseSettings):
         gt=0,
         le=86_400,
         allow_inf_nan=False,
-        description="A partition silent for this long gets a tick, so that it holds no clock back.",
+        description="A partition whose clock stands for this long gets a tick, so that it holds none back.",
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Minimum log level.")
 

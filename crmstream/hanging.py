@@ -1,7 +1,12 @@
-"""Ends a worker whose flow hangs while the rest of the process answers; the supervisor starts it again.
+"""Ends a worker whose flow hangs while the rest of the process answers, or whose wall clock is set back.
+
+The supervisor starts it again.
 
 A flow that waits for a store does not hang. One that computes for long must not look like it, so the limit is far above
 what a sweep or a snapshot takes. All stacks are written to the log first, for they say where it hung.
+
+The engine keeps the moments at which it asks a source again by the wall clock. If that is set back by an hour, the
+engine would ask none for an hour.
 """
 
 import faulthandler
@@ -16,6 +21,8 @@ from contracts.outages import stores_waited_for
 
 MOST_SILENT_SECONDS: Final = 900.0
 LOOK_SECONDS: Final = 5.0
+MOST_BACK_SECONDS: Final = 5.0
+"""A wall clock that is set back by less is waited for."""
 log = logging.getLogger(__name__)
 
 
@@ -42,11 +49,22 @@ def end_if_hung(
     beats: Callable[[], int],
     leave: Callable[[int], object] = os._exit,
     rest: Callable[[float], None] = time.sleep,
+    ahead: Callable[[], float] = lambda: time.time() - time.monotonic(),
 ) -> None:
-    """Return only by leaving, with exit code 1: when the flow has not moved for :data:`MOST_SILENT_SECONDS`."""
-    silence = Silence()
+    """Return only by leaving, with exit code 1.
+
+    That is when the flow has not moved for :data:`MOST_SILENT_SECONDS`, or when the wall clock, which is ``ahead`` of
+    one that always goes on, has been set back since the last look.
+    """
+    silence, before = Silence(), ahead()
     while silence.look(beats(), waits=bool(stores_waited_for())) < MOST_SILENT_SECONDS:
         rest(LOOK_SECONDS)
+        now = ahead()
+        if before - now > MOST_BACK_SECONDS:
+            log.critical("the wall clock was set back by %.0f s: ending, to go on at once", before - now)
+            leave(1)
+            return
+        before = now
     faulthandler.dump_traceback(all_threads=True)
     log.critical("the flow has not moved for %g s, though it waits for no store: ending", MOST_SILENT_SECONDS)
     leave(1)

@@ -6,7 +6,7 @@ steps rest after each slice, and longer while a store is behind, because the end
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 REST: Final = 2
@@ -19,18 +19,22 @@ FINISH_SECONDS: Final = 3.0
 
 
 class Pace:
-    """When the next slice may begin. ``behind()`` says whether a store is behind; ``clock`` is in Unix seconds."""
+    """When the next slice may begin. ``behind()`` says whether a store is behind.
 
-    def __init__(self, behind: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.time):
+    ``clock`` is in seconds and never goes back, so a wall clock that is set back makes no rest longer.
+    """
+
+    def __init__(self, behind: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.monotonic):
         self._behind, self._clock = behind, clock
-        self._next = self._asked_at = 0.0
+        self._next = clock()
+        self._asked_at = self._next - RECENT_SECONDS
         self._stops_at: float | None = None
 
     @property
     def next(self) -> datetime:
-        """The time to ask again. It stays the same while batches come, so that they do not put it off for ever."""
+        """The time to ask again, by the wall clock as it is now. Batches that come do not put it off."""
         self._asked_at = self._clock()
-        return datetime.fromtimestamp(self._next, UTC)
+        return datetime.now(UTC) + timedelta(seconds=self._next - self._asked_at)
 
     @property
     def is_asked(self) -> bool:

@@ -14,7 +14,7 @@ LIVE_WITHIN_US: Final = DAY_US
 STRIDE_US: Final = 5_000_000
 """Between sweep boundaries, a live clock is moved on only when it is this far behind: ticks cost space."""
 SETTLED_IDLES: Final = 5
-"""When the whole log has been silent for this many idle times, clocks of a history are levelled among themselves."""
+"""After this many idle times without a valid record, clocks of a history are levelled among themselves."""
 
 Mode = Literal["auto", "live", "history"]
 Reason = Literal["empty", "live", "publishing", "settling", "old", "history"]
@@ -27,19 +27,21 @@ Reason = Literal["empty", "live", "publishing", "settling", "old", "history"]
 class PartitionState:
     """What the last records of one partition tell. All times are microseconds since 1970 UTC.
 
-    ``clock_us`` is the latest event time or tick (None: no readable record, so infinitely behind), ``written_us`` when
-    the last record entered Kafka (None: none is there), and ``evidence`` the last event or live tick: when it entered
-    Kafka and its event time. ``said_us`` is when the last readable record entered that is not the heartbeat's, and
+    ``clock_us`` is the latest event time or tick (None: no valid record, so infinitely behind), ``advanced_us`` when
+    the record entered Kafka that moved it there, and ``evidence`` the last event or live tick: when it entered
+    Kafka and its event time. ``said_us`` is when the last valid record entered that is not the heartbeat's, and
     ``intent`` the last tick in which a publisher said what it intends: when it entered, and whether there is more.
+    ``invalid`` are the invalid records since the last event, among those read.
     """
 
     topic: str
     partition: int
     clock_us: int | None = None
-    written_us: int | None = None
+    advanced_us: int | None = None
     evidence: tuple[int, int] | None = None
     said_us: int | None = None
     intent: tuple[int, bool] | None = None
+    invalid: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,10 +119,11 @@ def _live_since(states: Sequence[PartitionState], policy: TimePolicy) -> int:
 
 
 def plan_ticks(states: Sequence[PartitionState], now_us: int, policy: TimePolicy) -> list[PlannedTick]:
-    """Plan the ticks that are due at ``now_us`` for partitions that have been silent for ``policy.idle_us``.
+    """Plan the ticks that are due at ``now_us`` for partitions whose clocks have stood for ``policy.idle_us``.
 
-    In a live stream clocks follow ``now_us - idle_us``. Otherwise they follow the furthest clock of all, and only once
-    the whole log is silent: a publisher at work is never overtaken, or its events would count as late.
+    In a live stream clocks follow ``now_us - idle_us``, whatever enters a partition: invalid records and old events
+    move no clock. Otherwise they follow the furthest clock of all, and only once no publisher has written a valid
+    record for a while: a publisher at work is never overtaken, or its events would count as late.
     """
     timing = judge_time(states, now_us, policy)
     if timing.newest_us is None:
@@ -133,7 +136,8 @@ def plan_ticks(states: Sequence[PartitionState], now_us: int, policy: TimePolicy
     return [
         PlannedTick(state.topic, state.partition, target)
         for state in states
-        if _silent(state, now_us, policy.idle_us) and _is_due(state.clock_us, target, stride, policy.sweep_us)
+        if _is_due(state.clock_us, target, stride, policy.sweep_us)
+        and (not live or _stands(state, now_us, policy.idle_us))
     ]
 
 
@@ -155,11 +159,13 @@ def _is_open(states: Sequence[PartitionState], since_us: int) -> bool:
 
 
 def _settled(states: Sequence[PartitionState], now_us: int, idle_us: int) -> bool:
-    return all(_silent(state, now_us, idle_us) for state in states)
+    """Tell whether no partition got a valid record, but for ticks of the heartbeat, in the last ``idle_us``."""
+    return all(state.said_us is None or now_us - state.said_us >= idle_us for state in states)
 
 
-def _silent(state: PartitionState, now_us: int, idle_us: int) -> bool:
-    return state.written_us is None or now_us - state.written_us >= idle_us
+def _stands(state: PartitionState, now_us: int, idle_us: int) -> bool:
+    """Tell whether a clock has not moved in the last ``idle_us``. A time that is still to come is of another clock."""
+    return state.advanced_us is None or abs(now_us - state.advanced_us) >= idle_us
 
 
 def _is_due(clock_us: int | None, target: int, stride: int, sweep_us: int) -> bool:

@@ -3,21 +3,26 @@
 :func:`explain` is for ``status``. :func:`read_as_of` is cheap (one page of each worker) and for displays of scores.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
 
 from confluent_kafka import KafkaException
 
-from connectors.kafka.heartbeat import TailReader, state_of
 from connectors.kafka.publisher import EPOCH
-from connectors.kafka.tick_plan import DAY_US, STRIDE_US, TimePolicy, Timing, judge_time
+from connectors.kafka.tail import TailReader
+from connectors.kafka.tick_plan import DAY_US, STRIDE_US, PartitionState, TimePolicy, Timing, judge_time
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
 from crmstream.observe.lanes import Pages
 
 MANY_RECORDS: Final = 2_000
 """So many waiting records, or more, are a catch-up."""
+MANY_INVALID: Final = 4
+"""So many invalid records in a row, or more, are told."""
+NAMED: Final = 3
+"""So many partitions of them are named."""
 HEARTBEAT_SECONDS: Final = 30.0
 """Clocks that stand for so long though time should move them have no heartbeat."""
 _INPUTS: Final = frozenset(topic.name for topic in INPUT_TOPICS)
@@ -68,14 +73,25 @@ def read_time(
 ) -> TimeView | None:
     """Read the ends of the log and explain them; None while Kafka does not answer."""
     ends = {place: end for place, end in offsets.end.items() if place[0] in _INPUTS}
-    reader = TailReader({"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None})
+    client = {"bootstrap.servers": bootstrap_servers, "log_level": 0, "error_cb": lambda _error: None}
+    reader = TailReader(client, partitions=1 + max((number for _, number in ends), default=0))
     try:
-        states = [state_of(place, records) for place, records in reader.read(ends).items()]
+        states = reader.read(ends)
     except (KafkaException, TimeoutError):
         return None
     finally:
         reader.close()
-    return explain(judge_time(states, (now - EPOCH) // timedelta(microseconds=1), policy), policy, lag, now)
+    view = explain(judge_time(states, (now - EPOCH) // timedelta(microseconds=1), policy), policy, lag, now)
+    return replace(view, why=view.why + invalid_only(states))
+
+
+def invalid_only(states: Sequence[PartitionState]) -> str:
+    """Name the partitions whose newest records are all invalid; empty if there are none."""
+    names = sorted(f"{state.topic}-{state.partition}" for state in states if state.invalid >= MANY_INVALID)
+    if not names:
+        return ""
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f" The newest records of {', '.join(names[:NAMED])}{more} are all invalid: see `crmstream dead-letters`."
 
 
 def explain(timing: Timing, policy: TimePolicy, lag: int | None, now: datetime) -> TimeView:

@@ -49,7 +49,7 @@ class LaneView:
     @property
     def state(self) -> str:
         """What the lane waits for, in words; empty if for nothing."""
-        said = [f"paused: {topic} (too many invalid records)" for topic in self.paused]
+        said = [f"paused: {topic} (too many invalid records; no sweep until it goes on)" for topic in self.paused]
         said += [f"waits for {store} since {span(seconds)}" for store, seconds in sorted(self.stores.items())]
         if self.waits_for == self.partition:
             said.append("waits for its own slowest topic")

@@ -145,10 +145,15 @@ def _groups(slot: NDArray[np.int64], at: NDArray[np.int64]) -> tuple[NDArray[np.
 def _fill(
     rows: RowArray, start: NDArray[np.int64], events: EventArray, slot: NDArray[np.int64], interval: int
 ) -> None:
-    """Fill the delta rows of groups of events; group i starts at ``start[i]``."""
+    """Fill the delta rows of groups of events; group i starts at ``start[i]``.
+
+    What a device whose clock is ahead dates after its slot counts at the end of the slot: no score knows what is later.
+    """
     if not len(events):
         return
-    code, time, session = events["code"], np.ascontiguousarray(events["occurred"]), events["session"]
+    code, session = events["code"], events["session"]
+    end = (slot + 1) * interval
+    time = np.minimum(events["occurred"], end - 1)
     stamps = stamps_of(time)
     rows["first_seen"] = np.minimum.reduceat(stamps, start)
     kept = np.minimum(_KEPT.take(code, axis=0), stamps[:, None])
@@ -156,13 +161,13 @@ def _fill(
     last_stamps(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
     rows["events"][:-1], rows["events"][-1] = np.diff(start), len(code) - start[-1]
     few(rows)[:] = _counted(code, session, start)
-    age = ((slot + 1) * interval - time).astype(np.float64)
+    age = (end - time).astype(np.float64)
     weights = np.exp(age[:, None] * _RATES)
     weight = _WEIGHT.take(code, axis=0)
     weight *= weights.take(_TAU_OF, axis=1)
     fading(rows)[:] = np.minimum(np.add.reduceat(np.rint(weight, out=weight), start, axis=0), MOST_FEW)
     if code.min() < codes.PAGE_VIEW:
-        _add_transactions(rows, start, events, weights[:, _QUARTER])
+        _add_transactions(rows, start, events, time, weights[:, _QUARTER])
     if code.max() >= codes.TICKET_OPENED:
         points = np.rint(np.where(code == codes.SATISFACTION, events["score"], 0) * (RATING / _SCORE))
         rows["satisfaction_sum"] = np.minimum(np.add.reduceat(points, start), MOST_FEW)
@@ -182,7 +187,7 @@ def _counted(
 
 
 def _add_transactions(
-    rows: RowArray, start: NDArray[np.int64], events: EventArray, weights: NDArray[np.float64]
+    rows: RowArray, start: NDArray[np.int64], events: EventArray, time: NDArray[np.int64], weights: NDArray[np.float64]
 ) -> None:
     """Set money, items and the times of orders; ``weights`` are the weights of the events in ``revenue_90d``."""
     code = events["code"]
@@ -191,7 +196,7 @@ def _add_transactions(
         add_money(rows["refunded"], np.searchsorted(start, refunds, "right") - 1, events["amount"][refunds])
     orders = np.flatnonzero(code == codes.ORDER)
     group = np.searchsorted(start, orders, "right") - 1
-    amount, time = events["amount"][orders], events["occurred"][orders]
+    amount, time = events["amount"][orders], time[orders]
     add_money(rows["revenue"], group, amount)
     add_capped(rows["revenue_90d"], group, quarterly(amount, weights[orders]), MOST_REVENUE)
     add_capped(rows["items"], group, events["items"][orders], MOST_FEW)

@@ -96,6 +96,6 @@ def settle(
     at, amounts, occurred = at[~refund], amounts[~refund], entries["occurred"][due][~refund]
     add_money(rows["revenue"], at, amounts)
     age = (rows["slot"][at].astype(np.int64) + 1) * interval - occurred
-    weight = np.exp(-age / (REVENUE_DAYS * DAY))
+    weight = np.exp(-np.maximum(age, 0) / (REVENUE_DAYS * DAY))
     add_capped(rows["revenue_90d"], at, quarterly(amounts, weight), MOST_REVENUE)
     return entries[~due], np.unique(entries["row"][due]).astype(np.int64)

@@ -2,8 +2,9 @@
 
 A topic-partition's clock is the maximum of its ticks and its events' times. An event's time is capped at its own
 ``received_at`` plus a small tolerance, so that a device with a fast clock does not move all customers ahead. An event
-counts in the slot in which it happened. If its partition's clock has left that slot, the event is late and counts in
-the slot of the clock. Both follow from the log alone, not from how topics interleave or batches are cut.
+counts in the slot of the clock after it: the one in which it happened or, if its device is ahead, was received. If the
+clock has left the slot in which it happened, the event is late. Both follow from the log alone, not from how topics
+interleave or batches are cut. No event is of a later slot than its clock, so whoever holds the clock back holds all.
 """
 
 from dataclasses import dataclass, field
@@ -39,7 +40,7 @@ class TopicClock:
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
         """Move past events and ticks in the order of their offsets; return each event's slot and whether it is late."""
         if len(occurred) == 1 and not ticks:
-            return self._place_one(int(occurred[0]), int(received[0]), interval)
+            return self._place_one(int(occurred[0]), int(received[0]), int(offset[0]), interval)
         moves = np.minimum(occurred, received + TOLERANCE)
         marks = np.array(ticks, np.int64).reshape(-1, 2)
         offsets = np.concatenate((offset, marks[:, 0]))
@@ -52,26 +53,26 @@ class TopicClock:
         if self.first is None or self.now is None:
             self.first = self.now = int(times[0])
         after = np.maximum.accumulate(np.maximum(times, self.now))
-        before = np.empty_like(after)
-        before[order] = np.concatenate(([self.now], after[:-1]))
-        before = before[: len(occurred)]
         self.now = int(after[-1])
         if self.now // interval != slot_before:
             self.turns = _turns(offsets[order], after, slot_before, interval)
-        own, floor = occurred // interval, before // interval
-        late: NDArray[np.bool_] = own < floor
-        return np.maximum(own, floor), late
+        slots = np.empty_like(after)
+        slots[order] = after // interval
+        slots = slots[: len(occurred)]
+        return slots, occurred // interval < slots
 
     def _place_one(
-        self, occurred: int, received: int, interval: int
+        self, occurred: int, received: int, offset: int, interval: int
     ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-        """Move past one event."""
+        """Move past one event at an offset."""
+        slot_before = None if self.now is None else self.now // interval
         move = min(occurred, received + TOLERANCE)
         if self.first is None or self.now is None:
             self.first = self.now = move
-        own, floor = occurred // interval, self.now // interval
         self.now = max(self.now, move)
-        return np.array([max(own, floor)], np.int64), np.array([own < floor])
+        slot = self.now // interval
+        self.turns = [] if slot == slot_before else [(offset, self.now)]
+        return np.array([slot], np.int64), np.array([occurred // interval < slot])
 
 
 def _turns(

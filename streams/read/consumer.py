@@ -218,9 +218,10 @@ class SharedConsumer:
     def rest(self) -> datetime:
         """Return when idle lanes wake: all at the same moment, so that the process wakes once for all of them.
 
-        The pause grows from 5 to 25 ms while no messages come, and is short when polls wait.
+        The pause grows from 5 to 25 ms while no messages come, and is short when polls wait. A wall clock that is set
+        back makes it no longer.
         """
-        return self._until
+        return min(self._until, datetime.now(UTC) + timedelta(seconds=LONGEST_REST))
 
     def commit(self, partition: int, offsets: Mapping[str, int]) -> None:
         """Commit the positions of a lane to the group if they have changed, without waiting for the answer."""

@@ -4,7 +4,8 @@ Events of slots that the slowest lane has not reached wait in the steps downstre
 read that is more than ``most_time`` ahead of the slowest lane, and once ``most_events`` events wait, only topics are
 read that hold the slowest lane's slot. What is read follows from the clocks of all lanes; what comes of it does not.
 
-The slowest lane is never held by either bound, since its slowest topic is in its slot (``docs/adr/0015``). Each lane
+No event is of a later slot than its topic's clock (:mod:`streams.read.clock`), so holding clocks holds all events. The
+slowest lane is never held by either bound, since its slowest topic is in its slot (``docs/adr/0015``). Each lane
 announces its slot through the dataflow (:class:`streams.read.announce.ClockWriter`), so that no other place is needed.
 """
 

@@ -139,7 +139,8 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     def _is_fresh(self) -> bool:
         """Whether the end of the log is near, so that scores follow events at once."""
-        return self._state.at_end or self._topics.backlog() < self._config.live_backlog_events
+        waiting = self._topics.backlog()
+        return not waiting or waiting < self._config.live_backlog_events
 
     def _is_guarded(self) -> bool:
         """Whether an earlier run may have published the part of the log that is read now."""

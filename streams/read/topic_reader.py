@@ -129,12 +129,15 @@ class TopicReader:
         return False
 
     def backlog(self) -> int:
-        """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer."""
+        """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer.
+
+        Those of a topic that is paused do not count: the scores of the other topics' events follow at once.
+        """
         waiting = 0
         for name, position in self.state.topics.items():
             if name in self.past:
                 waiting += UNKNOWN_BACKLOG
-            elif not position.at_end:
+            elif not (position.at_end or position.is_paused):
                 end = self.consumer.known_end(name, self.partition)
                 waiting += end - position.offset if end >= 0 else UNKNOWN_BACKLOG
         return waiting

@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 
 import pytest
+from confluent_kafka import Producer
 from support.flow import Flow
 
 from contracts.settings import Settings
+from contracts.topics import WEB_EVENTS
 from crmstream.stack.supervisor import LocalStack
 from sinks.clients import redis_client
 
@@ -59,7 +63,29 @@ def told(flow: Flow) -> dict[str, str]:
     return found
 
 
+@contextmanager
+def garbage(flow: Flow) -> Iterator[None]:
+    """Break the web topic of one partition: a hundred invalid records per second, and nothing else there."""
+    producer, over = Producer({"bootstrap.servers": flow.endpoints.kafka}), Event()
+
+    def publish() -> None:
+        while not over.wait(0.1):
+            for _ in range(10):
+                producer.produce(WEB_EVENTS.name, b"broken", b"c", 0)
+            producer.poll(0)
+
+    thread = Thread(target=publish)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        assert producer.flush(30) == 0
+
+
 def test_a_history_settles_and_the_silent_become_at_risk_also_after_a_restart(flow: Flow, tmp_path: Path) -> None:
+    """Forty midnights pass while one partition gets nothing but invalid records: they hold no clock."""
     rows = [order(f"c-{n}", SILENT_DAYS + 7 * week + n / 24) for n in range(5) for week in range(20)]
     import_night(flow, tmp_path / "inbox", "history.csv", rows)
     end = f"{NOW - timedelta(days=SILENT_DAYS):%Y-%m-%d}"
@@ -68,11 +94,13 @@ def test_a_history_settles_and_the_silent_become_at_risk_also_after_a_restart(fl
     assert end in told(flow)["why"]
 
     flow.stop()
-    flow.start(history_settles_seconds=2)
-    flow.await_that(lambda: profile(flow, "c-0").get("lifecycle") == "at_risk", "the silent are at risk")
-    flow.await_that(lambda: told(flow)["reason"] == "live", "the clock follows time")
+    with garbage(flow):
+        flow.start(history_settles_seconds=2)
+        flow.await_that(lambda: profile(flow, "c-0").get("lifecycle") == "at_risk", "the silent are at risk")
+        flow.await_that(lambda: told(flow)["reason"] == "live", "the clock follows time")
 
-    import_night(flow, tmp_path / "inbox", "tonight.csv", [order("c-1", 1)])
-    flow.await_that(lambda: profile(flow, "c-1").get("orders") == "21", "yesterday's order counts")
-    assert profile(flow, "c-0")["lifecycle"] == "at_risk"
-    flow.await_that(lambda: told(flow)["reason"] == "live", "the night's file does not stop the clock for good")
+        import_night(flow, tmp_path / "inbox", "tonight.csv", [order("c-1", 1)])
+        flow.await_that(lambda: profile(flow, "c-1").get("orders") == "21", "yesterday's order counts")
+        assert profile(flow, "c-0")["lifecycle"] == "at_risk"
+        flow.await_that(lambda: told(flow)["reason"] == "live", "the night's file does not stop the clock for good")
+        assert "crm-web-events-0" in told(flow)["why"]

@@ -8,10 +8,9 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from support.connector import PARTITIONS, read_log
 
 from connectors.door.door import Door
-from connectors.kafka import heartbeat
-from connectors.kafka.heartbeat import TailReader, state_of
 from connectors.kafka.positions import read_position
 from connectors.kafka.publisher import partition_of
+from connectors.kafka.tail import LOOK_BACK, TailReader
 from connectors.kafka.topics import ensure_topics
 from connectors.kafka.transactions import TakenOverError, TransactionalPublisher
 from connectors.protocol import Record
@@ -108,11 +107,10 @@ def test_the_heartbeat_sees_past_what_was_given_up(written: str) -> None:
     record = event("kept-0")
     place = (SERVICE_EVENTS.name, partition_of(record, PARTITIONS))
     end = KafkaView(written).offsets().end[place]
-    tail = TailReader({"bootstrap.servers": written, "log_level": 0})
-    found = tail.read({place: end})[place]
-    tail.close()
-    assert found, heartbeat.LOOK_BACK
-    assert state_of(place, found).evidence is not None
+    reader = TailReader({"bootstrap.servers": written, "log_level": 0}, PARTITIONS)
+    (state,) = reader.read({place: end})
+    reader.close()
+    assert state.evidence is not None, LOOK_BACK
 
 
 def test_a_writer_of_the_same_name_shuts_the_older_one_out(broker: str) -> None:

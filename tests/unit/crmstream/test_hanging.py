@@ -40,6 +40,15 @@ def test_a_flow_that_moves_or_has_not_begun_goes_on(beats: list[int]) -> None:
         looks(beats)
 
 
+def test_a_worker_whose_wall_clock_is_set_back_is_ended(caplog: pytest.LogCaptureFixture) -> None:
+    """Not at a step of a second, nor when the clock is set on."""
+    ahead, codes, rested = iter([1_000.0, 999.0, 5_000.0, 1_400.0]), list[int](), list[float]()
+    with caplog.at_level(logging.CRITICAL):
+        end_if_hung(lambda: len(rested), codes.append, rested.append, lambda: next(ahead))
+    assert (codes, len(rested)) == ([1], 3)
+    assert "the wall clock was set back by 3600 s" in caplog.text
+
+
 def test_a_flow_that_waits_for_a_store_goes_on() -> None:
     with waiting_for("ClickHouse"), pytest.raises(EnoughError):
         looks([1] * LOOKS * 2)

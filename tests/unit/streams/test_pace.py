@@ -1,5 +1,8 @@
 """The pace of work between batches: rests after slices, shared by all steps, and longer while a store is behind."""
 
+import time
+from datetime import UTC, datetime
+
 import pytest
 
 from streams.pace import LEAST_SECONDS, REST, Pace
@@ -13,6 +16,10 @@ class Clock:
         return self.now
 
 
+def seconds_until(moment: datetime) -> float:
+    return (moment - datetime.now(UTC)).total_seconds()
+
+
 @pytest.mark.parametrize(("took", "rest"), [(1.0, REST), (0.001, LEAST_SECONDS)])
 def test_after_a_slice_all_steps_rest(took: float, rest: float) -> None:
     clock = Clock()
@@ -20,7 +27,7 @@ def test_after_a_slice_all_steps_rest(took: float, rest: float) -> None:
     assert pace.begin()
     clock.now += took
     pace.end()
-    assert pace.next.timestamp() == pytest.approx(clock.now + rest)
+    assert seconds_until(pace.next) == pytest.approx(rest, abs=0.01)
     clock.now += rest - 0.001
     assert not pace.begin()
     clock.now += 0.002
@@ -31,7 +38,26 @@ def test_no_slice_begins_while_a_store_is_behind() -> None:
     clock, behind = Clock(), [True]
     pace = Pace(lambda: behind[0], clock)
     assert not pace.begin()
-    assert pace.next.timestamp() == pytest.approx(clock.now + LEAST_SECONDS)
+    assert seconds_until(pace.next) == pytest.approx(LEAST_SECONDS, abs=0.01)
     behind[0] = False
     clock.now += LEAST_SECONDS + 0.001
     assert pace.begin()
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    wall = 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: wall)
+    pace = Pace()
+    assert pace.begin()
+    pace.end()
+    wall -= 3_600
+    assert seconds_until(pace.next) <= LEAST_SECONDS
+    time.sleep(LEAST_SECONDS + 0.005)
+    assert pace.begin()
+
+
+def test_a_pace_that_was_never_asked_has_no_work() -> None:
+    pace = Pace(clock=Clock())
+    assert not pace.is_asked
+    assert pace.next <= datetime.now(UTC)
+    assert pace.is_asked

@@ -25,7 +25,7 @@ OVER = NOW - 40 * DAY
 
 
 def state(number: int, clock: int | None, written: int | None, evidence: bool = True) -> PartitionState:
-    """A partition whose last record happened at ``clock`` and entered Kafka at ``written``."""
+    """A partition whose last valid record happened at ``clock`` and entered Kafka at ``written``."""
     seen = (written, clock) if evidence and written is not None and clock is not None else None
     return PartitionState("t", number, clock, written, seen, written)
 
@@ -86,6 +86,17 @@ def test_a_history_that_is_over_is_levelled_to_its_furthest_clock() -> None:
     """The whole log silent for 10 s: everything behind moves to the furthest clock, not to now."""
     end = OVER
     assert plan(state(0, end, ago(11)), state(1, end - 1, ago(12)), state(2, None, None)) == [(1, end), (2, end)]
+
+
+def test_a_clock_that_stands_is_moved_whatever_enters_its_partition() -> None:
+    """Old events came 0.1 s ago and moved no clock; one that moves by old events 0.1 s ago is not overtaken."""
+    old_events = replace(state(1, ago(20), ago(20)), said_us=ago(0.1))
+    assert plan(state(0, ago(0.1), ago(0.1)), old_events) == [(1, ago(2))]
+    assert plan(state(0, ago(0.1), ago(0.1)), state(1, ago(20), ago(0.1))) == []
+
+
+def test_a_broker_whose_clock_is_far_ahead_does_not_hold_a_clock() -> None:
+    assert plan(state(0, ago(0.1), ago(0.1)), state(1, ago(20), ago(-3_600))) == [(1, ago(2))]
 
 
 @pytest.mark.parametrize("newest", [0.1, 9])

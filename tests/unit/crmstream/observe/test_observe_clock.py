@@ -7,9 +7,9 @@ from prometheus_client.samples import Sample
 
 from connectors.kafka.heartbeat import policy_of
 from connectors.kafka.publisher import EPOCH
-from connectors.kafka.tick_plan import Reason, Timing
+from connectors.kafka.tick_plan import PartitionState, Reason, Timing
 from contracts.settings import Settings
-from crmstream.observe.clock import MANY_RECORDS, AsOf, TimeView, explain, read_as_of
+from crmstream.observe.clock import MANY_RECORDS, AsOf, TimeView, explain, invalid_only, read_as_of
 from crmstream.observe.metrics import parse_samples
 
 NOW = datetime(2026, 6, 10, 12, tzinfo=UTC)
@@ -53,6 +53,13 @@ def test_a_catch_up_comes_first(reason: Reason) -> None:
     view = explained(reason, lag=12_345)
     assert (view.reason, view.why) == ("catching-up", "Catching up: 12,345 records behind.")
     assert explained(reason, lag=MANY_RECORDS - 1, slowest=NOW).reason == reason
+
+
+def test_partitions_with_invalid_records_only_are_named() -> None:
+    states = [PartitionState("t", number, invalid=number) for number in range(9)]
+    assert invalid_only(states[:4]) == ""
+    assert "newest records of t-4 are all invalid: see `crmstream dead-letters`" in invalid_only(states[:5])
+    assert "t-4, t-5, t-6 and 2 more are" in invalid_only(states)
 
 
 def test_clocks_that_should_move_and_do_not_have_no_heartbeat() -> None:

@@ -107,9 +107,8 @@ def lane_items(records: Sequence[Record], lane: int, cuts: set[int], fresh: int,
             break
         topic = draw % 2 if topics[draw % 2] else 1 - draw % 2
         record = topics[topic].popleft()
-        slot = max(record.occurred // DAY, clocks[topic] // DAY)
         clocks[topic] = max(clocks[topic], min(record.occurred, record.received))
-        part.append((record, slot))
+        part.append((record, clocks[topic] // DAY))
         if number in cuts:
             yield batches(lane, part, clocks, fresh=(fresh >> (number % 8)) & 1 == 1)
             part = []

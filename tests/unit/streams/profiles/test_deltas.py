@@ -156,6 +156,16 @@ def test_a_row_is_what_a_loop_over_the_events_gives(events: list[Happening]) -> 
     assert times_of(recent_orders(row))[0].tolist() == whole_seconds((orders + [NEVER] * RECENT)[:RECENT])
 
 
+@pytest.mark.parametrize("code", [codes.ORDER, codes.PRODUCT_VIEW])
+def test_what_claims_to_be_later_than_its_slot_counts_at_the_end_of_the_slot(code: int) -> None:
+    """Else the score of a boundary would know, and its label count, what happens after it."""
+    claims, ends = (
+        one_row([Happening("a", at, code=code, amount=30_000, slot=2)]) for at in (3 * DAY + DAY // 2, 3 * DAY - 1)
+    )  # fmt: skip
+    assert claims.tobytes() == ends.tobytes()
+    assert times_of(claims["last_seen"])[0] == 3 * DAY - SECOND
+
+
 @given(events=happenings(DAYS), cuts=st.sets(st.integers(1, 40)), data=st.data())
 def test_cuts_and_the_order_within_a_slot_change_nothing(
     events: list[Happening], cuts: set[int], data: st.DataObject

@@ -167,6 +167,17 @@ def test_other_topics_are_read_on_while_one_is_paused() -> None:
     assert not reading.lane._state.at_end
 
 
+def test_a_paused_topic_does_not_stop_live_scores_of_the_others() -> None:
+    """However many of its records wait: ten are a backlog here."""
+    reading = Reading(web([BAD] * 200))
+    reading.run()
+    assert reading.tripped_at is not None
+    assert reading.lane._progress().fresh
+    reading.accepted.before = 1_000
+    reading.lane.next_batch()
+    assert not reading.lane._progress().fresh, "it catches up"
+
+
 def test_without_a_breaker_everything_is_diverted() -> None:
     reading = Reading(web(MIXED), policy=None)
     reading.run()

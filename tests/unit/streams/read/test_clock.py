@@ -95,7 +95,39 @@ def test_a_device_ahead_of_time_moves_the_clock_by_the_tolerance_only() -> None:
     received = array([3 * HOUR])
     slots, late = clock.place(array([23 * HOUR]), received, array([0]), [], SLOT)
     assert clock.now == 3 * HOUR + TOLERANCE
-    assert (slots.tolist(), late.tolist()) == ([2], [False])  # it counts in the slot that it names
+    assert (slots.tolist(), late.tolist()) == ([0], [False])  # it counts in the slot in which it was received
+
+
+@given(
+    moments=st.lists(st.tuples(st.integers(0, 60), st.integers(-30, 24)), min_size=1, max_size=30),
+    ticks=st.dictionaries(st.integers(0, 29), st.integers(0, 60), max_size=5),
+    cuts=st.sets(st.integers(1, 29)),
+)
+def test_no_event_is_of_a_later_slot_than_the_clock_after_it(
+    moments: list[tuple[int, int]], ticks: dict[int, int], cuts: set[int]
+) -> None:
+    """Each event one by one, and in any batches: nothing waits for the clock of its own topic."""
+    received = array([at * HOUR for at, _ in moments])
+    occurred = received + array([ahead * HOUR for _, ahead in moments])
+    clock, slots, turns = TopicClock(), [], []
+    for number in range(len(moments)):
+        marks = [(2 * number + 1, ticks[number] * HOUR)] if number in ticks else []
+        one = slice(number, number + 1)
+        slot, late = clock.place(occurred[one], received[one], array([2 * number]), [], SLOT)
+        assert slot[0] == clock.now // SLOT
+        assert late[0] == (occurred[number] // SLOT < slot[0])
+        slots += slot.tolist()
+        turns += clock.turns
+        clock.place(array([]), array([]), array([]), marks, SLOT)
+        turns += clock.turns
+    whole, parts, told = TopicClock(), [], []
+    bounds = [0, *sorted(at for at in cuts if at < len(moments)), len(moments)]
+    for start, stop in itertools.pairwise(bounds):
+        marks = [(2 * at + 1, time * HOUR) for at, time in sorted(ticks.items()) if start <= at < stop]
+        offsets = array([2 * at for at in range(start, stop)])
+        parts += whole.place(occurred[start:stop], received[start:stop], offsets, marks, SLOT)[0].tolist()
+        told += whole.turns
+    assert (parts, told, whole) == (slots, turns, clock)
 
 
 @given(

@@ -7,6 +7,7 @@ from confluent_kafka import KafkaError
 from support.consumer import FakeConsumer, FakeMessage
 from support.records import Record
 
+from streams.read import consumer as consumer_module
 from streams.read.consumer import (
     CALM_POLLS,
     COMMIT_AGAIN_SECONDS,
@@ -133,6 +134,21 @@ def test_all_idle_lanes_rest_until_the_same_moment_and_longer_while_nothing_come
     fake.logs[A] += log(1)
     consumer.poll(wait=False)
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=SHORTEST_REST)
+
+
+def test_a_wall_clock_that_is_set_back_makes_no_rest_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine asks a source again at the time that it names."""
+    back = datetime.now(UTC) - timedelta(hours=1)
+
+    class SetBack(datetime):
+        @classmethod
+        def now(cls, _zone: object = None) -> datetime:  # type: ignore[override]
+            return back
+
+    consumer, _ = shared(a=1)
+    consumer.poll(wait=False)
+    monkeypatch.setattr(consumer_module, "datetime", SetBack)
+    assert consumer.rest() <= back + timedelta(seconds=LONGEST_REST)
 
 
 def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:

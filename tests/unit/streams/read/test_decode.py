@@ -456,7 +456,8 @@ def test_nothing_stops_decoding_and_every_record_is_somewhere(topic: Topic, bodi
     assert kept + decoded.ticks + len(decoded.dead) == decoded.read == len(bodies)
     assert len(decoded.people.events) <= kept
     assert (decoded.people.events["occurred"] >= 0).all()
-    assert np.all(decoded.people.events["slot"] >= decoded.people.events["occurred"] // DAY)
+    day = decoded.people.events["occurred"] // DAY  # a device may be a day ahead
+    assert np.all(decoded.people.events["slot"] >= day - 1)
     for letter in decoded.dead:
         assert letter.field
         assert letter.problem

@@ -107,12 +107,18 @@ def visitor(lane: int, lanes: int) -> str:
 
 def visits(lane: int, lanes: int, days: list[float]) -> list[Record]:
     name = visitor(lane, lanes)
-    return [visit(name, f"e-{lane}-{number}", day) for number, day in enumerate(sorted(days))]
+    return [
+        visit(name, f"e-{lane}-{number}", day, ahead=number % 3 == 0) for number, day in enumerate(sorted(days))
+    ]  # fmt: skip
 
 
-def visit(customer: str, number: str, day: float) -> Record:
-    time = (BEGIN + timedelta(days=day)).isoformat()
-    body = event(event_id=number, occurred_at=time, received_at=time, customer_id=customer)
+def visit(customer: str, number: str, day: float, *, ahead: bool) -> Record:
+    """An event, or one of a device whose clock is 23 hours ahead."""
+    received = BEGIN + timedelta(days=day)
+    occurred = received + timedelta(hours=23 * ahead)
+    body = event(
+        event_id=number, occurred_at=occurred.isoformat(), received_at=received.isoformat(), customer_id=customer
+    )
     return Record(json.dumps(body).encode())
 
 
@@ -244,6 +250,14 @@ def test_a_lane_waits_for_one_whose_leader_is_away_and_goes_on_when_it_is_back()
         flow.stall(1, back=True)
         run(flow, 600)
         assert [len(read) for read in flow.read] == [800, 80]
+
+
+def test_devices_whose_clocks_are_ahead_make_no_more_events_wait() -> None:
+    """A wrong time zone: a hundred events per day and lane claim the next day."""
+    for process_of in ([0], [0, 1]):
+        flow = cluster([[each / 300 for each in range(900)]] * len(process_of), process_of)
+        assert run(flow, 200) <= len(flow.lanes) * len(TOPICS) * BATCH, "not even up to the bound"
+        assert [len(read) for read in flow.read] == [900] * len(process_of)
 
 
 def test_a_lane_with_ticks_only_holds_no_other_one() -> None:
