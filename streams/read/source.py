@@ -63,7 +63,8 @@ class SourceConfig:
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
     all lanes of the process have read all of their epoch, before steps take its snapshot. ``may_wait`` says whether a
     source may wait for messages: no step has work of its own, and nothing can come from another process meanwhile.
-    ``clocks`` hold lanes that are ahead.
+    ``clocks`` hold lanes that are ahead. While ``is_held()``, steps of this process work off what they have, and
+    nothing more is given to them.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
     ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
@@ -77,6 +78,7 @@ class SourceConfig:
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[], None] = lambda: None
     may_wait: Callable[[], bool] = lambda: False
+    is_held: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
     accepted: Callable[[str, int], int] = none_accepted
@@ -136,6 +138,10 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
+        if self._config.is_held():
+            self._consumer.is_silent(self._partition)  # a consumer is polled all the time
+            self._idle = False
+            return []
         if self._idle and not self._past and self._consumer.is_silent(self._partition):
             return []
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot
