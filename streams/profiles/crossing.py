@@ -59,15 +59,17 @@ class Crossing:
 
         An activation that has room crosses one boundary at least.
         """
-        slot, room = self.at.current, self.sweeps.room
+        slot, room, least = self.at.current, self.sweeps.room, int(not self.sweeps.made)
         left = target - slot
         if not left or room <= 0:
             return slot
-        arriving = 0 if left == 1 else len(self.arrivals)
-        if left == 1 or left * (len(self.to.table) + arriving) <= room:
+        if left == least:
+            return target
+        arriving = len(self.arrivals)
+        if left * (len(self.to.table) + arriving) <= room:
             return target
         fits = room // max(1, self.sweeps.count(slot + 1) + arriving)
-        return min(target, slot + max(fits, int(not self.sweeps.made)))
+        return min(target, slot + max(fits, least))
 
     def _add(self, until: int) -> None:
         """Add the rows due up to a slot, and cross the boundaries in between."""
