@@ -119,6 +119,8 @@ class Customers(Machine[CustomerBatch, Output]):
         waiting = np.unique(state.table.unconverted.entries["row"]).astype(np.int64)
         state.pending.keep(state.table.rows, waiting)
         changed = state.table.convert(policy.rates, state.at.slot, policy.sweeps.interval)
+        if len(changed) and state.pending:
+            state.at.restating = 0  # after the sweep, whose rows are from before
         return self._live(changed, guarded=True) if state.at.fresh else []
 
     def has_work(self) -> bool:

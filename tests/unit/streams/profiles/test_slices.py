@@ -182,6 +182,18 @@ def test_money_converted_at_a_restart_is_not_in_the_sweep_before() -> None:
     assert features == {row[-1] for row in recorded(whole.out)}
 
 
+def test_readers_see_money_that_is_converted_while_a_sweep_is_made() -> None:
+    sliced, whole = bucket(1), bucket(100)
+    for made in (sliced, whole):
+        made.take(*(buying(name, 0, id=number, currency=EURO) for number, name in enumerate("abc")))
+        made.slot = 1
+        made.take()
+        made.work(1)
+        made.restart(RATES)
+        made.work()
+    assert seen_by_readers(sliced.out) == seen_by_readers(whole.out)
+
+
 def test_the_rest_of_a_sweep_is_made_at_the_next_boundary_and_readers_get_the_newer_one() -> None:
     made = bucket(1)
     made.take(*(buying(name, 0, id=number) for number, name in enumerate("abc")))
