@@ -31,6 +31,14 @@ class Machine(Protocol[Taken_contra, Made_co]):
         """Whether work is left that may be done between batches, such as the rest of a sweep."""
         return False
 
+    def is_urgent(self) -> bool:
+        """Whether the work that is left does not leave room for batches first: they would only wait for it."""
+        return False
+
+    def is_held(self) -> bool:
+        """Whether the work that is left has to wait for other machines."""
+        return False
+
     def work(self) -> Sequence[Made_co]:
         """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
         return ()

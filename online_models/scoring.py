@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.backlog import SweepBacklog
 from contracts.blocks import PeopleBlock
 from contracts.entries import Queue, Replaced, StoredDict
 from contracts.machine import Machine
@@ -91,10 +92,10 @@ class Unexplained(NamedTuple):
 
 
 class Score(Machine[Input, ScoredBlock]):
-    """Scores the people of one bucket."""
+    """Scores the people of one bucket, and notes in ``backlog`` how many rows of sweeps wait for models."""
 
-    def __init__(self, policy: ModelsPolicy, explain: Explain):
-        self._policy, self._explain = policy, explain
+    def __init__(self, policy: ModelsPolicy, explain: Explain, backlog: SweepBacklog | None = None):
+        self._policy, self._explain, self._backlog = policy, explain, backlog
         self.state = ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
         self._parts = self.state.parts()
         self._stacked: Stacked | None = None
@@ -111,11 +112,24 @@ class Score(Machine[Input, ScoredBlock]):
         others = self._scorable()
         live = [self._newest(people) for people in others if people.kind == "live"]
         swept = [self._sweep(people) for people in self._ready()]
+        if items:
+            self._note_waiting(items[0].bucket)
         return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
+
+    def resumed(self) -> list[ScoredBlock]:
+        """Note the rows that wait since before the restart."""
+        for people in self.state.waiting.values():
+            self._note_waiting(people.bucket)
+            break
+        return []
 
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name."""
         return self._parts
+
+    def _note_waiting(self, bucket: int) -> None:
+        if self._backlog is not None:
+            self._backlog.wait(bucket, sum(len(people) for people in self.state.waiting.data.values()))
 
     def _learn(self, message: BoundaryModels) -> None:
         state = self.state

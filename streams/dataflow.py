@@ -32,6 +32,7 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
+from contracts.backlog import SweepBacklog
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.machine import Machine
 from contracts.metrics import AHEAD_EVENTS
@@ -59,7 +60,7 @@ from streams.profiles.customers import Customers, CustomersPolicy
 from streams.profiles.customers import Output as CustomerOutput
 from streams.profiles.features import FEATURES
 from streams.profiles.labelling import Labeller
-from streams.profiles.sweeps import SweepPolicy
+from streams.profiles.sweeps import STACK, SweepPolicy
 from streams.publish import routing
 from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
@@ -82,6 +83,9 @@ from streams.steps import Step
 
 MODELS = "models"
 """The key of the one step that learns: it sees all buckets, so models do not depend on the number of workers."""
+MOST_ROWS = 400_000
+"""Rows of sweeps that all buckets make at once, and of those that wait for models: some 90 MB. A bucket may have one
+stack at least."""
 MOST_BEHIND = 4_000
 """Hashes that may wait for Redis when more people of a sweep are scored: they take some 50 ms at the epoch's end."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
@@ -123,10 +127,11 @@ def build_dataflow(
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
     rows, hashes = _clickhouse(settings, stores, rates.base), _redis(settings, stores, rates.base)
-    pace = Pace(partial(_behind, hashes))
+    pace, backlog = Pace(partial(_behind, hashes)), SweepBacklog()
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
+        is_held=lambda: backlog.is_behind,
         past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
     AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
@@ -142,7 +147,8 @@ def build_dataflow(
     forwarded = _of("forwarded", devices, Forwarded)
     addresses = machines.run("keep-addresses", forwarded, partial(Addresses, policy=identity))
     customers = machines.run("keep-customers", _of("customer-batches", addresses, CustomerBatch), partial(
-        Customers, policy=customers_policy(settings, rates), labeller=labeller(settings)))  # fmt: skip
+        Customers, policy=customers_policy(settings, rates), labeller=labeller(settings),
+        backlog=backlog))  # fmt: skip
     people: KeyedStream[PeopleOutput] = op.merge("people", devices, addresses, customers)
     deliveries: KeyedStream[Released | VisitorSample] = op.merge(
         "deliveries",
@@ -151,7 +157,8 @@ def build_dataflow(
     learned = machines.run("learn", deliveries, partial(Learn, policy=models_policy(settings)), lambda _: MODELS)
     to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
-    scored = machines.run("score", to_score, partial(Score, policy=models_policy(settings), explain=explain))
+    scored = machines.run("score", to_score, partial(
+        Score, policy=models_policy(settings), explain=explain, backlog=backlog))  # fmt: skip
     _write(settings, stores, _Outputs(lanes, people, learned, scored), rows, hashes)
     return flow
 
@@ -305,6 +312,7 @@ def customers_policy(settings: Settings, rates: Rates | None = None) -> Customer
             training_stride=max(1, settings.training_stride_days * 24 // settings.sweep_hours),
             longest_window=longest * interval,
             counters=tuple(sorted({outcome.counter for outcome in settings.outcomes})),
+            most=max(STACK, MOST_ROWS // settings.buckets),
         ),
         senders=settings.buckets,
         known_capacity=_known_ids(settings),

@@ -37,6 +37,12 @@ class Pace:
         return datetime.now(UTC) + timedelta(seconds=self._next - self._asked_at)
 
     @property
+    def later(self) -> datetime:
+        """The time to look again whether work is still held."""
+        self._asked_at = self._clock()
+        return datetime.fromtimestamp(self._asked_at + LEAST_SECONDS, UTC)
+
+    @property
     def is_asked(self) -> bool:
         """Whether a step had work a moment ago."""
         return self._clock() - self._asked_at < RECENT_SECONDS

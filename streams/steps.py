@@ -45,16 +45,26 @@ class Step(StatefulBatchLogic[In, Out, Token]):
         """Wake the step at once after a restart, and for each slice of work that is left."""
         if self._resumed:
             return AT_ONCE
-        return self._pace.next if self._machine.has_work() else None
+        machine = self._machine
+        if not machine.has_work():
+            return None
+        if machine.is_held():
+            return self._pace.later
+        return AT_ONCE if machine.is_urgent() else self._pace.next
 
     @error_boundary
     def on_notify(self) -> tuple[list[Out], bool]:
         """Return the outputs due to the restart, else those of a slice of work."""
         if self._resumed:
             return self._resume(), RETAIN
-        if not self._machine.has_work() or not self._pace.begin():
+        machine = self._machine
+        if not machine.has_work() or machine.is_held():
             return [], RETAIN
-        made = list(self._machine.work())
+        if machine.is_urgent():
+            return list(machine.work()), RETAIN
+        if not self._pace.begin():
+            return [], RETAIN
+        made = list(machine.work())
         self._pace.end()
         return made, RETAIN
 
@@ -69,8 +79,9 @@ class Step(StatefulBatchLogic[In, Out, Token]):
     def on_eof(self) -> tuple[list[Out], bool]:
         """Finish the work that is left when the process stops, if that does not take long."""
         made = self._resume()
-        while self._machine.has_work() and self._pace.may_finish():
-            made += self._machine.work()
+        machine = self._machine
+        while machine.has_work() and not machine.is_held() and self._pace.may_finish():
+            made += machine.work()
         return made, RETAIN
 
     @error_boundary

@@ -56,6 +56,10 @@ class Arrivals(Group):
         self.events, self.moved = Waiting(), WaitingRows()
         super().__init__(events=self.events, moved=self.moved)
 
+    def __len__(self) -> int:
+        """How many events and rows wait."""
+        return len(self.events) + sum(len(each) for each in self.moved.values())
+
     def put(self, parcel: Parcel) -> None:
         """Add a parcel."""
         if len(parcel.events):

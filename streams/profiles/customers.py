@@ -8,9 +8,10 @@ interleaving of lanes, because
 - the bucket crosses a boundary only when all buckets of addresses have.
 
 All items of an activation are handled in one pass: events are located once and become delta rows, one per slot and
-customer. Then the deltas are added slot by slot, and each boundary in between copies the rows of the table. Near the
-end of the log the sweep of a large bucket is made in slices between activations (:meth:`Customers.work`), and so are
-the customers to publish anew after a catch-up.
+customer. Then the deltas are added slot by slot, and each boundary in between copies the rows of the table. Between
+activations (:meth:`Customers.work`) the bucket crosses the boundaries that were too many for one of them
+(:mod:`streams.profiles.crossing`). Near the end of the log the sweep of a large bucket is made in slices there, and so
+are the customers to publish anew after a catch-up.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.backlog import SweepBacklog
 from contracts.blocks import CustomerBatch, PeopleBlock, ProfileBlock
 from contracts.machine import Machine
 from contracts.metrics import CUSTOMERS, labelled
@@ -28,6 +30,7 @@ from contracts.model_blocks import Released
 from contracts.rates import Rates
 from contracts.state import Part, Value
 from streams.profiles.arrivals import Arrivals, Destination
+from streams.profiles.crossing import Crossing, Progressed
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.labelling import Labeller
 from streams.profiles.pending import PendingSweep
@@ -55,20 +58,6 @@ class CustomersPolicy:
 
 
 @dataclass
-class Progressed:
-    """The progress of a bucket. ``slot`` is None until all senders have started."""
-
-    bucket: int = -1
-    slot: int | None = None
-    fresh: bool = False
-    """Whether the last activation emitted live people."""
-    restated_at: int | None = None
-    """The slot in which all customers were last published; None before."""
-    restating: int | None = None
-    """The next position of the customers who are being published; None if none are."""
-
-
-@dataclass
 class CustomersState:
     """The state of a bucket of customers."""
 
@@ -82,10 +71,10 @@ class CustomersState:
 
 
 class Customers(Machine[CustomerBatch, Output]):
-    """The machine of one bucket."""
+    """The machine of one bucket. ``backlog`` says how many rows of its sweeps wait for models (None: none ever do)."""
 
-    def __init__(self, policy: CustomersPolicy, labeller: Labeller):
-        self._policy, self._labeller = policy, labeller
+    def __init__(self, policy: CustomersPolicy, labeller: Labeller, backlog: SweepBacklog | None = None):
+        self._policy, self._labeller, self._backlog = policy, labeller, backlog
         senders, known = Senders(policy.senders), KnownIds(policy.known_capacity)
         self._state = state = CustomersState(senders, known, labeller.new_state())
         self._at = Value(Progressed, lambda: state.at, lambda at: setattr(state, "at", at))
@@ -109,22 +98,13 @@ class Customers(Machine[CustomerBatch, Output]):
         }
 
     def take(self, items: Sequence[CustomerBatch]) -> list[Output]:
-        """Apply due events and rows, sweep every boundary that can be crossed, and return the changed people."""
+        """Apply due events and rows, sweep boundaries that can be crossed, and return the changed people."""
         state = self._state
         for item in items:
             state.at.bucket = item.bucket
             state.senders.note(item.progress)
             state.arrivals.put(item.parcel)
-        if state.senders.slot is None:
-            return []
-        target = max(state.senders.slot, state.at.slot or 0)
-        sweeps = self._sweeps(target)
-        if state.at.slot is None:
-            state.at.slot = state.senders.start
-            sweeps.put_nobody(self._slot)
-        before = self._slot
-        self._advance(sweeps, target)
-        return [*sweeps.finish(), *self._changed(crossed=before != state.at.slot)]
+        return [] if state.senders.slot is None else self._go_on(state.senders.slot)
 
     def resumed(self) -> list[Output]:
         """Add waiting money that has a rate now, and return the changed people. Recorded sweeps stay as they are.
@@ -135,84 +115,108 @@ class Customers(Machine[CustomerBatch, Output]):
         state, policy = self._state, self._policy
         if state.at.slot is None:
             return []
+        self._note_behind()
         waiting = np.unique(state.table.unconverted.entries["row"]).astype(np.int64)
         state.pending.keep(state.table.rows, waiting)
         changed = state.table.convert(policy.rates, state.at.slot, policy.sweeps.interval)
+        if len(changed) and state.pending:
+            state.at.restating = 0  # after the sweep, whose rows are from before
         return self._live(changed, guarded=True) if state.at.fresh else []
 
     def has_work(self) -> bool:
-        """Whether customers are left to sweep, or to publish anew."""
+        """Whether boundaries are left to cross, or customers to sweep or to publish anew."""
         state = self._state
-        return bool(state.pending) or (state.at.fresh and state.at.restating is not None)
+        return self._is_behind or bool(state.pending) or (state.at.fresh and state.at.restating is not None)
+
+    def is_urgent(self) -> bool:
+        """Whether boundaries are left to cross."""
+        return self._is_behind
+
+    def is_held(self) -> bool:
+        """Whether so many rows wait for models that none are made now.
+
+        Models of a boundary need all buckets to cross it. The bucket that is furthest behind is not held for long: the
+        models that its rows wait for need no bucket to go further.
+        """
+        return (self._is_behind or bool(self._state.pending)) and self._waiting >= self._policy.sweeps.most
 
     def work(self) -> list[Output]:
-        """Return a slice of the pending sweep, else of the customers to publish anew."""
-        if self._state.pending:
-            return [*self._sweeps(None).slice()]
+        """Cross boundaries, else return a slice of the pending sweep, else of the customers to publish anew."""
+        state = self._state
+        if self._is_behind and state.senders.slot is not None:
+            return self._go_on(state.senders.slot)
+        if state.pending:
+            sweeps = self._sweeps(None)
+            return self._sent(sweeps, sweeps.slice())
         return self._restate_some() if self.has_work() else []
 
     @property
-    def _slot(self) -> int:
-        if self._state.at.slot is None:
-            raise RuntimeError("the bucket has no clock yet")
-        return self._state.at.slot
+    def _is_behind(self) -> bool:
+        at, senders = self._state.at.slot, self._state.senders.slot
+        return at is not None and senders is not None and at < senders
+
+    @property
+    def _waiting(self) -> int:
+        return 0 if self._backlog is None else self._backlog.rows(self._state.at.bucket)
+
+    def _go_on(self, slot: int) -> list[Output]:
+        """Add due rows and cross boundaries up to ``slot`` while there is room; return the changed people."""
+        state, policy = self._state, self._policy
+        target = max(slot, state.at.slot or 0)
+        sweeps = self._sweeps(target)
+        if state.at.slot is None:
+            state.at.slot = state.senders.start
+            sweeps.put_nobody(state.at.current)
+        before = state.at.slot
+        to = Destination(state.table, state.known, policy.rates, policy.sweeps.interval)
+        Crossing(state.at, state.arrivals, to, state.pending, sweeps).advance(target)
+        self._note_behind()
+        return [*self._sent(sweeps, sweeps.finish()), *self._changed(crossed=before != state.at.slot)]
+
+    def _sent(self, sweeps: Sweeps, out: Sequence[Released | PeopleBlock]) -> list[Output]:
+        """Return blocks, and note how many rows of sweeps they have."""
+        if self._backlog is not None and sweeps.made:
+            self._backlog.send(self._state.at.bucket, sweeps.made)
+        return [*out]
+
+    def _note_behind(self) -> None:
+        if self._backlog is not None:
+            self._backlog.note(self._state.at.bucket, behind=self._is_behind)
 
     def _sweeps(self, target: int | None) -> Sweeps:
         """Return the sweeps of an activation. Near the end of the log the sweep of boundary ``target`` is published."""
         state = self._state
         published = target if state.senders.fresh else None
         label = partial(self._labeller.label, state.labels)
-        return Sweeps(self._policy.sweeps, self._maker(), state.table, label, state.pending, published)
+        maker, waiting = self._maker(), self._waiting
+        return Sweeps(self._policy.sweeps, maker, state.table, label, state.pending, published, waiting)
 
     def _maker(self, *, guarded: bool = False) -> Maker:
         state, policy = self._state, self._policy.sweeps
         guarded = guarded or state.senders.guarded
         return Maker(state.at.bucket, "customers", policy.interval, policy.dormant_after, guarded)
 
-    def _advance(self, sweeps: Sweeps, target: int) -> None:
-        """Add due rows, slot by slot, and cross the boundaries in between."""
-        state, interval = self._state, self._policy.sweeps.interval
-        to = Destination(state.table, state.known, self._policy.rates, interval)
-        for step in state.arrivals.due(target, self._slot, to):
-            self._cross(sweeps, step.slot, target)
-            if len(step.at):
-                state.pending.keep(state.table.rows, step.at)
-                state.table.add(step.at, step.rows, interval, distinct=step.distinct)
-        self._cross(sweeps, target, target)
-
-    def _cross(self, sweeps: Sweeps, slot: int, target: int) -> None:
-        """Cross the boundaries up to ``slot``.
-
-        Once all customers are dormant, only the last boundary is delivered: years without active customers cost almost
-        nothing.
-        """
-        state = self._state
-        while self._slot < slot:
-            state.at.slot = self._slot + 1
-            if not sweeps.cross(self._slot):
-                state.at.slot = slot
-                if slot == target:
-                    sweeps.put_nobody(slot)
-            state.known.forget()
-
     def _changed(self, *, crossed: bool) -> list[Output]:
         """Return the changed people: in a catch-up as profiles, after boundaries; at the end of the log as live people.
 
         People changed by events of earlier slots only have been swept since: a live score would repeat the sweep's.
+        While boundaries are left, everything is as in a catch-up; at the end of the log all wait for the last boundary.
         """
         state = self._state
+        if self._is_behind:
+            return [] if state.at.fresh or not crossed else self._profiles(self._earlier())
         turned, state.at.fresh = state.senders.fresh and not state.at.fresh, state.senders.fresh
         if not state.at.fresh and not crossed:
             return []
         labelled(CUSTOMERS, state.at.bucket).set(len(state.table))
         changed = state.table.unpublished()
-        now, awake = state.table.rows["slot"][changed] >= self._slot, self._awake(changed)
+        now, awake = state.table.rows["slot"][changed] >= state.at.current, self._awake(changed)
         if not state.at.fresh:
             return self._profiles(changed[~now])
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned and state.at.restated_at != self._slot else earlier[awake[~now]]
-        state.at.restated_at = self._slot
+        behind = self._all_but(live) if turned and state.at.restated_at != state.at.current else earlier[awake[~now]]
+        state.at.restated_at = state.at.current
         if len(behind) > self._policy.sweeps.slice:
             state.at.restating = 0
             return out
@@ -222,13 +226,13 @@ class Customers(Machine[CustomerBatch, Output]):
         """Return the people who are not dormant in the current slot."""
         policy = self._policy.sweeps
         last = times_of(self._state.table.rows["last_seen"][at])
-        awake: NDArray[np.bool_] = last >= self._slot * policy.interval - policy.dormant_after
+        awake: NDArray[np.bool_] = last >= self._state.at.current * policy.interval - policy.dormant_after
         return awake
 
     def _live(self, at: NDArray[np.int64], *, guarded: bool = False) -> list[Output]:
         if not len(at):
             return []
-        block = self._maker(guarded=guarded).current(self._state.table, at, self._slot, "live")
+        block = self._maker(guarded=guarded).current(self._state.table, at, self._state.at.current, "live")
         self._state.table.given_out(at)
         return [block]
 
@@ -245,6 +249,12 @@ class Customers(Machine[CustomerBatch, Output]):
         chosen[live] = False
         return np.flatnonzero(chosen)
 
+    def _earlier(self) -> NDArray[np.int64]:
+        """Return the people changed by events of earlier slots only."""
+        table = self._state.table
+        changed = table.unpublished()
+        return changed[table.rows["slot"][changed] < self._state.at.current]
+
     def _to_restate(self, start: int, stop: int) -> NDArray[np.bool_]:
         return self._awake(slice(start, stop)) & (self._state.table.rows["events"][start:stop] > 0)
 
@@ -255,4 +265,4 @@ class Customers(Machine[CustomerBatch, Output]):
 
     def _restated(self, at: NDArray[np.int64]) -> list[Output]:
         """Return customers as of now, for Redis. Sweeps already hold their scores of earlier slots."""
-        return [self._maker().current(self._state.table, at, self._slot, "restated")] if len(at) else []
+        return [self._maker().current(self._state.table, at, self._state.at.current, "restated")] if len(at) else []

@@ -17,8 +17,6 @@ from numpy.typing import NDArray
 from contracts.state import Columns
 from streams.profiles.dated_hashes import DatedHashes, Seconds
 
-IN_SLOT: Final = 2
-"""The number of windows kept when ids are forgotten within a slot, which happens at twice that number."""
 _LONG_AGO: Final = -(2**62)
 _SECOND: Final = 1_000_000
 _LAST_SECOND: Final = 2**32 - 1
@@ -32,6 +30,8 @@ class KnownIds:
 
     def __init__(self, capacity: int):
         self.capacity = capacity
+        self._step = -(-capacity // 2)
+        """Half a window: ids are forgotten so many at a time, and so many new ones of a slot fit."""
         self.horizon = _LONG_AGO
         self._ids = DatedHashes()
         self._kept = 0
@@ -43,17 +43,18 @@ class KnownIds:
 
     def room(self) -> int:
         """Return the number of ids that can be admitted before a boundary may forget any."""
-        return max(0, self._limit(1) - len(self._ids) - 1)
+        return max(0, self._limit(self.capacity) - len(self._ids) - 1)
 
     def admit(self, ids: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which ids are unknown; remember those from after the horizon. Among equal ids the first is unknown.
 
-        Events that are :meth:`too_old` do not count, whatever this returns for them. If the set holds four windows
-        within a slot, all but the newest two are forgotten first: memory is bounded, and whether an event counts that
-        is older than the newest two windows may depend on how lanes interleave.
+        Events that are :meth:`too_old` do not count, whatever this returns for them. If the set holds two windows
+        within a slot, the oldest quarter is forgotten first: memory is bounded, and whether an event counts that is
+        older than the newest one and a half windows may depend on how lanes interleave.
         """
-        if len(self._ids) >= self._limit(IN_SLOT):
-            self._forget(IN_SLOT * self.capacity)
+        within = self.capacity + self._step
+        if len(self._ids) >= self._limit(within):
+            self._forget(within)
         old = self.too_old(times)
         if not old.any():
             return self._ids.add(ids, _seconds(times))
@@ -71,7 +72,7 @@ class KnownIds:
 
         Call it at boundaries, so that it depends on the data and not on how batches were cut.
         """
-        if len(self._ids) >= self._limit(1):
+        if len(self._ids) >= self._limit(self.capacity):
             self._forget(self.capacity)
 
     def changes(self) -> Columns:
@@ -93,13 +94,12 @@ class KnownIds:
         if "hashes" in columns:
             self._ids.apply(columns)
 
-    def _limit(self, windows: int) -> int:
-        """Return the size at which ids are forgotten to keep ``windows``: at least twice what was kept last time.
+    def _limit(self, newest: int) -> int:
+        """Return the size at which all but the newest ids are forgotten: half a window more than were kept, at least.
 
-        So the cost per id is constant, also while ids of one second fill the set and none can be forgotten.
+        So the cost per id is bounded, also while ids of one second fill the set and none can be forgotten.
         """
-        most = windows * self.capacity
-        return max(self._kept, most) + most
+        return max(self._kept, newest) + self._step
 
     def _forget(self, newest: int) -> None:
         last = self._ids.cut(newest)

@@ -27,12 +27,13 @@ Swept = Callable[[RowArray], NDArray[np.bool_]]
 class PendingSweep:
     """A sweep of the first ``size`` positions of a table as of ``boundary``; those before ``next`` are done.
 
-    It is over when ``next`` reaches ``size``. A part of the state: the columns are ``head`` (boundary, size, next, the
-    number of kept rows before these) and the positions ``at`` and ``rows`` kept since.
+    It is over when ``next`` reaches ``size``. ``published`` says whether its slices go to Redis. A part of the state:
+    the columns are ``head`` (boundary, size, next, the number of kept rows before these, whether it is published) and
+    the positions ``at`` and ``rows`` kept since.
     """
 
     def __init__(self) -> None:
-        self.boundary, self._size, self._next = 0, 0, 0
+        self.boundary, self._size, self._next, self.published = 0, 0, 0, True
         self._at, self._rows, self._kept = np.empty(0, np.int64), blank_rows(0), 0
         self._places: NDArray[np.int64] | None = None  # by position: the number of its kept row
         self._stored, self._stored_rows = (0, 0, 0), 0
@@ -44,10 +45,10 @@ class PendingSweep:
         """How many rows are kept."""
         return self._kept
 
-    def begin(self, boundary: int, size: int) -> None:
+    def begin(self, boundary: int, size: int, *, published: bool) -> None:
         """Start the sweep of a boundary: of ``size`` rows as they are now."""
         self._forget()
-        self.boundary, self._size, self._next = boundary, size, 0
+        self.boundary, self._size, self._next, self.published = boundary, size, 0, published
 
     def keep(self, rows: RowArray, at: Positions) -> None:
         """Keep the rows at positions that are about to change and not yet swept. Positions may repeat."""
@@ -90,14 +91,15 @@ class PendingSweep:
     def apply(self, columns: Columns) -> None:
         """Restore what :meth:`changes` or :meth:`whole` returned."""
         head, at, rows = (np.asarray(columns[name]) for name in ("head", "at", "rows"))
-        self.boundary, self._size, self._next, self._kept = head.tolist()
+        self.boundary, self._size, self._next, self._kept, *published = head.tolist()
+        self.published = bool(published[0]) if published else True
         self._places = None
         self._append(at, rows)
         self._stored, self._stored_rows = (self.boundary, self._size, self._next), self._kept
 
     def _columns(self, first: int) -> Columns:
         self._stored, self._stored_rows = (self.boundary, self._size, self._next), self._kept
-        head = np.array([*self._stored, first], np.int64)
+        head = np.array([*self._stored, first, self.published], np.int64)
         return {"head": head, "at": self._at[first : self._kept], "rows": self._rows[first : self._kept]}
 
     def _as_of_boundary(self, rows: RowArray, at: Positions) -> RowArray:

@@ -3,7 +3,8 @@
 In a catch-up the rows are copied when the bucket crosses a boundary. Features and segments are functions of row and
 boundary, so the copies of many small boundaries are stacked and computed together. Near the end of the log a large
 sweep would stop the flow: there only its labels and samples are made at the boundary, and the rest is made in slices
-between batches (:mod:`streams.profiles.pending`). Labels are made boundary by boundary.
+between batches (:mod:`streams.profiles.pending`). A sweep that is too large for memory is cut in the same way. Labels
+are made boundary by boundary.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ STACK: Final = 16_000
 """The approximate number of rows per stack: their features fit the processor's cache."""
 SLICE: Final = 1_000
 """Customers in a slice by default: some milliseconds of work, until they are scored and written."""
+MOST_ROWS: Final = 100_000
+"""Rows of sweeps that a bucket makes in an activation by default: some 20 MB."""
 MOST_POPULATION: Final = 2_000
 """The maximum size of the sample, per bucket and boundary, for percentiles: the customers with the smallest keys."""
 Output = Released | PeopleBlock
@@ -40,7 +43,8 @@ class SweepPolicy:
 
     Customers silent for longer than ``dormant_after`` are not swept. ``training_stride`` is the number of sweeps
     between two training snapshots of the same customer, ``longest_window`` the longest window of an outcome.
-    ``slice`` is the approximate number of customers in a slice; smaller sweeps are made at once.
+    ``slice`` is the approximate number of customers in a slice; smaller sweeps are made at once. ``most`` is the
+    approximate number of rows that an activation makes, and of those that may wait for models.
     """
 
     interval: int
@@ -49,6 +53,7 @@ class SweepPolicy:
     longest_window: int
     counters: tuple[str, ...]
     slice: int = SLICE
+    most: int = MOST_ROWS
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ class Copy:
 class Sweeps:
     """Collects copies and returns blocks. ``published`` is the boundary whose sweep goes to Redis, if any.
 
-    A large sweep of that boundary becomes ``pending``.
+    A large sweep of that boundary becomes ``pending``, and any sweep of more than ``most`` customers. ``waiting`` is
+    the number of rows that wait for models, ``made`` that of the rows made here.
     """
 
     policy: SweepPolicy
@@ -73,27 +79,38 @@ class Sweeps:
     label: Label
     pending: PendingSweep
     published: int | None
+    waiting: int = 0
+    made: int = 0
     out: list[Output] = field(default_factory=list)
     _stack: list[Copy] = field(default_factory=list)
     _stacked: int = 0
 
     def cross(self, boundary: int) -> int:
-        """Sweep the customers at a boundary, or begin to; return how many there are.
-
-        What is left of the sweep before is made first. It is not published: the sweeps that follow are.
-        """
-        while self.pending:
-            self.out.extend(self._slice(STACK, publish=False))
+        """Sweep the customers at a boundary, or begin to; return how many there are."""
         at = self._swept_at(boundary)
-        if boundary == self.published and len(at) > self.policy.slice:
+        if len(at) > (self.policy.slice if boundary == self.published else self.policy.most):
             self._begin(boundary, at)
         elif len(at):
             self._put(Copy(boundary, at, take(self.table.rows, at)))
         return len(at)
 
+    @property
+    def room(self) -> int:
+        """How many more rows may be made now."""
+        return self.policy.most - self.waiting - self.made
+
+    def count(self, boundary: int) -> int:
+        """Return how many customers would be swept at a boundary if nothing came before it."""
+        return int(np.count_nonzero(self._swept(self.table.rows, boundary)))
+
+    def go_on(self) -> None:
+        """Make the rest of the pending sweep while there is room. It is not published: the sweeps that follow are."""
+        while self.pending and self.room > 0:
+            self.out.extend(self._slice(STACK, publish=False))
+
     def slice(self) -> list[Output]:
         """Return the next slice of the pending sweep."""
-        return self._slice(self.policy.slice, publish=True)
+        return self._slice(self.policy.slice, publish=self.pending.published)
 
     def put_nobody(self, boundary: int) -> None:
         """Deliver a boundary without customers, so that the learn step knows that the bucket has passed it."""
@@ -140,13 +157,14 @@ class Sweeps:
         )
         population = Population(compute_features(sample, now, self.policy.interval), sample["orders"] > 0)
         self.out.append(Released(self.maker.bucket, [boundary], [self.label(swept)], [population]))
-        self.pending.begin(boundary, len(rows))
+        self.pending.begin(boundary, len(rows), published=boundary == self.published)
 
     def _slice(self, most: int, *, publish: bool) -> list[Output]:
         boundary = self.pending.boundary
         at, rows = self.pending.advance(self.table.rows, most, lambda some: self._swept(some, boundary))
         if not len(at):
             return []
+        self.made += len(at)
         block = self.maker.sweep(self.table, at, rows, np.full(len(at), boundary, np.int32))
         return [*_with_leavers_apart(replace(block, publish=publish), rows)]
 
@@ -155,6 +173,7 @@ class Sweeps:
             self._flush()
         self._stack.append(copy)
         self._stacked += len(copy.at)
+        self.made += len(copy.at)
         if self._stacked >= STACK:
             self._flush()
 

@@ -19,7 +19,8 @@ class SourceConfig:
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
     all lanes of the process have read all of their epoch, before steps take its snapshot: with whether one is near the
     end of its log. ``may_wait`` says whether a source may wait for messages: no step has work of its own, and nothing
-    can come from another process meanwhile. ``clocks`` hold lanes that are ahead.
+    can come from another process meanwhile. ``clocks`` hold lanes that are ahead. While ``is_held()``, steps of this
+    process work off what they have, and nothing more is given to them.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition.
     ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
@@ -34,6 +35,7 @@ class SourceConfig:
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[bool], None] = lambda _: None
     may_wait: Callable[[], bool] = lambda: False
+    is_held: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
     accepted: Callable[[str, int], int] = none_accepted

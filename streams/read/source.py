@@ -79,6 +79,10 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
+        if self._config.is_held():
+            self._consumer.is_silent(self._partition)  # a consumer is polled all the time
+            self._idle = False
+            return []
         if self._idle and not self._topics.past and self._consumer.is_silent(self._partition):
             return []
         behind = self._state.is_behind(self._interval)  # after a jump nothing is read until devices have its last slot

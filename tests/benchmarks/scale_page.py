@@ -67,10 +67,11 @@ def _soak_plot(soak: Results) -> str:
 
 def _soak_about(soak: Results) -> str:
     growth = soak["growth"]
+    window = f", a midnight halfway, `CRM_DUPLICATE_WINDOW_EVENTS={soak['window']}`" if "window" in soak else ""
+    memory, disk = growth["resident_megabytes"], growth["state_megabytes"]
     return (
-        f"{soak['sent']:,} events in {soak['minutes']:g} minutes, {soak['customers']:,} customers. After the first 20 "
-        f"minutes memory was {growth['resident_megabytes']:.2f} and disk {growth['state_megabytes']:.2f} times at the "
-        "end what it was at the beginning"
+        f"{soak['sent']:,} events in {soak['minutes']:g} minutes, {soak['customers']:,} customers{window}. After the "
+        f"first 20 minutes memory was {memory:.2f} and disk {disk:.2f} times at the end what it was at the beginning"
     )
 
 

@@ -1,7 +1,8 @@
 """Hours of live at a steady rate, with sign-ins: whether memory and disk stay as they are.
 
 The worker's memory and the disk of the state folder are noted at even distances, as a series for a plot. About a tenth
-of the visits begin with a sign-in, a tenth of those on a new device. No midnight comes within the first 23 hours.
+of the visits begin with a sign-in, a tenth of those on a new device. A midnight is crossed after half of the time. The
+window of known event ids is smaller than the default, so that it is full after some minutes and grows no further.
 """
 
 import threading
@@ -19,14 +20,18 @@ CHUNK_SECONDS: Final = 30.0
 """Events are prepared for so long at a time."""
 MOST_HASTE: Final = 1.2
 SAMPLES: Final = 240
-BEGINS: Final = 3_600
-"""Seconds after the history's midnight at which the events begin."""
+WINDOW: Final = 100_000
+"""CRM_DUPLICATE_WINDOW_EVENTS: twice as many are known at most, of customers and of devices."""
+_DAY: Final = 86_400
+_SOONEST: Final = 3_600
+"""Seconds after the history's midnight at which the events begin at the earliest."""
 
 
 def measure_soak(minutes: float, customers: int, note: Note) -> dict[str, Any]:
     """Load one worker for so many minutes; return the series."""
     note(f"soak: publishing {customers:,} customers")
     with loaded_stack(HEAD, Compact(customers, HISTORY_DAYS).name) as stack, Fleet(stack) as fleet:
+        stack.environment |= {"CRM_DUPLICATE_WINDOW_EVENTS": str(WINDOW)}
         fleet.start()
         note("soak: working off the history")
         fleet.catch_up(stack.facts["records"])
@@ -36,7 +41,7 @@ def measure_soak(minutes: float, customers: int, note: Note) -> dict[str, Any]:
         loading.join()
         return {
             "customers": customers, "minutes": minutes, "rate": RATE, "sent": loading.sent, "series": series,
-            "growth": growth(series),
+            "growth": growth(series), "window": WINDOW,
         }  # fmt: skip
 
 
@@ -51,11 +56,11 @@ class _Loading(threading.Thread):
 
     def run(self) -> None:
         """Send until the time is over; what preparing a chunk cost is made up for in it."""
-        began = time.monotonic()
+        began, begins = time.monotonic(), max(_SOONEST, _DAY - self._seconds / 2)
         while (gone := time.monotonic() - began) < self._seconds:
             seconds = max(1.0, min(CHUNK_SECONDS, self._seconds - gone))
             rate = min(MOST_HASTE * RATE, (RATE * (gone + seconds) - self.sent) / seconds)
-            self._stack.load(rate, seconds, self._stack.facts["ends"] + BEGINS + gone)
+            self._stack.load(rate, seconds, self._stack.facts["ends"] + begins + gone)
             self.sent += self._stack.loaded()["sent"]
 
 

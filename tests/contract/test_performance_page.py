@@ -39,7 +39,7 @@ SCALE: dict[str, Any] = {
         "populations": [population(1_000), population(100_000, snapshot_bytes=2_500_000.0, snapshot_ms=12.0)],
     },
     "soak": MEASURED | {
-        "customers": 100_000, "minutes": 120.0, "rate": 500.0, "sent": 3_600_000,
+        "customers": 100_000, "minutes": 120.0, "rate": 500.0, "sent": 3_600_000, "window": 100_000,
         "growth": {"resident_megabytes": 1.01, "state_megabytes": 0.97},
         "series": [
             {"minute": at / 2, "resident_megabytes": 300.0, "state_megabytes": 40.0, "read": 9.0, "cpu_share": 0.2}

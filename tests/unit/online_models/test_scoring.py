@@ -13,6 +13,7 @@ from support.model_blocks import POLICY, features_of, people, released, sample, 
 from support.restarting import STEPS, Restarting
 from support.state import frozen, thawed
 
+from contracts.backlog import SweepBacklog
 from contracts.blocks import PeopleBlock
 from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock
 from online_models.outcome_model import forecast
@@ -90,6 +91,21 @@ def test_a_block_of_many_boundaries_waits_for_the_last(score: Score) -> None:
         for name, scores in found.scores.items():
             expected = forecast(message.newest.outcomes[name], block.features[part], block.buyers[part])
             np.testing.assert_array_equal(scores.probability[part], expected)
+
+
+def test_rows_that_wait_for_models_are_noted_also_after_a_restart() -> None:
+    backlog = SweepBacklog()
+    score = Score(POLICY, explain, backlog)
+    backlog.send(0, 9)
+    first, second = models(1, 2)
+    score.take([sweep(0, [1]), sweep(0, [1, 2]), first])
+    assert backlog.rows(0) == 6
+    other = SweepBacklog()
+    score = thawed(Score(POLICY, explain, other), frozen(score))
+    assert score.resumed() == []
+    assert other.rows(0) == 6
+    score.take([second])
+    assert other.rows(0) == 0
 
 
 def test_models_wait_for_their_sweep(score: Score) -> None:

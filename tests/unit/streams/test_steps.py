@@ -16,9 +16,10 @@ from contracts.errors import StateError
 from contracts.machine import Machine
 from contracts.state import Part, Value
 from streams import error_boundary, pace
+from streams.pace import Pace
 from streams.state import background
 from streams.state.store import StepStore
-from streams.steps import Step
+from streams.steps import AT_ONCE, Step
 
 Token = Mapping[str, object]
 Steps = Callable[..., Step[int, object]]
@@ -28,7 +29,7 @@ class Adding(Machine[int, object]):
     """A machine that keeps a sum, and says what it is and how many items came together."""
 
     def __init__(self) -> None:
-        self.total, self.left = 0, 0
+        self.total, self.left, self.urgent, self.held = 0, 0, False, False
         self._parts: dict[str, Part] = {"total": Value(int, lambda: self.total, self._set)}
 
     def take(self, items: Sequence[int]) -> list[object]:
@@ -44,6 +45,12 @@ class Adding(Machine[int, object]):
     def has_work(self) -> bool:
         return self.left > 0
 
+    def is_urgent(self) -> bool:
+        return self.urgent
+
+    def is_held(self) -> bool:
+        return self.held
+
     def work(self) -> list[object]:
         self.left -= 1
         return [("left", self.left)]
@@ -56,8 +63,10 @@ class Adding(Machine[int, object]):
 def step(tmp_path: Path) -> Steps:
     """Makes steps, of a new run each, which store their state in one folder."""
 
-    def make(saved: Token | None = None, make: Callable[[], Adding] = Adding) -> Step[int, object]:
-        return Step(saved, make, StepStore(tmp_path, "add"), lambda _: "0")
+    def make(
+        saved: Token | None = None, make: Callable[[], Adding] = Adding, pace: Pace | None = None
+    ) -> Step[int, object]:
+        return Step(saved, make, StepStore(tmp_path, "add"), lambda _: "0", pace)
 
     return make
 
@@ -109,6 +118,34 @@ def test_slices_of_work_are_done_between_batches_until_none_is_left(step: Steps)
         assert due < datetime.now(UTC) + timedelta(seconds=1)
         made += one.on_notify()[0]
     assert made == [("left", 1), ("left", 0)]
+
+
+def test_urgent_work_goes_on_without_a_rest(step: Steps) -> None:
+    machine = Adding()
+    one = step(None, lambda: machine)
+    one.on_batch([1])
+    machine.left, machine.urgent = 3, True
+    for left in (2, 1, 0):
+        assert one.notify_at() == AT_ONCE
+        assert one.on_notify()[0] == [("left", left)]
+    assert one.notify_at() is None
+
+
+def test_work_that_is_held_is_looked_at_again_later_and_keeps_no_other_from_its_turn(step: Steps) -> None:
+    pace, held, other = Pace(), Adding(), Adding()
+    first, second = (step(None, lambda each=each: each, pace) for each in (held, other))
+    for one, machine in ((first, held), (second, other)):
+        one.on_batch([1])
+        machine.left = 1
+    held.held = held.urgent = True
+    due = first.notify_at()
+    assert due is not None
+    assert datetime.now(UTC) < due < datetime.now(UTC) + timedelta(seconds=1)
+    assert first.on_notify()[0] == []
+    assert first.on_eof()[0] == []
+    assert second.on_notify()[0] == [("left", 0)]
+    held.held = False
+    assert first.on_notify()[0] == [("left", 0)]
 
 
 def test_a_snapshot_is_of_its_moment(step: Steps) -> None:

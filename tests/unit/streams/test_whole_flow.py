@@ -202,7 +202,8 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
     identity, people, labels = identity_policy(settings), customers_policy(settings), labeller(settings)
     if not plain:
         identity = replace(identity, portion=draw.choice([1, 2, 1_000]))
-        people = replace(people, sweeps=replace(people.sweeps, slice=draw.choice([1, 2, 1_000])))
+        sizes = {"slice": draw.choice([1, 2, 1_000]), "most": draw.choice([3, 20, 1_000])}
+        people = replace(people, sweeps=replace(people.sweeps, **sizes))
     devices = Step(lambda: Devices(identity), buckets, draw)
     addresses = Step(lambda: Addresses(identity), buckets, draw)
     customers = Step(lambda: Customers(people, labels), buckets, draw)
@@ -214,10 +215,11 @@ def run(places: dict[Place, list[Record]], seed: int, **changes: Any) -> Written
             for key, part in split_lane(batch, buckets, PARTITIONS):
                 devices.waiting[int(key)][lane].append(part)
         ready = [step for step in (devices, addresses, customers) if step.ready]
-        idle = 0 if batches or ready else idle + 1
-        for step in (devices, addresses, customers) if draw.random() < 0.5 else ():
-            for item in step.slices():
-                written.take(item)
+        steps = (devices, addresses, customers) if draw.random() < 0.5 else ()
+        worked = [item for step in steps for item in step.slices()]
+        idle = 0 if batches or ready or worked else idle + 1
+        for item in worked:
+            written.take(item)
         for bucket, item in draw.choice(ready).work(at_once=plain) if ready else ():
             if isinstance(item, Forwarded | CustomerBatch):
                 target = addresses if isinstance(item, Forwarded) else customers

@@ -122,6 +122,8 @@ class Delivery:
     """Whether all others are fresh."""
     slice: int
     """Customers in a slice."""
+    most: int
+    """Rows of sweeps in an activation."""
     slices: tuple[int, ...]
     """The number of slices that are made after each activation."""
     restarts: tuple[int, ...]
@@ -136,10 +138,11 @@ deliveries = st.builds(
     fresh=st.lists(st.booleans(), max_size=8).map(tuple),
     live=st.booleans(),
     slice=st.sampled_from([1, 1, 2, 100]),
+    most=st.sampled_from([1, 2, 5, 1_000]),
     slices=st.lists(st.integers(0, 2), max_size=16).map(tuple),
     restarts=st.lists(st.sampled_from([0, 0, 1, 1, 2, 3]), max_size=16).map(tuple),
 )
-AT_ONCE = Delivery((frozenset(), frozenset()), (), (2,), (), False, 100, (), ())
+AT_ONCE = Delivery((frozenset(), frozenset()), (), (2,), (), False, 100, 1_000, (), ())
 
 
 def parcel_of(things: Sequence[Thing]) -> Parcel:
@@ -188,7 +191,7 @@ def batches_of(log: Sequence[Sequence[Thing]], delivery: Delivery) -> list[Custo
 
 def run(log: Sequence[Sequence[Thing]], delivery: Delivery, capacity: int) -> tuple[list[Output], Customers]:
     """Everything that comes out, and the machine at the end, when it has a rate for all that waits."""
-    policy = CustomersPolicy(replace(SWEEPS, slice=delivery.slice), SENDERS, capacity)
+    policy = CustomersPolicy(replace(SWEEPS, slice=delivery.slice, most=delivery.most), SENDERS, capacity)
     machine, batches, sizes = Customers(policy, LABELLER), batches_of(log, delivery), list(delivery.sizes)
     saved, slices, restarts = Changes(machine), list(delivery.slices), list(delivery.restarts)
     out: list[Output] = []
@@ -199,6 +202,9 @@ def run(log: Sequence[Sequence[Thing]], delivery: Delivery, capacity: int) -> tu
         for _ in range(slices.pop(0) if slices else 0):
             out += machine.work()
             machine, saved = restarted(machine, saved, policy, restarts.pop(0) if restarts else 0)
+        machine, saved = restarted(machine, saved, policy, restarts.pop(0) if restarts else 0)
+    while machine.is_urgent():
+        out += machine.work()
         machine, saved = restarted(machine, saved, policy, restarts.pop(0) if restarts else 0)
     machine = thawed(Customers(replace(policy, rates=RATES), LABELLER), frozen(machine))
     out += machine.resumed()

@@ -76,6 +76,15 @@ def ids(batches: Iterable[LaneBatch]) -> list[str]:
 # What is emitted
 
 
+def test_nothing_is_read_while_the_lane_is_held_and_then_all_is() -> None:
+    held = [True]
+    lane = reader(FakeConsumer(logs(visit(1), visit(2))), is_held=lambda: held[0])
+    assert drain(lane) == []
+    assert lane.next_awake() is None
+    held[0] = False
+    assert ids(drain(lane)) == ["e-1", "e-2"]
+
+
 def test_all_that_the_log_holds_is_read_and_then_nothing_is_emitted() -> None:
     lane = reader(FakeConsumer(logs(visit(1), visit(2))))
     batches = drain(lane)
