@@ -100,6 +100,15 @@ def read_scores(client: Client, moments: Sequence[int]) -> Iterator[ScoreRow]:
         yield from rows
 
 
+def count_unscored(client: Client, moment: int) -> int:
+    """Return how many known customers the sweep of a moment has not stored yet.
+
+    A large sweep goes on in slices after the log is worked off, so the positions in the log do not tell.
+    """
+    count: int = client.query(query("unscored_at"), {"time": moment // SECOND_US}).first_row[0]
+    return max(count, 0)
+
+
 def csv_row(row: ScoreRow) -> tuple[str, str, str, str]:
     """A row of the predictions file: scores with six digits, empty where there is none."""
     customer, day, *scores = row

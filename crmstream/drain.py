@@ -99,6 +99,21 @@ def wait_until_drained(
         _pause(moved_at, stall_seconds)
 
 
+def wait_until_none(
+    left: Callable[[], int], poll: Callable[[], None], *, stall_seconds: float = STALL_SECONDS
+) -> None:
+    """Return when ``left`` counts nothing any more; ``poll`` as above.
+
+    Raises :class:`StackError` if the count has not fallen for ``stall_seconds``.
+    """
+    least, moved_at = None, time.monotonic()
+    while count := left():
+        poll()
+        if least is None or count < least:
+            least, moved_at = count, time.monotonic()
+        _pause(moved_at, stall_seconds)
+
+
 def _pause(moved_at: float, stall_seconds: float) -> None:
     """Sleep until the next look. Raises :class:`StackError` if nothing has moved for too long."""
     if time.monotonic() - moved_at > stall_seconds:

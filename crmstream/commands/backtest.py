@@ -10,6 +10,7 @@ import time
 from collections.abc import Generator
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated, Final
@@ -28,6 +29,7 @@ from crmstream.backtest import (
     OUTCOMES,
     SECOND_US,
     History,
+    count_unscored,
     csv_row,
     midnights,
     read_scores,
@@ -36,7 +38,7 @@ from crmstream.backtest import (
 from crmstream.commands.progress import FileBars, add_bar, event_progress, move_bar
 from crmstream.commands.replay import NOTHING_READ, report_table
 from crmstream.commands.shared import as_time, console, new_app, notes
-from crmstream.drain import Drained, wait_until_drained
+from crmstream.drain import Drained, wait_until_drained, wait_until_none
 from crmstream.observe.kafka import KafkaView
 from crmstream.quality import Quality, quality_table, read_quality
 from crmstream.running import full_stack
@@ -126,6 +128,7 @@ class _Run:
             self._wait(stack)
             client = clickhouse_client(stack.endpoints.clickhouse_url, self._settings.clickhouse_database)
             with closing(client):
+                wait_until_none(partial(count_unscored, client, moments[-1]), stack.poll)
                 return summary, _write(out, client, moments), _qualities(client, moments)
 
     def _publish(self, stack: LocalStack, history: History, report: Report, until_us: int) -> Summary:

@@ -9,7 +9,7 @@ import pytest
 from contracts.errors import StackError, StoreUnavailableError
 from contracts.topics import DEAD_LETTERS, INPUT_TOPICS
 from crmstream import drain
-from crmstream.drain import Drained, drained, log_ends, wait_until_drained
+from crmstream.drain import Drained, drained, log_ends, wait_until_drained, wait_until_none
 from crmstream.observe.kafka import Offsets
 from sinks.outbox import Outbox
 
@@ -89,3 +89,11 @@ def test_rows_that_wait_for_clickhouse_are_waited_for(tmp_path: Path) -> None:
 
     wait_until_drained(View(offsets((10, 0), (None, None))), poll, outbox=tmp_path)
     assert polls == 5, "rows that come later are not waited for"
+
+
+def test_a_count_is_waited_for_while_it_falls() -> None:
+    counts, polls = iter([5, 5, 2, 0]), []
+    wait_until_none(lambda: next(counts), lambda: polls.append(1), stall_seconds=30)
+    assert len(polls) == 3
+    with pytest.raises(StackError):
+        wait_until_none(lambda: 7, lambda: None, stall_seconds=0)
