@@ -91,7 +91,7 @@ class Link(NamedTuple):
     """One statement about identity, in the order of its log. ``occurred`` in microseconds, ``entered`` in milliseconds.
 
     ``identity`` is a device's or an address's profile id. ``person`` is a customer id, or, for a device whose visitor
-    typed an address, that address's profile id, or :data:`NOBODY` to undo the link.
+    typed an address, that address's profile id, or :data:`NOBODY` to undo the link to ``undoes``.
     """
 
     slot: int
@@ -99,6 +99,7 @@ class Link(NamedTuple):
     entered: int
     identity: str
     person: str
+    undoes: str = ""
 
 
 VERSION_SHIFT: Final = 32  # a version is slot << 32 | events of the person: it grows with every event and sweep

@@ -34,6 +34,7 @@ from connectors.yaml_file import Part, YamlFile
 from contracts.currencies import CurrencyCode
 from contracts.errors import InputFileError
 from contracts.events import Identifier
+from contracts.unlinks import OWN_SOURCE
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
@@ -99,6 +100,8 @@ class Sources(Part):
         twice = [one for one, count in counts.items() if count > 1]
         if twice:
             raise ValueError(f"the key {twice[0][:15]}... stands twice; a write key belongs to one source")
+        if OWN_SOURCE in self.sources:
+            raise ValueError(f"{OWN_SOURCE}: is reserved for the events that crmstream itself writes")
         wrong = [name for name, source in self.sources.items() if name != source.name]
         if wrong:
             raise ValueError(f"{wrong[0]}: has another name inside; leave `name` out")
