@@ -292,8 +292,20 @@ class Departures:
     forgotten: bool = False
 
 
+@dataclass(frozen=True)
+class Pointers:
+    """Identified visitors seen lately: their hashes, which hold only their owner, live on."""
+
+    bucket: int
+    ids: Texts
+    versions: NDArray[np.int64]
+
+
 class Verdict(NamedTuple):
-    """One decision about a link, for the record. ``outcome`` is ``linked``, ``unlinked`` or why it was refused."""
+    """One decision about a link, for the record. ``outcome`` is ``linked``, ``unlinked`` or why it was refused.
+
+    ``occurred`` is the time of the link's event; of an unlink, up to when links are undone.
+    """
 
     identity: str
     person: str

@@ -1,8 +1,9 @@
 """One message of the tracking API becomes the draft of one event.
 
-What is what: ``track`` keeps its name (but makes no event that links ids), ``page`` is "Page Viewed", ``screen`` "Screen Viewed", ``identify`` "Identify",
-``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind identity). The properties stay, with the
-message's context whole as ``context``. Pure; moves no data.
+What is what: ``track`` keeps its name, ``page`` is "Page Viewed", ``screen`` "Screen Viewed", ``identify`` "Identify",
+``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind identity). A ``track`` with the name of
+an event that links ids is refused. The properties stay, with the message's context whole as ``context``. Pure; moves no
+data.
 """
 
 from collections.abc import Callable, Mapping

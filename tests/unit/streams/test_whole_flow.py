@@ -74,7 +74,7 @@ def something(draw: random.Random, number: int, at: int, one: int) -> tuple[Kind
         (2, "identity", "Alias", {"customer_id": owner, "properties": {"previous_id": device}}),
         (3, "identity", "Identify", {"anonymous_id": device, "properties": address}),
         (3, "identity", "Identify", {"customer_id": owner, "properties": address}),
-        (3, "identity", "Unlink", {"anonymous_id": device}),
+        (3, "identity", "Unlink", {"anonymous_id": device, "source": "crmstream", "properties": {"previous_id": owner}}),
     ]
     weights = [weight for weight, *_ in choices]
     _, kind, name, fields = draw.choices(choices, weights)[0]
