@@ -34,7 +34,8 @@ def test_a_device_is_named_by_its_anonymous_id() -> None:
 
 def test_an_address_is_named_with_its_customer() -> None:
     body = event(Undo("a@b.example", email_key("a@b.example"), "c-1", NOW))
-    assert (body["customer_id"], body["properties"]) == ("c-1", {"previous_id": "c-1", "traits": {"email": "a@b.example"}})
+    assert body["customer_id"] == "c-1"
+    assert body["properties"] == {"previous_id": "c-1", "traits": {"email": "a@b.example"}}
     assert "anonymous_id" not in body
 
 

@@ -190,7 +190,7 @@ def test_the_pointer_of_a_device_that_is_seen_expires_later_and_none_is_made(arr
     blocks = [*blocks_of(left), *blocks_of(Pointers(0, ids, np.array([9, 9])))]
     found = stored(blocks, arrow)
     assert found.hashes == stored(blocks_of(left), arrow).hashes
-    assert found.commands == stored(blocks_of(left), arrow).commands + 4
+    assert len(found.commands) == len(stored(blocks_of(left), arrow).commands) + 4
 
 
 # Both renderers

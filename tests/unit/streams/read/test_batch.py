@@ -48,7 +48,7 @@ def test_a_customer_of_another_bucket_is_reported_once() -> None:
 
 
 def test_a_customer_is_reported_again_for_an_event_of_an_earlier_slot() -> None:
-    """The events of a lane's topics, and late ones, are read in any order: an alias between the two slots is refused."""
+    """A lane's topics are read in any order, and events come late. An alias between the two slots is refused."""
     known = ReportedCustomers()
     found = []
     for slot in (10, 5, 7, 5, 4):
