@@ -1,7 +1,7 @@
 """The rules of ``Unlink`` events, which undo the link of a device or of an e-mail address.
 
 Only crmstream itself writes them (``crmstream identity unlink``): whoever could send one with a public write key could
-take any device from its customer. An ``Unlink`` names what is unlinked, and in ``previous_id`` the owner from whom.
+take any device from its customer. An ``Unlink`` names what is unlinked, and in ``previous_id`` the owner that loses it.
 """
 
 from typing import Any, Final

@@ -41,6 +41,8 @@ SOURCES_FILE: Final = "sources.yaml"
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
 
+_RESERVED: Final = "is reserved for the events that crmstream itself writes"
+
 Clock = Literal["trusted", "corrected"]
 """Whether the times of SDKs stand as they are, or are corrected by when the sender says to have sent them."""
 
@@ -90,7 +92,9 @@ class Sources(Part):
     default: Rules | None = None
 
     def others(self, name: str) -> Source:
-        """Give a source that is not named: the rules of ``default``, or none."""
+        """Give a source that is not named: the rules of ``default``, or none. Raises InputFileError for crmstream's."""
+        if name == OWN_SOURCE:
+            raise InputFileError(f"Source {name}: {_RESERVED}.")
         rules = self.default or Rules()
         return Source(name=name, currency=rules.currency, privacy=rules.privacy, plan=rules.plan)
 
@@ -101,7 +105,7 @@ class Sources(Part):
         if twice:
             raise ValueError(f"the key {twice[0][:15]}... stands twice; a write key belongs to one source")
         if OWN_SOURCE in self.sources:
-            raise ValueError(f"{OWN_SOURCE}: is reserved for the events that crmstream itself writes")
+            raise ValueError(f"{OWN_SOURCE}: {_RESERVED}")
         wrong = [name for name, source in self.sources.items() if name != source.name]
         if wrong:
             raise ValueError(f"{wrong[0]}: has another name inside; leave `name` out")

@@ -114,6 +114,8 @@ class Owned:
 
     def see(self, at: NDArray[np.int64], seconds: NDArray[np.integer]) -> None:
         """Note when rows sent events on."""
+        if not len(at):
+            return
         np.maximum.at(self._owners.web_seconds, at, seconds)
         self._owners.see(at)
 
