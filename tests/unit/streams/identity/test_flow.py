@@ -76,6 +76,8 @@ class Record:
     id: int = 0
     identity: str = ""
     person: str = ""
+    undoes: str = ""
+    """The person from whom an unlink takes ``identity``."""
     strays: bool = False
     """Whether it stands in the lane of its customer."""
 
@@ -121,7 +123,7 @@ def batches(lane: int, part: list[tuple[Record, int]], clocks: list[int], *, fre
     made = []
     for bucket in range(BUCKETS):
         events = [(r, slot) for r, slot in part if not r.identity and r.home == bucket]
-        links = [Link(slot, r.occurred, r.received // 1000, r.identity, r.person)
+        links = [Link(slot, r.occurred, r.received // 1000, r.identity, r.person, r.undoes)
                  for r, slot in part if r.identity and r.home == bucket]  # fmt: skip
         named = [(r.customer or r.person, slot) for r, slot in part]
         known = [(name, slot) for name, slot in named
@@ -423,9 +425,10 @@ def one_record(what: str, who: str, other: str, number: int, common: dict[str, A
         "equal": {"identity": visitor, "person": who},
         "typed": {"identity": visitor, "person": mail},
         "claim": {"identity": E1 if number % 2 else E2, "device": who, "person": other},
-        "undo": {"identity": [visitor, E1, E2][number % 3], "device": who},
+        "undo": {"identity": [visitor, E1, E2][number % 3], "device": who, "undoes": mail if number == 12 else other,
+                 "occurred": common["received"]},
     }
-    return Record(**makers[what], **common)
+    return Record(**common | makers[what])
 
 
 def make(drawn: list[tuple[Any, ...]], *, money: bool) -> list[Record]:
