@@ -23,6 +23,11 @@ class Did:
     slot: int
     session: bool
 
+    @property
+    def counted(self) -> int:
+        """When it counts: at the end of its slot at the latest, though its device may be ahead."""
+        return min(self.occurred, (self.slot + 1) * DAY - 1)
+
 
 @dataclass
 class Sent:
@@ -170,7 +175,7 @@ class Oracle:
     def forget(self) -> None:
         cut = self.slot * DAY - self.forgotten_after
         for identity, dids in list(self.history.items()):
-            if max(did.occurred for did in dids) < cut:
+            if max(did.counted for did in dids) < cut:
                 del self.history[identity]
         for key, second in list(self.last_web.items()):
             if second < cut // SECOND:
