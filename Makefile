@@ -1,6 +1,7 @@
 # The steps of every day. `make env` is the first of all others and does nothing when it is up to date.
 #   make demo    the main job on this machine, with a simulated shop     make lint   style, types, layers
 #   make test    lint and all tests                                      make bench  microseconds per event
+#   make torture the laws of the core, with random seeds and many more examples
 #   make pins    resolve the requirements anew                           make clean  remove what env and tests made
 
 PYTHON ?= $(firstword $(foreach name,python3.12 python3.11 python3 python,$(shell \
@@ -15,7 +16,7 @@ PIN := CUSTOM_COMPILE_COMMAND="make pins" $(BIN)/pip-compile --quiet --no-config
 	--allow-unsafe --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
 	--annotation-style=line --all-build-deps
 
-.PHONY: env machine env-tests demo test lint bench bench-quick bench-docs pins clean
+.PHONY: env machine env-tests demo test lint torture bench bench-quick bench-docs pins clean
 .NOTPARALLEL:
 
 env: $(STAMP)
@@ -58,6 +59,11 @@ lint: env-tests
 test: machine lint
 	@echo "Running all tests (some minutes; they start real servers on free ports) ..."
 	@$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations 10 --durations-min 5
+
+# TORTURE="-k money" chooses some; nothing is started, and no run is like another
+torture: env-tests
+	@echo "Trying the laws with many examples (takes an hour) ..."
+	@HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest --numprocesses 2 tests/unit/streams tests/unit/online_models $(TORTURE)
 
 # BENCH="--against COMMIT --parts whole --rounds 5 --save docs/performance/results.json": more in docs/performance.md
 bench: env-tests

@@ -7,9 +7,10 @@ from itertools import permutations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR
+from support.laws import law
 from support.state import frozen, thawed
 
 from contracts.blocks import NOBODY, DeviceBatch, Forwarded, Link, Pointers, Progress, Verdict, Verdicts
@@ -142,13 +143,13 @@ def note(table: dict[tuple[str, str], Decision], made: Sequence[Verdict]) -> Non
             table[each[:2]] = Decision(each.identity, each.person, each.outcome, at)
 
 
-@settings(max_examples=200, deadline=None)
+@law()
 @given(_SAID, st.sampled_from([POLICY, ROOMY]))
 def test_links_of_devices_that_are_sent_again_change_nothing(drawn: Any, policy: IdentityPolicy) -> None:
     life(Devices(policy), of_devices, drawn, address=False)
 
 
-@settings(max_examples=200, deadline=None)
+@law()
 @given(_SAID)
 def test_claims_on_addresses_that_are_sent_again_change_nothing(drawn: Any) -> None:
     life(Addresses(ROOMY), of_addresses, drawn, address=True)

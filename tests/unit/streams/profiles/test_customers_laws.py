@@ -6,10 +6,11 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support.columns import DAY, TOPICS, Happening, columns
+from support.laws import law
 from support.state import Changes, frozen, thawed
 from support.swept import recorded, seen_by_readers
 
@@ -258,7 +259,7 @@ def content(machine: Customers) -> dict[str, bytes]:
     return {name: table.rows[at].tobytes() for name, at in zip(table.names.take(order), order, strict=True)}
 
 
-@settings(max_examples=150)
+@law()
 @given(log=logs(), delivery=deliveries, capacity=st.sampled_from([2, 5, 1_000]))
 @example(log=[[], []], delivery=AT_ONCE, capacity=2)
 def test_everything_is_a_function_of_the_log(log: list[list[Thing]], delivery: Delivery, capacity: int) -> None:
@@ -272,6 +273,7 @@ def test_everything_is_a_function_of_the_log(log: list[list[Thing]], delivery: D
     assert stored(out) == stored(whole) == content(machine)
 
 
+@law()
 @given(log=logs(), delivery=deliveries)
 def test_customers_are_swept_from_their_first_event_until_they_are_dormant(
     log: list[list[Thing]], delivery: Delivery

@@ -1,7 +1,6 @@
 """The algebra of profiles: order-free, equal to a plain loop over the events, whoever did what under which id."""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from random import Random
 
@@ -9,58 +8,30 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.columns import DAY, HOUR, SERVICE, WEB, Happening, columns, cut, happenings
+from support.columns import DAY, HOUR, Happening, columns, cut, happenings
+from support.laws import law
+from support.plain_rows import assert_is
 
 from contracts.blocks import RowArray
 from contracts.events import MAX_AMOUNT
 from contracts.times import SECOND
 from streams import codes
 from streams.profiles.deltas import add_rows, deltas, fade, in_turns
-from streams.profiles.matrices import recent_orders
 from streams.profiles.money import MOST_MONEY
 from streams.profiles.rows import (
-    COUNTS,
     DECAYED,
     FADING,
     FEW,
-    FIRST_TIMES,
-    LAST_TIMES,
-    MONEY,
     MOST_FEW,
-    NEVER,
-    NOT_YET,
-    RECENT,
     ROW_DTYPE,
     UNITS,
     blank_rows,
-    stamps_of,
     times_of,
 )
 from streams.profiles.table import ProfileTable
 
 DAYS = 4
 ONE = UNITS["orders_7d"]
-COUNTERS = {
-    codes.ORDER: "orders",
-    codes.REFUND: "refunds",
-    codes.CANCELLATION: "cancelled",
-    codes.PRODUCT_VIEW: "product_views",
-    codes.PRODUCT_ADDED: "carts",
-    codes.CART_VIEW: "cart_views",
-    codes.CHECKOUT: "checkouts",
-    codes.TICKET_OPENED: "tickets",
-    codes.TICKET_SOLVED: "tickets_solved",
-    codes.SATISFACTION: "satisfaction_count",
-}
-LASTS = {
-    codes.ORDER: "last_order",
-    codes.REFUND: "last_refund",
-    codes.PRODUCT_VIEW: "last_view",
-    codes.PRODUCT_ADDED: "last_cart",
-    codes.CHECKOUT: "last_checkout",
-    codes.TICKET_OPENED: "last_ticket",
-}
-Row = dict[str, int]
 
 
 def build(pieces: Sequence[Sequence[Happening]]) -> ProfileTable:
@@ -81,10 +52,6 @@ def content(table: ProfileTable) -> tuple[list[str], bytes]:
     return table.names.take(order).tolist(), table.rows[order].tobytes()
 
 
-def whole_seconds(times: list[int]) -> list[int]:
-    return [time if time == NEVER else time // SECOND * SECOND for time in times]
-
-
 def by_slot(events: Sequence[Happening]) -> list[Happening]:
     return sorted(events, key=lambda each: each.occurred // DAY)
 
@@ -97,63 +64,10 @@ def one_row(events: Sequence[Happening]) -> RowArray:
     return rows
 
 
-def by_hand(events: Sequence[Happening]) -> Row:
-    """What a row should hold, one event and one obvious rule at a time."""
-    row: Row = defaultdict(int, dict.fromkeys(LAST_TIMES, NEVER) | dict.fromkeys(FIRST_TIMES, NOT_YET))
-    for each in events:
-        row["events"] += 1
-        for first in ("first_seen", *(["first_order"] if each.code == codes.ORDER else [])):
-            row[first] = min(row[first], each.occurred)
-        started = ["last_session"] if each.session and each.code in WEB else []
-        kept = [LASTS[each.code]] if each.code in LASTS else []
-        for last in ("last_seen", *kept, *started, *(["last_web"] if each.code in WEB else [])):
-            row[last] = max(row[last], each.occurred)
-        if each.code in COUNTERS:
-            row[COUNTERS[each.code]] += 1
-        row["sessions"] += len(started)
-        row["web_events"] += each.code in WEB
-        row["service_events"] += each.code in SERVICE
-        _sums(row, each)
-    return row
-
-
-def _sums(row: Row, each: Happening) -> None:
-    if each.code == codes.ORDER:
-        row["revenue"] += each.amount
-        row["items"] += each.items
-        _decay(row, ("orders_7d", "orders_30d", "orders_90d"), each)
-        _decay(row, ("revenue_90d",), each, each.amount / 10_000)
-    if each.code == codes.REFUND:
-        row["refunded"] += each.amount
-    if each.code == codes.SATISFACTION:
-        row["satisfaction_sum"] += round(each.score / 1_000)
-    if each.code in WEB:
-        _decay(row, ("web_7d", "web_30d", "web_90d"), each)
-    if each.code == codes.TICKET_OPENED:
-        _decay(row, ("tickets_30d",), each)
-
-
-def _decay(row: Row, names: tuple[str, ...], each: Happening, amount: float = 1) -> None:
-    for name in names:
-        row[name] += round(math.exp(-((DAYS + 1) * DAY - each.occurred) / (DECAYED[name] * DAY)) * amount * UNITS[name])
-
-
-def assert_equal(row: RowArray, expected: Row) -> None:
-    """Columns equal; decayed ones up to the rounding of each event and of each slot."""
-    times, exact = (*FIRST_TIMES, *LAST_TIMES), (*MONEY, "satisfaction_sum", *COUNTS)
-    assert {name: int(row[name][0]) for name in exact} == {name: expected[name] for name in exact}
-    stamps = {name: int(stamps_of(np.array([expected[name]]))[0]) for name in times}
-    assert {name: int(row[name][0]) for name in times} == stamps
-    for name in DECAYED:
-        assert int(row[name][0]) == pytest.approx(expected[name], abs=2 * expected["events"] + DAYS + 2)
-
-
+@law()
 @given(happenings(DAYS, "a"))
 def test_a_row_is_what_a_loop_over_the_events_gives(events: list[Happening]) -> None:
-    row = one_row(events)
-    assert_equal(row, by_hand(events))
-    orders = sorted((each.occurred for each in events if each.code == codes.ORDER), reverse=True)
-    assert times_of(recent_orders(row))[0].tolist() == whole_seconds((orders + [NEVER] * RECENT)[:RECENT])
+    assert_is(one_row(events), events, DAYS)
 
 
 @pytest.mark.parametrize("code", [codes.ORDER, codes.PRODUCT_VIEW])
@@ -166,6 +80,7 @@ def test_what_claims_to_be_later_than_its_slot_counts_at_the_end_of_the_slot(cod
     assert times_of(claims["last_seen"])[0] == 3 * DAY - SECOND
 
 
+@law()
 @given(events=happenings(DAYS), cuts=st.sets(st.integers(1, 40)), data=st.data())
 def test_cuts_and_the_order_within_a_slot_change_nothing(
     events: list[Happening], cuts: set[int], data: st.DataObject
@@ -176,6 +91,7 @@ def test_cuts_and_the_order_within_a_slot_change_nothing(
     assert content(build(cut(by_slot(data.draw(st.permutations(events))), cuts))) == whole
 
 
+@law()
 @given(mine=happenings(DAYS, "a", max_size=20), device=happenings(DAYS, "a", max_size=20))
 def test_a_device_and_a_customer_together_are_one_person_who_did_everything(
     mine: list[Happening], device: list[Happening]
@@ -185,11 +101,10 @@ def test_a_device_and_a_customer_together_are_one_person_who_did_everything(
     add_rows(other, into, DAY)
     add_rows(into, added, DAY)
     assert into.tobytes() == other.tobytes()
-    together = one_row(mine + device)
-    assert_equal(into, by_hand(mine + device))
-    assert recent_orders(into).tolist() == recent_orders(together).tolist()
+    assert_is(into, mine + device, DAYS)
 
 
+@law()
 @given(st.lists(happenings(DAYS, "a", max_size=8), min_size=3, max_size=3))
 def test_adding_rows_of_one_slot_does_not_depend_on_their_order(parts: list[list[Happening]]) -> None:
     one, two, three = (one_row(part) for part in parts)
@@ -201,6 +116,7 @@ def test_adding_rows_of_one_slot_does_not_depend_on_their_order(parts: list[list
     assert left.tobytes() == right.tobytes()
 
 
+@law()
 @given(happenings(DAYS, "a"))
 def test_adding_nobody_changes_nothing(events: list[Happening]) -> None:
     row = one_row(events)
@@ -249,6 +165,7 @@ def test_money_that_waits_is_an_entry_of_its_own() -> None:
     assert entries[["row", "currency", "refund", "amount"]].tolist() == [(4, 7, False, 5), (9, 8, True, 6)]
 
 
+@law()
 @given(st.lists(st.integers(0, 4), max_size=20))
 def test_turns_hold_each_position_once_in_its_order(at: list[int]) -> None:
     turns = [turn.tolist() for turn in in_turns(np.array(at, np.int64))]
@@ -269,6 +186,7 @@ def test_a_row_takes_128_bytes() -> None:
     assert ROW_DTYPE.itemsize == 128
 
 
+@law()
 @given(happenings(DAYS, "a", max_size=10), st.integers(1, 3), st.randoms())
 def test_sums_that_reach_the_end_of_their_column_stop_there_in_any_order(
     events: list[Happening], copies: int, random: Random
