@@ -11,8 +11,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FACTS = ("web_events", "transactions", "service_events", "identity_events")
-MOST = 1.5
-"""The dataflow may use so many times the hand-written loop's CPU; it uses less than the loop."""
+MOST_LIVE, MOST_IN_CATCH_UP = 1.0, 3.0
+"""The dataflow may use so many times the hand-written loop's CPU. Measured on a busy machine: live .5 to .6; in the
+small catch-up 1.5 to 1.9, where it sweeps 180 days for 7,500 events, and the loop does not."""
 
 
 def bench(*options: str) -> dict[str, Any]:
@@ -30,18 +31,26 @@ def least_cpu(runs: list[dict[str, Any]]) -> float:
     return min(run["cpu_seconds"] for run in runs)
 
 
-def test_the_dataflow_is_not_much_dearer_than_a_loop() -> None:
-    (whole,) = bench("--small")["whole"]
+def check(whole: dict[str, Any], most: float) -> None:
+    """Both left the same facts behind, and the dataflow used at most so many times the loop's CPU."""
     runs = whole["runs"]
     ours, loop = runs["dataflow"], runs["hand-written loop"]
-    assert whole["total"] > 20_000
     assert least_cpu(runs["consume and decode only"]) < least_cpu(ours)
     for which in (ours[-1]["stored"], loop[-1]["stored"]):
         assert sum(which[table] for table in (*FACTS, "dead_letters")) > 0.98 * whole["total"]
-        assert which["hashes"] > 5_000
     for table in FACTS:  # the loop checks less
         assert 0 <= loop[-1]["stored"][table] - ours[-1]["stored"][table] <= 0.001 * whole["total"]
-    assert least_cpu(ours) < MOST * least_cpu(loop), f"{least_cpu(ours):.2f} s : {least_cpu(loop):.2f} s"
+    assert least_cpu(ours) < most * least_cpu(loop), f"{least_cpu(ours):.2f} s : {least_cpu(loop):.2f} s"
+
+
+def test_the_dataflow_is_not_much_dearer_than_a_loop() -> None:
+    live, catch_up = bench("--small")["whole"]
+    assert live["total"] > 20_000
+    assert catch_up["total"] > 5_000
+    assert all(live["runs"][which][-1]["stored"]["hashes"] > 5_000 for which in ("dataflow", "hand-written loop"))
+    assert catch_up["runs"]["dataflow"][-1]["stored"]["customer_daily"] > 10_000
+    check(live, MOST_LIVE)
+    check(catch_up, MOST_IN_CATCH_UP)
 
 
 def test_a_quick_bench_measures_every_step() -> None:
