@@ -8,6 +8,7 @@ import argparse
 import gc
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +19,7 @@ from typing import Final
 
 from prometheus_client import start_http_server
 
-from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
+from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError, TakenOverError
 from contracts.metrics import STORE_WAITED
 from contracts.outages import waiting_since
 from contracts.settings import Settings, load_settings
@@ -28,12 +29,12 @@ from crmstream import (
     memory,
 )
 from crmstream.cluster.taking_part import TakingPart
-from crmstream.stack.dataflow import COMPANION_GONE, STOP_SECONDS, WILL_NOT_START
+from crmstream.stack.dataflow import COMPANION_GONE, RUN, STOP_SECONDS, WILL_NOT_START
 from crmstream.stopping import StopFlag
 from streams import error_boundary as edge
 from streams.in_force import rates_in_force
 from streams.journal import JOURNAL
-from streams.recovery import forget_uncommitted
+from streams.recovery import begin_run
 from streams.run import run_worker
 
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
@@ -43,7 +44,7 @@ SWITCH_SECONDS: Final = 0.001
 to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
-FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
+FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError, TakenOverError)
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ def main() -> None:
     hanging.watch(lambda: JOURNAL.beats)
     try:
         if cluster is None:
-            forget_uncommitted(settings)
+            begin_run(settings, os.environ.get(RUN) or secrets.token_hex(6))
         elif not cluster.begin(stop):
             return
         _tell_start(settings, index)

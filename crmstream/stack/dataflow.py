@@ -1,11 +1,13 @@
 """The processes of the dataflow: workers that live and die as a group; heartbeat and collector beside them."""
 
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from contracts.errors import StackError
 from crmstream.stack.process import ChildProcess, ask_to_stop, stop_all
@@ -19,6 +21,8 @@ COMPANION_WAIT_SECONDS = 0.5
 STOP_SECONDS = 20.0
 ANOTHER_TRY_SECONDS = 60.0
 """After how long something the rest can do without is tried again when it was given up."""
+RUN: Final = "CRM_WORKER_RUN"
+"""The variable with the name that all processes have in common that are started together."""
 WORKER_NICENESS = 5
 """Where cores are scarce, whoever answers a client goes first: a score may come a little later, an answer may not."""
 
@@ -70,8 +74,10 @@ class ProcessGroup:
     def start(self) -> None:
         """Start all."""
         self._wanted, self._start_at, self._ends_at, self._started_at = True, None, None, time.monotonic()
+        run = {RUN: secrets.token_hex(6)}
         for process in self.processes:
             self._fatal_file(process).unlink(missing_ok=True)
+            process.change_environment(run)
             process.start()
 
     def stop(self) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from contracts.errors import SettingsError
-from crmstream.cluster import meeting, shared_folder
+from crmstream.cluster import joining, links, meeting, shared_folder
 from crmstream.cluster.companions import Companions
-from crmstream.cluster.meeting import Worker, meet
+from crmstream.cluster.meeting import meet
+from crmstream.cluster.members import Met, Worker
 from crmstream.cluster.messages import Connection
 from crmstream.stack.dataflow import COMPANION_GONE
 from crmstream.stack.ports import free_port
@@ -29,7 +30,7 @@ class Meeting:
         self.stop = threading.Event()
         self.waits: dict[int, list[str]] = {index: [] for index in range(workers)}
         self.results: dict[int, Any] = {}
-        self.prepared: list[set[int]] = []
+        self.prepared: list[tuple[str, set[int]]] = []
         self._threads: dict[int, threading.Thread] = {}
 
     def start(self, index: int, folder: Path | None = None, facts: dict[str, object] | None = None) -> None:
@@ -41,15 +42,15 @@ class Meeting:
 
     def _meet(self, worker: Worker) -> None:
         try:
-            self.results[worker.index] = meet(worker, lambda: self.prepared.append(set(self.results)))
+            self.results[worker.index] = meet(worker, lambda mark: self.prepared.append((mark, set(self.results))))
         except SettingsError as error:
             self.results[worker.index] = error
 
     def connections(self, index: int) -> dict[int, Connection]:
         self._threads[index].join(20)
         found = self.results[index]
-        assert isinstance(found, dict), found
-        return found
+        assert isinstance(found, Met), found
+        return found.connections
 
     def refusal(self, index: int) -> str:
         self._threads[index].join(20)
@@ -65,8 +66,10 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(meeting, "TELL_SECONDS", 0.05)
+    for module in (joining, links, meeting):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
+    for module in (links, meeting):
+        monkeypatch.setattr(module, "TELL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -87,11 +90,15 @@ def test_all_start_when_all_are_there_and_say_which_they_wait_for(three: Meeting
     assert three.results == {}
     three.start(2)
     assert set(three.connections(0)) == {1, 2}
-    assert set(three.connections(1)) == set(three.connections(2)) == {0}
-    assert three.prepared == [set()], "what must be done before anyone starts is done once"
+    assert set(three.connections(1)) == {0, 2}
+    assert set(three.connections(2)) == {0, 1}
+    marks = {three.results[index].mark for index in range(3)}
+    assert three.prepared == [(marks.pop(), set())], "what must be done before anyone starts is done once"
+    assert not marks, "all know the same mark"
     assert {three.waits[index][-1] for index in range(3)} == {""}
-    with socket.create_server(("127.0.0.1", int(three.addresses[0].split(":")[1]))):
-        pass  # Bytewax can listen there, while the connections last
+    for address in three.addresses:
+        with socket.create_server(("127.0.0.1", int(address.split(":")[1]))):
+            pass  # Bytewax can listen there, while the connections last
 
 
 def test_one_that_dies_and_comes_again_before_the_start_is_counted_once(three: Meeting) -> None:
