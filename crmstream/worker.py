@@ -1,7 +1,8 @@
 """One worker process of the dataflow: ``python -m crmstream.worker --index N``. Started by the local stack.
 
 It reads its settings from the environment, where the stack names all servers, and ends with 0 when asked to stop
-(SIGTERM), with 78 and a ``.fatal`` file beside its log when it must not be started again, else with 1.
+(SIGTERM), with 78 and a ``.fatal`` file beside its log when it must not be started again, with 73 when the disk is
+full, else with 1.
 """
 
 import argparse
@@ -29,7 +30,8 @@ from crmstream import (
     memory,
 )
 from crmstream.cluster.taking_part import TakingPart
-from crmstream.stack.dataflow import COMPANION_GONE, RUN, STOP_SECONDS, WILL_NOT_START
+from crmstream.stack.dataflow import COMPANION_GONE, NO_ROOM, RUN, STOP_SECONDS, WILL_NOT_START
+from crmstream.stack.no_room import lacks_room
 from crmstream.stopping import StopFlag
 from streams import error_boundary as edge
 from streams.in_force import rates_in_force
@@ -81,7 +83,7 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
         if cluster is not None and not edge.failures and cluster.lost_another():
             sys.exit(COMPANION_GONE)
-        sys.exit(_explain(error, settings.data_dir / "logs" / f"worker-{index}.fatal"))
+        sys.exit(_explain(error, settings.data_dir, index))
     JOURNAL.end()
     if cluster is not None:
         sys.exit(cluster.exit_code(0))
@@ -103,12 +105,13 @@ def _tell_start(settings: Settings, index: int) -> None:
     )  # fmt: skip
 
 
-def _explain(error: BaseException, fatal_file: Path) -> int:
+def _explain(error: BaseException, data_dir: Path, index: int) -> int:
     """Say what ended the dataflow; return the exit code."""
     cause = edge.failures[0] if edge.failures else error
     log.critical("the dataflow ended: %s", cause)
     if not isinstance(cause, FATAL):
-        return 1
+        return NO_ROOM if lacks_room(cause, data_dir) else 1
+    fatal_file = data_dir / "logs" / f"worker-{index}.fatal"
     fatal_file.parent.mkdir(parents=True, exist_ok=True)
     fatal_file.write_text(f"{cause}\n", encoding="utf-8")
     return WILL_NOT_START
