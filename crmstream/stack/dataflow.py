@@ -139,7 +139,7 @@ class ProcessGroup:
                 self.start()
         elif dead := [process for process in self.processes if not process.alive]:
             self._bury(dead, hold)
-        elif self._lacks_room and time.monotonic() - self._started_at > NO_ROOM_WAIT_SECONDS:
+        elif self._lacks_room and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
             self._lacks_room = False
             self._on_event(f"there is room on the disk again: the {self._name} goes on")
         elif self._told and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:

@@ -141,6 +141,7 @@ def test_a_worker_that_finds_no_room_is_started_again_until_there_is(
         assert children[0].pid != before
     assert [line.partition(":")[0] for line in told] == ["worker-1 ended because the disk is full"]
     room.touch()
+    monkeypatch.setattr("crmstream.stack.dataflow.ANOTHER_TRY_SECONDS", 0.2)
     deadline = time.monotonic() + 10
     while len(told) < 2:
         group.poll()
