@@ -44,3 +44,7 @@ class StoreRefusedError(CrmError):
 
 class StateError(CrmError):
     """The stored state cannot be read or written: a damaged file, a newer version, a full disk."""
+
+
+class UnreadableStateError(StateError):
+    """The stored state cannot be read, and no other start would read it: a damaged file, another version."""

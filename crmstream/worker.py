@@ -18,7 +18,7 @@ from typing import Final
 
 from prometheus_client import start_http_server
 
-from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
+from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError, UnreadableStateError
 from contracts.metrics import STORE_WAITED
 from contracts.outages import waiting_since
 from contracts.settings import Settings, load_settings
@@ -43,7 +43,8 @@ SWITCH_SECONDS: Final = 0.001
 to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
-FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
+FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError, UnreadableStateError)
+"""Errors that another start would meet again."""
 
 
 def main() -> None:
