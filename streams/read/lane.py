@@ -91,7 +91,10 @@ class LaneState:
 
     @classmethod
     def of_plain(cls, values: Mapping[str, Any]) -> "LaneState":
-        """Return the position of plain values. Raises :class:`contracts.errors.UnreadableStateError` for another version."""
+        """Return the position of plain values.
+
+        Raises :class:`contracts.errors.UnreadableStateError` for another version.
+        """
         if values["version"] != VERSION:
             raise UnreadableStateError(
                 f"the stored position in the log is of version {values['version']}; this crmstream reads version "

@@ -71,7 +71,7 @@ class Start:
 
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and read from there on."""
-        cluster = self.consumer.cluster_id()
+        cluster = self.pauses.cluster = self.consumer.cluster_id()
         if resume is None:
             batch = min(FIRST_BATCH, self.config.reading.max_batch)
             resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
