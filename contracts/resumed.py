@@ -2,8 +2,7 @@
 
 ``crmstream dead-letters resume`` writes a small file of the data folder; the workers read it while the breaker for dead
 letters has paused a topic. The file is replaced as a whole, and offsets in it only grow, so an acceptance survives
-restarts and counts again when the state is rebuilt from the log. Offsets belong to a log: those of another Kafka cluster
-accept nothing.
+restarts and counts again when the state is rebuilt from the log. Offsets of another Kafka cluster accept nothing.
 """
 
 import json
