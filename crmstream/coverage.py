@@ -1,6 +1,6 @@
-"""How far ClickHouse and Kafka together cover the log, by topic-partition: what a rebuild can read, and what is lost."""
+"""How far ClickHouse and Kafka together cover the log, by topic-partition: what a rebuild can read."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -8,9 +8,8 @@ from contracts.errors import LogMismatchError
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
 from sinks.past_log import Extent
+from streams.rebuild import Ends
 
-Ends = Mapping[str, Sequence[int]]
-"""Offsets by topic and partition, as :func:`streams.rebuild.saved_ends` has them."""
 NOTHING: Final = "ClickHouse has nothing of this partition"
 BEFORE_ITS_FIRST: Final = "before the first row in ClickHouse"
 NOT_STORED: Final = "deleted in Kafka before the dataflow had stored them"
@@ -35,8 +34,8 @@ class Gap(NamedTuple):
 class Coverage:
     """One topic-partition.
 
-    Kafka has the offsets from ``low`` to before ``end``. ClickHouse has rows from ``first`` (None: it has none) to before
-    ``reached``. ``stored`` is the position up to which the dataflow had stored everything in ClickHouse.
+    Kafka has the offsets from ``low`` to before ``end``. ClickHouse has rows from ``first`` (None: it has none) to
+    before ``reached``. ``stored`` is the position up to which the dataflow had stored everything in ClickHouse.
     """
 
     topic: str

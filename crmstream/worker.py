@@ -26,6 +26,7 @@ from crmstream import (
     hanging,
     lean,  # noqa: F401 - before River
     memory,
+    rebuild_end,
 )
 from crmstream.cluster.taking_part import TakingPart
 from crmstream.stack.dataflow import COMPANION_GONE, STOP_SECONDS, WILL_NOT_START
@@ -75,6 +76,8 @@ def main() -> None:
             forget_uncommitted(settings)
         elif not cluster.begin(stop):
             return
+        if index == 0:
+            rebuild_end.watch(settings)
         _tell_start(settings, index)
         epoch = timedelta(seconds=settings.epoch_seconds)
         run_worker(settings, index, addresses, stop, epoch)

@@ -30,9 +30,10 @@ class PastLog:
         self._url, self._database, self._ends = url, database, ends
         self._retrying = Retrying("ClickHouse", clickhouse_is_out, threading.Event().wait)
 
-    def end(self, topic: str, partition: int) -> int:
-        """Return the offset up to which ClickHouse has the records of the log."""
-        return self._ends[topic][partition]
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the offset up to which ClickHouse has the records of the log; None for a partition that came later."""
+        of_topic = self._ends.get(topic, ())
+        return of_topic[partition] if partition < len(of_topic) else None
 
     def records(self, kind: str, partition: int, start: int, end: int, most: int) -> pa.Table:
         """Return up to ``most`` records of offsets from ``start`` to before ``end``, by offset."""
@@ -76,7 +77,8 @@ def extents(client: Client, starts: Mapping[tuple[str, int], int], partitions: i
         of_kind: dict[str, Any] = {
             "kind": kind, "starts": [starts[topic.name, number] for number in range(partitions)],
         }  # fmt: skip
-        events, clocks = _rows(client, "log_extents", of_kind), _rows(client, "log_clock_extents", {"topic": topic.name})
+        events = _rows(client, "log_extents", of_kind)
+        clocks = _rows(client, "log_clock_extents", {"topic": topic.name})
         unlisted = _rows(client, "facts_not_in_log_events", {**of_kind, "table": FACT_TABLES[kind]})
         for number in sorted({*events, *clocks, *unlisted}):
             first, last, lost, oldest = events.get(number, (None, None, 0, None))

@@ -85,7 +85,7 @@ def test_a_second_rebuild_knows_what_the_first_one_had_noted() -> None:
 def test_another_log_is_refused() -> None:
     with pytest.raises(LogMismatchError, match="events of crm-web-events-0 up to offset 299, but that log ends at 280"):
         look((0, 300))
-    with pytest.raises(LogMismatchError, match="the dataflow has stored everything of .* up to offset 499"):
+    with pytest.raises(LogMismatchError, match=r"the dataflow has stored everything of .* up to offset 499"):
         look((0, 100), committed=500)
 
 

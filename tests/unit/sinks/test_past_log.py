@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from pathlib import Path
 
 import clickhouse_connect
 import pytest
@@ -36,8 +35,8 @@ def client(engine: Client) -> Client:
 def facts(client: Client, table: str, partition: int, first: int, end: int) -> None:
     """Insert facts of offsets; the views fill log_events."""
     client.command(
-        f"INSERT INTO {table} (event_id, name, received_at, log_partition, log_offset) SELECT toString(log_offset), 'x', "
-        f"{AT}, {partition}, {first} + number AS log_offset FROM numbers({end - first})"
+        f"INSERT INTO {table} (event_id, name, received_at, log_partition, log_offset) SELECT "
+        f"toString(log_offset), 'x', {AT}, {partition}, {first} + number AS log_offset FROM numbers({end - first})"
     )
 
 
