@@ -13,8 +13,10 @@ from streams.rebuild import Ends
 NOTHING: Final = "ClickHouse has nothing of this partition"
 BEFORE_ITS_FIRST: Final = "before the first row in ClickHouse"
 NOT_STORED: Final = "deleted in Kafka before the dataflow had stored them"
-AFTER_ITS_LAST: Final = "after the last row in ClickHouse: its rows are lost, or all were ticks and invalid records"
+AFTER_ITS_LAST: Final = "after the last row in ClickHouse"
 NOT_LISTED: Final = "facts that log_events does not have"
+FEW: Final = 1_000
+"""So many records without a row at the edges may be ticks within a slot and invalid records, if all else fits."""
 
 
 class Gap(NamedTuple):
@@ -35,7 +37,8 @@ class Coverage:
     """One topic-partition.
 
     Kafka has the offsets from ``low`` to before ``end``. ClickHouse has rows from ``first`` (None: it has none) to
-    before ``reached``. ``stored`` is the position up to which the dataflow had stored everything in ClickHouse.
+    before ``reached``; ``begins``: among them that at which the clock of the partition began. ``stored`` is the
+    position up to which the dataflow had stored everything in ClickHouse.
     """
 
     topic: str
@@ -45,6 +48,7 @@ class Coverage:
     first: int | None
     reached: int
     stored: int
+    begins: bool = True
     unlisted: int = 0
 
     @property
@@ -53,10 +57,11 @@ class Coverage:
         found = [Gap(self.unlisted, NOT_LISTED)] if self.unlisted else []
         if self.first is None:
             return [Gap(self.low, NOTHING, 0)] if self.low else []
-        if before := min(self.first, self.low):
+        before = min(self.first, self.low)
+        if before > (FEW if self.begins else 0):
             found.append(Gap(before, BEFORE_ITS_FIRST, 0))
         last = max(min(self.reached, self.stored), before)
-        if last < self.low:
+        if self.stored < self.low or self.low - last > FEW:
             found.append(Gap(self.low - last, NOT_STORED if self.stored < self.low else AFTER_ITS_LAST, last))
         return found
 
@@ -86,8 +91,8 @@ def _coverage(place: tuple[str, int], offsets: Offsets, extent: Extent | None, n
             "needs the Kafka that this data folder belongs to."
         )
     known = [each for each in (committed, _noted(noted, place, end)) if each is not None]
-    first, unlisted = (None, 0) if extent is None else (extent.first, extent.unlisted)
-    return Coverage(*place, low, end, first, reached, max(known, default=reached), unlisted)
+    first, begins, unlisted = (None, True, 0) if extent is None else (extent.first, extent.begins, extent.unlisted)
+    return Coverage(*place, low, end, first, reached, max(known, default=reached), begins, unlisted)
 
 
 def _noted(noted: Ends, place: tuple[str, int], end: int) -> int | None:

@@ -57,15 +57,16 @@ class PastLog:
 class Extent(NamedTuple):
     """What ClickHouse has of a topic-partition.
 
-    ``first`` and ``last`` are the offsets of its first and last event or clock, ``lost`` the number of events that the
-    log has lost, of which the oldest was received at ``oldest``. ``unlisted`` are facts that the log has lost and
-    ``log_events`` does not have.
+    ``first`` and ``last`` are the offsets of its first and last event, clock or dead letter, ``lost`` the number of
+    events that the log has lost, of which the oldest was received at ``oldest``. ``unlisted`` are facts that the log
+    has lost and ``log_events`` does not have. ``begins``: no event is before the first clock, as where a clock began.
     """
 
     topic: str
     partition: int
     first: int
     last: int
+    begins: bool
     lost: int = 0
     oldest: datetime | None = None
     unlisted: int = 0
@@ -79,13 +80,16 @@ def extents(client: Client, starts: Mapping[tuple[str, int], int], partitions: i
         }  # fmt: skip
         events = _rows(client, "log_extents", of_kind)
         clocks = _rows(client, "log_clock_extents", {"topic": topic.name})
+        letters = _rows(client, "dead_letter_extents", {"topic": topic.name})
         unlisted = _rows(client, "facts_not_in_log_events", {**of_kind, "table": FACT_TABLES[kind]})
-        for number in sorted({*events, *clocks, *unlisted}):
+        for number in sorted({*events, *clocks, *letters, *unlisted}):
             first, last, lost, oldest = events.get(number, (None, None, 0, None))
-            ends = [at for at in (first, last, *clocks.get(number, ())) if at is not None]
+            clock = clocks.get(number, ())
+            ends = [at for at in (first, last, *clock, *letters.get(number, ())) if at is not None]
+            begins = bool(clock) and (first is None or clock[0] <= first)
             if ends:
                 (missing,) = unlisted.get(number, (0,))
-                yield Extent(topic.name, number, min(ends), max(ends), lost, oldest, missing)
+                yield Extent(topic.name, number, min(ends), max(ends), begins, lost, oldest, missing)
 
 
 def _rows(client: Client, name: str, parameters: Mapping[str, Any]) -> dict[int, tuple[Any, ...]]:

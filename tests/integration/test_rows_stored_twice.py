@@ -56,6 +56,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "exchange_rates": {},
     "links_of": {"identities": ["anonymous:1", "anonymous:2"], "persons": ["c-1"]},
     "log_clocks": {"topic": "crm-web-events", "partition": 1},
+    "dead_letter_extents": {"topic": "crm-web-events"},
     "log_clock_extents": {"topic": "crm-web-events"},
     "log_events": {"kind": "transaction", "partition": 1, "start": 0, "end": 99, "most": 50},
     "log_extents": {"kind": "transaction", "starts": [5, 5]},

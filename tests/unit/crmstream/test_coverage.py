@@ -29,12 +29,12 @@ WEB = WEB_EVENTS.name
 
 def look(
     extent: tuple[int, int] | None, *, low: int = 150, end: int = 280, committed: int | None = 200, unlisted: int = 0,
-    noted: dict[str, list[int]] | None = None,
+    noted: dict[str, list[int]] | None = None, begins: bool = False,
 ) -> Coverage:  # fmt: skip
     """Compare; the rows of ClickHouse are from the first to before the last of ``extent``."""
     nothing = {(topic.name, 0): 0 for topic in INPUT_TOPICS}
     offsets = Offsets(nothing | {(WEB, 0): low}, nothing | {(WEB, 0): end}, {(WEB, 0): committed} if committed else {})
-    rows = [] if extent is None else [Extent(WEB, 0, extent[0], extent[1] - 1, unlisted=unlisted)]
+    rows = [] if extent is None else [Extent(WEB, 0, extent[0], extent[1] - 1, begins, unlisted=unlisted)]
     (found,) = [each for each in coverages(offsets, rows, noted, 1) if each.topic == WEB]
     return found
 
@@ -54,6 +54,14 @@ def test_a_clickhouse_that_was_made_later_lacks_the_first_records() -> None:
     assert look((170, 200)).gaps == [Gap(150, BEFORE_ITS_FIRST, 0)]
 
 
+def test_a_few_invalid_records_before_the_first_valid_one_are_no_gap() -> None:
+    """The first valid record begins the clock of a partition: no event is before the first clock."""
+    assert look((40, 200), begins=True).gaps == []
+    assert look((1_001, 5_000), low=3_000, end=6_000, committed=5_000, begins=True).gaps == [
+        Gap(1_001, BEFORE_ITS_FIRST, 0)
+    ]
+
+
 def test_records_that_kafka_deleted_before_they_were_read_are_lost() -> None:
     """The dataflow stopped at 100; ClickHouse has all until then."""
     assert look((0, 100), committed=100).gaps == [Gap(50, NOT_STORED, 100)]
@@ -67,7 +75,11 @@ def test_rows_behind_the_position_prove_nothing_about_those_before() -> None:
 
 
 def test_a_clickhouse_of_an_older_backup_lacks_the_last_records() -> None:
-    assert look((0, 100)).gaps == [Gap(50, AFTER_ITS_LAST, 100)]
+    assert look((0, 1_000), low=2_001, end=6_000, committed=5_000).gaps == [Gap(1_001, AFTER_ITS_LAST, 1_000)]
+
+
+def test_a_few_ticks_at_the_end_of_all_rows_are_no_gap() -> None:
+    assert look((0, 100)).gaps == []
 
 
 def test_facts_that_are_not_in_log_events_are_a_gap() -> None:

@@ -27,7 +27,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
 
 @pytest.fixture
 def client(engine: Client) -> Client:
-    for table in ("web_events", "transactions", "log_events", "log_clocks"):
+    for table in ("web_events", "transactions", "log_events", "log_clocks", "dead_letters"):
         engine.command(f"TRUNCATE TABLE {table}")
     return engine
 
@@ -63,9 +63,11 @@ def test_events_and_clocks_say_how_far_it_goes(client: Client) -> None:
     facts(client, "web_events", 0, 5, 50)
     clocks(client, WEB, 0, 0, 20, 60)
     clocks(client, WEB, 1, 3)
+    client.command(f"INSERT INTO dead_letters (topic, log_partition, log_offset, body) VALUES ('{WEB}', 1, 2, 'x')")
     facts(client, "transactions", 1, 2, 4)
     assert found(client, 10) == [
-        Extent(WEB, 0, 0, 60, 5, received(5)), Extent(WEB, 1, 3, 3), Extent(ORDERS, 1, 2, 3, 2, received(2)),
+        Extent(WEB, 0, 0, 60, True, 5, received(5)), Extent(WEB, 1, 2, 3, True),
+        Extent(ORDERS, 1, 2, 3, False, 2, received(2)),
     ]  # fmt: skip
 
 
@@ -78,5 +80,5 @@ def test_facts_that_log_events_lost_are_counted_where_the_log_lost_them_too(clie
     assert [each.unlisted for each in found(client, 0)] == [0, 0]
     client.command("TRUNCATE TABLE log_events")
     clocks(client, WEB, 0, 0, 40)
-    assert found(client, 20)[0] == Extent(WEB, 0, 0, 40, unlisted=20)
+    assert found(client, 20)[0] == Extent(WEB, 0, 0, 40, True, unlisted=20)
 
