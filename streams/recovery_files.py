@@ -49,7 +49,7 @@ def _count_of(path: Path) -> int:
             _refuse_problems(path, file.execute("PRAGMA quick_check(1)"))
             counts = file.execute("SELECT part_count FROM parts").fetchall()
     except sqlite3.DatabaseError as error:
-        raise _readable(path, error) from error
+        raise _error_of(path, error) from error
     if len(counts) != 1:
         raise _damaged(path, "it does not say of how many files the store is")
     return int(counts[0][0])
@@ -61,7 +61,7 @@ def _refuse_problems(path: Path, problems: Iterable[tuple[str]]) -> None:
             raise _damaged(path, problem.replace("\n", " "))
 
 
-def _readable(path: Path, error: sqlite3.DatabaseError) -> StateError:
+def _error_of(path: Path, error: sqlite3.DatabaseError) -> StateError:
     if error.sqlite_errorcode & 0xFF in DAMAGE:
         return _damaged(path, str(error))
     return StateError(f"{path}, with positions in the log, cannot be read: {error}")
