@@ -91,7 +91,7 @@ class Link(NamedTuple):
     """One statement about identity, in the order of its log. ``occurred`` in microseconds, ``entered`` in milliseconds.
 
     ``identity`` is a device's or an address's profile id. ``person`` is a customer id, or, for a device whose visitor
-    typed an address, that address's profile id, or :data:`NOBODY` to undo the link.
+    typed an address, that address's profile id, or :data:`NOBODY` to undo the link to ``undoes``.
     """
 
     slot: int
@@ -99,6 +99,7 @@ class Link(NamedTuple):
     entered: int
     identity: str
     person: str
+    undoes: str = ""
 
 
 VERSION_SHIFT: Final = 32  # a version is slot << 32 | events of the person: it grows with every event and sweep
@@ -291,8 +292,20 @@ class Departures:
     forgotten: bool = False
 
 
+@dataclass(frozen=True)
+class Pointers:
+    """Identified visitors seen lately: their hashes, which hold only their owner, live on."""
+
+    bucket: int
+    ids: Texts
+    versions: NDArray[np.int64]
+
+
 class Verdict(NamedTuple):
-    """One decision about a link, for the record. ``outcome`` is ``linked``, ``unlinked`` or why it was refused."""
+    """One decision about a link, for the record. ``outcome`` is ``linked``, ``unlinked`` or why it was refused.
+
+    ``occurred`` is the time of the link's event; of an unlink, up to when links are undone.
+    """
 
     identity: str
     person: str

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, Protocol, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from contracts.identity import is_no_customer, placing_id
+from contracts.unlinks import problem_of
 
 Kind = Literal["web", "transaction", "service", "identity"]
 KINDS: Final[tuple[Kind, ...]] = ("web", "transaction", "service", "identity")
@@ -78,7 +79,10 @@ class ServiceProperties(Properties):
 
 
 class IdentityProperties(Properties):
-    """Properties of identity events."""
+    """Properties of identity events.
+
+    ``previous_id`` is the anonymous id that an ``Alias`` links, or the owner from whom an ``Unlink`` takes an id.
+    """
 
     previous_id: Identifier | None = None
     traits: dict[str, Any] | None = None
@@ -119,7 +123,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Live Chat Message Received": ("service", ("conversation_id",)),
     IDENTIFY: ("identity", ()),
     ALIAS: ("identity", ("previous_id",)),
-    UNLINK: ("identity", ()),
+    UNLINK: ("identity", ("previous_id",)),
 }
 """The event names that crmstream knows: kind and required properties."""
 
@@ -191,6 +195,15 @@ class IdentityEvent(Event):
 
     kind: Literal["identity"] = "identity"
     properties: IdentityProperties = Field(default_factory=IdentityProperties)
+
+    @model_validator(mode="after")
+    def _is_a_valid_unlink(self) -> Self:
+        if self.name != UNLINK:
+            return self
+        problem = problem_of(self.source, self.anonymous_id, self.properties.traits)
+        if problem:
+            raise ValueError(problem)
+        return self
 
 
 class _Envelope(Protocol):

@@ -134,7 +134,7 @@ class HashWrites:
     ``columns[name][i]`` is the field ``name`` of ``ids[i]``; None: it has none. ``clear[i]`` says that fields of None
     are removed, in case an earlier write set them. ``ranks[outcome][i]`` is the score of id i in the sorted set
     ``crm:top:<outcome>``; NaN takes the id out. ``expires[i]`` is how many seconds the hash lives without another
-    write; 0: for ever; -1: the hash is removed.
+    write; 0: for ever; -1: the hash is removed. A write that ``prolongs`` changes nothing but that time.
     """
 
     prefix: str
@@ -144,6 +144,7 @@ class HashWrites:
     clear: Sequence[bool]
     expires: Sequence[int]
     ranks: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    prolongs: bool = False
 
 
 Order = Literal["newest", "swept"]

@@ -29,6 +29,9 @@ def _hash_commands(writes: HashWrites) -> Iterator[tuple[Any, ...]]:
     each = zip(writes.ids, writes.versions.tolist(), rows, writes.clear, writes.expires, strict=True)
     for customer, version, values, clear, expires in each:
         key = f"{writes.prefix}:{{{customer}}}"
+        if writes.prolongs:
+            yield ("EXPIRE", key, expires)
+            continue
         if expires == REMOVED:
             yield ("DEL", key)
             continue

@@ -1,8 +1,9 @@
 """One message of the tracking API becomes the draft of one event.
 
 What is what: ``track`` keeps its name, ``page`` is "Page Viewed", ``screen`` "Screen Viewed", ``identify`` "Identify",
-``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind identity). The properties stay, with the
-message's context whole as ``context``. Pure; moves no data.
+``alias`` (and RudderStack's ``merge``) "Alias", ``group`` "Group" (of the kind identity). A ``track`` with the name of
+an event that links ids is refused. The properties stay, with the message's context whole as ``context``. Pure; moves no
+data.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,12 +18,15 @@ from connectors.door.draft import Draft
 from connectors.door.properties import Properties, put
 from connectors.door.values import as_text
 from connectors.sources.source import Clock
+from contracts.events import EVENT_TYPES
 from contracts.wire import RejectedError
 
 Message = Mapping[str, Any]
 
 GROUP: Final = "Group"
 SCREEN_VIEWED: Final = "Screen Viewed"
+_LINKING: Final = frozenset(name for name, (kind, _) in EVENT_TYPES.items() if kind == "identity")
+"""Names that ``track`` cannot use."""
 _USER: Final = ("user_id", "userId")
 _MERGEABLE: Final = (*_USER, "anonymous_id", "anonymousId")
 
@@ -83,6 +87,8 @@ def _track(message: Message) -> tuple[str, Properties]:
     name = message.get("event")
     if not isinstance(name, str) or not name.strip():
         raise RejectedError("event", "is required, as a text")
+    if name.strip() in _LINKING:
+        raise RejectedError("event", f"is reserved: no track message makes {', '.join(sorted(_LINKING))} events")
     return name.strip(), _object(message, "properties")
 
 

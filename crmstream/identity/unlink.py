@@ -19,10 +19,9 @@ from connectors.sources.source import Source
 from contracts.errors import CrmError
 from contracts.events import FUTURE_TOLERANCE, UNLINK
 from contracts.identity import ANONYMOUS, EMAIL, EMAIL_ADDRESS, email_key, visitor_id
+from contracts.unlinks import OWN_SOURCE
 from crmstream.identity.lookup import LINKED, is_customer, owner_of, read_links
 
-SOURCE: Final = "crmstream"
-"""The source of the event. It has no privacy rules: they would change the id that is to be unlinked."""
 _INSTANT: Final = timedelta(microseconds=1)
 
 
@@ -85,10 +84,11 @@ def unlink_record(undo: Undo, now: datetime, event_clock: datetime | None) -> Re
         "name": UNLINK,
         "occurred_at": moment,
         "received_at": now,
-        "properties": {"traits": {"email": undo.named}} if undo.is_address else {},
+        "properties": {"previous_id": undo.owner} | ({"traits": {"email": undo.named}} if undo.is_address else {}),
         "customer_id" if undo.is_address else "anonymous_id": undo.owner if undo.is_address else undo.named,
     }
-    return Door(Source(name=SOURCE)).event(draft)
+    # No privacy rules: they would change the id that is to be unlinked.
+    return Door(Source(name=OWN_SOURCE)).event(draft)
 
 
 def publish_unlink(publisher: Publisher, record: Record) -> None:

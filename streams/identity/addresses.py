@@ -7,6 +7,7 @@ no clock.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Pa
 from contracts.machine import Machine
 from contracts.metrics import VISITORS, labelled
 from contracts.state import Part
+from contracts.times import SECOND
 from streams.identity.decisions import Decisions
 from streams.identity.histories import NO_ADDITIONS, Additions
 from streams.identity.keeper import Block, Keeper, advance
@@ -79,7 +81,7 @@ class Addresses(Keeper[AddressesState], Machine[Forwarded, Output]):
         state = self._state
         if state.reported is None or state.reported.slot is None or state.reported.start is None:
             return False
-        waits = state.waiting.first is not None or state.moved or state.links
+        waits = state.waiting.first is not None or state.moved or state.links.is_due(state.reported.slot)
         return turned or bool(waits) or state.slot is None
 
     def _work(self) -> tuple[Outflow, list[Output]]:
@@ -89,7 +91,8 @@ class Addresses(Keeper[AddressesState], Machine[Forwarded, Output]):
         if progress is None or progress.slot is None or progress.start is None:
             raise RuntimeError("not all buckets of devices have reported yet")
         first = progress.start if state.slot is None else state.slot
-        links = state.links.due(progress.slot, first)
+        # Claims come from many lanes. In the order of their times, a catch-up decides them as it was decided live.
+        links = sorted(state.links.due(progress.slot, first), key=attrgetter("slot", "occurred"))
         decisions = Decisions(state.owned, self._policy, links)
         for link in links:
             decisions.decide(link)
@@ -114,7 +117,9 @@ class Addresses(Keeper[AddressesState], Machine[Forwarded, Output]):
         events, names = take(events, order), names[order]
         at = self._state.owned.locate(names)
         theirs, owners, routes = self._state.owned.owners_of(at, events["slot"])
-        outflow.put_events(compress(events, theirs), owners[theirs], routes[theirs])
+        going = compress(events, theirs)
+        outflow.put_events(going, owners[theirs], routes[theirs])
+        self._state.owned.see(at[theirs], going["occurred"] // SECOND)
         return at[~theirs], compress(events, ~theirs)
 
     def _own_rows(self, slot: int, outflow: Outflow) -> tuple[NDArray[np.int64], MovedRows]:

@@ -4,7 +4,8 @@
   is a weaker owner of a device: a later link to a customer replaces it.
 - An id that was used as a customer id is only linked to this same customer.
 - A customer may own at most ``most_merges`` devices of one bucket.
-- A link to :data:`contracts.blocks.NOBODY` is an unlink: it undoes the link in force.
+- A link to :data:`contracts.blocks.NOBODY` is an unlink: it undoes the link in force if that is the one it names. Links
+  that happened up to its time, or were read before it, never count again: a history that is sent again changes nothing.
 """
 
 from collections import Counter
@@ -17,10 +18,11 @@ from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Texts, Ver
 from contracts.entries import Queue
 from contracts.identity import EMAIL, home_of
 from contracts.metrics import IDENTITIES, labelled
+from contracts.state import Columns
 from streams.identity.histories import NO_MOVES, Moves
 from streams.identity.known_customers import KnownCustomers
 from streams.identity.owned import Owned, route_of
-from streams.identity.owners import NO_ROUTE
+from streams.identity.owners import NO_OWNER, NO_ROUTE
 from streams.identity.policy import FULL, KNOWN, LINKED, TAKEN, UNLINKED, IdentityPolicy
 
 _LAST_OF_SLOT: Final = (1 << VERSION_SHIFT) - 1
@@ -37,19 +39,35 @@ class WaitingLinks(Queue[Link]):
 
     def __init__(self) -> None:
         super().__init__(Link)
+        self._first: int | None = None
+        """The earliest slot of all links; None if there are none."""
 
     def put(self, links: Iterable[Link]) -> None:
         """Add links."""
         for link in links:
             self.append(link)
+            self._first = link.slot if self._first is None else min(self._first, link.slot)
+
+    def apply(self, columns: Columns) -> None:
+        """Apply stored links."""
+        super().apply(columns)
+        self._find_first()
+
+    def is_due(self, slot: int) -> bool:
+        """Return whether there are links up to a slot."""
+        return self._first is not None and self._first <= slot
 
     def due(self, slot: int, least: int) -> list[Link]:
         """Remove and return links up to a slot, ordered by slot; earlier slots than ``least`` count as ``least``."""
-        if not self.data:
+        if not self.is_due(slot):
             return []
         due = self.remove(lambda link: link.slot <= slot)
+        self._find_first()
         due = [link if link.slot >= least else link._replace(slot=least) for link in due]
         return sorted(due, key=lambda link: link.slot)
+
+    def _find_first(self) -> None:
+        self._first = min((link.slot for link in self.data.values()), default=None)
 
 
 class Decisions:
@@ -74,14 +92,28 @@ class Decisions:
 
     def decide(self, link: Link) -> None:
         """Decide one of the links."""
-        position = self._positions[link.identity]
-        before = self._owned.owner(position)
+        owned, position = self._owned, self._positions[link.identity]
+        if link.occurred <= owned.undone_until(link.identity):
+            return
+        before = owned.owner(position)
+        if link.person == NOBODY:
+            self._undo(position, link, before)
+            return
+        owned.ask(position, link.occurred)
         outcome = self._outcome(before, link)
         if outcome is None:
             return
-        person = before if outcome == UNLINKED else link.person
-        self.verdicts.append(Verdict(link.identity, person, outcome, link.occurred))
-        if outcome in (LINKED, UNLINKED):
+        self.verdicts.append(Verdict(link.identity, link.person, outcome, link.occurred))
+        if outcome == LINKED:
+            self._assign(position, link)
+
+    def _undo(self, position: int, link: Link, before: str) -> None:
+        if before not in (NO_OWNER, link.undoes):
+            self._owned.ignore(link.identity, link.occurred)
+            return
+        until = self._owned.undo(link.identity, position, link.occurred)
+        if before:
+            self.verdicts.append(Verdict(link.identity, before, UNLINKED, until))
             self._assign(position, link)
 
     def _assign(self, position: int, link: Link) -> None:
@@ -97,8 +129,8 @@ class Decisions:
         """Return the outcome of a link; None if it changes nothing."""
         person = link.person
         typed, weak = person.startswith(EMAIL), before.startswith(EMAIL)
-        if person in (NOBODY, before):
-            return UNLINKED if before and person != before else None
+        if person == before:
+            return None
         if before and not (weak and not typed):
             return None if typed and not weak else TAKEN
         return LINKED if self._customers is None else self._of_device(link, self._customers)
@@ -108,7 +140,7 @@ class Decisions:
         own = home_of(link.identity)
         if own != link.person and (own in self._known or customers.is_new(own)):
             return KNOWN
-        return FULL if self._owned.merges(link.person) >= self._policy.most_merges else LINKED
+        return FULL if self._owned.is_full(link.person, self._policy.most_merges) else LINKED
 
     def moves(self) -> Moves:
         """Return the rows that move, as columns."""

@@ -3,15 +3,15 @@
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock, Progress
+from contracts.blocks import Departures, PeopleBlock, Pointers, ProfileBlock, Progress
 from contracts.model_blocks import VisitorSample
 from contracts.state import Part
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
-from streams.identity.visitors import forget, live, restate, restated, sample, stored, unpublished
+from streams.identity.visitors import forget, live, pointers, restate, restated, sample, stored, unpublished
 
-Block = PeopleBlock | ProfileBlock | Departures | VisitorSample
+Block = PeopleBlock | ProfileBlock | Departures | Pointers | VisitorSample
 S = TypeVar("S", bound=Kept)
 
 
@@ -63,6 +63,8 @@ def advance(
     if crossed:
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
+        if kept.fresh and before is not None:
+            blocks += pointers(kept, kept.current - before, policy)
     if kept.fresh:
         others: list[PeopleBlock] = []
         if kept.stale:

@@ -17,7 +17,8 @@ from contracts.blocks import Texts
 from contracts.entries import StoredDict
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.state import Part
-from streams.identity.owners import NO_OWNER, NO_ROUTE, Owners
+from contracts.times import SECOND
+from streams.identity.owners import LONG_AGO, NO_OWNER, NO_ROUTE, Owners
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import Visits, starts
 from streams.profiles.row_store import SparseRows
@@ -45,6 +46,10 @@ class Owned:
         self.table = ProfileTable(SparseRows())
         self._owners = Owners()
         self._timelines: StoredDict[int, Timeline] = StoredDict(int, Timeline)
+        self._undone: StoredDict[str, int] = StoredDict(str, int)
+        """By profile id: links whose events happened up to this time (microseconds) are undone. Kept for ever."""
+        self._full: StoredDict[str, int] = StoredDict(str, int)
+        """The limit of merges at which a link to a person was refused first."""
         self.visitors = 0
         """The number of rows with a history of their own."""
         self._places: dict[str, int] = {}
@@ -52,7 +57,8 @@ class Owned:
 
     def parts(self) -> dict[str, Part]:
         """Return the parts of the state by name; the number of visitors is in none of them."""
-        return {"table": self.table, "owners": self._owners, "timelines": self._timelines}
+        return {"table": self.table, "owners": self._owners, "timelines": self._timelines, "undone": self._undone,
+                "full": self._full}  # fmt: skip
 
     def locate(self, names: Iterable[str]) -> NDArray[np.int64]:
         """Return the position of each profile id; unknown ids get blank rows."""
@@ -78,9 +84,54 @@ class Owned:
         owner: str = self._owners.names[position]
         return owner
 
-    def merges(self, person: str) -> int:
-        """Return how many rows of this table the person owns."""
-        return self._owners.merges(person)
+    def is_full(self, person: str, most: int) -> bool:
+        """Return whether a person has ``most`` rows of this table, or had when a link to the person was refused.
+
+        So a refused link that is sent again after another one was undone is refused again.
+        """
+        if self._owners.merges(person) < most:
+            return self._full.get(person, 0) >= most
+        if self._full.get(person, 0) < most:
+            self._full[person] = most
+        return True
+
+    def ask(self, position: int, occurred: int) -> None:
+        """Note the time of an event that asks for a link of a row."""
+        self._owners.ask(position, occurred)
+
+    def undone_until(self, identity: str) -> int:
+        """Return up to when links of a profile id are undone (microseconds)."""
+        return self._undone.get(identity, LONG_AGO)
+
+    def undo(self, identity: str, position: int, occurred: int) -> int:
+        """Undo the links of an id that were read so far or happened up to a time; return up to when they happened."""
+        until = max(occurred, int(self._owners.linked[position]))
+        self.ignore(identity, until)
+        return until
+
+    def ignore(self, identity: str, until: int) -> None:
+        """Ignore further links of an id that happened up to a time."""
+        self._undone[identity] = until
+
+    def see(self, at: NDArray[np.int64], seconds: NDArray[np.integer]) -> None:
+        """Note when rows sent events on."""
+        if not len(at):
+            return
+        np.maximum.at(self._owners.web_seconds, at, seconds)
+        self._owners.see(at)
+
+    def pointing(self, boundary: int, crossed: int, week: int, interval: int) -> NDArray[np.int64]:
+        """Return the rows with an owner whose turn came within the last ``crossed`` boundaries and who were seen since.
+
+        Each row has its turn once in ``week`` boundaries.
+        """
+        owners, size = self._owners, len(self.table.names)
+        owned = np.flatnonzero(~owners.free(0, size))
+        turn = (boundary - (self.table.keys[owned] % week).astype(np.int64)) % week < crossed
+        owned = owned[turn]
+        start = (boundary - week - crossed + 1) * interval
+        seen = (owners.web_seconds[owned] >= start // SECOND) | (owners.linked[owned] >= start)
+        return owned[seen]
 
     def free(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""

@@ -1,6 +1,6 @@
-"""The owners of devices or addresses, and the times of devices' newest web events: columns by position.
+"""The owners of devices or addresses, and when each was seen and linked last: columns by position.
 
-A part: its changes are the rows that got another owner or a web event since the state was stored last.
+A part: its changes are the rows that got another owner, an event or a link since the state was stored last.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ NO_ROUTE: Final = -1
 FREE: Final = 2**31 - 1
 """The slot from which a free device's events go to an owner."""
 LONG_AGO: Final = -(2**40)
-"""Stands for the time of the last web event if there was none."""
+"""Stands for the time of the last event or link if there was none."""
 _SMALLEST: Final = 64
 Positions = NDArray[np.int64]
 
@@ -27,8 +27,9 @@ Positions = NDArray[np.int64]
 class Owners:
     """Columns with one entry per row; a row without an owner is free.
 
-    ``since`` is the slot from which events go to the owner, ``routes`` where they go, ``web_seconds`` the second of the
-    newest web event.
+    ``since`` is the slot from which events go to the owner, ``routes`` where they go, ``web_seconds`` the second of a
+    device's newest web event, or of the newest event that an address sent on, ``linked`` the time of the newest event
+    that asked for a link, granted or refused (microseconds).
     """
 
     def __init__(self) -> None:
@@ -36,10 +37,11 @@ class Owners:
         self.routes = np.empty(0, np.int32)
         self.since = np.empty(0, np.int32)
         self.web_seconds = np.empty(0, np.int64)
+        self.linked = np.empty(0, np.int64)
         self._merges: dict[str, int] | None = {}
         """The number of rows of each owner; None if they were not counted yet."""
         self._assigned: dict[int, None] = {}
-        self._seen = Touched()
+        self._seen, self._asked = Touched(), Touched()
         self._size = self._stored_size = 0
 
     def reach(self, size: int) -> None:
@@ -53,6 +55,7 @@ class Owners:
             self.routes = np.concatenate((self.routes, np.full(more, NO_ROUTE, np.int32)))
             self.since = np.concatenate((self.since, np.full(more, FREE, np.int32)))
             self.web_seconds = np.concatenate((self.web_seconds, np.full(more, LONG_AGO, np.int64)))
+            self.linked = np.concatenate((self.linked, np.full(more, LONG_AGO, np.int64)))
 
     def free(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return which positions from ``start`` to ``stop`` have no owner."""
@@ -79,22 +82,32 @@ class Owners:
         """Note that ``web_seconds`` of rows were changed."""
         self._seen.note(at)
 
+    def ask(self, position: int, occurred: int) -> None:
+        """Note that an event asked for a link of a row."""
+        if occurred > self.linked[position]:
+            self.linked[position] = occurred
+            self._asked.note(np.array([position], np.int64))
+
     def forget(self, at: Positions) -> None:
-        """Forget the web events of rows."""
-        self.web_seconds[at] = LONG_AGO
+        """Forget when rows were seen and linked."""
+        self.web_seconds[at] = self.linked[at] = LONG_AGO
         self.see(at)
+        self._asked.note(at.copy())
 
     def changes(self) -> Columns:
-        """Return the owners of rows assigned since the last call, and the seconds of rows seen since."""
-        seen = self._seen.positions()
-        if not self._assigned and not len(seen) and self._size == self._stored_size:
+        """Return the owners of rows assigned since the last call, and the times of rows seen and linked since."""
+        seen, asked = self._seen.positions(), self._asked.positions()
+        if not self._assigned and not len(seen) and not len(asked) and self._size == self._stored_size:
             return {}
-        return self._columns(np.fromiter(self._assigned, np.int64, len(self._assigned)), seen)
+        return self._columns(np.fromiter(self._assigned, np.int64, len(self._assigned)), seen, asked)
 
     def whole(self) -> Columns:
-        """Return the owners of all rows that have one, and the seconds of all rows with a web event."""
-        assigned = np.flatnonzero(self.since[: self._size] != FREE)
-        return self._columns(assigned, np.flatnonzero(self.web_seconds[: self._size] != LONG_AGO))
+        """Return the owners of all rows that have one, and the times of all rows seen or linked."""
+        owned, seen, asked = (
+            np.flatnonzero(column[: self._size] != unset)
+            for column, unset in ((self.since, FREE), (self.web_seconds, LONG_AGO), (self.linked, LONG_AGO))
+        )
+        return self._columns(owned, seen, asked)
 
     def apply(self, columns: Columns) -> None:
         """Set rows."""
@@ -107,17 +120,22 @@ class Owners:
             self._merges = None
         if "seen" in found:
             self.web_seconds[found["seen"]] = found["web_seconds"]
+        if "asked" in found:
+            self.linked[found["asked"]] = found["linked"]
         self._stored_size = self._size
 
-    def _columns(self, assigned: Positions, seen: Positions) -> Columns:
+    def _columns(self, assigned: Positions, seen: Positions, asked: Positions) -> Columns:
         self._assigned, self._stored_size = {}, self._size
         self._seen.clear()
+        self._asked.clear()
         columns: dict[str, NDArray[Any] | bytes] = {"size": np.array([self._size], np.int64)}
         if len(assigned):
             columns["at"], columns["owners"] = assigned.astype(np.int32), packed(self.names[assigned])
             columns["routes"], columns["since"] = self.routes[assigned], self.since[assigned]
         if len(seen):
             columns["seen"], columns["web_seconds"] = seen.astype(np.int32), self.web_seconds[seen]
+        if len(asked):
+            columns["asked"], columns["linked"] = asked.astype(np.int32), self.linked[asked]
         return columns
 
     def _counted(self) -> dict[str, int]:

@@ -10,9 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Departures, PeopleBlock, ProfileBlock
+from contracts.blocks import Departures, PeopleBlock, Pointers, ProfileBlock
 from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import VisitorSample
+from contracts.times import DAY
 from streams.identity.decisions import last_version
 from streams.identity.histories import SILENT_BY, blank, is_silent
 from streams.identity.kept import Kept
@@ -22,6 +23,7 @@ from streams.profiles.features import compute_features
 from streams.profiles.people_blocks import Maker
 from streams.profiles.rounds import portion
 
+_WEEK: Final = 7 * DAY
 SAMPLE: Final = 200
 """Size of a bucket's sample for ranking visitors."""
 _NEVER_DORMANT: Final = 2**62
@@ -85,6 +87,18 @@ def _silent(kept: Kept, policy: IdentityPolicy) -> NDArray[np.bool_]:
     """Return which positions, of all, were silent for too long at the start of the current slot."""
     columns = {name: kept.owned.table.column(name, slice(None)) for name in SILENT_BY}
     return is_silent(columns, kept.current, policy)
+
+
+def pointers(kept: Kept, crossed: int, policy: IdentityPolicy) -> list[Pointers]:
+    """Return identified visitors seen lately whose hashes must live on. Each has its turn once a week, if seen since.
+
+    ``crossed`` is the number of boundaries up to the current slot since the last call.
+    """
+    week = max(1, _WEEK // policy.interval)
+    at = kept.owned.pointing(kept.current, min(crossed, week), week, policy.interval)
+    if not len(at):
+        return []
+    return [Pointers(kept.bucket, kept.owned.table.names.take(at), np.full(len(at), last_version(kept.current - 1)))]
 
 
 def _visitors(kept: Kept, start: int, stop: int) -> NDArray[np.bool_]:

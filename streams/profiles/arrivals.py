@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
-from itertools import pairwise, starmap
+from itertools import chain, pairwise, starmap
 from operator import attrgetter
 from typing import Final
 
@@ -59,6 +59,13 @@ class Arrivals(Group):
     def __len__(self) -> int:
         """How many events and rows wait."""
         return len(self.events) + sum(len(each) for each in self.moved.values())
+
+    def owners(self) -> int:
+        """Return how many customers they are of."""
+        found: set[str] = set()
+        for owners in chain(self.events.column(1), (each.owners for each in self.moved.values())):
+            found.update(owners.tolist())
+        return len(found)
 
     def put(self, parcel: Parcel) -> None:
         """Add a parcel."""

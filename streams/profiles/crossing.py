@@ -65,10 +65,9 @@ class Crossing:
             return slot
         if left == least:
             return target
-        arriving = len(self.arrivals)
-        if left * (len(self.to.table) + arriving) <= room:
+        if left * (len(self.to.table) + len(self.arrivals)) <= room:
             return target
-        fits = room // max(1, self.sweeps.count(slot + 1) + arriving)
+        fits = room // max(1, self.sweeps.count(slot + 1) + self.arrivals.owners())
         return min(target, slot + max(fits, least))
 
     def _add(self, until: int) -> None:

@@ -152,8 +152,7 @@ def _fill(
     if not len(events):
         return
     code, session = events["code"], events["session"]
-    end = (slot + 1) * interval
-    time = np.minimum(events["occurred"], end - 1)
+    time = np.minimum(events["occurred"], (events["slot"].astype(np.int64) + 1) * interval - 1)
     stamps = stamps_of(time)
     rows["first_seen"] = np.minimum.reduceat(stamps, start)
     kept = np.minimum(_KEPT.take(code, axis=0), stamps[:, None])
@@ -161,7 +160,7 @@ def _fill(
     last_stamps(rows)[:] = np.maximum.reduceat(kept, start, axis=0)
     rows["events"][:-1], rows["events"][-1] = np.diff(start), len(code) - start[-1]
     few(rows)[:] = _counted(code, session, start)
-    age = (end - time).astype(np.float64)
+    age = ((slot + 1) * interval - time).astype(np.float64)
     weights = np.exp(age[:, None] * _RATES)
     weight = _WEIGHT.take(code, axis=0)
     weight *= weights.take(_TAU_OF, axis=1)

@@ -1,5 +1,6 @@
 """Holds columns of items until their slot, in the order of arrival."""
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,6 +35,10 @@ class Waiting:
     def first(self) -> int | None:
         """The earliest slot for which something waits; None if nothing does."""
         return self._first
+
+    def column(self, number: int) -> Iterator[NDArray[Any]]:
+        """Yield the parts of a column."""
+        return (batch.columns[number] for batch in self._batches.data.values())
 
     def put(self, slots: NDArray[np.integer], *columns: NDArray[Any]) -> None:
         """Add items. Item i is ``column[i]`` of every column and waits for slot ``slots[i]``."""

@@ -2,15 +2,16 @@
 
 from collections.abc import Sequence
 
-from contracts.blocks import Departures
+from contracts.blocks import Departures, Pointers
 from contracts.model_blocks import ScoredBlock
 from contracts.outputs import HashBlock
 from streams.publish.profile_hashes import departed_hashes, profile_hashes
+from streams.publish.prolonged_hashes import PREFIXES, ProlongedHashes
 from streams.publish.score_hashes import score_hashes, shown
 
 
 def hash_blocks(
-    item: ScoredBlock | Departures, outcomes: Sequence[str], currency: str | None, expires_seconds: int
+    item: ScoredBlock | Departures | Pointers, outcomes: Sequence[str], currency: str | None, expires_seconds: int
 ) -> list[HashBlock]:
     """Return the hashes that a block writes.
 
@@ -18,6 +19,8 @@ def hash_blocks(
     profiles, a published sweep writes scores only. Visitors' hashes expire after ``expires_seconds``. ``currency`` is
     the base currency (None: undecided).
     """
+    if isinstance(item, Pointers):
+        return [ProlongedHashes(prefix, item.ids, item.versions, expires_seconds) for prefix in PREFIXES]
     if isinstance(item, Departures):
         return list(departed_hashes(item, outcomes, expires_seconds)) if len(item.ids) else []
     blocks: list[HashBlock] = [score_hashes(item, expires_seconds)]

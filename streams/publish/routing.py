@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from contracts.blocks import Departures, LaneBatch, ProfileBlock, Verdicts
+from contracts.blocks import Departures, LaneBatch, Pointers, ProfileBlock, Verdicts
 from contracts.model_blocks import ModelReport, ScoredBlock
 from contracts.outputs import DeadLetter, FewRows, TableRows
 from streams.publish.tables import Stored
@@ -18,10 +18,10 @@ from streams.publish.tables import Stored
 _NO_FEATURES: Final = np.empty((0, 0), np.float32)
 
 
-def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures]]:
-    """Route published scores and profiles, without the features, and departed visitors."""
+def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures | Pointers]]:
+    """Route published scores and profiles, without the features, departed visitors, and pointers to owners."""
     value = item[1]
-    if isinstance(value, Departures):
+    if isinstance(value, Departures | Pointers):
         return [(str(value.bucket), value)]
     if not isinstance(value, ScoredBlock) or (value.people.kind == "sweep" and not value.people.publish):
         return []

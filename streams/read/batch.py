@@ -10,32 +10,36 @@ from contracts.blocks import LaneBatch, PeopleEvents, Progress, Texts, no_texts
 from streams.read.decode import Decoded
 
 REMEMBERED: Final = 100_000
+_NEVER: Final = 2**62
 
 
 class ReportedCustomers:
-    """Remembers which customers of device events have been reported to their own bucket. Cleared when full."""
+    """Remembers which customers of device events have been reported to their own bucket, with the earliest slot.
+
+    An event of an earlier slot may be read later; then its customer is reported again. Cleared when full.
+    """
 
     def __init__(self, most: int = REMEMBERED):
-        self._reported: set[str] = set()
+        self._reported: dict[str, int] = {}
         self._most = most
 
     def unreported(self, people: PeopleEvents) -> tuple[Texts, NDArray[np.int64], NDArray[np.int64]]:
         """Return customers, with buckets and first slots, whose events go to another bucket, unless reported lately."""
         elsewhere = np.flatnonzero((people.customer_buckets >= 0) & (people.customer_buckets != people.home))
         customers = people.customers[elsewhere].tolist()
-        new = list(dict.fromkeys(customer for customer in customers if customer not in self._reported))
+        slots, known = people.events["slot"][elsewhere].tolist(), self._reported.get
+        new: dict[str, int] = {}
+        places: dict[str, int] = {}
+        for at, (customer, slot) in enumerate(zip(customers, slots, strict=True)):
+            if slot < known(customer, _NEVER) and slot < new.get(customer, _NEVER):
+                new[customer], places[customer] = slot, int(people.customer_buckets[elsewhere[at]])
         if not new:
             return no_texts(), np.empty(0, np.int64), np.empty(0, np.int64)
         if len(self._reported) + len(new) > self._most:
             self._reported.clear()
         self._reported.update(new)
-        places, slots = {}, dict.fromkeys(new, 2**62)
-        for customer, event in zip(customers, elsewhere.tolist(), strict=True):
-            if customer in slots:
-                places[customer] = people.customer_buckets[event]
-                slots[customer] = min(slots[customer], int(people.events["slot"][event]))
-        return (np.array(new, object), np.array([places[each] for each in new], np.int64),
-                np.array(list(slots.values()), np.int64))  # fmt: skip
+        return (np.array(list(new), object), np.array(list(places.values()), np.int64),
+                np.array(list(new.values()), np.int64))  # fmt: skip
 
 
 def lane_batch(parts: Sequence[Decoded], progress: Progress, known: ReportedCustomers, *, turned: bool) -> LaneBatch:

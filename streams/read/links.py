@@ -4,7 +4,8 @@
 - Identify with a customer and ``traits.email``: the address belongs to the customer.
 - Identify with an anonymous id and ``traits.email`` only: the device belongs to the address, and so to its customer.
 - Alias with a customer: ``previous_id``, as an anonymous id, belongs to the customer.
-- Unlink with an anonymous id: the device loses its owner. With a customer and ``traits.email``: the address does.
+- Unlink with an anonymous id: the device loses the owner named by ``previous_id``. With ``traits.email`` instead: the
+  address does.
 
 Pure.
 """
@@ -35,28 +36,41 @@ def links_of(columns: Columns, slots: NDArray[np.int64], buckets: Buckets) -> tu
     for at, name in enumerate(columns.name):
         if name in SAYING:
             occurred, entered = int(columns.occurred[at]), int(columns.entered[at])
-            for identity, person in _pairs(name, columns.envelopes[at], columns.properties[at]):
-                links.append(Link(int(slots[at]), occurred, entered, identity, person))
+            for identity, person, undoes in _said(name, columns.envelopes[at], columns.properties[at]):
+                links.append(Link(int(slots[at]), occurred, entered, identity, person, undoes))
                 device = identity.removeprefix(ANONYMOUS)
                 places.append(int(columns.home[at]) if device == identity else buckets[device])
     return links, places
 
 
+def _said(name: str, envelope: wire.Envelope, properties: Any) -> Iterator[tuple[str, str, str]]:
+    """Yield (identity, person, the person whose link is undone) of one event."""
+    previous = properties.previous_id
+    if name != UNLINK:
+        for identity, person in _pairs(name, envelope, properties):
+            yield identity, person, ""
+    elif previous and (unlinked := _unlinked(envelope, properties)):
+        yield unlinked, NOBODY, previous
+
+
+def _unlinked(envelope: wire.Envelope, properties: Any) -> str | None:
+    """Return the profile id of the device, else of the address, that an Unlink names."""
+    return visitor_id(envelope.anonymous_id) if envelope.anonymous_id else email_of(properties)
+
+
 def _pairs(name: str, envelope: wire.Envelope, properties: Any) -> Iterator[tuple[str, str]]:
-    """Yield (identity, person) of one event."""
+    """Yield (identity, person) of an event that links."""
     customer, visitor = envelope.customer_id, envelope.anonymous_id
+    email, previous = email_of(properties), properties.previous_id
     if name == ALIAS:
-        previous = properties.previous_id
         if customer and previous and previous != customer and not is_no_customer(previous):
             yield visitor_id(previous), customer
         return
-    email = email_of(properties)
-    person = NOBODY if name == UNLINK else customer
-    if visitor and person is not None:
-        yield visitor_id(visitor), person
-    if email and customer and person is not None:
-        yield email, person
-    elif email and visitor and name == IDENTIFY:
+    if visitor and customer:
+        yield visitor_id(visitor), customer
+    if email and customer:
+        yield email, customer
+    elif email and visitor:
         yield visitor_id(visitor), email
 
 

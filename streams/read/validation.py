@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import wire
-from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, Kind, key_of
+from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, UNLINK, Kind, key_of
 from contracts.rates import Rates
 from streams.codes import CODE_OF_NAME
 from streams.read.columns import Columns, Reading
@@ -50,6 +50,8 @@ def suspect_positions(columns: Columns, kind: Kind) -> list[int]:
     """Positions of events that may break a rule across fields, ascending."""
     wrong = (columns.home < 0) | columns.unfit | _suspect_times(columns)
     marked = [*_of_another_kind(columns, kind), *_incomplete(columns, kind)]
+    if kind == "identity":
+        marked += [at for at, name in enumerate(columns.name) if name == UNLINK]
     if marked:
         wrong[marked] = True
     return np.flatnonzero(wrong).tolist()

@@ -1,17 +1,18 @@
 """The page of performance says what the committed figures say, and nothing else."""
 
 import sys
-from collections import Counter
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
+
+import pytest
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "benchmarks"))
 
 from line_plots import lines, marks  # noqa: E402 - programs beside the benchmarks, not a package
+from pauses import together  # noqa: E402
 from report import merged, page  # noqa: E402
-from scale import quantile  # noqa: E402
 from soak import growth  # noqa: E402
 from tables import tables  # noqa: E402
 
@@ -110,8 +111,6 @@ def test_growth_leaves_the_first_minutes_out() -> None:
     assert growth(series) == {"resident_megabytes": 1.5, "state_megabytes": 1.0}
 
 
-def test_the_quantile_of_a_histogram_is_the_bound_of_a_bucket() -> None:
-    made = Counter({"x_bucket|0.01": 50, "x_bucket|0.1": 99, "x_bucket|1.0": 100, "x_bucket|+Inf": 100})
-    assert quantile(made, "x", 0.5, 1e3) == 10
-    assert quantile(made, "x", 0.99, 1e3) == 100
-    assert quantile(made + Counter({"x_bucket|+Inf": 50}), "x", 0.99, 1e3) is None
+def test_looks_that_see_one_snapshot_in_two_halves_see_one_pause() -> None:
+    assert together([0, 0, 0.1, 0.15, 0.15, 0.15, 0.4, 0.4]) == pytest.approx([0.15, 0.25])
+    assert together([1, 1, 1]) == together([]) == []

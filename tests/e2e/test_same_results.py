@@ -12,6 +12,7 @@ def test_the_history_is_worth_comparing(undisturbed: Written) -> None:
         assert undisturbed.count(table) > 30, table
     assert undisturbed.count("dead_letters") > 10
     assert undisturbed.count("identity_links") > 30
+    assert sum(b"unlinked" in line for line in undisturbed.lines["identity_links"]) > 10
     assert undisturbed.count("customer_daily") > 10_000
     assert undisturbed.count("model_quality") > 80
     assert undisturbed.count("crm:score:*") > 200

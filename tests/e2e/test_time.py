@@ -66,7 +66,7 @@ def told(flow: Flow) -> dict[str, str]:
 @contextmanager
 def garbage(flow: Flow) -> Iterator[None]:
     """Break the web topic of one partition: a hundred invalid records per second, and nothing else there."""
-    producer, over = Producer({"bootstrap.servers": flow.endpoints.kafka}), Event()
+    producer, over = Producer({"bootstrap.servers": flow.settings.kafka_bootstrap_servers}), Event()
 
     def publish() -> None:
         while not over.wait(0.1):

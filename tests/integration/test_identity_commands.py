@@ -159,6 +159,8 @@ def test_unlink_publishes_an_event_after_a_question(linked: str, crm: Crm, stack
     assert (device["name"], device["anonymous_id"], device["source"]) == ("Unlink", "phone", "crmstream")
     assert (address["customer_id"], address["properties"]["traits"]["email"]) == (linked, "C@example.com")
     assert by_address["anonymous_id"] == "tablet"
+    assert [one["properties"]["previous_id"] for one in (device, address)] == [linked, linked]
+    assert by_address["properties"]["previous_id"].startswith("email:")
     assert device["occurred_at"] > NOON.isoformat()
 
 

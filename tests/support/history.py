@@ -1,9 +1,10 @@
 """A small but rich history for whole-system tests: a simulated shop with all its noise, and real purchases among it."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from heapq import merge
+from heapq import heappop, heappush, merge
 from itertools import takewhile
 
 from support.data import real
@@ -16,8 +17,10 @@ from connectors.rows.mapping import load_mapping
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.shop import Shop
 from contracts.outcomes import Outcome
+from contracts.unlinks import OWN_SOURCE
 
 PARTITIONS = 4
+UNDONE_AFTER = 2 * DAY_US
 OUTCOMES = (
     Outcome(name="churn", within_days=20, happens=False, of="buyers"),
     Outcome(name="opportunity", within_days=10, happens=True),
@@ -39,15 +42,39 @@ SHOP = ShopConfig(
 
 @dataclass(frozen=True)
 class RichHistory:
-    """A simulated shop of 150 customers over 80 days, and every 40th customer of CDNOW, in order of receipt."""
+    """A simulated shop of 150 customers over 80 days, and every 40th customer of CDNOW, in order of receipt.
+
+    Some devices are unlinked two days after they were linked.
+    """
 
     def records(self) -> Iterator[Record]:
         """Yield the records."""
         simulated = ((sent.received_at, sent.record) for sent in Shop(SHOP).sent(SHOP.end_us))
         bought = ((record.occurred_at or 0, record) for record in cdnow_records(every=40))
         early = takewhile(lambda pair: pair[0] < SHOP.end_us, bought)
-        for _, record in merge(simulated, early, key=lambda pair: pair[0]):
+        undone: list[tuple[int, int, Record]] = []
+        for number, (at, record) in enumerate(merge(simulated, early, key=lambda pair: pair[0])):
+            while undone and undone[0][0] <= at:
+                yield heappop(undone)[2]
             yield record
+            if number % 5 == 0 and b'"Identify"' in (record.value or b""):
+                unlink = as_unlink(record, at + UNDONE_AFTER)
+                if unlink is not None:
+                    heappush(undone, (at + UNDONE_AFTER, number, unlink))
+
+
+def as_unlink(record: Record, at: int) -> Record | None:
+    """Make the Unlink that undoes an Identify of a device; None if it links none."""
+    try:
+        said = json.loads(record.value or b"")
+    except ValueError:
+        return None
+    if not said.get("customer_id") or not said.get("anonymous_id"):
+        return None
+    moment = datetime.fromtimestamp(at / 1e6, UTC).isoformat()
+    event = said | {"event_id": f"{said['event_id']}-undone", "name": "Unlink", "source": OWN_SOURCE}
+    event |= {"occurred_at": moment, "received_at": moment, "properties": {"previous_id": event.pop("customer_id")}}
+    return record._replace(value=json.dumps(event).encode(), occurred_at=at)
 
 
 def cdnow_records(every: int) -> Iterator[Record]:

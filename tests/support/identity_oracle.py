@@ -23,6 +23,11 @@ class Did:
     slot: int
     session: bool
 
+    @property
+    def counted(self) -> int:
+        """When it counts: at the end of its slot at the latest, though its device may be ahead."""
+        return min(self.occurred, (self.slot + 1) * DAY - 1)
+
 
 @dataclass
 class Sent:
@@ -57,6 +62,12 @@ class Oracle:
     sent: dict[bool, list[tuple[str, int, Did]]] = field(default_factory=dict)
     """By whether the owner is an address."""
     claims: list[Link] = field(default_factory=list)
+    read: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+    """By identity: the times of all its links and unlinks that were read."""
+    undone: dict[str, int] = field(default_factory=dict)
+    """By identity: links up to this time do not count any more."""
+    full: set[str] = field(default_factory=set)
+    """Persons to whom a link was refused because they had too many."""
 
     def work(self, target: int) -> None:
         """Go on to a slot, one slot after the other."""
@@ -78,6 +89,8 @@ class Oracle:
         self.links = [link for link in self.links if link.slot > now]
         self.customers |= {customer for customer, _, _ in events if customer}
         self.customers |= {customer for slot, customer in self.notices if slot <= now}
+        if not self.of_devices:
+            links.sort(key=lambda link: link.occurred)
         for link in links:
             if link.person and not link.person.startswith(EMAIL):
                 self.customers.add(link.person)
@@ -90,10 +103,17 @@ class Oracle:
 
     def decide(self, link: Link) -> None:
         identity, person, before = link.identity, link.person, self.owner.get(link.identity)
-        if person == NOBODY:
+        if identity in self.undone and link.occurred <= self.undone[identity]:
+            return
+        if person == NOBODY and before in (None, link.undoes):
+            self.undone[identity] = max([link.occurred, *self.read[identity]])
             if before is not None:
                 self.give(identity, None, before, "unlinked")
             return
+        if person == NOBODY:
+            self.undone[identity] = link.occurred
+            return
+        self.read[identity].append(link.occurred)
         typed = person.startswith(EMAIL)
         if before == person or (typed and before is not None and not before.startswith(EMAIL)):
             return
@@ -103,8 +123,11 @@ class Oracle:
             outcome = "belongs_to_another"
         elif self.of_devices and own in self.customers and own != person:
             outcome = "is_a_customer"
-        elif self.of_devices and sum(each == person for each in self.owner.values()) >= self.most_merges:
+        elif self.of_devices and (
+            person in self.full or sum(each == person for each in self.owner.values()) >= self.most_merges
+        ):
             outcome = "merge_limit"
+            self.full.add(person)
         if outcome != "linked":
             self.verdicts.append((identity, person, outcome))
             return
@@ -152,7 +175,7 @@ class Oracle:
     def forget(self) -> None:
         cut = self.slot * DAY - self.forgotten_after
         for identity, dids in list(self.history.items()):
-            if max(did.occurred for did in dids) < cut:
+            if max(did.counted for did in dids) < cut:
                 del self.history[identity]
         for key, second in list(self.last_web.items()):
             if second < cut // SECOND:

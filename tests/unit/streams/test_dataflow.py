@@ -231,9 +231,10 @@ def test_after_an_unlink_a_device_has_a_history_of_its_own_again(
 ) -> None:
     """What had moved stays with the customer, as do the events of the day of the unlink."""
     device = visitor_id("shared")
+    unlinked = said(2, "Unlink", anonymous_id="shared", source="crmstream") | {"properties": {"previous_id": "c-1"}}
     installed = after([
         [view(1, anonymous_id="shared"), said(1, "Identify", anonymous_id="shared", customer_id="c-1")],
-        [said(2, "Unlink", anonymous_id="shared"), view(2, anonymous_id="shared")],
+        [unlinked, view(2, anonymous_id="shared")],
         [view(3, anonymous_id="shared"), view(4, anonymous_id="shared")],
     ], tmp_path, monkeypatch)  # fmt: skip
     assert web_events(installed) == {"c-1": (2, ""), device: (2, "")}

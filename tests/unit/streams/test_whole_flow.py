@@ -64,6 +64,7 @@ def something(draw: random.Random, number: int, at: int, one: int) -> tuple[Kind
     """Anything that visitors and customers do; a device's links name one customer only, as an address's do."""
     device, owner, anybody = f"d{one}", f"c{one % 15}", f"c{draw.randrange(15)}"
     address = {"traits": {"email": f"c{one % 15}@shop.example"}}
+    undone = {"properties": {"previous_id": owner}}
     order = {"total": 10.5, "currency": draw.choice(["USD", "EUR"])}
     choices: list[tuple[int, Kind, str, dict[str, Any]]] = [
         (50, "web", "Page Viewed", {"anonymous_id": device}),
@@ -74,7 +75,7 @@ def something(draw: random.Random, number: int, at: int, one: int) -> tuple[Kind
         (2, "identity", "Alias", {"customer_id": owner, "properties": {"previous_id": device}}),
         (3, "identity", "Identify", {"anonymous_id": device, "properties": address}),
         (3, "identity", "Identify", {"customer_id": owner, "properties": address}),
-        (3, "identity", "Unlink", {"anonymous_id": device}),
+        (3, "identity", "Unlink", {"anonymous_id": device, "source": "crmstream", **undone}),
     ]
     weights = [weight for weight, *_ in choices]
     _, kind, name, fields = draw.choices(choices, weights)[0]

@@ -271,3 +271,12 @@ async def until(reached: Callable[[], object]) -> None:
     while not reached():
         assert time.monotonic() < deadline
         await asyncio.sleep(0.001)
+
+
+def test_no_source_has_the_name_of_crmstream_s_own_events(path: Path) -> None:
+    """Such a source could write Unlink events."""
+    path.write_text("sources:\n  crmstream: {}\n", encoding="utf-8")
+    with pytest.raises(InputFileError, match="is reserved"):
+        load_sources(path)
+    with pytest.raises(InputFileError, match="is reserved"):
+        Sources().others("crmstream")

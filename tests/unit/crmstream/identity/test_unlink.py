@@ -27,13 +27,15 @@ def event(undo: Undo, clock: datetime | None = None) -> dict[str, Any]:
 def test_a_device_is_named_by_its_anonymous_id() -> None:
     body = event(DEVICE)
     assert (body["name"], body["anonymous_id"], "customer_id" in body) == ("Unlink", "d-1", False)
+    assert body["properties"] == {"previous_id": "c-1"}
     assert unlink_record(DEVICE, NOW, None).key == b"d-1"
     assert event(DEVICE)["event_id"] != body["event_id"]
 
 
 def test_an_address_is_named_with_its_customer() -> None:
     body = event(Undo("a@b.example", email_key("a@b.example"), "c-1", NOW))
-    assert (body["customer_id"], body["properties"]) == ("c-1", {"traits": {"email": "a@b.example"}})
+    assert body["customer_id"] == "c-1"
+    assert body["properties"] == {"previous_id": "c-1", "traits": {"email": "a@b.example"}}
     assert "anonymous_id" not in body
 
 

@@ -11,6 +11,7 @@ from support.state import frozen, thawed
 
 from contracts.blocks import (
     EVENT_DTYPE,
+    NOBODY,
     CustomerBatch,
     Departures,
     DeviceBatch,
@@ -56,7 +57,10 @@ def people(*events: Event, slot: int | None = None, **columns: Any) -> PeopleEve
 
 
 def link(device: str, person: str, at: int = 0) -> Link:
-    return Link(at // DAY, at, at // 1000, device if device.startswith("email:") else visitor_id(device), person)
+    """A link, or the undoing of one: ``-c`` stands for an unlink from c."""
+    identity = device if device.startswith("email:") else visitor_id(device)
+    undoes = person.removeprefix("-") if person.startswith("-") else ""
+    return Link(at // DAY, at, at // 1000, identity, NOBODY if undoes else person, undoes)
 
 
 def batch(slot: int, *parts: Any, fresh: bool = True, known: Sequence[str] = ()) -> DeviceBatch:
@@ -159,18 +163,24 @@ def test_duplicates_of_visitors_count_once_and_those_of_customers_pass() -> None
         ([("v", "c"), ("v", MAIL)], [("v", "c", "linked")]),
         ([("v", "v")], [("v", "v", "linked")]),
         ([("w", "v"), ("v", "c")], [("w", "v", "linked"), ("v", "c", "is_a_customer")]),
-        ([("v", "")], []),
-        ([("v", "c"), ("v", "")], [("v", "c", "linked"), ("v", "c", "unlinked")]),
-        ([("v", "c"), ("v", ""), ("v", "d")], [("v", "c", "linked"), ("v", "c", "unlinked"), ("v", "d", "linked")]),
+        ([("v", "-c")], []),
+        ([("v", "c"), ("v", "-c")], [("v", "c", "linked"), ("v", "c", "unlinked")]),
+        ([("v", "c"), ("v", "-d")], [("v", "c", "linked")]),
+        ([("v", MAIL), ("v", "c"), ("v", f"-{MAIL}")], [("v", MAIL, "linked"), ("v", "c", "linked")]),
+        ([("v", MAIL), ("v", f"-{MAIL}")], [("v", MAIL, "linked"), ("v", MAIL, "unlinked")]),
+        ([("v", "c"), ("v", "-c"), ("v", "d")], [("v", "c", "linked"), ("v", "c", "unlinked"), ("v", "d", "linked")]),
         ([("u", "c"), ("v", "c"), ("w", "c"), ("w", "d")],
          [("u", "c", "linked"), ("v", "c", "linked"), ("w", "c", "merge_limit"), ("w", "d", "linked")]),
-        ([("u", "c"), ("v", "c"), ("v", ""), ("w", "c")],
+        ([("u", "c"), ("v", "c"), ("v", "-c"), ("w", "c")],
          [("u", "c", "linked"), ("v", "c", "linked"), ("v", "c", "unlinked"), ("w", "c", "linked")]),
+        ([("u", "c"), ("v", "c"), ("w", "c"), ("v", "-c"), ("w", "c")],
+         [("u", "c", "linked"), ("v", "c", "linked"), ("w", "c", "merge_limit"), ("v", "c", "unlinked"),
+          ("w", "c", "merge_limit")]),
     ],
 )  # fmt: skip
 def test_verdicts(links: list[tuple[str, str]], expected: list[tuple[str, str, str]]) -> None:
     together, alone = Devices(POLICY), Devices(POLICY)
-    made = [link(device, person) for device, person in links]
+    made = [link(device, person, at) for at, (device, person) in enumerate(links)]
     assert verdicts(together.take([batch(0, *made)])) == expected
     assert [each for one in made for each in verdicts(alone.take([batch(0, one)]))] == expected
 
@@ -197,7 +207,7 @@ def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
     ahead = DeviceBatch(0, None, known_customers=np.array(["tmp"], object), known_slots=np.array([5]))
     outputs = devices.take([batch(0), ahead, batch(4, link("tmp", "real", 4 * DAY))])
     assert verdicts(outputs) == [("tmp", "real", "linked")]
-    outputs = devices.take([batch(5, link("tmp", "", 5 * DAY), link("tmp", "real", 5 * DAY))])
+    outputs = devices.take([batch(5, link("tmp", "-real", 5 * DAY), link("tmp", "real", 5 * DAY + 1))])
     assert verdicts(outputs) == [("tmp", "real", "unlinked"), ("tmp", "real", "is_a_customer")]
     assert len(devices._state.notices) == 0
 
@@ -205,7 +215,7 @@ def test_a_customer_of_a_later_slot_does_not_count_yet() -> None:
 def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> None:
     devices = Devices(POLICY)
     devices.take([batch(0, people((5, "", "v")), link("v", "c"))])
-    outputs = devices.take([batch(1, link("v", "", DAY), people((DAY + 5, "", "v")))])
+    outputs = devices.take([batch(1, link("v", "-c", DAY), people((DAY + 5, "", "v")))])
     assert went(outputs) == [(0, "c")]
     assert of(outputs, Departures)[-1].persons.tolist() == [""]
     assert not of(outputs, Departures)[-1].forgotten
@@ -218,7 +228,7 @@ def test_an_unlink_takes_effect_with_the_next_slot_and_what_moved_stays() -> Non
 def test_several_links_of_one_device_in_one_activation() -> None:
     devices = Devices(POLICY)
     events = people(*[(day * DAY + 5, "", "v") for day in range(7)])
-    links = [link("v", "c", DAY), link("v", "", 2 * DAY), link("v", "d", 5 * DAY)]
+    links = [link("v", "c", DAY), link("v", "-c", 2 * DAY), link("v", "d", 5 * DAY)]
     outputs = devices.take([batch(0), batch(6, *links, events)])
     assert moved(outputs) == [("v", "c", 1, 1), ("v", "d", 5, 2)]
     assert went(outputs) == [(0, "c"), (0, "c"), (1, "d"), (1, "d")]

@@ -12,7 +12,7 @@ from support.hashes import FakeConnection, Server
 from support.rows import fill
 from support.scored import random_scored
 
-from contracts.blocks import Departures
+from contracts.blocks import Departures, Pointers
 from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import HashBlock
 from contracts.stored import profile_key, score_key, top_key
@@ -35,7 +35,7 @@ def three(probability: list[float], percentile: list[float], **changes: Any) -> 
     return replace(block, scores={"churn": scores}, model_versions=["m"], model_of=np.zeros(3, np.int32))
 
 
-def blocks_of(item: ScoredBlock | Departures, currency: str | None = "EUR") -> list[HashBlock]:
+def blocks_of(item: ScoredBlock | Departures | Pointers, currency: str | None = "EUR") -> list[HashBlock]:
     return hash_blocks(item, OUTCOMES, currency, 60)
 
 
@@ -181,6 +181,16 @@ def test_a_pointer_or_nothing_is_left_of_those_who_are_visitors_no_more(arrow: b
     left = Departures(0, np.array(ids, object), np.array(["c-1", ""], object), np.array([9, 9]), False)
     found = stored([*blocks_of(random_scored(1, ids, table="devices")), *blocks_of(left)], arrow)
     assert found.hashes == {key(ids[0]): {"version": "9", "merged_into": "c-1"} for key in (score_key, profile_key)}
+
+
+@pytest.mark.parametrize("arrow", [False, True])
+def test_the_pointer_of_a_device_that_is_seen_expires_later_and_none_is_made(arrow: bool) -> None:
+    ids = np.array(["anonymous:a", "anonymous:b"], object)
+    left = Departures(0, ids[:1], np.array(["c-1"], object), np.array([9]), False)
+    blocks = [*blocks_of(left), *blocks_of(Pointers(0, ids, np.array([9, 9])))]
+    found = stored(blocks, arrow)
+    assert found.hashes == stored(blocks_of(left), arrow).hashes
+    assert len(found.commands) == len(stored(blocks_of(left), arrow).commands) + 4
 
 
 # Both renderers

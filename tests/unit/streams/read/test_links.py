@@ -12,6 +12,7 @@ from connectors.privacy.protection import Protector
 from contracts.blocks import NOBODY, Link
 from contracts.identity import email_key, visitor_id
 from contracts.topics import IDENTITIES
+from contracts.unlinks import OWN_SOURCE
 from streams.read.clock import TopicClock
 from streams.read.decode import Decoded, decode
 from streams.read.validation import DecodePolicy
@@ -27,7 +28,8 @@ def decoded(
 ) -> Decoded:  # fmt: skip
     ids = {"customer_id": customer, "anonymous_id": visitor}
     given = {key: value for key, value in ids.items() if value is not None}
-    body = event("identity", name, properties=properties, **{"customer_id": ..., **given})
+    source = {"source": OWN_SOURCE} if name == "Unlink" else {}
+    body = event("identity", name, properties=properties, **{"customer_id": ..., **given, **source})
     return decode([Record(json.dumps(body).encode())], IDENTITIES, partition, TopicClock(), policy)
 
 
@@ -58,17 +60,35 @@ def test_identify(
 @pytest.mark.parametrize(
     ("customer", "visitor", "traits", "expected"),
     [
-        (None, "a-1", {}, [(V, NOBODY)]),
-        (None, "a-1", TRAITS, [(V, NOBODY)]),
-        (C, None, TRAITS, [(MAIL, NOBODY)]),
-        (C, "a-1", TRAITS, [(V, NOBODY), (MAIL, NOBODY)]),
-        (C, None, {}, []),
+        (None, "a-1", {}, V),
+        (C, "a-1", {"plan": "pro"}, V),
+        (C, None, TRAITS, MAIL),
     ],
 )
-def test_unlink(
-    customer: str | None, visitor: str | None, traits: dict[str, str], expected: list[tuple[str, str]]
-) -> None:
-    assert links("Unlink", customer, visitor, traits=traits) == expected
+def test_unlink(customer: str | None, visitor: str | None, traits: dict[str, str], expected: str) -> None:
+    (link,) = decoded("Unlink", customer, visitor, traits=traits, previous_id="c-9").links
+    assert (link.identity, link.person, link.undoes) == (expected, NOBODY, "c-9")
+
+
+@pytest.mark.parametrize(
+    ("visitor", "given", "field"),
+    [
+        ("a-1", {}, "properties.previous_id"),
+        ("a-1", {"previous_id": C, "traits": TRAITS}, "properties.traits"),
+        (None, {"previous_id": C}, "properties.traits"),
+        (None, {"previous_id": C, "traits": {"email": "nonsense"}}, "properties.traits"),
+    ],
+)
+def test_an_unlink_names_its_owner_and_one_id(visitor: str | None, given: dict[str, Any], field: str) -> None:
+    found = decoded("Unlink", C, visitor, **given)
+    assert [letter.field for letter in found.dead] == [field]
+    assert found.links == []
+
+
+def test_an_unlink_of_another_source_is_a_dead_letter() -> None:
+    body = event("identity", "Unlink", anonymous_id="a-1", properties={"previous_id": C})
+    (letter,) = decode([Record(json.dumps(body).encode())], IDENTITIES, 0, TopicClock(), POLICY).dead
+    assert (letter.field, "only crmstream" in letter.problem) == ("source", True)
 
 
 def test_alias_gives_the_former_visitor_to_the_customer() -> None:
