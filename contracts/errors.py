@@ -54,3 +54,7 @@ class TakenOverError(StateError):
             f"another process has continued the state in {folder}; this one ends. Run one `crmstream up`, or one "
             "cluster, per CRM_DATA_DIR."
         )
+
+
+class UnreadableStateError(StateError):
+    """The stored state cannot be read, and no other start would read it: a damaged file, another version."""

@@ -20,7 +20,7 @@ from typing import Final
 
 from prometheus_client import start_http_server
 
-from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError, TakenOverError
+from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError, TakenOverError, UnreadableStateError
 from contracts.metrics import STORE_WAITED
 from contracts.outages import waiting_since
 from contracts.settings import Settings, load_settings
@@ -28,6 +28,7 @@ from crmstream import (
     hanging,
     lean,  # noqa: F401 - before River
     memory,
+    rebuild_end,
 )
 from crmstream.cluster.taking_part import TakingPart
 from crmstream.stack.dataflow import COMPANION_GONE, NO_ROOM, RUN, STOP_SECONDS, WILL_NOT_START
@@ -46,7 +47,8 @@ SWITCH_SECONDS: Final = 0.001
 to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
-FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError, TakenOverError)
+FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError, TakenOverError, UnreadableStateError)
+"""Errors that another start would meet again."""
 
 
 def main() -> None:
@@ -77,6 +79,8 @@ def main() -> None:
             begin_run(settings, os.environ.get(RUN) or secrets.token_hex(6))
         elif not cluster.begin(stop):
             return
+        if index == 0:
+            rebuild_end.watch(settings)
         _tell_start(settings, index)
         epoch = timedelta(seconds=settings.epoch_seconds)
         run_worker(settings, index, addresses, stop, epoch)

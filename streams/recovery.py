@@ -21,6 +21,7 @@ from bytewax.recovery import init_db_dir
 from contracts.errors import REBUILD, SettingsError
 from contracts.settings import Settings
 from contracts.whole_files import replace_file, sync
+from streams.recovery_files import LOCK_SECONDS, check_files, recovery_files
 from streams.state.migrations import VERSION as STATE_VERSION
 from streams.state.migrations import oldest
 from streams.state.owner import OWNER, take_over
@@ -28,7 +29,6 @@ from streams.state.owner import OWNER, take_over
 LAYOUT_FILE: Final = "layout.json"
 VERSION: Final = "the version of crmstream's state"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
-LOCK_SECONDS: Final = 60
 STATE: Final = "state"
 """The folder of the steps' state within the store: it moves with the tokens that name its files."""
 OUTBOX: Final = "outbox"
@@ -95,11 +95,14 @@ def forget_uncommitted(settings: Settings) -> None:
 
     Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
     no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.
+
+    Raises :class:`contracts.errors.UnreadableStateError` if a file is damaged or missing.
     """
+    check_files(recovery_folder(settings))
     with ExitStack() as stack:
         files = [
             stack.enter_context(closing(sqlite3.connect(path, timeout=LOCK_SECONDS)))
-            for path in sorted(recovery_folder(settings).glob("*.sqlite3"))
+            for path in recovery_files(recovery_folder(settings))
         ]
         runs = [run for file in files for run in file.execute("SELECT ex_num, worker_count, resume_epoch FROM exs")]
         if not runs:

@@ -229,10 +229,11 @@ def resume_(
     endpoints = resolve_endpoints(settings)
     paused = paused_topics(ask_workers(endpoints, stack_folder(settings)).pages)
     topics = resume.chosen_topics(topic or [], paused)
-    offsets = KafkaView(endpoints.kafka).offsets()
+    kafka = KafkaView(endpoints.kafka)
+    offsets = kafka.offsets()
     planned = resume.plan_resume(topics, paused, offsets)
     if not dry_run:
-        resume.resume(settings.data_dir, topics, offsets)
+        resume.resume(settings.data_dir, kafka.cluster_id(), topics, offsets)
     if as_json:
         print_json([vars(each) for each in planned])
         return

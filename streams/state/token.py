@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from contracts.errors import REBUILD, StateError
+from contracts.errors import REBUILD, UnreadableStateError
 from streams.error_boundary import error_boundary
 from streams.state.files import FORMAT, WAYS_ON, named
 
@@ -60,11 +60,11 @@ class Place(NamedTuple):
 
     @classmethod
     def of_plain(cls, values: object) -> "Place":
-        """Return the place that a token names. Raises :class:`StateError` for anything else."""
+        """Return the place that a token names. Raises :class:`UnreadableStateError` for anything else."""
         if not isinstance(values, Mapping) or "format" not in values:
-            raise StateError(f"Bytewax's recovery store holds no token of crmstream's state. {WAYS_ON}")
+            raise UnreadableStateError(f"Bytewax's recovery store holds no token of crmstream's state. {WAYS_ON}")
         if values["format"] != FORMAT:
-            raise StateError(
+            raise UnreadableStateError(
                 f"the stored state is of format {values['format']}; this crmstream reads format {FORMAT}. Run the "
                 f"crmstream that wrote it, or {REBUILD}."
             )
