@@ -62,7 +62,7 @@ def test_the_example_follows_the_formulas() -> None:
     assert "| cores of workers, for each further thousand | 0.02 |" in text
     assert "| workers for the flow | 2 |" in text  # 0.81 cores, half of each free
     assert "| workers for memory | 1 |" in text  # 3,000,000 x 400 bytes in 1.8 GB
-    assert "| memory of a worker, at a midnight | 957 MB |" in text  # 200 + 1,500,000 x (400 + 104.9) bytes
+    assert "| memory of a worker, at a midnight | 950 MB |" in text  # 200 + 1,500,000 x (400 + 100) bytes
     assert "| partitions: at least 4, and twice *W* | 4 |" in text
     assert "| memory of Redis | 3.00 GB |" in text
     assert "| a catch-up of a day | 7.20 minutes |" in text  # 34,560,000 events at 50,000 x 2 x 0.8 a second
