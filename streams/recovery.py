@@ -24,6 +24,7 @@ from contracts.whole_files import replace_file, sync
 from streams.recovery_files import LOCK_SECONDS, check_files, recovery_files
 from streams.state.migrations import VERSION as STATE_VERSION
 from streams.state.migrations import oldest
+from streams.state.owner import OWNER, take_over
 
 LAYOUT_FILE: Final = "layout.json"
 VERSION: Final = "the version of crmstream's state"
@@ -72,11 +73,25 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     return folder
 
 
+def begin_run(settings: Settings, run: str) -> None:
+    """Let a run take the store over, and forget what the run of before did not commit.
+
+    Call it before the engine starts: in each worker of one host, in one worker of several hosts.
+    """
+    join_run(settings, run)
+    take_over(recovery_folder(settings), run)
+    forget_uncommitted(settings)
+
+
+def join_run(settings: Settings, run: str) -> None:
+    """Belong to a run: this process commits nothing after a later run has begun."""
+    OWNER.belong(recovery_folder(settings), run)
+
+
 def forget_uncommitted(settings: Settings) -> None:
     """Delete snapshots of epochs that were not committed.
 
-    Call it in each worker before Bytewax starts. Workers of several hosts must not open one SQLite file at once: there
-    call it in one of them before any starts.
+    Workers of several hosts must not open one SQLite file at once: there one of them does it before any starts.
 
     Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
     no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.

@@ -10,6 +10,7 @@ from streams.read.pausing import none_accepted
 from streams.read.skew import LaneClocks
 from streams.read.validation import DecodePolicy
 from streams.read.warehouse import PastLog
+from streams.state.owner import OWNER
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class SourceConfig:
     which somebody has accepted the records of a topic's partition in a Kafka cluster.
     ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
     ``rows`` returns the rows that wait for ClickHouse: a position is published when they are stored.
+    ``before_commit`` is called before a position is committed; it raises when another run has taken over.
     """
 
     bootstrap_servers: str
@@ -41,3 +43,4 @@ class SourceConfig:
     accepted: Callable[[str, str, int], int] = none_accepted
     past: PastLog | None = None
     rows: Callable[[], Rows | None] = lambda: None
+    before_commit: Callable[[], None] = OWNER.check

@@ -12,7 +12,7 @@ EMPTY: Final = ("", 0)
 
 
 class Token(dict[str, Any]):
-    """A mapping of plain values that is on the disk when it is pickled.
+    """A mapping of plain values that may be committed when it is pickled. ``wait`` returns then, or raises.
 
     Bytewax pickles what a snapshot returned, in the same worker, before it commits the epoch. Sinks cannot wait for all
     workers: a part of a sink exists, and takes snapshots, only in epochs in which something was written to it.

@@ -19,8 +19,8 @@ MEASURED: dict[str, Any] = WHEN | {
         {
             "customers": 1_000_000, "events": 5_000_000, "bytes_per_customer": 400, "resident_megabytes": 600.0,
             "boundary_peak_megabytes": 700.0, "state_bytes": 200_000_000, "cpu_microseconds_per_event": 800.0,
-            "store_bytes": {"log": 1e9, "facts": 5e8, "customer_daily": 3e8, "redis": 1e9}, "daily_rows": 15_000_000,
-            "resume_seconds": 12.0,
+            "store_bytes": {"log": 1e9, "per_event": 5e8, "customer_daily": 3e8, "redis": 1e9},
+            "daily_rows": 15_000_000, "resume_seconds": 12.0,
         },
     ]},
     "workers": {"workers": [{"workers": 1, "efficiency": 1.0}, {"workers": 2, "efficiency": 0.8}]},

@@ -80,7 +80,7 @@ def test_status_of_each_host_shows_the_lanes_of_all(
             assert one["waiting_events"] >= MOST_WAITING
             assert one["behind_seconds"] > 0
             assert all(lane["age_seconds"] <= STALE_SECONDS for lane in seen["lanes"])
-            assert {part["name"]: part["up"] for part in seen["parts"]} >= {"worker 0": True, "worker 1": True}
+            assert {"worker 0", "worker 1"} <= {part["name"] for part in seen["parts"] if part["up"]}
             text = " ".join(status(host).split())
             assert "waits for lane 0" in text
             assert f"at {hosts[1].address}:7000" in text
