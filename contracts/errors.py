@@ -44,3 +44,17 @@ class StoreRefusedError(CrmError):
 
 class StateError(CrmError):
     """The stored state cannot be read or written: a damaged file, a newer version, a full disk."""
+
+
+class TakenOverError(StateError):
+    """Another run has continued the stored state, so this one must not."""
+
+    def __init__(self, folder: object):
+        super().__init__(
+            f"another process has continued the state in {folder}; this one ends. Run one `crmstream up`, or one "
+            "cluster, per CRM_DATA_DIR."
+        )
+
+
+class UnreadableStateError(StateError):
+    """The stored state cannot be read, and no other start would read it: a damaged file, another version."""

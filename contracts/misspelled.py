@@ -7,7 +7,7 @@ from typing import Final
 from contracts.settings import Settings
 
 _PREFIX: Final = "CRM_"
-_OF_WORKERS: Final = frozenset({"CRM_WORKER_ADDRESSES", "CRM_WORKER_METRICS_PORT"})
+_OF_WORKERS: Final = frozenset({"CRM_WORKER_ADDRESSES", "CRM_WORKER_METRICS_PORT", "CRM_WORKER_RUN"})
 """Variables that the stack sets for its workers."""
 
 

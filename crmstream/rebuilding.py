@@ -17,16 +17,17 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from contracts.errors import LogMismatchError, StoreUnavailableError
+from contracts.errors import CrmError, StoreUnavailableError
 from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
+from crmstream.coverage import Coverage, Gap, coverages, rebuild_ends
 from crmstream.observe.kafka import KafkaView, Offsets
 from sinks.clickhouse import INSERT_SETTINGS
 from sinks.outbox import Outbox, Ticket
 from sinks.outbox_folder import files_in
 from sinks.past_log import Extent, extents
 from sinks.retries import first_line
-from streams.rebuild import forget_ends, save_ends
+from streams.rebuild import Ends, forget_ends, save_ends, saved_ends
 from streams.recovery import outbox_folder
 
 ANSWER_SECONDS: Final = 30
@@ -43,34 +44,57 @@ class TopicPlan:
     records: int
 
 
-def plan(settings: Settings, kafka: str, client: Client, *, from_warehouse: bool) -> list[TopicPlan]:
+@dataclass(frozen=True)
+class RebuildPlan:
+    """What a rebuild reads, and how far the warehouse and the log cover it (nothing without the warehouse)."""
+
+    topics: list[TopicPlan]
+    coverage: list[Coverage]
+
+    @property
+    def gaps(self) -> list[tuple[Coverage, Gap]]:
+        """Return what is in neither."""
+        return [(each, gap) for each in self.coverage for gap in each.gaps]
+
+    @property
+    def ends(self) -> dict[str, list[int]] | None:
+        """Return the offsets up to which the warehouse is read; None: it is not read."""
+        return rebuild_ends(self.coverage) if self.coverage else None
+
+
+class LostEventsError(CrmError):
+    """A rebuild would leave out records that neither the warehouse nor the log has."""
+
+
+def plan(settings: Settings, kafka: str, client: Client, *, from_warehouse: bool) -> RebuildPlan:
     """Look at the log and the warehouse.
 
     Raises :class:`LogMismatchError` if ``from_warehouse`` and the warehouse's events come from another log.
     """
     offsets = KafkaView(kafka).offsets()
     found = list(extents(client, offsets.low, settings.partitions))
-    if from_warehouse:
-        _check(found, offsets)
-    return [_topic_plan(topic.name, found, offsets) for topic in INPUT_TOPICS]
+    covered = coverages(offsets, found, saved_ends(settings.data_dir), settings.partitions) if from_warehouse else []
+    return RebuildPlan([_topic_plan(topic.name, found, offsets) for topic in INPUT_TOPICS], covered)
+
+
+def refuse_gaps(planned: RebuildPlan) -> None:
+    """Raise :class:`LostEventsError` if records are in neither the warehouse nor the log."""
+    lost = sum(gap.records for _, gap in planned.gaps)
+    if lost:
+        raise LostEventsError(
+            f"{lost:,} records of the log are neither in ClickHouse nor in Kafka (see the table): profiles and models "
+            "would never count them. Nothing was changed. Ways on: (1) connect to the ClickHouse and the Kafka that "
+            "this data folder belongs to, or restore them from a backup; (2) where facts are missing in log_events, "
+            "insert them again (docs/operations.md, Rebuilding state); (3) `crmstream rebuild --from-warehouse "
+            "--accept-loss`, to rebuild without them."
+        )
 
 
 def _topic_plan(topic: str, found: Sequence[Extent], offsets: Offsets) -> TopicPlan:
     mine = [each for each in found if each.topic == topic]
     records = sum(end - offsets.low[place] for place, end in offsets.end.items() if place[0] == topic)
-    oldest = min((each.oldest for each in mine), default=None)
+    oldest = min((each.oldest for each in mine if each.oldest is not None), default=None)
     return TopicPlan(topic, sum(each.lost for each in mine), oldest, records)
-
-
-def _check(found: Sequence[Extent], offsets: Offsets) -> None:
-    for each in found:
-        end = offsets.end.get((each.topic, each.partition), 0)
-        if each.last >= end:
-            raise LogMismatchError(
-                f"ClickHouse has events of {each.topic}-{each.partition} up to offset {each.last:,}, but that log ends "
-                f"at {end:,}: it is not the log that they come from. A rebuild joins the two by offsets: it "
-                "needs the Kafka that this data folder belongs to."
-            )
 
 
 def send_waiting_rows(settings: Settings, client: Client) -> int:
@@ -101,16 +125,16 @@ def _send(ticket: Ticket, outbox: Outbox, client: Client) -> int:
     return ticket.piece.rows
 
 
-def begin(settings: Settings, kafka: str, *, from_warehouse: bool) -> Path | None:
-    """Let the next start of the dataflow rebuild all state; return where the old state is now, None without one."""
-    if from_warehouse:
-        ends = KafkaView(kafka).offsets().end
-        save_ends(settings.data_dir, {
-            topic.name: [ends[topic.name, number] for number in range(settings.partitions)] for topic in INPUT_TOPICS
-        })  # fmt: skip
+def begin(settings: Settings, kafka: str, ends: Ends | None) -> Path | None:
+    """Let the next start of the dataflow rebuild all state; return where the old state is now, None without one.
+
+    ``ends`` are the offsets up to which it reads the warehouse; None: it reads the log only.
+    """
+    if ends is not None:
+        save_ends(settings.data_dir, ends)
     _forget_positions(kafka)
     aside = move_aside(settings.data_dir)
-    if not from_warehouse:
+    if ends is None:
         forget_ends(settings.data_dir)
     return aside
 

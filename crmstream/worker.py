@@ -1,13 +1,15 @@
 """One worker process of the dataflow: ``python -m crmstream.worker --index N``. Started by the local stack.
 
 It reads its settings from the environment, where the stack names all servers, and ends with 0 when asked to stop
-(SIGTERM), with 78 and a ``.fatal`` file beside its log when it must not be started again, else with 1.
+(SIGTERM), with 78 and a ``.fatal`` file beside its log when it must not be started again, with 73 when the disk is
+full, else with 1.
 """
 
 import argparse
 import gc
 import logging
 import os
+import secrets
 import sys
 from collections.abc import Callable
 from datetime import timedelta
@@ -18,7 +20,7 @@ from typing import Final
 
 from prometheus_client import start_http_server
 
-from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError
+from contracts.errors import LogMismatchError, SettingsError, StoreRefusedError, TakenOverError, UnreadableStateError
 from contracts.metrics import STORE_WAITED
 from contracts.outages import waiting_since
 from contracts.settings import Settings, load_settings
@@ -26,14 +28,16 @@ from crmstream import (
     hanging,
     lean,  # noqa: F401 - before River
     memory,
+    rebuild_end,
 )
 from crmstream.cluster.taking_part import TakingPart
-from crmstream.stack.dataflow import COMPANION_GONE, STOP_SECONDS, WILL_NOT_START
+from crmstream.stack.dataflow import COMPANION_GONE, NO_ROOM, RUN, STOP_SECONDS, WILL_NOT_START
+from crmstream.stack.no_room import lacks_room
 from crmstream.stopping import StopFlag
 from streams import error_boundary as edge
 from streams.in_force import rates_in_force
 from streams.journal import JOURNAL
-from streams.recovery import forget_uncommitted
+from streams.recovery import begin_run
 from streams.run import run_worker
 
 MOST_STOP_SECONDS: Final = STOP_SECONDS * 0.75
@@ -43,7 +47,8 @@ SWITCH_SECONDS: Final = 0.001
 to Redis take it from one another many times for each batch, while events wait for their scores."""
 WITHOUT_SNAPSHOT: Final = "there is no last snapshot; the next start resumes from the one before"
 log = logging.getLogger(__name__)
-FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError)
+FATAL: Final = (LogMismatchError, SettingsError, StoreRefusedError, TakenOverError, UnreadableStateError)
+"""Errors that another start would meet again."""
 
 
 def main() -> None:
@@ -71,16 +76,18 @@ def main() -> None:
     hanging.watch(lambda: JOURNAL.beats)
     try:
         if cluster is None:
-            forget_uncommitted(settings)
+            begin_run(settings, os.environ.get(RUN) or secrets.token_hex(6))
         elif not cluster.begin(stop):
             return
+        if index == 0:
+            rebuild_end.watch(settings)
         _tell_start(settings, index)
         epoch = timedelta(seconds=settings.epoch_seconds)
         run_worker(settings, index, addresses, stop, epoch)
     except BaseException as error:  # noqa: BLE001 - a panic of the engine is no Exception
         if cluster is not None and not edge.failures and cluster.lost_another():
             sys.exit(COMPANION_GONE)
-        sys.exit(_explain(error, settings.data_dir / "logs" / f"worker-{index}.fatal"))
+        sys.exit(_explain(error, settings.data_dir, index))
     JOURNAL.end()
     if cluster is not None:
         sys.exit(cluster.exit_code(0))
@@ -102,12 +109,13 @@ def _tell_start(settings: Settings, index: int) -> None:
     )  # fmt: skip
 
 
-def _explain(error: BaseException, fatal_file: Path) -> int:
+def _explain(error: BaseException, data_dir: Path, index: int) -> int:
     """Say what ended the dataflow; return the exit code."""
     cause = edge.failures[0] if edge.failures else error
     log.critical("the dataflow ended: %s", cause)
     if not isinstance(cause, FATAL):
-        return 1
+        return NO_ROOM if lacks_room(cause, data_dir) else 1
+    fatal_file = data_dir / "logs" / f"worker-{index}.fatal"
     fatal_file.parent.mkdir(parents=True, exist_ok=True)
     fatal_file.write_text(f"{cause}\n", encoding="utf-8")
     return WILL_NOT_START

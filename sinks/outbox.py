@@ -285,5 +285,6 @@ class Outbox:
     def _not_written(self, error: OSError) -> StateError:
         return StateError(
             f"the outbox in {self._folder} cannot be written: {error.strerror}. The dataflow resumes from its last "
-            "snapshot once that works again."
+            "snapshot once that works again.",
+            errno=error.errno,
         )

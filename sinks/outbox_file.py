@@ -21,7 +21,7 @@ import msgspec
 import pyarrow as pa
 from xxhash import xxh3_64, xxh3_64_intdigest
 
-from contracts.errors import StateError
+from contracts.errors import StateError, UnreadableStateError
 
 MAGIC: Final = b"crmoutbx"
 FORMAT: Final = 1
@@ -100,8 +100,8 @@ def read_rows(path: Path, piece: Piece) -> pa.Table:
 def read(path: Path) -> Contents:
     """Read what is not stored yet in a file.
 
-    Raises :class:`StateError` if bytes are damaged that were on the disk once, or if the file is of another format, and
-    ``FileNotFoundError``.
+    Raises :class:`UnreadableStateError` if bytes are damaged that were on the disk once, or if the file is of another
+    format, :class:`StateError` if the disk gives none, and ``FileNotFoundError``.
     """
     try:
         data = path.read_bytes()
@@ -114,7 +114,7 @@ def read(path: Path) -> Contents:
     _, form, _, _ = HEAD.unpack_from(data)
     if data[: HEAD.size] != head():
         if data.startswith(MAGIC) and form != FORMAT:
-            raise StateError(
+            raise UnreadableStateError(
                 f"{path} is of format {form}; this crmstream reads format {FORMAT}. Run the one that wrote it."
             )
         raise _damaged(path, 0)
@@ -174,8 +174,10 @@ def _was_synced(data: bytes, at: int) -> bool:
     return False
 
 
-def _damaged(path: Path, at: int) -> StateError:
-    return StateError(f"{path} is damaged at byte {at}: rows that ClickHouse may not have are lost there. {WAYS_ON}")
+def _damaged(path: Path, at: int) -> UnreadableStateError:
+    return UnreadableStateError(
+        f"{path} is damaged at byte {at}: rows that ClickHouse may not have are lost there. {WAYS_ON}"
+    )
 
 
 WAYS_ON: Final = (

@@ -10,6 +10,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
+from contracts.stored import FACT_TABLES
 from contracts.topics import TOPIC_OF_KIND
 from sinks.clients import clickhouse_client, clickhouse_is_out
 from sinks.queries import query
@@ -29,9 +30,10 @@ class PastLog:
         self._url, self._database, self._ends = url, database, ends
         self._retrying = Retrying("ClickHouse", clickhouse_is_out, threading.Event().wait)
 
-    def end(self, topic: str, partition: int) -> int:
-        """Return the offset up to which ClickHouse has the records of the log."""
-        return self._ends[topic][partition]
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the offset up to which ClickHouse has the records of the log; None for a partition that came later."""
+        of_topic = self._ends.get(topic, ())
+        return of_topic[partition] if partition < len(of_topic) else None
 
     def records(self, kind: str, partition: int, start: int, end: int, most: int) -> pa.Table:
         """Return up to ``most`` records of offsets from ``start`` to before ``end``, by offset."""
@@ -53,20 +55,43 @@ class PastLog:
 
 
 class Extent(NamedTuple):
-    """The events of a topic-partition: the last offset, how many the log has lost, when the oldest was received."""
+    """What ClickHouse has of a topic-partition.
+
+    ``first`` and ``last`` are the offsets of its first and last event, clock or dead letter, ``lost`` the number of
+    events that the log has lost, of which the oldest was received at ``oldest``. ``unlisted`` are facts that the log
+    has lost and ``log_events`` does not have. ``begins``: no event is before the first clock, as where a clock began.
+    """
 
     topic: str
     partition: int
+    first: int
     last: int
-    lost: int
-    oldest: datetime
+    begins: bool
+    lost: int = 0
+    oldest: datetime | None = None
+    unlisted: int = 0
 
 
 def extents(client: Client, starts: Mapping[tuple[str, int], int], partitions: int) -> Iterator[Extent]:
-    """Yield the events of each topic-partition; ``starts`` has the first offset that the log still has of each."""
+    """Yield what there is of each topic-partition; ``starts`` has the first offset that the log still has of each."""
     for kind, topic in TOPIC_OF_KIND.items():
-        parameters: dict[str, Any] = {
+        of_kind: dict[str, Any] = {
             "kind": kind, "starts": [starts[topic.name, number] for number in range(partitions)],
         }  # fmt: skip
-        for row in client.query(query("log_extents"), parameters).result_rows:
-            yield Extent(topic.name, *row)
+        events = _rows(client, "log_extents", of_kind)
+        clocks = _rows(client, "log_clock_extents", {"topic": topic.name})
+        letters = _rows(client, "dead_letter_extents", {"topic": topic.name})
+        unlisted = _rows(client, "facts_not_in_log_events", {**of_kind, "table": FACT_TABLES[kind]})
+        for number in sorted({*events, *clocks, *letters, *unlisted}):
+            first, last, lost, oldest = events.get(number, (None, None, 0, None))
+            clock = clocks.get(number, ())
+            ends = [at for at in (first, last, *clock, *letters.get(number, ())) if at is not None]
+            begins = bool(clock) and (first is None or clock[0] <= first)
+            if ends:
+                (missing,) = unlisted.get(number, (0,))
+                yield Extent(topic.name, number, min(ends), max(ends), begins, lost, oldest, missing)
+
+
+def _rows(client: Client, name: str, parameters: Mapping[str, Any]) -> dict[int, tuple[Any, ...]]:
+    """Return the rows of a query by partition."""
+    return {partition: tuple(rest) for partition, *rest in client.query(query(name), dict(parameters)).result_rows}

@@ -40,7 +40,7 @@ class Pace:
     def later(self) -> datetime:
         """The time to look again whether work is still held."""
         self._asked_at = self._clock()
-        return datetime.fromtimestamp(self._asked_at + LEAST_SECONDS, UTC)
+        return datetime.now(UTC) + timedelta(seconds=LEAST_SECONDS)
 
     @property
     def is_asked(self) -> bool:

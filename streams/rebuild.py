@@ -1,7 +1,8 @@
 """The note that profiles are rebuilt from the warehouse, with the offsets of the log up to which they are.
 
 ``crmstream rebuild --from-warehouse`` writes it before it moves the recovery store away; workers read it as they start.
-It may stay: a lane that has passed these offsets never looks at the warehouse again.
+A lane that has passed these offsets never looks at the warehouse again. When all positions that the dataflow has
+published are past them, every snapshot that a start may resume from is too: worker 0 then removes the note.
 """
 
 import json
@@ -10,14 +11,17 @@ from pathlib import Path
 from typing import Final
 
 from contracts.errors import SettingsError
-from contracts.whole_files import replace_file
+from contracts.whole_files import replace_file, sync
 
 FILE: Final = "rebuild.json"
+Ends = Mapping[str, Sequence[int]]
+"""Offsets by topic and partition."""
 
 
-def save_ends(data_dir: Path, ends: Mapping[str, Sequence[int]]) -> None:
-    """Note where each topic-partition ended when the rebuild began, by topic; as a whole or not at all."""
-    replace_file(data_dir / FILE, json.dumps({"ends": dict(ends)}))
+def save_ends(data_dir: Path, ends: Ends) -> None:
+    """Note up to where the warehouse has everything, by topic and partition; as a whole or not at all."""
+    replace_file(data_dir / FILE, json.dumps({"ends": {topic: list(each) for topic, each in ends.items()}}))
+    sync(data_dir)
 
 
 def saved_ends(data_dir: Path) -> dict[str, list[int]] | None:
@@ -32,6 +36,15 @@ def saved_ends(data_dir: Path) -> dict[str, list[int]] | None:
             f"{data_dir / FILE} cannot be read. Run `crmstream rebuild --from-warehouse` again, or delete that file if "
             "no rebuild is under way."
         ) from None
+
+
+def is_over(ends: Ends, committed: Mapping[tuple[str, int], int]) -> bool:
+    """Whether the published positions of all topic-partitions are past these offsets."""
+    return all(
+        committed.get((topic, number), -1) >= end
+        for topic, of_topic in ends.items()
+        for number, end in enumerate(of_topic)
+    )
 
 
 def forget_ends(data_dir: Path) -> None:

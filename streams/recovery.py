@@ -21,13 +21,14 @@ from bytewax.recovery import init_db_dir
 from contracts.errors import REBUILD, SettingsError
 from contracts.settings import Settings
 from contracts.whole_files import replace_file, sync
+from streams.recovery_files import LOCK_SECONDS, check_files, recovery_files
 from streams.state.migrations import VERSION as STATE_VERSION
 from streams.state.migrations import oldest
+from streams.state.owner import OWNER, take_over
 
 LAYOUT_FILE: Final = "layout.json"
 VERSION: Final = "the version of crmstream's state"
 BASE_CURRENCY: Final = "CRM_BASE_CURRENCY"
-LOCK_SECONDS: Final = 60
 STATE: Final = "state"
 """The folder of the steps' state within the store: it moves with the tokens that name its files."""
 OUTBOX: Final = "outbox"
@@ -72,19 +73,36 @@ def prepare_recovery(settings: Settings, base_currency: str | None = None) -> Pa
     return folder
 
 
+def begin_run(settings: Settings, run: str) -> None:
+    """Let a run take the store over, and forget what the run of before did not commit.
+
+    Call it before the engine starts: in each worker of one host, in one worker of several hosts.
+    """
+    join_run(settings, run)
+    take_over(recovery_folder(settings), run)
+    forget_uncommitted(settings)
+
+
+def join_run(settings: Settings, run: str) -> None:
+    """Belong to a run: this process commits nothing after a later run has begun."""
+    OWNER.belong(recovery_folder(settings), run)
+
+
 def forget_uncommitted(settings: Settings) -> None:
     """Delete snapshots of epochs that were not committed.
 
-    Call it in each worker before Bytewax starts. Workers of several hosts must not open one SQLite file at once: there
-    call it in one of them before any starts.
+    Workers of several hosts must not open one SQLite file at once: there one of them does it before any starts.
 
     Bytewax leaves them when a run dies. The next run repeats these epochs, perhaps with other bounds; a key that has
     no part in one of them keeps the snapshot of the run that died, and a third run would resume from it.
+
+    Raises :class:`contracts.errors.UnreadableStateError` if a file is damaged or missing.
     """
+    check_files(recovery_folder(settings))
     with ExitStack() as stack:
         files = [
             stack.enter_context(closing(sqlite3.connect(path, timeout=LOCK_SECONDS)))
-            for path in sorted(recovery_folder(settings).glob("*.sqlite3"))
+            for path in recovery_files(recovery_folder(settings))
         ]
         runs = [run for file in files for run in file.execute("SELECT ex_num, worker_count, resume_epoch FROM exs")]
         if not runs:

@@ -20,7 +20,7 @@ def run_worker(
 ) -> None:
     """Run worker ``index`` of the cluster at ``addresses`` (fewer than two: alone) until ``stopping`` says True.
 
-    Call :func:`streams.recovery.forget_uncommitted` before.
+    Call :func:`streams.recovery.begin_run` before.
     """
     if settings.kafka_bootstrap_servers is None or settings.clickhouse_url is None or settings.redis_url is None:
         raise SettingsError(

@@ -1,11 +1,13 @@
 """What a worker notices of the others while the dataflow runs: that one has gone, is silent, or stops.
 
-Bytewax ends with a panic when a connection breaks, and not at all when a host vanishes without closing it. Here each
-worker exchanges a sign of life with worker 0 every second; when one has gone all end, and start again together.
+Bytewax ends with a panic when a connection breaks, and not at all when a host vanishes without closing it, or when the
+link between two hosts is cut. Here each two workers exchange a sign of life every second; when one has gone all end,
+and start again together.
 """
 
 import logging
 import os
+import select
 import signal
 import threading
 import time
@@ -70,9 +72,9 @@ class Companions:
         deadline = time.monotonic() + self._beat
         self._send({"alive": True})
         while time.monotonic() < deadline and not self._asked.is_set():
-            for index, connection in self._connections.items():
+            for index, connection in self._heard(self._beat / 10).items():
                 try:
-                    messages = connection.receive(self._beat / 10)
+                    messages = connection.receive()
                 except Closed:
                     return self._asked.is_set() or self._miss(index, connection, "has gone")
                 if messages:
@@ -87,6 +89,14 @@ class Companions:
             or self._miss(index, self._connections[index], f"is silent for {self._most_silent:g} s")
             for index, heard_at in self._heard_at.items()
         )
+
+    def _heard(self, seconds: float) -> Mapping[int, Connection]:
+        """Return the connections that have something to hear, or have broken, within some seconds."""
+        try:
+            heard = select.select(list(self._connections.values()), [], [], seconds)[0]
+        except (OSError, ValueError):
+            return self._connections  # one of them was closed here
+        return {index: connection for index, connection in self._connections.items() if connection in heard}
 
     def _miss(self, index: int, connection: Connection, what: str) -> bool:
         log.critical("worker %d (%s) %s: ending, to start again with it", index, connection.place, what)

@@ -1,96 +1,69 @@
 """The meeting of a cluster's workers before each start of the dataflow: all are there, with one folder and one setup.
 
-Worker 0 listens at its address, the others connect to it and try again until it is there. When all have come, worker 0
-stops listening, so that Bytewax can listen at the same address, and lets all go. The connections stay: over them
-workers notice at once that one has gone (:mod:`crmstream.cluster.companions`).
+Worker 0 listens at its address, the others connect to it and try again until it is there; they also connect to each
+other (:mod:`crmstream.cluster.links`). When all have come and reach each other, they stop listening, so that Bytewax
+can listen at the same addresses, and worker 0 lets all go. The connections stay: over them workers notice at once that
+one has gone (:mod:`crmstream.cluster.companions`).
 """
 
-import errno
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
+from itertools import combinations
+from typing import Final
 
-from contracts.errors import SettingsError
-from crmstream.cluster.addresses import place_of
+from crmstream.cluster.joining import join
+from crmstream.cluster.members import AGAIN_SECONDS, LOOK_SECONDS, MOST_STRANGERS, TELL_SECONDS, Met, Worker
 from crmstream.cluster.messages import Closed, Connection, Message
-from crmstream.cluster.shared_folder import find_mark, leave_mark
+from crmstream.cluster.shared_folder import leave_mark
 
-AGAIN_SECONDS: Final = 0.5
-LOOK_SECONDS: Final = 0.1
-TELL_SECONDS: Final = 1.0
-CONNECT_SECONDS: Final = 3.0
-SILENT_SECONDS: Final = 20.0
-"""After how long without a word from worker 0 another one connects anew."""
-MOST_STRANGERS: Final = 100
-"""Most connections that have not said yet which worker they are."""
-Facts = Mapping[str, Any]
+LINK_SECONDS: Final = 3.0
+"""How long workers that are all there may take to connect to each other until worker 0 says which ones do not."""
+CLOSE_SECONDS: Final = 20.0
+"""How long they may take to stop listening until the meeting begins anew."""
+MOST_NAMED: Final = 3
 
 
-@dataclass(frozen=True)
-class Worker:
-    """The worker that meets the others. ``facts`` are what must be equal in all, by the name to show."""
+def meet(worker: Worker, before_start: Callable[[str], None]) -> Met | None:
+    """Wait for all; return the connections, or None if the process was asked to stop.
 
-    index: int
-    addresses: Sequence[str]
-    data_dir: Path
-    facts: Facts
-    stopping: Callable[[], bool]
-    waits: Callable[[str], None]
-    """Called with the workers that it waits for, whenever these change; with nothing in the end."""
-
-    def named(self, indexes: Sequence[int]) -> str:
-        """Name workers by their addresses."""
-        return ", ".join(f"{self.addresses[index]} (worker {index})" for index in indexes)
-
-
-def meet(worker: Worker, before_start: Callable[[], None]) -> dict[int, Connection] | None:
-    """Wait for all; return the connections by worker, or None if the process was asked to stop.
-
-    ``before_start`` is called in worker 0 when all are there and none has started.
+    ``before_start`` is called in worker 0 with the mark when all are there and none has started.
 
     Raises:
         SettingsError: this worker does not fit the others.
 
     """
-    found = _gather(worker, before_start) if worker.index == 0 else _join(worker)
+    found = _gather(worker, before_start) if worker.index == 0 else join(worker)
     worker.waits("")
     return found
 
 
-def _gather(worker: Worker, before_start: Callable[[], None]) -> dict[int, Connection] | None:
+def _gather(worker: Worker, before_start: Callable[[str], None]) -> Met | None:
     listener = _listen(worker)
     if listener is None:
         return None
     with listener:
-        gathering = _Gathering(worker, listener, leave_mark(worker.data_dir))
-        while not gathering.complete():
-            if worker.stopping():
-                gathering.close()
-                return None
-            gathering.look()
-        before_start()
+        while not worker.stopping():
+            mark = leave_mark(worker.data_dir)
+            gathering = _Gathering(worker, listener, mark)
+            if gathering.gather():
+                break
+            gathering.close()
+        else:
+            return None
+        before_start(mark)
     gathering.let_go()
-    return gathering.ready
+    return Met(gathering.ready, mark)
 
 
 def _listen(worker: Worker) -> socket.socket | None:
-    host, port = place_of(worker.addresses[0])
     while not worker.stopping():
-        try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            listener = socket.create_server((host, port), family=family)
-        except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise SettingsError(f"worker 0 cannot listen at {worker.addresses[0]}: {error.strerror}") from None
-            worker.waits(f"{worker.addresses[0]} to be free: another program listens there")
-            time.sleep(AGAIN_SECONDS)
-        else:
-            listener.setblocking(False)
+        listener = worker.listen()
+        if listener is not None:
             return listener
+        worker.waits(worker.waits_for_its_port)
+        time.sleep(AGAIN_SECONDS)
     return None
 
 
@@ -104,11 +77,36 @@ class _Gathering:
         self._strangers: list[Connection] = []
         self._greeted: dict[int, Connection] = {}
         self.ready: dict[int, Connection] = {}
+        self._linked: dict[int, set[object]] = {}
+        self._closed: set[int] = set()
         self._told_at = 0.0
+        self._all_at = time.monotonic()
 
-    def complete(self) -> bool:
-        """Whether all are ready."""
-        return not self._missing()
+    def gather(self) -> bool:
+        """Return when all may start: they are ready, reach each other, and listen no more.
+
+        Return False if the process was asked to stop, or if one has gone while they stopped listening.
+        """
+        while not self._complete():
+            if self._worker.stopping():
+                return False
+            self.look()
+        self._send({"close": True})
+        deadline = time.monotonic() + CLOSE_SECONDS
+        while self._closed < self.ready.keys():
+            if self._worker.stopping() or not self._complete() or time.monotonic() > deadline:
+                return False
+            self.look()
+        return True
+
+    def _complete(self) -> bool:
+        return not self._missing() and not self._apart()
+
+    def _apart(self) -> list[tuple[int, int]]:
+        """Return the pairs of workers that are not linked."""
+        pairs = combinations(range(1, len(self._worker.addresses)), 2)
+        linked = {index: self._linked.get(index, set()) for index in self.ready}
+        return [(a, b) for a, b in pairs if b not in linked.get(a, ()) or a not in linked.get(b, ())]
 
     def _missing(self) -> list[int]:
         return [index for index in range(1, len(self._worker.addresses)) if index not in self.ready]
@@ -145,6 +143,7 @@ class _Gathering:
             for before in (self._greeted.pop(index, None), self.ready.pop(index, None)):
                 if before is not None:
                     before.close()
+            self._linked.pop(index, None)
             stranger.send({"mark": self._mark})
             self._greeted[index] = stranger
         except Closed:
@@ -169,20 +168,37 @@ class _Gathering:
             connection.close()
             self._greeted.pop(index, None)
             self.ready.pop(index, None)
+            self._linked.pop(index, None)
             return
-        if any(message.get("ready") for message in messages):
-            self.ready[index] = self._greeted.pop(index, connection)
+        for message in messages:
+            if message.get("ready"):
+                self.ready[index] = self._greeted.pop(index, connection)
+            if isinstance(linked := message.get("linked"), list):
+                self._linked[index] = {each for each in linked if isinstance(each, int)}
+            if message.get("closed"):
+                self._closed.add(index)
 
     def _tell(self) -> None:
         if time.monotonic() - self._told_at < TELL_SECONDS:
             return
         self._told_at = time.monotonic()
-        missing = self._missing()
+        missing, apart = self._missing(), []
         if missing:
             self._worker.waits(self._worker.named(missing))
+            self._all_at = self._told_at
+        elif self._told_at - self._all_at > LINK_SECONDS:
+            apart = self._apart()
+            self._worker.waits(", ".join(map(self._connection, apart[:MOST_NAMED])))
+        self._send({"waits": missing, "links": bool(apart)})
+
+    def _connection(self, pair: tuple[int, int]) -> str:
+        first, second = (self._worker.named([index]) for index in pair)
+        return f"a connection between {first} and {second}"
+
+    def _send(self, message: Message) -> None:
         for connection in (*self._greeted.values(), *self.ready.values()):
             try:
-                connection.send({"waits": missing})
+                connection.send(message)
             except Closed:
                 continue  # the next look finds it closed
 
@@ -190,11 +206,7 @@ class _Gathering:
         """Let all start; who has gone meanwhile is missed at once afterwards."""
         for stranger in self._strangers:
             stranger.close()
-        for connection in self.ready.values():
-            try:
-                connection.send({"start": True})
-            except Closed:
-                continue
+        self._send({"start": True})
 
     def close(self) -> None:
         """Send everybody away."""
@@ -203,46 +215,3 @@ class _Gathering:
 
     def _everybody(self) -> list[Connection]:
         return [*self._strangers, *self._greeted.values(), *self.ready.values()]
-
-
-def _join(worker: Worker) -> dict[int, Connection] | None:
-    place = worker.named([0])
-    while not worker.stopping():
-        try:
-            sock = socket.create_connection(place_of(worker.addresses[0]), CONNECT_SECONDS)
-        except OSError as error:
-            worker.waits(f"{place}: {error.strerror or error}")
-            time.sleep(AGAIN_SECONDS)
-            continue
-        connection = Connection(sock, worker.addresses[0])
-        try:
-            if _attend(worker, connection):
-                return {0: connection}
-        except Closed:
-            worker.waits(place)
-            time.sleep(AGAIN_SECONDS)
-        connection.close()
-    return None
-
-
-def _attend(worker: Worker, connection: Connection) -> bool:
-    """Greet worker 0 and wait until it lets all start; return False if the process was asked to stop."""
-    connection.send({"worker": worker.index, "workers": len(worker.addresses), "facts": dict(worker.facts)})
-    heard_at = time.monotonic()
-    while not worker.stopping():
-        for message in connection.receive(LOOK_SECONDS):
-            heard_at = time.monotonic()
-            if "refused" in message:
-                raise SettingsError(f"worker 0 at {worker.addresses[0]} refuses worker {worker.index}: it has "
-                                    f"{message['refused']}")  # fmt: skip
-            if "mark" in message:
-                find_mark(worker.data_dir, message["mark"], worker.stopping)
-                connection.send({"ready": True})
-                heard_at = time.monotonic()
-            if others := [index for index in message.get("waits", ()) if index != worker.index]:
-                worker.waits(worker.named(others))
-            if message.get("start"):
-                return True
-        if time.monotonic() - heard_at > SILENT_SECONDS:
-            raise Closed(connection.place)
-    return False

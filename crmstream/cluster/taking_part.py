@@ -4,19 +4,19 @@ import contextlib
 import logging
 import os
 from collections.abc import Sequence
-from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
 from contracts.settings import Settings
 from crmstream.cluster.companions import Companions
-from crmstream.cluster.meeting import Worker, meet
+from crmstream.cluster.meeting import meet
+from crmstream.cluster.members import Worker
 from crmstream.cluster.reports import Reporter
 from crmstream.stack.dataflow import COMPANION_GONE
 from crmstream.stack.environment import SECRETS
 from crmstream.stopping import StopFlag
-from streams.recovery import forget_uncommitted
+from streams.recovery import begin_run, join_run
 
 OF_A_HOST: Final = frozenset({
     "data_dir", "disk_warn_bytes", "disk_stop_bytes", "kafka_bootstrap_servers", "kafka_port", "clickhouse_port",
@@ -57,11 +57,12 @@ class TakingPart:
         worker = Worker(self._index, self._addresses, data_dir, facts_of(self._settings), stop, self._waits)
         log.info("worker %d of %d meets the others", self._index, len(self._addresses))
         self._reporter.begin()
-        met = meet(worker, partial(forget_uncommitted, self._settings))
+        met = meet(worker, lambda mark: begin_run(self._settings, mark))
         if met is None:
             return False
         log.info("all %d workers are there", len(self._addresses))
-        self._companions = Companions(met, stop.asked)
+        join_run(self._settings, met.mark)
+        self._companions = Companions(met.connections, stop.asked)
         self._companions.watch()
         return True
 

@@ -216,9 +216,8 @@ def resume_(
     `retry`. Records that come later are judged afresh, so the topic is paused
     again if the cause persists. Restarts of the workers change nothing.
 
-    The workers go on within a second. With workers that are down, or on another
-    machine, name the topic. Each machine reads the decision from its own
-    CRM_DATA_DIR: run the command on each, or share the folder.
+    The workers go on within a second; those of several hosts read the decision
+    from the CRM_DATA_DIR that they share. While workers are down, name the topic.
 
     [bold]Examples[/bold]
 
@@ -230,10 +229,11 @@ def resume_(
     endpoints = resolve_endpoints(settings)
     paused = paused_topics(ask_workers(endpoints, stack_folder(settings)).pages)
     topics = resume.chosen_topics(topic or [], paused)
-    offsets = KafkaView(endpoints.kafka).offsets()
+    kafka = KafkaView(endpoints.kafka)
+    offsets = kafka.offsets()
     planned = resume.plan_resume(topics, paused, offsets)
     if not dry_run:
-        resume.resume(settings.data_dir, topics, offsets)
+        resume.resume(settings.data_dir, kafka.cluster_id(), topics, offsets)
     if as_json:
         print_json([vars(each) for each in planned])
         return

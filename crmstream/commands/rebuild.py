@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, NamedTuple
 
 import typer
 from rich.table import Table
@@ -13,7 +13,8 @@ from crmstream.commands.shared import console, new_app, notes, print_lines
 from crmstream.stack.endpoints import Endpoints
 
 if TYPE_CHECKING:
-    from crmstream.rebuilding import TopicPlan
+    from crmstream.coverage import Coverage, Gap
+    from crmstream.rebuilding import RebuildPlan, TopicPlan
 
 app = new_app()
 LOOK_SECONDS: Final = 0.5
@@ -25,6 +26,10 @@ def run(
         bool, typer.Option("--from-warehouse", help="Read what Kafka no longer has from ClickHouse's facts.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="Rebuild also without records that neither ClickHouse nor Kafka has.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be read, and what is lost.")] = False,
     watch: Annotated[
         bool, typer.Option("--watch", help="Only show how far a rebuild is, while `crmstream up` runs.")
     ] = False,
@@ -38,14 +43,20 @@ def run(
     restart go on where it was. Facts are not written again, and the rows that
     are made again replace the earlier ones. --watch shows the share that is
     read, records per second and the time left until everything is read that
-    was in the log when the rebuild began.
+    is in the log now.
 
     Kafka keeps web events for 30 days and the rest for a year. Without an
     option, profiles count only what Kafka still has. With --from-warehouse
     older records are read from ClickHouse, in the order of the log, and the
     result equals that of the whole log (docs/state.md says from when on).
+    Records that are in neither, such as those that Kafka deleted before the
+    dataflow had read them, or those of a ClickHouse that is empty, are shown by
+    topic and partition, and refuse the rebuild: connect or restore the right
+    stores first. --accept-loss goes on, and these records never count.
 
     [bold]Examples[/bold]
+
+    crmstream rebuild --from-warehouse --dry-run
 
     crmstream rebuild --from-warehouse
 
@@ -60,32 +71,59 @@ def run(
 
     settings = load_settings()
     with servers_only(settings, on_event=lambda what: notes.print(what, style="dim", markup=False)) as stack:
-        aside = _prepare(settings, stack.endpoints, from_warehouse=from_warehouse, yes=yes)
+        wanted = _Wanted(from_warehouse, accept_loss, dry_run, yes)
+        aside = _prepare(settings, stack.endpoints, wanted)
+    if dry_run:
+        return
     print_lines([
         f"The old state is in {aside}." if aside else "There was no state.",
         "`crmstream up` now rebuilds all profiles and models; `crmstream rebuild --watch` shows how far it is.",
     ])  # fmt: skip
 
 
-def _prepare(settings: Settings, endpoints: Endpoints, *, from_warehouse: bool, yes: bool) -> Path | None:
+class _Wanted(NamedTuple):
+    """The options."""
+
+    from_warehouse: bool
+    accept_loss: bool
+    dry_run: bool
+    yes: bool
+
+
+def _prepare(settings: Settings, endpoints: Endpoints, wanted: _Wanted) -> Path | None:
+    """Show the plan, and carry it out; return where the old state is now."""
     from crmstream import rebuilding  # noqa: PLC0415
     from sinks.clients import clickhouse_client  # noqa: PLC0415
 
     client = clickhouse_client(endpoints.clickhouse_url, settings.clickhouse_database)
-    sent = rebuilding.send_waiting_rows(settings, client)
+    sent = 0 if wanted.dry_run else rebuilding.send_waiting_rows(settings, client)
     if sent:
         print_lines([f"{sent:,} rows that waited for ClickHouse are in it now."])
-    topics = rebuilding.plan(settings, endpoints.kafka, client, from_warehouse=from_warehouse)
-    console.print(_plan_table(topics, from_warehouse=from_warehouse))
-    lost = sum(each.lost for each in topics)
-    if lost and not from_warehouse:
+    planned = rebuilding.plan(settings, endpoints.kafka, client, from_warehouse=wanted.from_warehouse)
+    _show(planned, wanted)
+    if wanted.dry_run:
+        return None
+    if not wanted.accept_loss:
+        rebuilding.refuse_gaps(planned)
+    if not wanted.yes:
+        typer.confirm("Move the state aside and rebuild?", abort=True, err=True)
+    return rebuilding.begin(settings, endpoints.kafka, planned.ends)
+
+
+def _show(planned: "RebuildPlan", wanted: _Wanted) -> None:
+    console.print(_plan_table(planned.topics, from_warehouse=wanted.from_warehouse))
+    lost = sum(each.lost for each in planned.topics)
+    if lost and not wanted.from_warehouse:
         print_lines([
             f"{lost:,} events are older than the log: they stay in ClickHouse and no longer count in profiles. "
             "--from-warehouse counts them."
         ])  # fmt: skip
-    if not yes:
-        typer.confirm("Move the state aside and rebuild?", abort=True, err=True)
-    return rebuilding.begin(settings, endpoints.kafka, from_warehouse=from_warehouse)
+    if wanted.dry_run and planned.coverage:
+        console.print(_coverage_table(planned.coverage))
+    if planned.gaps:
+        console.print(_gap_table(planned.gaps))
+    elif planned.coverage:
+        print_lines(["ClickHouse and Kafka together have the whole log."])
 
 
 def _watch(settings: Settings) -> None:
@@ -98,7 +136,7 @@ def _watch(settings: Settings) -> None:
 
     kafka, noted = KafkaView(resolve_endpoints(settings).kafka), saved_ends(settings.data_dir)
     offsets = kafka.offsets()
-    ends = ends_now(offsets, settings.partitions) if noted is None else noted
+    ends = ends_now(offsets, settings.partitions)
     with event_progress() as progress:
         bars = RebuildBars(progress)
         while True:
@@ -118,3 +156,24 @@ def _plan_table(topics: Iterable["TopicPlan"], *, from_warehouse: bool) -> Table
         since = f"{each.oldest:%Y-%m-%d}" if each.oldest and each.lost and from_warehouse else ""
         table.add_row(each.topic, events, since, f"{each.records:,} records")
     return table
+
+
+def _coverage_table(covered: Iterable["Coverage"]) -> Table:
+    table = Table(
+        "Topic", "Partition", "ClickHouse has", "stored up to", "Kafka has", title="Offsets", title_justify="left"
+    )
+    for each in covered:
+        rows = "nothing" if each.first is None else _span(each.first, each.reached)
+        table.add_row(each.topic, str(each.partition), rows, f"{each.stored:,}", _span(each.low, each.end))
+    return table
+
+
+def _gap_table(gaps: Iterable[tuple["Coverage", "Gap"]]) -> Table:
+    table = Table("Topic", "Partition", "Records", "Offsets", "Why", title="What is lost", title_justify="left")
+    for each, gap in gaps:
+        table.add_row(each.topic, str(each.partition), f"{gap.records:,}", gap.place, gap.why)
+    return table
+
+
+def _span(first: int, end: int) -> str:
+    return f"{first:,} to {end - 1:,}" if first < end else f"nothing ({end:,} is next)"

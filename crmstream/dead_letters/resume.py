@@ -54,6 +54,6 @@ def plan_resume(topics: Sequence[str], paused: Sequence[Place], offsets: Offsets
     ]  # fmt: skip
 
 
-def resume(data_dir: Path, topics: Sequence[str], offsets: Offsets) -> None:
-    """Accept the records of topics before the end of the log. Raises SettingsError if that cannot be stored."""
-    add_resumed(data_dir, {place: end for place, end in offsets.end.items() if place[0] in topics})
+def resume(data_dir: Path, cluster: str, topics: Sequence[str], offsets: Offsets) -> None:
+    """Accept the records of topics before the end of a cluster's log. Raises SettingsError if that cannot be stored."""
+    add_resumed(data_dir, cluster, {place: end for place, end in offsets.end.items() if place[0] in topics})

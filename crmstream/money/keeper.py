@@ -27,6 +27,7 @@ from sinks.clients import clickhouse_client
 from sinks.exchange_rates import convert_amounts, store_rates
 from streams.in_force import save_rates
 from streams.recovery import prepare_recovery
+from streams.recovery_files import check_files
 
 LOOK_SECONDS: Final = 1.0
 """How often the files are looked at."""
@@ -95,7 +96,9 @@ class RatesKeeper:
         """
         self._look = self._looks()
         self._rates, self.decision = installation_rates(self._settings)
-        prepare_recovery(self._settings, self._rates.base)
+        folder = prepare_recovery(self._settings, self._rates.base)
+        if not self._settings.cluster_addresses:  # else worker 0 does it, while no other host has the files open
+            check_files(folder)
         save_rates(self._settings.data_dir, self._rates)
         self._due = [self._clock() + AGAIN_SECONDS]
 

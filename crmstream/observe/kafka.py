@@ -70,6 +70,11 @@ class KafkaView:
         with _readable_errors():
             return len(self._admin.list_topics(timeout=TIMEOUT_SECONDS).brokers)
 
+    def cluster_id(self) -> str:
+        """Return the id of the Kafka cluster, to which offsets belong. Raises as :meth:`brokers` does."""
+        with _readable_errors():
+            return str(self._admin.list_topics(timeout=TIMEOUT_SECONDS).cluster_id)
+
     def offsets(self) -> Offsets:
         """Read the offsets of all topics of ours that exist. Raises as :meth:`brokers` does."""
         with _readable_errors():

@@ -1,17 +1,14 @@
 """How far a rebuild is: what it has read of the records that only ClickHouse has, and of Kafka's. Reads only."""
 
-from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from contracts.topics import INPUT_TOPICS
 from crmstream.observe.kafka import Offsets
-
-Ends = Mapping[str, Sequence[int]]
-"""Offsets by topic and partition, as :func:`streams.rebuild.saved_ends` has them."""
+from streams.rebuild import Ends
 
 
 class RebuildView(NamedTuple):
-    """Records that count durably, and all records up to where the log ended when the rebuild began.
+    """Records that count durably, and all records up to where the log ended when the watch began.
 
     ``past`` are the records that only ClickHouse has, ``log`` those of Kafka. Both are distances between offsets.
     """

@@ -1,11 +1,13 @@
 """The processes of the dataflow: workers that live and die as a group; heartbeat and collector beside them."""
 
+import secrets
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from contracts.errors import StackError
 from crmstream.stack.process import ChildProcess, ask_to_stop, stop_all
@@ -13,12 +15,19 @@ from crmstream.stack.restarts import MAX_RESTARTS, RESTART_WINDOW_SECONDS, Resta
 
 WILL_NOT_START = 78
 """Exit code of a worker that must not be started again (``EX_CONFIG`` of sysexits)."""
+NO_ROOM = 73
+"""Exit code of a worker that ends because the disk is full (``EX_CANTCREAT``): no failure of it either."""
+NO_ROOM_WAIT_SECONDS = 10.0
 COMPANION_GONE = 75
 """Exit code of a worker that ends because one of another host has gone or stops (``EX_TEMPFAIL``): no failure of it."""
 COMPANION_WAIT_SECONDS = 0.5
 STOP_SECONDS = 20.0
+END_SECONDS = 1.0
+"""How long the others of a group that lost one may take to end by themselves: their exit codes may say why."""
 ANOTHER_TRY_SECONDS = 60.0
 """After how long something the rest can do without is tried again when it was given up."""
+RUN: Final = "CRM_WORKER_RUN"
+"""The variable with the name that all processes have in common that are started together."""
 WORKER_NICENESS = 5
 """Where cores are scarce, whoever answers a client goes first: a score may come a little later, an answer may not."""
 
@@ -61,6 +70,7 @@ class ProcessGroup:
         self._ends_at: float | None = None
         self._started_at = 0.0
         self._wanted = False
+        self._lacks_room = False
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -70,8 +80,10 @@ class ProcessGroup:
     def start(self) -> None:
         """Start all."""
         self._wanted, self._start_at, self._ends_at, self._started_at = True, None, None, time.monotonic()
+        run = {RUN: secrets.token_hex(6)}
         for process in self.processes:
             self._fatal_file(process).unlink(missing_ok=True)
+            process.change_environment(run)
             process.start()
 
     def stop(self) -> None:
@@ -127,6 +139,9 @@ class ProcessGroup:
                 self.start()
         elif dead := [process for process in self.processes if not process.alive]:
             self._bury(dead, hold)
+        elif self._lacks_room and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
+            self._lacks_room = False
+            self._on_event(f"there is room on the disk again: the {self._name} goes on")
         elif self._told and time.monotonic() - self._started_at > ANOTHER_TRY_SECONDS:
             self._told = []  # it runs again: another death is news
 
@@ -140,6 +155,10 @@ class ProcessGroup:
                 process.signal(signal.SIGKILL)
 
     def _bury(self, dead: list[ChildProcess], hold: str) -> None:
+        until = time.monotonic() + END_SECONDS
+        for process in self.processes:
+            process.wait(max(0.0, until - time.monotonic()))
+        dead += [process for process in self.processes if not process.alive and process not in dead]
         for process in self.processes:  # a group that lost one cannot go on
             process.signal(signal.SIGKILL)
             process.wait(STOP_SECONDS)
@@ -147,6 +166,9 @@ class ProcessGroup:
         if hold:
             self._start_at = time.monotonic()
             self._on_event(f"{dead[0].name} {dead[0].how_it_ended()}; the {self._name} starts again later: {hold}")
+            return
+        if full := [process for process in dead if process.poll() == NO_ROOM]:
+            self._await_room(full[0])
             return
         if all(process.poll() == COMPANION_GONE for process in dead):
             self._start_at = time.monotonic() + COMPANION_WAIT_SECONDS
@@ -163,6 +185,16 @@ class ProcessGroup:
             f"{dead[0].name} died ({dead[0].how_it_ended()}): starting the {self._name} again. The end of its log: "
             f"{dead[0].log_tail(1) or '(nothing)'}"
         )
+
+    def _await_room(self, process: ChildProcess) -> None:
+        self._start_at = time.monotonic() + NO_ROOM_WAIT_SECONDS
+        if not self._lacks_room:
+            self._lacks_room = True
+            self._on_event(
+                f"{process.name} ended because the disk is full: the {self._name} is started again every "
+                f"{NO_ROOM_WAIT_SECONDS:g} s until there is room. The end of its log: "
+                f"{process.log_tail(1) or '(nothing)'}"
+            )
 
     def _raise_if_fatal(self) -> None:
         for process in self.processes:

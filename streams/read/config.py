@@ -10,6 +10,7 @@ from streams.read.pausing import none_accepted
 from streams.read.skew import LaneClocks
 from streams.read.validation import DecodePolicy
 from streams.read.warehouse import PastLog
+from streams.state.owner import OWNER
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,10 @@ class SourceConfig:
     can come from another process meanwhile. ``clocks`` hold lanes that are ahead. While ``is_held()``, steps of this
     process work off what they have, and nothing more is given to them.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
-    which somebody has accepted the records of a topic's partition.
+    which somebody has accepted the records of a topic's partition in a Kafka cluster.
     ``past`` has the records that Kafka no longer has, while profiles are rebuilt from the warehouse.
     ``rows`` returns the rows that wait for ClickHouse: a position is published when they are stored.
+    ``before_commit`` is called before a position is committed; it raises when another run has taken over.
     """
 
     bootstrap_servers: str
@@ -38,6 +40,7 @@ class SourceConfig:
     is_held: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None
-    accepted: Callable[[str, int], int] = none_accepted
+    accepted: Callable[[str, str, int], int] = none_accepted
     past: PastLog | None = None
     rows: Callable[[], Rows | None] = lambda: None
+    before_commit: Callable[[], None] = OWNER.check

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from contracts.errors import REBUILD, StateError
+from contracts.errors import REBUILD, UnreadableStateError
 from streams.read.breaker import Breaker
 from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.skew import FAR_AHEAD
@@ -91,9 +91,12 @@ class LaneState:
 
     @classmethod
     def of_plain(cls, values: Mapping[str, Any]) -> "LaneState":
-        """Return the position of plain values. Raises :class:`contracts.errors.StateError` for another version."""
+        """Return the position of plain values.
+
+        Raises :class:`contracts.errors.UnreadableStateError` for another version.
+        """
         if values["version"] != VERSION:
-            raise StateError(
+            raise UnreadableStateError(
                 f"the stored position in the log is of version {values['version']}; this crmstream reads version "
                 f"{VERSION}. Run the crmstream that wrote it, or {REBUILD}."
             )

@@ -24,16 +24,16 @@ class AcceptedOffsets:
 
     def __init__(self, data_dir: Path):
         self._data_dir = data_dir
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, str] | None = None
         self._offsets: dict[Place, int] = {}
 
-    def __call__(self, topic: str, partition: int) -> int:
+    def __call__(self, cluster: str, topic: str, partition: int) -> int:
         """Return the offset before which the records of a partition are accepted; 0: none are."""
         try:
             about = (self._data_dir / FILE).stat()
-            stamp = about.st_mtime_ns, about.st_ino
+            stamp = about.st_mtime_ns, about.st_ino, cluster
             if stamp != self._stamp:
-                self._offsets, self._stamp = read_resumed(self._data_dir), stamp
+                self._offsets, self._stamp = read_resumed(self._data_dir, cluster), stamp
         except OSError:
             self._offsets, self._stamp = {}, None
         except SettingsError as error:
@@ -41,18 +41,23 @@ class AcceptedOffsets:
         return self._offsets.get((topic, partition), 0)
 
 
-def none_accepted(_topic: str, _partition: int) -> int:
+def none_accepted(_cluster: str, _topic: str, _partition: int) -> int:
     """Accept no record."""
     return 0
 
 
 class TopicPauses:
-    """The breakers of one lane. ``accepted`` returns the offset before which a partition's records are accepted."""
+    """The breakers of one lane.
 
-    def __init__(self, partition: int, policy: BreakerPolicy | None, accepted: Callable[[str, int], int]):
+    ``accepted`` returns the offset before which records are accepted, by Kafka cluster, topic and partition.
+    """
+
+    def __init__(self, partition: int, policy: BreakerPolicy | None, accepted: Callable[[str, str, int], int]):
         self._partition = partition
         self._policy = policy
         self._accepted = accepted
+        self.cluster = ""
+        """The Kafka cluster of the log. Set it before anything is judged."""
 
     def start(self, name: str, position: TopicPosition) -> None:
         """Take a topic's breaker over from an earlier run; without a policy there is none, and the topic is read."""
@@ -69,7 +74,7 @@ class TopicPauses:
         breaker = position.breaker
         if breaker is None or breaker.tripped_at is None:
             return
-        before = self._accepted(name, self._partition)
+        before = self._accepted(self.cluster, name, self._partition)
         if before > breaker.tripped_at:
             breaker.accept(before)
             labelled(TOPIC_PAUSED, name, self._partition).set(0)
@@ -88,7 +93,7 @@ class TopicPauses:
         invalid = {letter.offset: letter for letter in decoded.dead}
         offsets = [message.offset() for message in messages if message.key() != TICK_KEY]
         while (at := breaker.judge(Records(offsets, list(invalid)), policy)) is not None:
-            before = self._accepted(name, self._partition)
+            before = self._accepted(self.cluster, name, self._partition)
             if before <= at:
                 self._say(name, breaker, policy, invalid[at])
                 return at

@@ -25,6 +25,7 @@ from streams.read.pausing import TopicPauses
 from streams.read.skew import LaneClocks
 from streams.read.start import Start, described
 from streams.read.topic_reader import TopicReader
+from streams.state.token import Token
 
 
 class LaneSource(FixedPartitionedSource[LaneBatch, Mapping[str, Any]]):
@@ -120,7 +121,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         if self._consumer.is_last_to_end(self._partition):
             self._config.on_epoch_end(bool(self._consumer.live))
         self._state.new_epoch()
-        return plain
+        return Token(plain, self._config.before_commit)
 
     def close(self) -> None:
         """Release the lane; the last lane closes the consumer."""

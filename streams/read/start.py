@@ -71,7 +71,7 @@ class Start:
 
     def _start(self, resume: LaneState | None) -> LaneState:
         """Check the log against the position and read from there on."""
-        cluster = self.consumer.cluster_id()
+        cluster = self.pauses.cluster = self.consumer.cluster_id()
         if resume is None:
             batch = min(FIRST_BATCH, self.config.reading.max_batch)
             resume = LaneState(cluster, {name: TopicPosition(OFFSET_BEGINNING, batch=batch) for name in TOPIC_OF})
@@ -90,9 +90,11 @@ class Start:
         """Return the position to start from, with the log's end noted as the part that earlier runs may have read."""
         low, high = self.consumer.limits(name, self.partition)
         past = self.config.past
-        first = low if past is None else 0
+        end = None if past is None else past.end(name, self.partition)
+        first = low if end is None else 0
         offset = first if position.offset == OFFSET_BEGINNING else position.offset
-        if past is not None and offset < min(low, past.end(name, self.partition)):
+        if past is not None and end is not None and offset < low and offset <= end:
+            check_past((name, self.partition), end, low)
             self.past[name] = PastTopic(past, TOPIC_OF[name], self.partition, offset, low)
             log.info("%s-%d: reads offsets %d to %d from ClickHouse", name, self.partition, offset, low)
         else:
@@ -102,6 +104,17 @@ class Start:
         position = TopicPosition(offset, position.clock, batch=position.batch, breaker=position.breaker)
         self.pauses.start(name, position)
         return position
+
+
+def check_past(place: tuple[str, int], end: int, low: int) -> None:
+    """Raise if the log of a topic-partition begins later than the warehouse ends."""
+    if end < low:
+        name, partition = place
+        raise LogMismatchError(
+            f"{name}-{partition} is rebuilt from ClickHouse up to offset {end:,}, but Kafka now begins at {low:,}: it "
+            "has deleted records that the dataflow had not stored. `crmstream rebuild --from-warehouse` shows what is "
+            "lost, and goes on without it if you accept that."
+        )
 
 
 def check_offset(place: tuple[str, int], offset: int, low: int, high: int) -> None:

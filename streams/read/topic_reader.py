@@ -17,7 +17,7 @@ from streams.read.consumer import SharedConsumer
 from streams.read.decode import Decoded, decode
 from streams.read.lane import LaneState, TopicPosition
 from streams.read.pausing import TopicPauses
-from streams.read.start import TOPIC_OF, WAYS_ON, check_offset
+from streams.read.start import TOPIC_OF, WAYS_ON, check_offset, check_past
 from streams.read.warehouse import PastTopic
 
 log = logging.getLogger(__name__)
@@ -61,9 +61,13 @@ class TopicReader:
             past.reach(low)  # retention may have deleted more meanwhile
         if past.is_done:
             del self.past[name]
+            check_past((name, self.partition), position.offset, low)
             check_offset((name, self.partition), position.offset, low, high)
             self.consumer.assign(self.partition, {name: position.offset})
-            log.info("%s-%d: goes on in Kafka at offset %d", name, self.partition, position.offset)
+            log.info(
+                "%s-%d: ClickHouse had %d records; goes on in Kafka at offset %d",
+                name, self.partition, past.found, position.offset,
+            )  # fmt: skip
         return self._note(name, decoded, before)
 
     def _take(self, name: str) -> Decoded | None:

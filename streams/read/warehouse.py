@@ -41,8 +41,8 @@ class PastLog(Protocol):
         """
         ...
 
-    def end(self, topic: str, partition: int) -> int:
-        """Return the offset up to which the warehouse has what was in the log."""
+    def end(self, topic: str, partition: int) -> int | None:
+        """Return the offset up to which the warehouse has what was in the log; None where no rebuild knows of it."""
         ...
 
     def clocks(self, topic: str, partition: int) -> list[tuple[int, int]]:
@@ -55,8 +55,10 @@ class PastTopic:
 
     def __init__(self, past: PastLog, topic: Topic, partition: int, offset: int, start: int):
         self._past, self._partition = past, partition
-        self._most = past.end(topic.name, partition)
+        self._most = past.end(topic.name, partition) or 0
         self.offset, self._end = offset, min(start, self._most)
+        self.found = 0
+        """The records that the warehouse had so far."""
         self._kind = kind_of(topic)
         self._clocks = past.clocks(topic.name, partition)
         self._block = pa.table({})
@@ -77,6 +79,7 @@ class PastTopic:
         if not len(self._block) and self._asked < self._end:
             self._ask()
         rows = self._block.slice(0, most)
+        self.found += len(rows)
         self._block = self._block.slice(most)
         start = self.offset
         all_taken = not len(self._block) and self._asked >= self._end

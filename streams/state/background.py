@@ -89,5 +89,6 @@ def not_written(path: object, error: OSError) -> StateError:
     """Return the error for state that cannot be written."""
     return StateError(
         f"state cannot be written to {path}: {error.strerror}. The dataflow resumes from its last snapshot once that "
-        "works again."
+        "works again.",
+        errno=error.errno,
     )

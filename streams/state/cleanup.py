@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import StateError
+from contracts.errors import TakenOverError
 from streams.state.background import Background
 from streams.state.files import FileName, files_in
 
@@ -44,11 +44,7 @@ class Cleanup:
 
 def _delete(folder: Path, names: set[str], known: set[str]) -> None:
     """Delete files, unless a run that began later has taken the bucket over: it may have resumed from them."""
-    later = {file.run for file in files_in(folder)} - known
-    if later:
-        raise StateError(
-            f"another process has continued the state in {folder} (run {', '.join(sorted(later))}); this one ends. "
-            "Run one `crmstream up` per CRM_DATA_DIR."
-        )
+    if {file.run for file in files_in(folder)} - known:
+        raise TakenOverError(folder)
     for name in names:
         (folder / name).unlink(missing_ok=True)

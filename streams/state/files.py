@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from contracts.errors import REBUILD, StateError
+from contracts.errors import REBUILD, UnreadableStateError
 from contracts.whole_files import sync
 from streams.state.frames import TornFrameError, decode
 from streams.state.migrations import VERSION, Frame, migrated, oldest
@@ -56,7 +56,7 @@ def named(name: str) -> FileName:
     """Return the parts of a name that :class:`FileName` made."""
     found = _NAME.fullmatch(name)
     if found is None:
-        raise StateError(f"{name!r} is not the name of a file of state. {WAYS_ON}")
+        raise UnreadableStateError(f"{name!r} is not the name of a file of state. {WAYS_ON}")
     return FileName(int(found[1]), found[2], found[3])
 
 
@@ -94,7 +94,7 @@ def write_whole(path: Path, data: bytearray) -> None:
 def read(path: Path, length: int, step: str) -> Iterator[Frame]:
     """Yield the frames in the first ``length`` bytes of a file, as the version in force would have written them.
 
-    Raises :class:`DamagedError`, or :class:`contracts.errors.StateError` for a version that cannot be read.
+    Raises :class:`DamagedError`, or :class:`contracts.errors.UnreadableStateError` for a version that cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -119,7 +119,7 @@ def _version(path: Path, data: bytes) -> int:
     if start != head(form, version):
         raise DamagedError(path, "is damaged: it does not start as a file of state does")
     if form != FORMAT or not oldest() <= version <= VERSION:
-        raise StateError(
+        raise UnreadableStateError(
             f"{path} holds state of format {form}, version {version}; this crmstream reads format {FORMAT}, versions "
             f"{oldest()} to {VERSION}. Run the crmstream that wrote it, or {REBUILD}."
         )

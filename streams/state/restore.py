@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.errors import REBUILD, StateError
+from contracts.errors import REBUILD, UnreadableStateError
 from contracts.state import Part
 from streams.state.files import WAYS_ON, DamagedError, read
 from streams.state.migrations import Frame
@@ -22,7 +22,7 @@ def restore(folder: Path, step: str, place: Place, parts: Mapping[str, Part]) ->
     for frame in frames:
         for name, columns in frame.items():
             if name not in parts:
-                raise StateError(
+                raise UnreadableStateError(
                     f"the state in {folder} has the part {name!r}, which this crmstream does not know: another version "
                     f"wrote it. Run that version, or {REBUILD}."
                 )
@@ -53,4 +53,4 @@ def _read(folder: Path, step: str, place: Place) -> tuple[Place, list[Frame]]:
             log.warning("%s; an older copy gives the same state", problem)
         return place._replace(bases=place.bases[number:]), frames
     said = "; ".join(dict.fromkeys(map(str, problems)))
-    raise StateError(f"the stored state cannot be read: {said}. {WAYS_ON}")
+    raise UnreadableStateError(f"the stored state cannot be read: {said}. {WAYS_ON}")

@@ -23,6 +23,7 @@ from streams.state.background import Background, not_written
 from streams.state.cleanup import Cleanup
 from streams.state.files import BASE, HEAD, LOG, FileName, files_in, head, write, write_whole
 from streams.state.frames import copied, encode, seal
+from streams.state.owner import OWNER, Owner
 from streams.state.restore import restore
 from streams.state.token import EMPTY, Place, Token
 
@@ -38,8 +39,8 @@ BACKGROUND: Final = Background()
 class StepStore:
     """The folders of one step's buckets, ``<root>/<step>/<bucket>``, for one run of the dataflow."""
 
-    def __init__(self, root: Path, step: str, background: Background = BACKGROUND):
-        self._folder, self.step, self.background = root / step, step, background
+    def __init__(self, root: Path, step: str, background: Background = BACKGROUND, owner: Owner = OWNER):
+        self._folder, self.step, self.background, self._owner = root / step, step, background, owner
         self.run = uuid4().hex[:12]
         self.seconds = SNAPSHOT_SECONDS.labels(step)
         self.log_bytes, self.base_bytes = (SNAPSHOT_BYTES.labels(step, file) for file in (LOG, BASE))
@@ -62,6 +63,11 @@ class StepStore:
         newest = place.bases[0]
         place = restore(folder, self.step, place, parts)
         return BucketStore(self, folder, parts, place, damaged=place.bases[0] != newest)
+
+    def before_commit(self) -> None:
+        """Return when what was written is on the disk, and may be committed; raises :class:`StateError`."""
+        self.background.wait()
+        self._owner.check()
 
     def _make(self, folder: Path) -> None:
         """Make a folder with its parents; their names are on the disk with the next snapshot."""
@@ -188,7 +194,7 @@ class BucketStore:
         return str(FileName(self._number, self._step.run, kind))
 
     def _named(self) -> Token:
-        return Token(self._place.to_plain(), self._step.background.wait)
+        return Token(self._place.to_plain(), self._step.before_commit)
 
 
 def _write_base(path: Path, frame: bytearray) -> None:

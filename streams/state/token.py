@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from contracts.errors import REBUILD, StateError
+from contracts.errors import REBUILD, UnreadableStateError
 from streams.error_boundary import error_boundary
 from streams.state.files import FORMAT, WAYS_ON, named
 
@@ -12,7 +12,7 @@ EMPTY: Final = ("", 0)
 
 
 class Token(dict[str, Any]):
-    """A mapping of plain values that is on the disk when it is pickled.
+    """A mapping of plain values that may be committed when it is pickled. ``wait`` returns then, or raises.
 
     Bytewax pickles what a snapshot returned, in the same worker, before it commits the epoch. Sinks cannot wait for all
     workers: a part of a sink exists, and takes snapshots, only in epochs in which something was written to it.
@@ -60,11 +60,11 @@ class Place(NamedTuple):
 
     @classmethod
     def of_plain(cls, values: object) -> "Place":
-        """Return the place that a token names. Raises :class:`StateError` for anything else."""
+        """Return the place that a token names. Raises :class:`UnreadableStateError` for anything else."""
         if not isinstance(values, Mapping) or "format" not in values:
-            raise StateError(f"Bytewax's recovery store holds no token of crmstream's state. {WAYS_ON}")
+            raise UnreadableStateError(f"Bytewax's recovery store holds no token of crmstream's state. {WAYS_ON}")
         if values["format"] != FORMAT:
-            raise StateError(
+            raise UnreadableStateError(
                 f"the stored state is of format {values['format']}; this crmstream reads format {FORMAT}. Run the "
                 f"crmstream that wrote it, or {REBUILD}."
             )

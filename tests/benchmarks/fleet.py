@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from typing import IO, Any, Final
 
 import psutil
@@ -59,7 +60,9 @@ class Fleet:
     def start(self) -> None:
         """Start all workers, and wait until their metrics answer."""
         addresses = ";".join(f"127.0.0.1:{free_port()}" for _ in range(self._count))
-        environment = self._stack.environment | {"CRM_WORKERS": str(self._count), "CRM_WORKER_ADDRESSES": addresses}
+        environment = self._stack.environment | {
+            "CRM_WORKERS": str(self._count), "CRM_WORKER_ADDRESSES": addresses, "CRM_WORKER_RUN": token_hex(6),
+        }  # fmt: skip
         subprocess.run([sys.executable, "-c", _PREPARE], env=environment, check=True)
         self._metrics = [free_port() for _ in range(self._count)]
         log = self.folder.parent / "bench-workers.log"

@@ -23,7 +23,8 @@ import redis
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
 RUN_SECONDS: Final = 900
-FACTS: Final = ("web_events", "transactions", "service_events", "identity_events")
+DAILY: Final = "customer_daily"
+"""The table that grows with customers and days. All others grow with events."""
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Stack:
         sizes = dict(self.clickhouse.query(tables, parameters={"of": self.facts["database"]}).result_rows)
         return {
             "log": sum(path.stat().st_blocks * 512 for path in segments if "__" not in path.parent.name),
-            "facts": sum(sizes.get(table, 0) for table in FACTS),
-            "customer_daily": sizes.get("customer_daily", 0), "redis": int(self.redis.info("memory")["used_memory"]),
+            "per_event": sum(size for table, size in sizes.items() if table != DAILY),
+            DAILY: sizes.get(DAILY, 0), "redis": int(self.redis.info("memory")["used_memory"]),
         }  # fmt: skip
 
     def servers_cpu(self) -> dict[str, float]:

@@ -15,7 +15,7 @@ from crmstream.cli import COMMANDS, load_command
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-ENVIRONMENT_ONLY = {"CRM_WORKER_METRICS_PORT", "CRM_WORKER_ADDRESSES"}
+ENVIRONMENT_ONLY = {"CRM_WORKER_METRICS_PORT", "CRM_WORKER_ADDRESSES", "CRM_WORKER_RUN"}
 
 
 def shell_lines(text: str) -> list[list[str]]:

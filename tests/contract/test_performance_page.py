@@ -25,12 +25,12 @@ NONE_SEEN = {"p50": None, "p99": None, "most": None, "sent": 50, "seen": 0}
 def population(customers: int, **changes: Any) -> dict[str, Any]:
     return {
         "customers": customers, "events": 5 * customers, "publishing_seconds": 3.0, "catch_up_seconds": 9.0,
-        "catch_up_cpu": 3.0, "resident_megabytes": 250.0, "peak_megabytes": 300.0, "bytes_per_customer": 432,
+        "catch_up_cpu": 3.0, "resident_megabytes": 250.0, "catch_up_peak_megabytes": 300.0, "bytes_per_customer": 432,
         "steady": {"p50": 81.0, "p99": 210.0, "most": 250.0, "sent": 50, "seen": 50},
         "cpu_microseconds_per_event": customers / 10, "written_bytes_per_epoch": 1_500_000, "state_bytes": 2_000_000,
         "boundary": NONE_SEEN, "boundary_series": [[-1, 90.0], [0, 200.0], [1, 150.5]],
-        "boundary_peak_megabytes": 400.0, "swept_rows": customers, "swept_seconds": 3.25, "resume_seconds": None,
-        "resumed_state_bytes": 1_000,
+        "boundary_peak_megabytes": 400.0, "swept_rows": customers, "swept_customers": customers, "swept_seconds": 3.25,
+        "resume_seconds": None, "resumed_state_bytes": 1_000,
     } | changes  # fmt: skip
 
 
@@ -74,8 +74,8 @@ def test_figures_of_scale_have_sections_of_their_own() -> None:
     text, plots = page(MEASURED | SCALE)
     assert "{{" not in text
     assert "| 100,000 | 81 | 210 | 250 | 10,000 | 100.00 |" in text
-    assert "| 100,000 | - | - | - | 0 of 50 | 100,000 | 3.2 |" in text
-    assert "| 1,000 | 1.50 | - | - | - |\n| 100,000 | 1.50 | 2.50 | 12 | - |" in text
+    assert "| 100,000 | - | - | - | 0 of 50 | 100,000 of 100,000 | 3.2 |" in text
+    assert "| 1,000 | - | - | 1,500 | - | - | - |\n| 100,000 | 2,500 | - | 1,500 | 12 | - | - |" in text
     assert "memory was 1.01 and disk 0.97 times" in text
     assert "| 4 | 4,000 | 90% | 20.0 |" in text
     assert set(plots) == {"memory.svg", "midnight.svg", "soak.svg", "workers.svg"}

@@ -1,6 +1,8 @@
-"""One dataflow on two hosts (network namespaces): one is killed and brought back, and the results stay the same."""
+"""One dataflow on several hosts (network namespaces): a host dies, a link is cut, and the results stay the same."""
 
 import re
+import time
+from collections.abc import Callable
 from pathlib import Path
 from socket import inet_ntoa
 from urllib.parse import urlsplit
@@ -12,6 +14,7 @@ from support.hosts import Host, Network
 from support.tables import Written, differences, read_written
 
 from contracts.settings import Settings
+from crmstream.cluster.companions import MOST_SILENT_SECONDS
 from crmstream.stack.endpoints import Endpoints
 
 PORT = 7000
@@ -69,4 +72,42 @@ def test_a_host_that_is_killed_and_brought_back_changes_nothing(
         wait_until(log.drained, "the log is drained", 120)
         assert [host.stop() for host in (second, first)] == [0, 0]
         assert "died" not in first.told() + second.told(), "a host that stops is no failure of the others"
+    assert differences(undisturbed, read_written(settings)) == []
+
+
+def test_a_link_that_is_cut_between_two_hosts_is_noticed_by_all(
+    undisturbed: Written, log: Log, new_settings: NewSettings, servers: Endpoints, tmp_path: Path
+) -> None:
+    """Neither of the two runs worker 0, which still hears both."""
+    with Network(3, ports_of(servers)) as network:
+        hosts = network.hosts
+        settings = new_settings(cluster_addresses=",".join(f"{host.address}:{PORT}" for host in hosts), **SLOWLY)
+        log.forget_progress()
+        for host in hosts:
+            host.start(Flow(settings).environment, tmp_path / f"{host.name}.out")
+
+        def everything() -> str:
+            return "".join(host.told() for host in hosts)
+
+        def until(condition: Callable[[], bool], what: str) -> None:
+            def seen() -> bool:
+                assert all(host.alive for host in hosts), everything()
+                return condition()
+
+            wait_until(seen, f"{what}: {everything()}", 60)
+
+        until(lambda: log.progress() > 0.1, "a tenth of the log is done")
+        network.cut(hosts[1], hosts[2])
+        cut_at = time.monotonic()
+        gone = "a worker of another host has gone"
+        until(lambda: all(gone in host.told() for host in hosts), "all have noticed")
+        assert time.monotonic() - cut_at < MOST_SILENT_SECONDS + 10
+        assert log.progress() < 1
+        first, second = (f"{host.address}:{PORT} (worker {at})" for at, host in enumerate(hosts) if at)
+        missing = f"worker 0 waits for a connection between {first} and {second}"
+        until(lambda: missing in hosts[0].told(), "worker 0 says which link is missing")
+        network.mend(hosts[1], hosts[2])
+        until(log.drained, "the log is drained")
+        assert [host.stop() for host in reversed(hosts)] == [0, 0, 0]
+        assert "died" not in everything()
     assert differences(undisturbed, read_written(settings)) == []

@@ -72,6 +72,8 @@ def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path)
         with redis_client(own_servers.redis_url) as redis:
             redis.flushdb()
 
+        assert_refuses_gaps(flow, client, folder)
+
         told = flow.run("rebuild", "--from-warehouse", "--yes")
         assert "recovery-" in told, told
         assert len(list(folder.glob("recovery-*"))) == 1
@@ -84,9 +86,27 @@ def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path)
         assert log.progress() < 2 / 3, "it was killed while it read from ClickHouse"
         flow.start(epoch_seconds=1, replay_epoch_days=90, max_batch_events=5_000)
         flow.drain(log)
+        flow.await_that(lambda: saved_ends(folder) is None, "the note of the rebuild is removed")
         flow.stop()
         found = differences(expected, read_written(settings))
         assert not found, "\n".join(found)
+
+
+def assert_refuses_gaps(flow: Flow, client: Client, folder: Path) -> None:
+    """Without the events that Kafka has deleted, a rebuild is refused, and nothing is moved or noted."""
+    client.command("CREATE TABLE no_events AS log_events")
+    client.command("EXCHANGE TABLES log_events AND no_events")
+    told = flow.refuses("rebuild", "--from-warehouse", "--yes")
+    assert "neither in ClickHouse nor in Kafka" in told, told
+    assert "--accept-loss" in told, told
+    assert "What is lost" in flow.run("rebuild", "--from-warehouse", "--dry-run")
+    assert (folder / "recovery").exists()
+    assert saved_ends(folder) is None
+    client.command("EXCHANGE TABLES log_events AND no_events")
+    client.command("DROP TABLE no_events")
+    told = flow.run("rebuild", "--from-warehouse", "--dry-run")
+    assert "have the whole log" in told, told
+    assert (folder / "recovery").exists()
 
 
 def assert_worth_comparing(client: Client) -> None:

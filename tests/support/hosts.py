@@ -50,6 +50,17 @@ class Network:
     ) -> None:
         self._remove()
 
+    def cut(self, one: "Host", other: "Host") -> None:
+        """Let nothing that two hosts send each other arrive: each sends it to an address that no card has."""
+        for host, to in ((one, other), (other, one)):
+            words = ("replace", to.address, "lladdr", "02:00:00:00:00:01", "nud", "permanent", "dev", "eth0")
+            sh(*host.inside, "ip", "neigh", *words)
+
+    def mend(self, one: "Host", other: "Host") -> None:
+        """Let two hosts reach each other again."""
+        for host, to in ((one, other), (other, one)):
+            sh(*host.inside, "ip", "neigh", "del", to.address, "dev", "eth0")
+
     def _make(self) -> None:
         sh("ip", "link", "add", self._bridge, "type", "bridge")
         sh("ip", "addr", "add", f"{self._servers}/24", "dev", self._bridge)

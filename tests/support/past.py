@@ -49,9 +49,11 @@ class Warehouse:
 
     def __init__(self, topics: Mapping[str, PastLog], end: int = 1_000_000):
         self._topics, self._end = topics, end
+        self.later: set[str] = set()
+        """Topics that came after the rebuild."""
 
-    def end(self, topic: str, partition: int) -> int:
-        return self._end
+    def end(self, topic: str, partition: int) -> int | None:
+        return None if topic in self.later else self._end
 
     def records(self, kind: Kind, partition: int, start: int, end: int, most: int) -> pa.Table:
         return self._topics[TOPIC_OF_KIND[kind].name].records(kind, partition, start, end, most)

@@ -1,4 +1,4 @@
-"""A rebuild first sends the rows that wait for ClickHouse, or says why it cannot."""
+"""A rebuild first sends the rows that wait for ClickHouse, refuses to lose records, and notes how far it reads."""
 
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,12 @@ from clickhouse_connect.driver.exceptions import OperationalError
 
 from contracts.errors import StoreUnavailableError
 from contracts.settings import Settings
-from crmstream.rebuilding import send_waiting_rows
+from crmstream import rebuilding
+from crmstream.coverage import Coverage
+from crmstream.rebuilding import LostEventsError, RebuildPlan, begin, refuse_gaps, send_waiting_rows
 from sinks.outbox import Outbox
 from sinks.outbox_folder import files_in
+from streams.rebuild import save_ends, saved_ends
 from streams.recovery import outbox_folder
 
 
@@ -74,3 +77,42 @@ def test_a_worker_that_still_sends_refuses_the_rebuild(settings: Settings) -> No
         send(settings, Client())
     outbox.close()
     assert send(settings, Client()) == 1
+
+
+# Gaps
+
+
+def planned(*coverage: Coverage) -> RebuildPlan:
+    return RebuildPlan([], list(coverage))
+
+
+WHOLE = Coverage("crm-web-events", 0, low=150, end=280, first=0, reached=200, stored=200)
+HOLE = Coverage("crm-web-events", 1, low=150, end=280, first=0, reached=100, stored=100)
+
+
+def test_a_rebuild_that_would_lose_records_is_refused_with_the_ways_on() -> None:
+    refuse_gaps(planned(WHOLE))
+    refuse_gaps(planned())
+    with pytest.raises(LostEventsError, match=r"50 records .* neither in ClickHouse nor in Kafka.*--accept-loss"):
+        refuse_gaps(planned(WHOLE, HOLE))
+
+
+def test_only_the_warehouse_has_ends() -> None:
+    assert planned(WHOLE, HOLE).ends == {"crm-web-events": [200, 150]}
+    assert planned().ends is None
+
+
+@pytest.mark.parametrize("ends", [{"crm-web-events": [200, 150]}, None])
+def test_a_rebuild_notes_its_ends_before_positions_and_state_go(
+    settings: Settings, ends: dict[str, list[int]] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash at any line leaves the state, or the note with which it is rebuilt."""
+    save_ends(settings.data_dir, {"crm-web-events": [1, 1]})
+    noted = []
+    monkeypatch.setattr(rebuilding, "_forget_positions", lambda _: noted.append(saved_ends(settings.data_dir)))
+    aside = begin(settings, "", ends)
+    assert aside is not None
+    assert aside.exists()
+    assert not (settings.data_dir / "recovery").exists()
+    assert noted == [ends or {"crm-web-events": [1, 1]}]
+    assert saved_ends(settings.data_dir) == ends

@@ -14,10 +14,11 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSink, TestingSource, run_main
 
-from contracts.errors import SettingsError
+from contracts.errors import SettingsError, StateError, UnreadableStateError
 from contracts.settings import Settings
-from streams import recovery
+from streams import recovery, recovery_files
 from streams.recovery import LAYOUT_FILE, VERSION, forget_uncommitted, prepare_recovery
+from streams.recovery_files import check_files
 
 
 @pytest.fixture
@@ -141,3 +142,74 @@ def test_a_snapshot_of_an_epoch_that_was_not_committed_is_never_resumed(
         )
     assert ("a", 2) in run()
     assert dict(run())["b"] == total
+
+
+def run_once(settings: Settings) -> Path:
+    """Let Bytewax write to a new store; return its first file."""
+    folder = prepare_recovery(settings)
+    flow = Dataflow("test")
+    numbers = op.input("numbers", flow, TestingSource([(str(key), 1) for key in range(300)]))
+    sums = op.stateful_map("sum", numbers, lambda _, number: (number, number))
+    op.output("out", sums, TestingSink([]))
+    run_main(flow, epoch_interval=timedelta(0), recovery_config=RecoveryConfig(folder, timedelta(0)))
+    return min(folder.glob("*.sqlite3"))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def overwrite(path: Path) -> None:
+    path.write_bytes(b"garbage\n" * 2_000)
+
+
+def spoil_a_page(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as store:
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(path.read_bytes())
+    data[-4_096:] = b"\xff" * 4_096
+    path.write_bytes(data)
+
+
+def drop_a_table(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as store, store:
+        store.execute("DROP TABLE exs")
+
+
+def delete(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [cut, overwrite, spoil_a_page, drop_a_table])
+def test_a_damaged_file_of_positions_is_named_with_the_ways_on(
+    settings: Settings, damage: Callable[[Path], None]
+) -> None:
+    file = run_once(settings)
+    forget_uncommitted(settings)
+    damage(file)
+    with pytest.raises(UnreadableStateError) as refused:
+        forget_uncommitted(settings)
+    said = str(refused.value)
+    assert str(file) in said
+    assert "damaged" in said
+    assert "from a backup" in said
+    assert "crmstream rebuild --from-warehouse" in said
+
+
+@pytest.mark.parametrize(("workers", "left"), [(1, 0), (3, 2)])
+def test_a_missing_file_of_positions_is_noticed(settings: Settings, workers: int, left: int) -> None:
+    settings = settings.model_copy(update={"workers": workers})
+    delete(run_once(settings))
+    with pytest.raises(UnreadableStateError, match=f"has {left} of its {workers} files.*Ways on"):
+        check_files(recovery.recovery_folder(settings))
+
+
+def test_a_file_that_cannot_be_opened_now_is_no_damage(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_once(settings)
+    monkeypatch.setattr(recovery_files, "LOCK_SECONDS", 0)
+    with closing(sqlite3.connect(min(recovery.recovery_folder(settings).glob("*.sqlite3")))) as store:
+        store.execute("PRAGMA locking_mode = EXCLUSIVE")
+        store.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(StateError, match="locked") as refused:
+            check_files(recovery.recovery_folder(settings))
+    assert not isinstance(refused.value, UnreadableStateError)

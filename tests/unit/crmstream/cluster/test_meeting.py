@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from contracts.errors import SettingsError
-from crmstream.cluster import meeting, shared_folder
+from crmstream.cluster import joining, links, meeting, shared_folder
 from crmstream.cluster.companions import Companions
-from crmstream.cluster.meeting import Worker, meet
+from crmstream.cluster.meeting import meet
+from crmstream.cluster.members import Met, Worker
 from crmstream.cluster.messages import Connection
 from crmstream.stack.dataflow import COMPANION_GONE
 from crmstream.stack.ports import free_port
@@ -27,29 +28,34 @@ class Meeting:
         self.addresses = [f"127.0.0.1:{free_port()}" for _ in range(workers)]
         self.folder = folder
         self.stop = threading.Event()
+        self.leave: dict[int, threading.Event] = {}
+        self.seen_by: dict[int, list[str]] = {}
+        """Other addresses, for a worker that does not reach one of the others."""
         self.waits: dict[int, list[str]] = {index: [] for index in range(workers)}
         self.results: dict[int, Any] = {}
-        self.prepared: list[set[int]] = []
+        self.prepared: list[tuple[str, set[int]]] = []
         self._threads: dict[int, threading.Thread] = {}
 
     def start(self, index: int, folder: Path | None = None, facts: dict[str, object] | None = None) -> None:
+        self.leave[index] = threading.Event()
         worker = Worker(
-            index, self.addresses, folder or self.folder, facts or FACTS, self.stop.is_set, self.waits[index].append
-        )
+            index, self.seen_by.get(index, self.addresses), folder or self.folder, facts or FACTS,
+            lambda: self.stop.is_set() or self.leave[index].is_set(), self.waits[index].append,
+        )  # fmt: skip
         self._threads[index] = threading.Thread(target=self._meet, args=(worker,), daemon=True)
         self._threads[index].start()
 
     def _meet(self, worker: Worker) -> None:
         try:
-            self.results[worker.index] = meet(worker, lambda: self.prepared.append(set(self.results)))
+            self.results[worker.index] = meet(worker, lambda mark: self.prepared.append((mark, set(self.results))))
         except SettingsError as error:
             self.results[worker.index] = error
 
     def connections(self, index: int) -> dict[int, Connection]:
         self._threads[index].join(20)
         found = self.results[index]
-        assert isinstance(found, dict), found
-        return found
+        assert isinstance(found, Met), found
+        return found.connections
 
     def refusal(self, index: int) -> str:
         self._threads[index].join(20)
@@ -65,8 +71,10 @@ def eventually(condition: Callable[[], object]) -> None:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(meeting, "AGAIN_SECONDS", 0.02)
-    monkeypatch.setattr(meeting, "TELL_SECONDS", 0.05)
+    for module in (joining, links, meeting):
+        monkeypatch.setattr(module, "AGAIN_SECONDS", 0.02)
+    for module in (links, meeting):
+        monkeypatch.setattr(module, "TELL_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -87,11 +95,15 @@ def test_all_start_when_all_are_there_and_say_which_they_wait_for(three: Meeting
     assert three.results == {}
     three.start(2)
     assert set(three.connections(0)) == {1, 2}
-    assert set(three.connections(1)) == set(three.connections(2)) == {0}
-    assert three.prepared == [set()], "what must be done before anyone starts is done once"
+    assert set(three.connections(1)) == {0, 2}
+    assert set(three.connections(2)) == {0, 1}
+    marks = {three.results[index].mark for index in range(3)}
+    assert three.prepared == [(marks.pop(), set())], "what must be done before anyone starts is done once"
+    assert not marks, "all know the same mark"
     assert {three.waits[index][-1] for index in range(3)} == {""}
-    with socket.create_server(("127.0.0.1", int(three.addresses[0].split(":")[1]))):
-        pass  # Bytewax can listen there, while the connections last
+    for address in three.addresses:
+        with socket.create_server(("127.0.0.1", int(address.split(":")[1]))):
+            pass  # Bytewax can listen there, while the connections last
 
 
 def test_one_that_dies_and_comes_again_before_the_start_is_counted_once(three: Meeting) -> None:
@@ -106,6 +118,50 @@ def test_one_that_dies_and_comes_again_before_the_start_is_counted_once(three: M
     assert three.results == {}
     three.start(1)
     assert set(three.connections(0)) == {1, 2}
+
+
+def test_workers_that_do_not_reach_each_other_are_named(three: Meeting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "LINK_SECONDS", 0.2)
+    first, second = f"{three.addresses[1]} (worker 1)", f"{three.addresses[2]} (worker 2)"
+    nothing = f"127.0.0.1:{free_port()}"
+    three.seen_by[2] = [three.addresses[0], nothing, three.addresses[2]]
+    for index in range(3):
+        three.start(index)
+    eventually(lambda: three.waits[0] and three.waits[0][-1] == f"a connection between {first} and {second}")
+    eventually(lambda: three.waits[1] and three.waits[1][-1] == second)
+    eventually(lambda: three.waits[2] and three.waits[2][-1] == f"{nothing} (worker 1): Connection refused")
+    assert three.results == {}
+
+
+def test_one_that_leaves_and_comes_again_is_linked_anew(tmp_path: Path) -> None:
+    four = Meeting(4, tmp_path)
+    for index in range(3):
+        four.start(index)
+    last = f"{four.addresses[3]} (worker 3)"
+    eventually(lambda: all(four.waits[index] and four.waits[index][-1] == last for index in range(3)))
+    for index in (1, 2):
+        four.leave[index].set()
+        assert four.refusal(index) == "None"
+        four.start(index)
+    four.start(3)
+    for index in range(4):
+        assert set(four.connections(index)) == set(range(4)) - {index}
+    four.stop.set()
+
+
+@pytest.mark.parametrize("words", [
+    b"", b"GET / HTTP/1.1\r\n\r\n", b'{"link": 2}\n', b'{"link": 2, "mark": "wrong"}\n', b'{"link": [2], "mark": 1}\n',
+])  # fmt: skip
+def test_strangers_are_no_link(three: Meeting, words: bytes) -> None:
+    three.start(0)
+    three.start(1)
+    eventually(lambda: three.waits[1] and three.waits[1][-1] == f"{three.addresses[2]} (worker 2)")
+    with socket.create_connection(("127.0.0.1", int(three.addresses[1].split(":")[1]))) as stranger:
+        stranger.sendall(words)
+        time.sleep(0.3)
+        three.start(2)
+        assert set(three.connections(1)) == {0, 2}
+    assert set(three.connections(2)) == {0, 1}
 
 
 def test_another_folder_is_noticed(three: Meeting, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -199,3 +255,18 @@ def test_when_one_stops_all_stop_in_order(three: Meeting) -> None:
     assert [worker.companions.stopped_by_other for worker in workers] == [True, False, True]
     time.sleep(0.2)
     assert all(not worker.codes for worker in workers)
+
+
+def test_a_link_that_is_cut_is_missed_though_worker_0_hears_both(three: Meeting) -> None:
+    for index in range(3):
+        three.start(index)
+    connections = [three.connections(index) for index in range(3)]
+    pairs = [socket.socketpair() for _ in range(2)]  # nothing comes out of them
+    connections[1][2], connections[2][1] = (Connection(pair[0], "cut") for pair in pairs)
+    second, third = (Watched(connections[index], 0.4) for index in (1, 2))
+    first = Watched(connections[0], 60)
+    eventually(lambda: second.codes and third.codes)
+    assert second.codes == third.codes == [COMPANION_GONE]
+    for index in (1, 2):
+        connections[index][0].close()  # as the kernel does when these processes end
+    eventually(lambda: first.codes == [COMPANION_GONE])

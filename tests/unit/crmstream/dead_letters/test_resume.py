@@ -28,6 +28,6 @@ def test_a_topic_that_is_not_there_or_not_paused_is_an_error() -> None:
 
 def test_all_partitions_are_accepted_up_to_the_end_of_the_log(tmp_path: Path) -> None:
     assert plan_resume([WEB, ORDERS], [(WEB, 0)], OFFSETS) == [Resumed(WEB, (0,), 30), Resumed(ORDERS, (), 0)]
-    resume(tmp_path, [WEB], OFFSETS)
-    resume(tmp_path, [WEB], OFFSETS)
-    assert read_resumed(tmp_path) == {(WEB, 0): 50, (WEB, 1): 9}
+    resume(tmp_path, "cluster", [WEB], OFFSETS)
+    resume(tmp_path, "cluster", [WEB], OFFSETS)
+    assert read_resumed(tmp_path, "cluster") == {(WEB, 0): 50, (WEB, 1): 9}

@@ -1,12 +1,13 @@
 """When the dataflow's processes are started again."""
 
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from contracts.errors import StackError
-from crmstream.stack.dataflow import COMPANION_GONE, WILL_NOT_START, ProcessGroup
+from crmstream.stack.dataflow import COMPANION_GONE, NO_ROOM, WILL_NOT_START, ProcessGroup
 from crmstream.stack.process import ChildProcess
 from crmstream.stack.restarts import MAX_RESTARTS, RestartPolicy
 
@@ -106,4 +107,44 @@ def test_a_worker_that_another_host_has_left_starts_again_and_again(
         group.poll()
         assert child.pid != before
     assert set(told) == {"a worker of another host has gone or stops: worker-0 starts again and waits for it"}
+    group.stop()
+
+
+UNTIL_THERE_IS_ROOM = """
+import pathlib, sys, time
+if pathlib.Path(sys.argv[1]).exists():
+    time.sleep(60)
+raise SystemExit({code})
+"""
+
+
+def test_a_worker_that_finds_no_room_is_started_again_until_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where another worker of the group, which misses it, ends a moment before."""
+    told: list[str] = []
+    monkeypatch.setattr("crmstream.stack.dataflow.NO_ROOM_WAIT_SECONDS", 0.0)
+    room = tmp_path / "room"
+    children = [
+        ChildProcess(
+            f"worker-{index}", [sys.executable, "-c", UNTIL_THERE_IS_ROOM.format(code=code), str(room)], tmp_path
+        )
+        for index, code in enumerate((1, NO_ROOM))
+    ]
+    group = ProcessGroup("dataflow", children, tmp_path, told.append)
+    group.start()
+    for _ in range(MAX_RESTARTS + 2):
+        before = children[0].pid
+        assert children[0].wait(10)
+        group.poll()
+        group.poll()
+        assert children[0].pid != before
+    assert [line.partition(":")[0] for line in told] == ["worker-1 ended because the disk is full"]
+    room.touch()
+    monkeypatch.setattr("crmstream.stack.dataflow.ANOTHER_TRY_SECONDS", 0.2)
+    deadline = time.monotonic() + 10
+    while len(told) < 2:
+        group.poll()
+        assert time.monotonic() < deadline
+    assert told[1] == "there is room on the disk again: the dataflow goes on"
     group.stop()

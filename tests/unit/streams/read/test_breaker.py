@@ -71,8 +71,8 @@ class Accepted:
 
     before: int = 0
 
-    def __call__(self, topic: str, partition: int) -> int:
-        return self.before if topic == WEB_EVENTS.name and partition == 0 else 0
+    def __call__(self, cluster: str, topic: str, partition: int) -> int:
+        return self.before if cluster == FakeConsumer.cluster and topic == WEB_EVENTS.name and partition == 0 else 0
 
 
 @dataclass
@@ -253,18 +253,32 @@ def test_whatever_happens_each_record_is_read_once_and_in_order(
 
 def test_accepted_offsets_are_kept_in_a_file_and_only_grow(tmp_path: Path) -> None:
     accepted = AcceptedOffsets(tmp_path)
-    assert accepted("crm-web-events", 0) == 0
-    add_resumed(tmp_path, {("crm-web-events", 0): 7, ("crm-web-events", 1): 3})
-    assert (accepted("crm-web-events", 0), accepted("crm-web-events", 1)) == (7, 3)
-    add_resumed(tmp_path, {("crm-web-events", 0): 5, ("crm-transactions", 0): 9})
-    assert read_resumed(tmp_path) == {("crm-web-events", 0): 7, ("crm-web-events", 1): 3, ("crm-transactions", 0): 9}
-    assert accepted("crm-transactions", 0) == 9
+    assert accepted("one", "crm-web-events", 0) == 0
+    add_resumed(tmp_path, "one", {("crm-web-events", 0): 7, ("crm-web-events", 1): 3})
+    assert (accepted("one", "crm-web-events", 0), accepted("one", "crm-web-events", 1)) == (7, 3)
+    add_resumed(tmp_path, "one", {("crm-web-events", 0): 5, ("crm-transactions", 0): 9})
+    assert read_resumed(tmp_path, "one") == {
+        ("crm-web-events", 0): 7, ("crm-web-events", 1): 3, ("crm-transactions", 0): 9,
+    }  # fmt: skip
+    assert accepted("one", "crm-transactions", 0) == 9
     assert [path.name for path in tmp_path.iterdir()] == [FILE]
 
 
-def test_a_broken_file_accepts_nothing_more(tmp_path: Path) -> None:
-    add_resumed(tmp_path, {("crm-web-events", 0): 7})
+def test_what_was_accepted_in_another_cluster_accepts_nothing(tmp_path: Path) -> None:
+    """A new Kafka counts from 0 again: old offsets would switch the breaker off for as many records."""
     accepted = AcceptedOffsets(tmp_path)
-    accepted("crm-web-events", 0)
+    add_resumed(tmp_path, "one", {("crm-web-events", 0): 7})
+    assert accepted("one", "crm-web-events", 0) == 7
+    assert accepted("other", "crm-web-events", 0) == 0
+    add_resumed(tmp_path, "other", {("crm-web-events", 1): 2})
+    assert accepted("other", "crm-web-events", 1) == 2
+    assert accepted("one", "crm-web-events", 0) == 0
+    assert read_resumed(tmp_path, "one") == {}
+
+
+def test_a_broken_file_accepts_nothing_more(tmp_path: Path) -> None:
+    add_resumed(tmp_path, "one", {("crm-web-events", 0): 7})
+    accepted = AcceptedOffsets(tmp_path)
+    accepted("one", "crm-web-events", 0)
     (tmp_path / FILE).write_text("[")
-    assert accepted("crm-web-events", 0) == 7
+    assert accepted("one", "crm-web-events", 0) == 7

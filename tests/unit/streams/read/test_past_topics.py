@@ -151,9 +151,34 @@ def test_what_neither_has_is_an_error() -> None:
     log = whole_log()
     past = warehouse_of(log)
     past._end = 100
-    lane = reader(cut(log, dict.fromkeys(log, 0) | {WEB: 150}), past=past)
-    with pytest.raises(LogMismatchError, match="holds 150 to 242"):
+    with pytest.raises(LogMismatchError, match=r"up to offset 100, but Kafka now begins at 150.*--from-warehouse"):
+        reader(cut(log, dict.fromkeys(log, 0) | {WEB: 150}), past=past)
+
+
+def test_a_log_that_loses_what_was_not_stored_while_it_is_read_is_an_error() -> None:
+    log = whole_log()
+    past = warehouse_of(log)
+    past._end = 100
+    lows = dict.fromkeys(log, 0) | {WEB: 90}
+    fake = cut(log, lows)
+    lane = reader(fake, past=past)
+    fake.first[WEB], fake.logs[WEB] = 120, log[WEB][120:]
+    with pytest.raises(LogMismatchError, match=r"up to offset 100, but Kafka now begins at 120"):
         drain(lane)
+
+
+@pytest.mark.parametrize("stop", [3, 30, 200])
+def test_a_topic_that_came_later_is_read_from_the_start_of_its_log(stop: int) -> None:
+    """No rebuild knows of it, so nothing of it is in ClickHouse only."""
+    log = whole_log()
+    past = warehouse_of(log)
+    past.later = {ORDERS[0]}
+    lows = dict.fromkeys(log, 0) | {ORDERS: 5, WEB: 50}
+    first = reader(cut(log, lows), past=past)
+    found = [batch for _ in range(stop) for batch in first.next_batch()]
+    found += drain(reader(cut(log, lows), first.snapshot(), past=past))
+    expected = {ident for ident, *_ in events(drain(reader(FakeConsumer(whole_log()))))}
+    assert len(expected - {ident for ident, *_ in events(found)}) == 4, "the orders before the start of their log"
 
 
 def test_after_a_rebuild_a_truncated_log_is_an_error_as_ever() -> None:

@@ -21,8 +21,9 @@ MAY_BE_EMPTY = {
     "keep-addresses/links", "keep-addresses/moved", "keep-addresses/timelines", "keep-addresses/waiting",
     "keep-addresses/table.waiting_all", "keep-devices/table.waiting_all", "keep-customers/profiles.freed",
     "keep-devices/notices", "learn/opportunity.others", "learn/waiting", "score/waiting",
+    "keep-addresses/full", "keep-addresses/undone", "keep-devices/full", "keep-devices/undone",
 }  # fmt: skip
-"""What was empty when the worker was killed, or always is, such as the free positions of customers."""
+"""What was empty when the worker was killed, or is newer than the release, or always empty (free customers)."""
 TABLES = {"keep-devices": "table", "keep-addresses": "table", "keep-customers": "profiles"}
 
 
