@@ -133,11 +133,13 @@ def add(owned: Owned, additions: Additions, policy: IdentityPolicy) -> None:
 def _may_be_forgotten(owned: Owned, additions: Additions, policy: IdentityPolicy) -> Positions:
     """Return positions of rows that may be silent for too long before one of these slots; usually none."""
     limit = additions.newest_slot() * policy.interval - policy.visitors_forgotten_after
-    table = owned.table
+    table, events = owned.table, additions.events
+    ends = (events["slot"].astype(np.int64) + 1) * policy.interval - 1  # an event counts there at the latest
     found = [_nothing()]
     for at, times in (
-        (additions.at, additions.events["occurred"]), (additions.moved_at, times_of(additions.moved.rows["last_seen"]))
-    ):  # fmt: skip
+        (additions.at, np.minimum(events["occurred"], ends)),
+        (additions.moved_at, times_of(additions.moved.rows["last_seen"])),
+    ):
         if len(at):
             old = times < limit
             old |= (times_of(table.column("last_seen", at)) < limit) & (table.column("events", at) > 0)
