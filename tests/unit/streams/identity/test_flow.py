@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR, MINUTE, Happening
 from support.identity_oracle import Did, OracleAddresses, OracleDevices, Sent
@@ -501,8 +501,13 @@ _DRAWS = st.lists(st.integers(0, 11), min_size=2, max_size=60)
 _CUTS = st.sets(st.integers(0, 40))
 
 
+_AHEAD = [(216, -DAY, "visit", "u", "c", codes.PAGE_VIEW), (432, 0, "visit", "u", "c", codes.SATISFACTION)]
+"""A device whose clock is ahead: its event counts in time to be forgotten, though its own time is later."""
+
+
 @law()
 @given(_LOG, _DRAWS, _CUTS, st.integers(0, 255), st.booleans())
+@example(_AHEAD, [8, 11], set(), 17, False)
 def test_any_log_comes_to_what_plain_python_makes_of_it(
     drawn: Any, draws: list[int], cuts: set[int], fresh: int, saves: bool
 ) -> None:
