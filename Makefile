@@ -62,8 +62,9 @@ test: machine lint
 
 # TORTURE="-k money" chooses some; nothing is started, and no run is like another
 torture: env-tests
-	@echo "Trying the laws with many examples (takes an hour) ..."
-	@HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest --numprocesses 2 tests/unit/streams tests/unit/online_models $(TORTURE)
+	@echo "Trying the laws with many examples (takes long) ..."
+	@HYPOTHESIS_PROFILE=wide $(BIN)/python -m pytest --numprocesses 2 --timeout 7200 tests/unit/streams \
+		tests/unit/online_models $(TORTURE)
 
 # BENCH="--against COMMIT --parts whole --rounds 5 --save docs/performance/results.json": more in docs/performance.md
 bench: env-tests
