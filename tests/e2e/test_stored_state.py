@@ -16,7 +16,7 @@ from support.flow import Log
 from support.one_worker import KILLED, OneWorker
 from support.stored_log import PARTITIONS, SETTINGS, stored_log, write
 from support.stored_state import move_to, tokens, unpack_state
-from support.tables import KEYS, Written, differences, read_written
+from support.tables import KEYS, Written, differences, read_written, without
 
 from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
@@ -29,6 +29,8 @@ from streams.state.migrations import VERSION as STATE_VERSION
 
 OLDER = 5
 """The version of the stored state in ``tests/fixtures``."""
+LINKED_AGAIN = b"a-000131"
+"""A device of that state whose Identify came again after its Unlink: it was linked again then, and is not any more."""
 SLOWLY = {"epoch_seconds": 0.1, "replay_epoch_days": 2, "max_batch_events": 25, "live_backlog_events": 1_000_000}
 """Many epochs, and all sweeps are published, so they are made in slices."""
 APPEND, TOKEN = "streams.state.store:BucketStore._append", "streams.state.token:Token.__reduce__"
@@ -125,7 +127,7 @@ def test_state_of_an_older_release_is_read(
     assert lanes
     assert all("resumes crm-" in line for line in lanes), lanes
     assert json.loads((recovery / LAYOUT_FILE).read_text())[VERSION] == STATE_VERSION
-    found = differences(complete[1], read_written(begun))
+    found = differences(*(without(written, LINKED_AGAIN) for written in (complete[1], read_written(begun))))
     assert not found, "\n".join(found)
 
 

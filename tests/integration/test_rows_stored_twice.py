@@ -68,6 +68,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "scores_at": {"first": "churn", "second": "x", "times": [int(NOW.timestamp())]},
     "status_counts": {},
     "top_visitors": {"outcome": "churn", "days": 30, "shown": 50},
+    "unscored_at": {"time": int(NOW.timestamp())},
     "waiting_amounts": {},
 }  # fmt: skip
 """The queries that read these tables, with parameters that find rows."""

@@ -35,6 +35,12 @@ class Written:
         return len(self.scores) if table == "crm:score:*" else len(self.lines[table])
 
 
+def without(written: Written, text: bytes) -> Written:
+    """What does not name something."""
+    lines = {table: [line for line in those if text not in line] for table, those in written.lines.items()}
+    return Written(lines, {key: each for key, each in written.scores.items() if text not in key.encode()})
+
+
 def read_written(settings: Settings) -> Written:
     """Read all tables and hashes of an installation whose servers are named in its settings."""
     assert settings.clickhouse_url is not None

@@ -18,7 +18,7 @@ def test_only_what_lasts_ends_a_worker_for_good(
 ) -> None:
     monkeypatch.setattr(error_boundary, "failures", [])
     fatal = tmp_path / "logs" / "worker-0.fatal"
-    code = worker._explain(kind("part-0.sqlite3 is damaged"), fatal)
+    code = worker._explain(kind("part-0.sqlite3 is damaged"), tmp_path, 0)
     assert (code == WILL_NOT_START) is for_good
     assert fatal.exists() is for_good
     assert not for_good or fatal.read_text() == "part-0.sqlite3 is damaged\n"

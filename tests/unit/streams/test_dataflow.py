@@ -25,6 +25,7 @@ SHOP = ShopConfig(
     seed=5, customers=80, start=datetime(1997, 1, 1, tzinfo=UTC), history_days=45, passers_by=0.5,
     duplicate_share=0.02, late_share=0.02, broken_share=0.005,
 )  # fmt: skip
+MOST_STARTS = 5
 OUTCOMES = (
     Outcome(name="churn", within_days=8, happens=False, of="buyers"),
     Outcome(name="opportunity", within_days=5, happens=True),
@@ -119,9 +120,12 @@ def test_deaths_while_rows_wait_in_the_outbox_change_nothing(undisturbed: Instal
         other.run(workers, dies_at=part)
         waiting += len(files_in(outbox_folder(other.settings)))
     assert waiting
-    other.run()
-    assert differences(undisturbed.written(), other.written()) == []
+    for _ in range(MOST_STARTS):  # a run that ends while ClickHouse is away leaves rows for the next start
+        other.run()
+        if not files_in(outbox_folder(other.settings)):
+            break
     assert files_in(outbox_folder(other.settings)) == []
+    assert differences(undisturbed.written(), other.written()) == []
 
 
 def test_no_hash_goes_back_while_the_log_before_a_death_is_read_again(
