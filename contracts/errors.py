@@ -4,6 +4,11 @@ from typing import Final
 
 REBUILD: Final = "run `crmstream rebuild --from-warehouse` to compute all state anew (its --help says from what)"
 """The way on when state is lost or cannot be read, as a clause of a sentence."""
+RESTORE_OR_REBUILD: Final = (
+    "Ways on: (1) restore the folder `recovery` in CRM_DATA_DIR, all of it, from a backup; "
+    f"(2) {REBUILD}."
+)
+"""The ways on when files of the recovery store are missing or damaged."""
 
 
 class CrmError(Exception):

@@ -6,15 +6,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from contracts.errors import REBUILD, StateError, UnreadableStateError
+from contracts.errors import RESTORE_OR_REBUILD, StateError, UnreadableStateError
 
 LOCK_SECONDS: Final = 60
 TABLES: Final = frozenset({"parts", "exs", "fronts", "commits", "snaps"})
 DAMAGE: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-WAYS_ON: Final = (
-    "Ways on: (1) restore the folder `recovery` in CRM_DATA_DIR, all of it, from a backup; "
-    f"(2) {REBUILD}."
-)
 
 
 def recovery_files(folder: Path) -> list[Path]:
@@ -33,7 +29,7 @@ def check_files(folder: Path) -> None:
     if len(counts) < wanted:
         raise UnreadableStateError(
             f"{folder} has {len(counts)} of its {wanted} files part-*.sqlite3: the positions in the log are not "
-            f"complete. {WAYS_ON}"
+            f"complete. {RESTORE_OR_REBUILD}"
         )
 
 
@@ -69,5 +65,6 @@ def _error_of(path: Path, error: sqlite3.DatabaseError) -> StateError:
 
 def _damaged(path: Path, what: str) -> UnreadableStateError:
     return UnreadableStateError(
-        f"{path}, with positions in the log and what names the files of state, is damaged: {what}. {WAYS_ON}"
+        f"{path}, with positions in the log and what names the files of state, is damaged: {what}. "
+        f"{RESTORE_OR_REBUILD}"
     )

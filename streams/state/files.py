@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from xxhash import xxh3_64_intdigest
 
-from contracts.errors import REBUILD, UnreadableStateError
+from contracts.errors import REBUILD, RESTORE_OR_REBUILD, UnreadableStateError
 from contracts.whole_files import sync
 from streams.state.frames import TornFrameError, decode
 from streams.state.migrations import VERSION, Frame, migrated, oldest
@@ -27,10 +27,6 @@ HEAD: Final = struct.Struct("<8sIIQ")
 """Magic, format, version, and the checksum of these: damage must not look like another version."""
 _NAME: Final = re.compile(rf"(\d+)-([0-9a-f]+)\.({BASE}|{LOG})")
 _PIECE: Final = 8 << 20
-WAYS_ON: Final = (
-    "Ways on: (1) restore the folder `recovery` in CRM_DATA_DIR, all of it, from a backup; "
-    f"(2) {REBUILD}."
-)
 
 
 class DamagedError(Exception):
@@ -56,7 +52,7 @@ def named(name: str) -> FileName:
     """Return the parts of a name that :class:`FileName` made."""
     found = _NAME.fullmatch(name)
     if found is None:
-        raise UnreadableStateError(f"{name!r} is not the name of a file of state. {WAYS_ON}")
+        raise UnreadableStateError(f"{name!r} is not the name of a file of state. {RESTORE_OR_REBUILD}")
     return FileName(int(found[1]), found[2], found[3])
 
 

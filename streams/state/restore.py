@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from contracts.errors import REBUILD, UnreadableStateError
+from contracts.errors import REBUILD, RESTORE_OR_REBUILD, UnreadableStateError
 from contracts.state import Part
-from streams.state.files import WAYS_ON, DamagedError, read
+from streams.state.files import DamagedError, read
 from streams.state.migrations import Frame
 from streams.state.token import Place
 
@@ -53,4 +53,4 @@ def _read(folder: Path, step: str, place: Place) -> tuple[Place, list[Frame]]:
             log.warning("%s; an older copy gives the same state", problem)
         return place._replace(bases=place.bases[number:]), frames
     said = "; ".join(dict.fromkeys(map(str, problems)))
-    raise UnreadableStateError(f"the stored state cannot be read: {said}. {WAYS_ON}")
+    raise UnreadableStateError(f"the stored state cannot be read: {said}. {RESTORE_OR_REBUILD}")

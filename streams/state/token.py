@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from contracts.errors import REBUILD, UnreadableStateError
+from contracts.errors import REBUILD, RESTORE_OR_REBUILD, UnreadableStateError
 from streams.error_boundary import error_boundary
-from streams.state.files import FORMAT, WAYS_ON, named
+from streams.state.files import FORMAT, named
 
 EMPTY: Final = ("", 0)
 """The base of a new bucket: nothing."""
@@ -62,7 +62,9 @@ class Place(NamedTuple):
     def of_plain(cls, values: object) -> "Place":
         """Return the place that a token names. Raises :class:`UnreadableStateError` for anything else."""
         if not isinstance(values, Mapping) or "format" not in values:
-            raise UnreadableStateError(f"Bytewax's recovery store holds no token of crmstream's state. {WAYS_ON}")
+            raise UnreadableStateError(
+                f"Bytewax's recovery store holds no token of crmstream's state. {RESTORE_OR_REBUILD}"
+            )
         if values["format"] != FORMAT:
             raise UnreadableStateError(
                 f"the stored state is of format {values['format']}; this crmstream reads format {FORMAT}. Run the "
