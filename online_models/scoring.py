@@ -118,9 +118,9 @@ class Score(Machine[Input, ScoredBlock]):
 
     def resumed(self) -> list[ScoredBlock]:
         """Note the rows that wait since before the restart."""
-        for people in self.state.waiting.values():
-            self._note_waiting(people.bucket)
-            break
+        first = next(iter(self.state.waiting.values()), None)
+        if first is not None:
+            self._note_waiting(first.bucket)
         return []
 
     def parts(self) -> Mapping[str, Part]:

@@ -37,7 +37,7 @@ from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker
 from streams.profiles.progress import Senders
 from streams.profiles.rounds import portion
-from streams.profiles.rows import times_of
+from streams.profiles.rows import reach_of
 from streams.profiles.sweeps import SweepPolicy, Sweeps
 from streams.profiles.table import ProfileTable
 
@@ -209,13 +209,14 @@ class Customers(Machine[CustomerBatch, Output]):
         if not state.at.fresh and not crossed:
             return []
         labelled(CUSTOMERS, state.at.bucket).set(len(state.table))
-        changed = state.table.unpublished()
-        now, awake = state.table.rows["slot"][changed] >= state.at.current, self._awake(changed)
         if not state.at.fresh:
-            return self._profiles(changed[~now])
+            return self._profiles(self._earlier())
+        changed = state.table.unpublished()
+        now = state.table.rows["slot"][changed] >= state.at.current
         live, earlier = changed[now], changed[~now]
         out = [*self._profiles(earlier), *self._live(live)]
-        behind = self._all_but(live) if turned and state.at.restated_at != state.at.current else earlier[awake[~now]]
+        all_anew = turned and state.at.restated_at != state.at.current
+        behind = self._all_but(live) if all_anew else earlier[self._awake(earlier)]
         state.at.restated_at = state.at.current
         if len(behind) > self._policy.sweeps.slice:
             state.at.restating = 0
@@ -225,9 +226,8 @@ class Customers(Machine[CustomerBatch, Output]):
     def _awake(self, at: NDArray[np.int64] | slice) -> NDArray[np.bool_]:
         """Return the people who are not dormant in the current slot."""
         policy = self._policy.sweeps
-        last = times_of(self._state.table.rows["last_seen"][at])
-        awake: NDArray[np.bool_] = last >= self._state.at.current * policy.interval - policy.dormant_after
-        return awake
+        last_seen = self._state.table.rows["last_seen"][at]
+        return reach_of(last_seen, self._state.at.current * policy.interval - policy.dormant_after)
 
     def _live(self, at: NDArray[np.int64], *, guarded: bool = False) -> list[Output]:
         if not len(at):
