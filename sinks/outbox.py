@@ -11,9 +11,10 @@ large.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import Final, NamedTuple
@@ -37,14 +38,14 @@ LEFT_OVER: Final = 0
 
 @dataclass(eq=False)
 class _File:
-    """A file whose lock is held, and its pieces that are not stored."""
+    """A file whose lock is held, and the tickets of its pieces that are not stored, by frame and place."""
 
     path: Path
     handle: int
     length: int = HEAD.size
     synced: int = 0
     changed: bool = True
-    waiting: set[tuple[int, int]] = field(default_factory=set)
+    waiting: dict[tuple[int, int], "Ticket"] = field(default_factory=dict)
 
 
 class Ticket(NamedTuple):
@@ -88,7 +89,6 @@ class Outbox:
         self._owned: list[_File] = []
         self._folder_changed = False
         self._broken: StateError | None = None
-        self._waiting: dict[tuple[_File, int, int], Ticket] = {}
         self.bytes = 0
         """Of rows that are not stored yet."""
         self.left_over = self._take_over()
@@ -102,7 +102,7 @@ class Outbox:
     def rows(self) -> int:
         """How many rows are not stored yet."""
         with self._lock:
-            return sum(ticket.piece.rows for ticket in self._waiting.values())
+            return sum(ticket.piece.rows for ticket in self._tickets())
 
     @property
     def last_put(self) -> int:
@@ -112,7 +112,7 @@ class Outbox:
     def is_stored(self, put: int) -> bool:
         """Whether all rows of a put, and of those before it, are stored."""
         with self._lock:
-            return all(ticket.put > put for ticket in self._waiting.values())
+            return all(ticket.put > put for ticket in self._tickets())
 
     def put(self, pieces: Sequence[tuple[str, pa.Table]]) -> list[Ticket]:
         """Return when the rows of tables are on the disk, together or not at all, and all notes of stored rows too.
@@ -149,18 +149,18 @@ class Outbox:
         with self._lock:
             self._current = None
             for file in list(self._owned):
-                if not file.waiting:
-                    self._delete(file)
-                else:
+                if file.waiting:
+                    self._drop(file, list(file.waiting))
                     os.close(file.handle)
+                else:
+                    self._delete(file)
             self._owned.clear()
             if self._folder_changed:
                 sync(self._folder)
-            for ticket in self._waiting.values():
-                OUTBOX_ROWS.dec(ticket.piece.rows)
-            OUTBOX_BYTES.dec(self.bytes)
-            self._waiting.clear()
-            self.bytes = 0
+
+    def _tickets(self) -> Iterator[Ticket]:
+        """Yield the tickets of all rows that are not stored."""
+        return chain.from_iterable(file.waiting.values() for file in self._owned)
 
     def _append(self, streams: Sequence[tuple[str, int, pa.Buffer]]) -> list[Ticket]:
         file = self._writable()
@@ -180,20 +180,14 @@ class Outbox:
     def _keep(self, tickets: Iterable[Ticket]) -> None:
         for ticket in tickets:
             file, piece, _ = ticket
-            file.waiting.add((piece.frame, piece.place))
-            self._waiting[file, piece.frame, piece.place] = ticket
+            file.waiting[piece.frame, piece.place] = ticket
             self.bytes += piece.bytes
             OUTBOX_ROWS.inc(piece.rows)
             OUTBOX_BYTES.inc(piece.bytes)
 
     def _note(self, file: _File, stored: Sequence[Ticket]) -> None:
         places = [(ticket.piece.frame, ticket.piece.place) for ticket in stored]
-        for place, ticket in zip(places, stored, strict=True):
-            file.waiting.discard(place)
-            if self._waiting.pop((file, *place), None) is not None:
-                self.bytes -= ticket.piece.bytes
-                OUTBOX_ROWS.dec(ticket.piece.rows)
-                OUTBOX_BYTES.dec(ticket.piece.bytes)
+        self._drop(file, places)
         if file not in self._owned:  # closed by now
             return
         if not file.waiting and file is not self._current:
@@ -202,6 +196,15 @@ class Outbox:
         self._number += 1
         file.length += outbox_file.write_all(file.handle, outbox_file.done_frame(self._number, file.synced, places))
         file.changed = True
+
+    def _drop(self, file: _File, places: Sequence[tuple[int, int]]) -> None:
+        """Count pieces no more."""
+        for place in places:
+            ticket = file.waiting.pop(place, None)
+            if ticket is not None:
+                self.bytes -= ticket.piece.bytes
+                OUTBOX_ROWS.dec(ticket.piece.rows)
+                OUTBOX_BYTES.dec(ticket.piece.bytes)
 
     def _delete(self, file: _File) -> None:
         file.path.unlink(missing_ok=True)
