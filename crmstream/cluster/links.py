@@ -9,7 +9,7 @@ import time
 from typing import Final
 
 from crmstream.cluster.addresses import place_of
-from crmstream.cluster.members import AGAIN_SECONDS, MOST_STRANGERS, SILENT_SECONDS, TELL_SECONDS, Worker
+from crmstream.cluster.members import AGAIN_SECONDS, SILENT_SECONDS, TELL_SECONDS, Strangers, Worker
 from crmstream.cluster.messages import Closed, Connection, Message
 
 CONNECT_SECONDS: Final = 1.0
@@ -25,7 +25,7 @@ class Links:
         self._higher = range(worker.index + 1, count)
         self._listener: socket.socket | None = None
         self._listens = bool(self._higher)
-        self._strangers: list[Connection] = []
+        self._strangers = Strangers()
         self._heard_at: dict[int, float] = {}
         self._try_at = dict.fromkeys(self._lower, 0.0)
         self._told_at = 0.0
@@ -58,9 +58,7 @@ class Links:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        for stranger in self._strangers:
-            stranger.close()
-        self._strangers = []
+        self._strangers.close()
 
     def close(self) -> None:
         """Close everything."""
@@ -99,13 +97,10 @@ class Links:
             self._listener = self._worker.listen()
         while self._listener is not None:
             try:
-                sock, (host, port, *_) = self._listener.accept()
+                self._strangers.accept(self._listener)
             except OSError:
                 break
-            self._strangers.append(Connection(sock, f"{host}:{port}"))
-            if len(self._strangers) > MOST_STRANGERS:
-                self._strangers.pop(0).close()
-        for stranger in list(self._strangers):
+        for stranger in self._strangers:
             self._greet(stranger)
 
     def _greet(self, stranger: Connection) -> None:

@@ -14,7 +14,7 @@ from itertools import combinations
 from typing import Final
 
 from crmstream.cluster.joining import join
-from crmstream.cluster.members import AGAIN_SECONDS, LOOK_SECONDS, MOST_STRANGERS, TELL_SECONDS, Met, Worker
+from crmstream.cluster.members import AGAIN_SECONDS, LOOK_SECONDS, TELL_SECONDS, Met, Strangers, Worker
 from crmstream.cluster.messages import Closed, Connection, Message
 from crmstream.cluster.shared_folder import leave_mark
 
@@ -74,7 +74,7 @@ class _Gathering:
         self._worker = worker
         self._listener = listener
         self._mark = mark
-        self._strangers: list[Connection] = []
+        self._strangers = Strangers()
         self._greeted: dict[int, Connection] = {}
         self.ready: dict[int, Connection] = {}
         self._linked: dict[int, set[object]] = {}
@@ -116,10 +116,7 @@ class _Gathering:
         sources: list[socket.socket | Connection] = [self._listener, *self._everybody()]
         heard = select.select(sources, [], [], LOOK_SECONDS)[0]
         if self._listener in heard:
-            sock, (host, port, *_) = self._listener.accept()
-            self._strangers.append(Connection(sock, f"{host}:{port}"))
-            if len(self._strangers) > MOST_STRANGERS:
-                self._strangers.pop(0).close()
+            self._strangers.accept(self._listener)
         for stranger in [each for each in self._strangers if each in heard]:
             self._greet(stranger)
         for group in (self._greeted, self.ready):
@@ -148,8 +145,7 @@ class _Gathering:
             self._greeted[index] = stranger
         except Closed:
             stranger.close()
-            if stranger in self._strangers:
-                self._strangers.remove(stranger)
+            self._strangers.remove(stranger)
 
     def _refusal(self, hello: Message) -> str:
         worker, workers = hello.get("worker"), len(self._worker.addresses)
@@ -204,8 +200,7 @@ class _Gathering:
 
     def let_go(self) -> None:
         """Let all start; who has gone meanwhile is missed at once afterwards."""
-        for stranger in self._strangers:
-            stranger.close()
+        self._strangers.close()
         self._send({"start": True})
 
     def close(self) -> None:

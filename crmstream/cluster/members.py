@@ -2,7 +2,7 @@
 
 import errno
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -58,6 +58,34 @@ class Worker:
     def waits_for_its_port(self) -> str:
         """What it waits for while another program listens at its address."""
         return f"{self.addresses[self.index]} to be free: another program listens there"
+
+
+class Strangers:
+    """The connections of a listener that have not said yet which worker they are."""
+
+    def __init__(self) -> None:
+        self._connections: list[Connection] = []
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(list(self._connections))
+
+    def accept(self, listener: socket.socket) -> None:
+        """Take in who has come; raises ``OSError`` if nobody has. Of too many the one that came first is closed."""
+        sock, (host, port, *_) = listener.accept()
+        self._connections.append(Connection(sock, f"{host}:{port}"))
+        if len(self._connections) > MOST_STRANGERS:
+            self._connections.pop(0).close()
+
+    def remove(self, connection: Connection) -> None:
+        """Count a connection no more: it has said who it is, or is closed."""
+        if connection in self._connections:
+            self._connections.remove(connection)
+
+    def close(self) -> None:
+        """Close all."""
+        for connection in self._connections:
+            connection.close()
+        self._connections = []
 
 
 class Met(NamedTuple):
