@@ -6,6 +6,7 @@ events by customer id, else by anonymous id. The partition count is the same for
 of every topic holds the same devices and customers; it is fixed when the topics are created.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -53,3 +54,12 @@ ALL_TOPICS: Final = (*INPUT_TOPICS, DEAD_LETTERS, ALERTS, POSITIONS)
 TOPIC_OF_KIND: Final[dict[Kind, Topic]] = {topic.kind: topic for topic in INPUT_TOPICS if topic.kind is not None}
 CONSUMER_GROUP: Final = "crm-dataflow"
 """The consumer group under which the dataflow commits its position, for lag tools. It never resumes from it."""
+
+Ends = Mapping[str, Sequence[int]]
+"""Offsets by topic and partition."""
+
+
+def end_of(ends: Ends, topic: str, partition: int) -> int | None:
+    """Return the end of a topic-partition; None for one that came later than the ends were noted."""
+    of_topic = ends.get(topic, ())
+    return of_topic[partition] if partition < len(of_topic) else None

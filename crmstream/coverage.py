@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from contracts.errors import LogMismatchError
-from contracts.topics import INPUT_TOPICS
+from contracts.topics import INPUT_TOPICS, Ends, end_of
 from crmstream.observe.kafka import Offsets
 from sinks.past_log import Extent
-from streams.rebuild import Ends
 
 NOTHING: Final = "ClickHouse has nothing of this partition"
 BEFORE_ITS_FIRST: Final = "before the first row in ClickHouse"
@@ -97,9 +96,8 @@ def _coverage(place: tuple[str, int], offsets: Offsets, extent: Extent | None, n
 
 def _noted(noted: Ends, place: tuple[str, int], end: int) -> int | None:
     """Return the end that an earlier rebuild noted, unless it was of another log."""
-    topic, number = place
-    of_topic = noted.get(topic, ())
-    return of_topic[number] if number < len(of_topic) and of_topic[number] <= end else None
+    noted_end = end_of(noted, *place)
+    return noted_end if noted_end is not None and noted_end <= end else None
 
 
 def rebuild_ends(found: Iterable[Coverage]) -> dict[str, list[int]]:

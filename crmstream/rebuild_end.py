@@ -15,7 +15,8 @@ from typing import Final
 
 from contracts.errors import StoreUnavailableError
 from contracts.settings import Settings
-from streams.rebuild import FILE, Ends, forget_ends, is_over, saved_ends
+from contracts.topics import Ends
+from streams.rebuild import FILE, forget_ends, is_over, saved_ends
 
 LOOK_SECONDS: Final = 10.0
 LOOKS: Final = 2

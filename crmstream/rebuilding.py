@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient
 
 from contracts.errors import CrmError, StoreUnavailableError
 from contracts.settings import Settings
-from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
+from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS, Ends
 from crmstream.coverage import Coverage, Gap, coverages, rebuild_ends
 from crmstream.observe.kafka import KafkaView, Offsets
 from sinks.clickhouse import INSERT_SETTINGS
@@ -27,11 +27,10 @@ from sinks.outbox import Outbox, Ticket
 from sinks.outbox_folder import files_in
 from sinks.past_log import Extent, extents
 from sinks.retries import first_line
-from streams.rebuild import Ends, forget_ends, save_ends, saved_ends
-from streams.recovery import outbox_folder
+from streams.rebuild import forget_ends, save_ends, saved_ends
+from streams.recovery import outbox_folder, recovery_folder
 
 ANSWER_SECONDS: Final = 30
-RECOVERY: Final = "recovery"
 
 
 @dataclass(frozen=True)
@@ -133,18 +132,18 @@ def begin(settings: Settings, kafka: str, ends: Ends | None) -> Path | None:
     if ends is not None:
         save_ends(settings.data_dir, ends)
     _forget_positions(kafka)
-    aside = move_aside(settings.data_dir)
+    aside = move_aside(settings)
     if ends is None:
         forget_ends(settings.data_dir)
     return aside
 
 
-def move_aside(data_dir: Path) -> Path | None:
+def move_aside(settings: Settings) -> Path | None:
     """Move the recovery store aside; it is never deleted. Return where it is now, None without one."""
-    recovery = data_dir / RECOVERY
+    recovery = recovery_folder(settings)
     if not recovery.exists():
         return None
-    aside = data_dir / f"{RECOVERY}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}"
+    aside = recovery.with_name(f"{recovery.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{token_hex(2)}")
     recovery.rename(aside)
     return aside
 

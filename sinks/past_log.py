@@ -1,7 +1,7 @@
 """Reads records that Kafka no longer has from ClickHouse, in the order of the log. Waits while ClickHouse is away."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, NamedTuple, TypeVar
@@ -11,7 +11,7 @@ from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
 from contracts.stored import FACT_TABLES
-from contracts.topics import TOPIC_OF_KIND
+from contracts.topics import TOPIC_OF_KIND, Ends, end_of
 from sinks.clients import clickhouse_client, clickhouse_is_out
 from sinks.queries import query
 from sinks.retries import Retrying
@@ -26,14 +26,13 @@ class PastLog:
     Not for several threads.
     """
 
-    def __init__(self, url: SecretStr | str, database: str, ends: Mapping[str, Sequence[int]]):
+    def __init__(self, url: SecretStr | str, database: str, ends: Ends):
         self._url, self._database, self._ends = url, database, ends
         self._retrying = Retrying("ClickHouse", clickhouse_is_out, threading.Event().wait)
 
     def end(self, topic: str, partition: int) -> int | None:
         """Return the offset up to which ClickHouse has the records of the log; None for a partition that came later."""
-        of_topic = self._ends.get(topic, ())
-        return of_topic[partition] if partition < len(of_topic) else None
+        return end_of(self._ends, topic, partition)
 
     def records(self, kind: str, partition: int, start: int, end: int, most: int) -> pa.Table:
         """Return up to ``most`` records of offsets from ``start`` to before ``end``, by offset."""

@@ -6,16 +6,15 @@ published are past them, every snapshot that a start may resume from is too: wor
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 from contracts.errors import SettingsError
+from contracts.topics import Ends
 from contracts.whole_files import replace_file, sync
 
 FILE: Final = "rebuild.json"
-Ends = Mapping[str, Sequence[int]]
-"""Offsets by topic and partition."""
 
 
 def save_ends(data_dir: Path, ends: Ends) -> None:

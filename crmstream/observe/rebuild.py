@@ -2,9 +2,8 @@
 
 from typing import NamedTuple
 
-from contracts.topics import INPUT_TOPICS
+from contracts.topics import INPUT_TOPICS, Ends
 from crmstream.observe.kafka import Offsets
-from streams.rebuild import Ends
 
 
 class RebuildView(NamedTuple):
