@@ -7,32 +7,26 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from support.flow import Flow, Log
 from support.history import OUTCOMES, PARTITIONS, SHOP, SLOWLY, RichHistory
-from support.tables import KEYS, differences, read_written
+from support.servers import fresh_servers, lose_results
+from support.tables import differences, read_written
 
 from connectors.kafka.publisher import Publisher, publish_history
-from connectors.kafka.topics import ensure_topics
 from connectors.protocol import Record
 from connectors.simulator.config import DAY_US
 from contracts.settings import Settings
 from contracts.stored import FACT_TABLES
 from crmstream.stack.endpoints import Endpoints
-from crmstream.stack.supervisor import LocalStack
-from sinks.clients import clickhouse_client, redis_client
+from sinks.clients import clickhouse_client
 from streams.rebuild import saved_ends
-
-DERIVED = sorted(set(KEYS) - set(FACT_TABLES.values()) - {"dead_letters"})
 
 
 @pytest.fixture(scope="module")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Servers of its own: this test deletes records of the log."""
-    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"), **unset)  # type: ignore[arg-type]
-    with LocalStack(settings, with_dataflow=False) as running:
-        ensure_topics(running.endpoints.kafka, PARTITIONS)
-        with Publisher(running.endpoints.kafka, PARTITIONS) as publisher:
+    with fresh_servers(tmp_path_factory.mktemp("servers"), PARTITIONS) as running:
+        with Publisher(running.kafka, PARTITIONS) as publisher:
             publish_history(MoreKinds(), publisher, until=SHOP.end_us + DAY_US)
-        yield running.endpoints
+        yield running
 
 
 class MoreKinds:
@@ -65,12 +59,9 @@ def test_a_rebuild_gives_what_the_log_gave(own_servers: Endpoints, folder: Path)
         log.delete_older_part(2 / 3)
         client = clickhouse_client(own_servers.clickhouse_url, settings.clickhouse_database)
         assert_worth_comparing(client)
-        for table in DERIVED:
-            client.command(f"TRUNCATE TABLE {table}")
         for table in FACT_TABLES.values():
             client.command(f"OPTIMIZE TABLE {table} FINAL")  # records that were replaced are gone for good
-        with redis_client(own_servers.redis_url) as redis:
-            redis.flushdb()
+        lose_results(client, own_servers.redis_url)
 
         assert_refuses_gaps(flow, client, folder)
 

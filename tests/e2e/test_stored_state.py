@@ -14,16 +14,14 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from support.flow import Log
 from support.one_worker import KILLED, OneWorker
+from support.servers import fresh_servers, lose_results
 from support.stored_log import PARTITIONS, SETTINGS, stored_log, write
 from support.stored_state import move_to, tokens, unpack_state
-from support.tables import KEYS, Written, differences, read_written, without
+from support.tables import Written, differences, read_written, without
 
-from connectors.kafka.topics import ensure_topics
 from contracts.settings import Settings
-from contracts.stored import FACT_TABLES
 from crmstream.stack.endpoints import Endpoints
-from crmstream.stack.supervisor import LocalStack
-from sinks.clients import clickhouse_client, redis_client
+from sinks.clients import clickhouse_client
 from streams.recovery import LAYOUT_FILE, STATE, VERSION, recovery_folder
 from streams.state.migrations import VERSION as STATE_VERSION
 
@@ -42,11 +40,8 @@ New = Callable[..., Settings]
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Endpoints]:
     """Servers of their own, with empty topics."""
-    unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
-    settings = Settings(data_dir=tmp_path_factory.mktemp("servers"), **unset)  # type: ignore[arg-type]
-    with LocalStack(settings, with_dataflow=False) as running:
-        ensure_topics(running.endpoints.kafka, PARTITIONS)
-        yield running.endpoints
+    with fresh_servers(tmp_path_factory.mktemp("servers"), PARTITIONS) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
@@ -185,11 +180,8 @@ def test_a_rebuild_that_is_killed_at_any_moment_changes_nothing(
     log.forget_progress()
     log.delete_older_part(2 / 3)
     client = clickhouse_client(servers.clickhouse_url, settings.clickhouse_database)
-    for table in sorted(set(KEYS) - set(FACT_TABLES.values()) - {"dead_letters"}):
-        client.command(f"TRUNCATE TABLE {table}")
     assert settings.redis_url is not None
-    with redis_client(settings.redis_url) as redis:
-        redis.flushdb()
+    lose_results(client, settings.redis_url)
     rebuild = ("rebuild", "--from-warehouse", "--yes")
     with OneWorker(settings) as worker:
         for place in ("save_ends", "_forget_positions", "move_aside"):
