@@ -81,7 +81,7 @@ class ServiceProperties(Properties):
 class IdentityProperties(Properties):
     """Properties of identity events.
 
-    ``previous_id`` is the anonymous id that an ``Alias`` links, or the owner from whom an ``Unlink`` takes an id.
+    ``previous_id`` is the anonymous id that an ``Alias`` links, or the owner that an ``Unlink`` takes an id from.
     """
 
     previous_id: Identifier | None = None

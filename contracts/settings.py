@@ -149,7 +149,8 @@ class Settings(BaseSettings):
         20_000,
         ge=100,
         le=100_000_000,
-        description="Most customers per outcome and sweep, in all buckets, from whom models learn; of more, a sample.",
+        description="Models learn from at most this many customers per outcome and sweep, over all buckets. If there "
+        "are more, a sample is drawn.",
     )
     visitor_days: int = Field(90, ge=1, le=36_500, description="Visitors silent for longer are forgotten.")
     most_merges: int = Field(

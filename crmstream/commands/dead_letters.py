@@ -216,7 +216,7 @@ def resume_(
     `retry`. Records that come later are judged afresh, so the topic is paused
     again if the cause persists. Restarts of the workers change nothing.
 
-    The workers go on within a second; those of several hosts read the decision
+    The workers go on within a second. Workers of several hosts read the decision
     from the CRM_DATA_DIR that they share. While workers are down, name the topic.
 
     [bold]Examples[/bold]

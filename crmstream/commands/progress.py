@@ -73,7 +73,7 @@ class FileBars:
 
 
 class RebuildBars:
-    """Two bars for a rebuild: records that only ClickHouse has, then those of Kafka."""
+    """Two bars for a rebuild: one for the records that only ClickHouse has, one for the records of Kafka."""
 
     def __init__(self, progress: Progress, clock: Callable[[], float] = time.monotonic):
         self._clock = clock

@@ -49,10 +49,10 @@ def run(
     option, profiles count only what Kafka still has. With --from-warehouse
     older records are read from ClickHouse, in the order of the log, and the
     result equals that of the whole log (docs/state.md says from when on).
-    Records that are in neither, such as those that Kafka deleted before the
-    dataflow had read them, or those of a ClickHouse that is empty, are shown by
-    topic and partition, and refuse the rebuild: connect or restore the right
-    stores first. --accept-loss goes on, and these records never count.
+    Some records may be in neither: Kafka deleted them before the dataflow had
+    read them, or ClickHouse is empty. The rebuild is then refused, and shows
+    how many there are by topic and partition. Connect or restore the right
+    stores first. With --accept-loss it goes on, and these records never count.
 
     [bold]Examples[/bold]
 

@@ -9,7 +9,7 @@ from crmstream.observe.kafka import Offsets
 class RebuildView(NamedTuple):
     """Records that count durably, and all records up to where the log ended when the watch began.
 
-    ``past`` are the records that only ClickHouse has, ``log`` those of Kafka. Both are distances between offsets.
+    ``past`` counts the records that only ClickHouse has, ``log`` the records of Kafka, as distances between offsets.
     """
 
     past_read: int

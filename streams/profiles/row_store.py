@@ -47,7 +47,7 @@ class RowStore(Protocol):
 
 
 class DenseRows:
-    """A row per position: for customers, nearly all of whom have a history."""
+    """A row per position. Customers use it: nearly all of them have a history."""
 
     def __init__(self) -> None:
         self._rows, self._size = blank_rows(0), 0

@@ -135,7 +135,7 @@ class TopicReader:
     def backlog(self) -> int:
         """Return the number of records that wait in Kafka or in buffers; a huge number before the first answer.
 
-        Those of a topic that is paused do not count: the scores of the other topics' events follow at once.
+        Records of a paused topic do not count, so the scores of other topics' events follow at once.
         """
         waiting = 0
         for name, position in self.state.topics.items():

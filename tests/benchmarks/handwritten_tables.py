@@ -88,7 +88,7 @@ def changes(scored: Mapping[str, Scored]) -> pa.Table:
 
 
 def _map(values: Sequence[Any]) -> pa.MapArray:
-    """One map from outcome to value per person; ``values`` holds those of a person one after the other."""
+    """One map from outcome to value per person; ``values`` holds the first person's values, then the second's, ..."""
     names = pa.array(list(OUTCOMES) * (len(values) // len(OUTCOMES)))
     offsets = pa.array(range(0, len(values) + 1, len(OUTCOMES)), pa.int32())
     return pa.MapArray.from_arrays(offsets, names, pa.array(values))
