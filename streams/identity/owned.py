@@ -81,8 +81,7 @@ class Owned:
 
     def owner(self, position: int) -> str:
         """Return the owner according to the newest link; '' without one."""
-        owner: str = self._owners.names[position]
-        return owner
+        return self._owners.owner(position)
 
     def is_full(self, person: str, most: int) -> bool:
         """Return whether a person has ``most`` rows of this table, or had when a link to the person was refused.
@@ -157,7 +156,7 @@ class Owned:
 
     def assign(self, position: int, owner: str, route: int, slot: int) -> bool:
         """Set the owner of a row ('' removes it), by a link of a slot. Return whether the row moves to the owner."""
-        before, timeline = self._owners.names[position], self._timelines.get(position)
+        before, timeline = self._owners.owner(position), self._timelines.get(position)
         if before or timeline:
             moves, start = self._add_span(position, Span(slot, owner, route))
         else:
@@ -177,14 +176,19 @@ class Owned:
     def _spans(self, position: int) -> Timeline:
         owners = self._owners
         own, since = Span(_ALWAYS, NO_OWNER, NO_ROUTE), int(owners.since[position])
-        return own, Span(since, owners.names[position], int(owners.routes[position]))
+        return own, Span(since, owners.owner(position), int(owners.routes[position]))
 
     def owners_of(
         self, at: NDArray[np.int64], slots: NDArray[np.integer]
     ) -> tuple[NDArray[np.bool_], Texts, NDArray[np.int32]]:
-        """Return, for events of rows in slots, which go to an owner, the owners, and the routes."""
-        theirs: NDArray[np.bool_] = slots >= self._owners.since[at]
-        owners, routes = self._owners.names[at], self._owners.routes[at]
+        """Return, for events of rows in slots, which go to an owner, the owners of these, and the routes.
+
+        The position of an event without a device is negative.
+        """
+        theirs: NDArray[np.bool_] = (at >= 0) & (slots >= self._owners.since[at])
+        owners, routes = np.full(len(at), NO_OWNER, object), self._owners.routes[at]
+        if theirs.any():
+            owners[theirs] = self._owners.owners(at[theirs])
         if self._timelines:
             changing = np.fromiter(self._timelines, np.int64, len(self._timelines))
             for each in np.flatnonzero(np.isin(at, changing)).tolist():

@@ -3,7 +3,6 @@
 A part: its changes are the rows that got another owner, an event or a link since the state was stored last.
 """
 
-from collections import Counter
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +10,9 @@ from numpy.typing import NDArray
 
 from contracts.blocks import Texts
 from contracts.state import Columns
-from streams.profiles.texts import packed, unpacked
+from streams.identity.people import People
+from streams.profiles.raw import longer
+from streams.profiles.texts import packed, texts_of
 from streams.profiles.touched import Touched
 
 NO_OWNER: Final = ""
@@ -20,7 +21,7 @@ FREE: Final = 2**31 - 1
 """The slot from which a free device's events go to an owner."""
 LONG_AGO: Final = -(2**40)
 """Stands for the time of the last event or link if there was none."""
-_SMALLEST: Final = 64
+_NOBODY: Final = -1
 Positions = NDArray[np.int64]
 
 
@@ -33,13 +34,13 @@ class Owners:
     """
 
     def __init__(self) -> None:
-        self.names: Texts = np.empty(0, object)
+        self._people = People()
+        self._numbers = np.empty(0, np.int32)
+        """The number of each row's owner among the people."""
         self.routes = np.empty(0, np.int32)
         self.since = np.empty(0, np.int32)
         self.web_seconds = np.empty(0, np.int64)
         self.linked = np.empty(0, np.int64)
-        self._merges: dict[str, int] | None = {}
-        """The number of rows of each owner; None if they were not counted yet."""
         self._assigned: dict[int, None] = {}
         self._seen, self._asked = Touched(), Touched()
         self._size = self._stored_size = 0
@@ -48,33 +49,42 @@ class Owners:
         """Make room for ``size`` rows. Capacity doubles, so growth costs a constant per row."""
         if size <= self._size:
             return
+        self._numbers, self.routes = longer(self._numbers, size), longer(self.routes, size)
+        self.since, self.linked = longer(self.since, size), longer(self.linked, size)
+        self.web_seconds = longer(self.web_seconds, size)
+        new = slice(self._size, size)
+        self._numbers[new], self.routes[new], self.since[new] = _NOBODY, NO_ROUTE, FREE
+        self.web_seconds[new] = self.linked[new] = LONG_AGO
         self._size = size
-        if size > len(self.since):
-            more = max(_SMALLEST, 2 * size) - len(self.since)
-            self.names = np.concatenate((self.names, np.full(more, NO_OWNER, object)))
-            self.routes = np.concatenate((self.routes, np.full(more, NO_ROUTE, np.int32)))
-            self.since = np.concatenate((self.since, np.full(more, FREE, np.int32)))
-            self.web_seconds = np.concatenate((self.web_seconds, np.full(more, LONG_AGO, np.int64)))
-            self.linked = np.concatenate((self.linked, np.full(more, LONG_AGO, np.int64)))
 
     def free(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return which positions from ``start`` to ``stop`` have no owner."""
         free: NDArray[np.bool_] = self.since[start:stop] == FREE
         return free
 
+    def owner(self, position: int) -> str:
+        """Return the owner of a row; '' without one."""
+        owner: str = self.owners(np.array([position], np.int64))[0]
+        return owner
+
+    def owners(self, at: Positions) -> Texts:
+        """Return the owners of rows; '' without one."""
+        numbers = self._numbers[at]
+        owned = numbers != _NOBODY
+        if owned.all():
+            return self._people.ids(numbers)
+        owners = np.full(len(at), NO_OWNER, object)
+        owners[owned] = self._people.ids(numbers[owned])
+        return owners
+
     def merges(self, person: str) -> int:
         """Return how many rows a person owns."""
-        return self._counted().get(person, 0)
+        return self._people.count(person)
 
     def assign(self, position: int, owner: str, route: int, since: int) -> None:
         """Set the owner of a row ('' removes it)."""
-        merges, before = self._counted(), self.names[position]
-        for person, step in ((before, -1), (owner, 1)):
-            if person:
-                merges[person] = merges.get(person, 0) + step
-        if before and not merges[before]:
-            del merges[before]
-        self.names[position], self.routes[position] = owner, route
+        self._set(np.array([position], np.int64), [owner])
+        self.routes[position] = route
         self.since[position] = since if owner else FREE
         self._assigned[position] = None
 
@@ -114,10 +124,9 @@ class Owners:
         found: dict[str, Any] = dict(columns)
         self.reach(int(found["size"][0]))
         if "at" in found:
-            at = found["at"]
-            self.names[at] = unpacked(found["owners"], len(at))
+            at = found["at"].astype(np.int64)
+            self._set(at, texts_of(bytes(found["owners"]).decode(), len(at)))
             self.routes[at], self.since[at] = found["routes"], found["since"]
-            self._merges = None
         if "seen" in found:
             self.web_seconds[found["seen"]] = found["web_seconds"]
         if "asked" in found:
@@ -130,7 +139,7 @@ class Owners:
         self._asked.clear()
         columns: dict[str, NDArray[Any] | bytes] = {"size": np.array([self._size], np.int64)}
         if len(assigned):
-            columns["at"], columns["owners"] = assigned.astype(np.int32), packed(self.names[assigned])
+            columns["at"], columns["owners"] = assigned.astype(np.int32), packed(self.owners(assigned))
             columns["routes"], columns["since"] = self.routes[assigned], self.since[assigned]
         if len(seen):
             columns["seen"], columns["web_seconds"] = seen.astype(np.int32), self.web_seconds[seen]
@@ -138,7 +147,13 @@ class Owners:
             columns["asked"], columns["linked"] = asked.astype(np.int32), self.linked[asked]
         return columns
 
-    def _counted(self) -> dict[str, int]:
-        if self._merges is None:
-            self._merges = dict(Counter(filter(None, self.names.tolist())))
-        return self._merges
+    def _set(self, at: Positions, owners: list[str]) -> None:
+        """Set the owners of distinct rows ('' removes one)."""
+        before = self._numbers[at]
+        self._numbers[at] = _NOBODY
+        owned = np.array([owner != NO_OWNER for owner in owners], np.bool_)
+        if owned.any():
+            self._numbers[at[owned]] = self._people.add([owner for owner in owners if owner])
+        left = before[before != _NOBODY]
+        if len(left):
+            self._people.remove(left)

@@ -45,7 +45,7 @@ class Holder:
     def content(self) -> tuple[object, ...]:
         owners = self.owners
         size = int(owners.whole()["size"][0])
-        columns = (owners.names, owners.routes, owners.since, owners.web_seconds)
+        columns = (owners.owners(np.arange(size)), owners.routes, owners.since, owners.web_seconds)
         merges = [owners.merges(person) for person in "abc"]
         free = owners.free(0, size).tolist()
         return [column[:size].tolist() for column in columns], free, merges, list(self.visits._rows)
