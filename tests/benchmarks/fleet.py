@@ -70,7 +70,7 @@ class Fleet:
         self._processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "crmstream.worker", "--index", str(index)], stderr=self._log, stdout=self._log,
-                env=environment | {"CRM_WORKER_METRICS_PORT": str(port)},
+                env=environment | {"CRM_WORKER_METRICS_PORT": str(port)}, start_new_session=True,
             )
             for index, port in enumerate(self._metrics)
         ]  # fmt: skip

@@ -60,9 +60,9 @@ class Probing:
                     self.redis.append((key[len(PREFIX) - len("probe-") : -1], now, _seconds(str(as_of))))
 
     def _ask(self) -> None:
-        since, known = int(time.time() * 1e6), set[tuple[str, int]]()
+        since, known, client = int(time.time() * 1e6), set[tuple[str, int]](), self._stack.new_clickhouse()
         while not self._ended.wait(POLL_SECONDS):
-            rows = self._stack.clickhouse.query(_ROWS, parameters={"since": since - OVERLAP}).result_rows
+            rows = client.query(_ROWS, parameters={"since": since - OVERLAP}).result_rows
             now = time.time()
             new = [row for row in rows if row not in known]
             self.clickhouse += [(customer, now, as_of / 1e6) for customer, as_of in new]

@@ -19,6 +19,7 @@ from typing import IO, Any, Final
 import clickhouse_connect
 import psutil
 import redis
+from clickhouse_connect.driver import Client
 
 HERE: Final = Path(__file__).parent
 ROOT: Final = HERE.parent.parent
@@ -75,9 +76,7 @@ class Stack:
         self.total = sum(self.events.values())
         self.environment = version.environment(self.facts["environment"])
         self.redis = redis.Redis.from_url(self.facts["redis_url"], decode_responses=True)
-        self.clickhouse = clickhouse_connect.get_client(
-            dsn=self.facts["clickhouse_url"], database=self.facts["database"], autogenerate_session_id=False
-        )
+        self.clickhouse = self.new_clickhouse()
 
     def load(self, rate: float, seconds: float, clock: float | None = None) -> None:
         """Prepare events and send them at a steady rate; return when sending begins.
@@ -101,6 +100,12 @@ class Stack:
         recovery = Path(self.facts["data_dir"]) / "recovery"
         if recovery.exists():
             recovery.rename(recovery.with_name(f"recovery-{len(list(recovery.parent.iterdir()))}"))
+
+    def new_clickhouse(self) -> Client:
+        """Return a client of its own for a thread."""
+        return clickhouse_connect.get_client(
+            dsn=self.facts["clickhouse_url"], database=self.facts["database"], autogenerate_session_id=False
+        )
 
     def stored(self) -> dict[str, int]:
         """How many rows each table has, and how many hashes there are."""
@@ -132,6 +137,12 @@ class Stack:
     def start(self, program: str, *arguments: str) -> "subprocess.Popen[str]":
         """Start a program of this folder with this version's code, its input and output as pipes."""
         return _popen([sys.executable, str(HERE / program), *arguments], self.environment)
+
+    def start_worker(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a worker of this version, in a session of its own as in an installation: the kernel may share out the
+        cores by session.
+        """
+        return _popen([sys.executable, str(HERE / "engine_run.py"), *arguments], self.environment, own=True)
 
     def _read(self) -> dict[str, Any]:
         return read_json(self._holder)
@@ -177,11 +188,13 @@ def read_json(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return figures
 
 
-def _popen(command: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
+def _popen(command: Sequence[str], environment: dict[str, str], *, own: bool = False) -> "subprocess.Popen[str]":
+    """Start a program with pipes; with ``own``, in a session of its own."""
     errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read when the program has failed
     process = subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
-    )
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+        start_new_session=own,
+    )  # fmt: skip
     _ERRORS[process.pid] = errors
     return process
 

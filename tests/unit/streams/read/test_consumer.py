@@ -51,7 +51,7 @@ def offsets(messages: list[FakeMessage]) -> list[int]:
 
 def test_messages_are_shared_out_and_taken_in_order() -> None:
     consumer, _ = shared(a=5, b=2)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert (consumer.held("a", 0), consumer.held("b", 0)) == (6, 3)  # with the notice of the end
     assert offsets(consumer.take("a", 0, 3)) == [0, 1, 2]
     taken = consumer.take("a", 0, 10)
@@ -72,9 +72,9 @@ def test_the_buffers_of_many_lanes_hold_no_more_than_those_of_a_few() -> None:
 def test_lanes_are_added_one_by_one() -> None:
     consumer, fake = shared(a=1)
     fake.logs["a", 1] = log(2)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     consumer.assign(1, {"a": 1})
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert offsets(consumer.take("a", 0, 10)) == [0]
     assert offsets(consumer.take("a", 1, 10)) == [1]
 
@@ -82,9 +82,9 @@ def test_lanes_are_added_one_by_one() -> None:
 @pytest.mark.parametrize("bound", [Bound(messages=100), Bound(bytes=100)])
 def test_a_full_buffer_pauses_its_topic_partition_until_half_is_taken(bound: Bound) -> None:
     consumer, fake = shared(bound, a=150, b=5)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert fake.paused == {A}
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert (consumer.held("a", 0), consumer.held("b", 0)) == (151, 6)
     consumer.take("a", 0, 90)
     assert fake.paused == {A}
@@ -98,11 +98,11 @@ def test_everything_comes_once_and_in_order_through_pauses() -> None:
     found: list[int] = []
     for at in range(200):
         fake.logs[A] += log(7)
-        consumer.poll(wait=False)
+        consumer.poll(0, wait=False)
         found += offsets(consumer.take("a", 0, 3 if at % 20 < 15 else 40))
     while consumer.held("a", 0) or fake.paused:
         found += offsets(consumer.take("a", 0, 50))
-        consumer.poll(wait=False)
+        consumer.poll(0, wait=False)
     assert found == list(range(1_400))
 
 
@@ -110,29 +110,29 @@ def test_only_one_lane_of_a_round_polls() -> None:
     fake = FakeConsumer({})
     consumer = SharedConsumer(fake, Bound(), lambda: 100.0)
     for _ in range(4):
-        consumer.poll(wait=True)
+        consumer.poll(0, wait=True)
     assert fake.polls == [WAIT_SECONDS]
 
 
 def test_a_poll_blocks_for_a_moment_at_most() -> None:
     consumer, fake = shared(a=1)
-    consumer.poll(wait=False)
-    consumer.poll(wait=True)
+    consumer.poll(0, wait=False)
+    consumer.poll(0, wait=True)
     assert fake.polls == [0.0, WAIT_SECONDS]
     assert WAIT_SECONDS <= 0.002
 
 
 def test_all_idle_lanes_rest_until_the_same_moment_and_longer_while_nothing_comes() -> None:
     consumer, fake = shared(a=1)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=SHORTEST_REST)
     for _ in range(10):
-        consumer.poll(wait=False)
+        consumer.poll(0, wait=False)
     assert consumer.rest() == consumer.rest()
     rest = (consumer.rest() - datetime.now(UTC)).total_seconds()
     assert SHORTEST_REST < rest <= LONGEST_REST
     fake.logs[A] += log(1)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=SHORTEST_REST)
 
 
@@ -146,7 +146,7 @@ def test_a_wall_clock_that_is_set_back_makes_no_rest_longer(monkeypatch: pytest.
             return back
 
     consumer, _ = shared(a=1)
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     monkeypatch.setattr(consumer_module, "datetime", SetBack)
     assert consumer.rest() <= back + timedelta(seconds=LONGEST_REST)
 
@@ -154,21 +154,39 @@ def test_a_wall_clock_that_is_set_back_makes_no_rest_longer(monkeypatch: pytest.
 def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:
     consumer, fake = shared(waits=True, a=1)
     for _ in range(CALM_POLLS + 3):
-        consumer.poll(wait=False)
+        consumer.poll(0, wait=False)
     assert fake.polls == [0.0] * (CALM_POLLS + 1) + [LONGEST_WAIT] * 2
     assert consumer.rest() - datetime.now(UTC) < timedelta(seconds=SHORTEST_REST)
     fake.logs[A] += log(3)
-    consumer.poll(wait=False)  # waits for one message, then takes what is there
+    consumer.poll(0, wait=False)  # waits for one message, then takes what is there
     assert fake.polls[-2:] == [LONGEST_WAIT, 0.0]
     assert offsets(consumer.take("a", 0, 10)) == [0, 1, 2, 3]
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert fake.polls[-1] == 0.0
+
+
+def test_near_the_end_of_the_log_no_lane_polls_while_messages_gather() -> None:
+    consumer, fake = shared(a=1)
+    consumer.assign(1, {"a": 0})
+    fake.logs["a", 1] = log(2)
+    consumer.live |= {0, 1}
+    consumer.poll(1, wait=False)
+    polls = len(fake.polls)
+    consumer.poll(0, wait=False)  # the steps have not worked yet
+    assert len(fake.polls) == polls + 1
+    consumer.poll(1, wait=False)  # they have: 20 ms at least by the clock of this test
+    consumer.poll(0, wait=False)
+    assert len(fake.polls) == polls + 1
+    assert consumer.rest() > datetime.now(UTC)
+    for _ in range(4):
+        consumer.poll(0, wait=False)
+    assert len(fake.polls) > polls + 1
 
 
 def test_a_stirred_consumer_does_not_wait() -> None:
     consumer, fake = shared(waits=True, a=1)
     for _ in range(9):
-        consumer.poll(wait=False)
+        consumer.poll(0, wait=False)
         consumer.stir()
     assert set(fake.polls) == {0.0}
     assert consumer.rest() - datetime.now(UTC) <= timedelta(seconds=2 * SHORTEST_REST)
@@ -203,6 +221,6 @@ def test_notices_without_a_lane_are_logged_and_stop_nothing(caplog: pytest.LogCa
         FakeMessage(None, topic_name=None, number=None, problem=KafkaError(KafkaError._ALL_BROKERS_DOWN)),
         FakeMessage(None, topic_name="other", problem=KafkaError(KafkaError._PARTITION_EOF)),
     ]
-    consumer.poll(wait=False)
+    consumer.poll(0, wait=False)
     assert offsets(consumer.take("a", 0, 10)) == [0]
     assert len(caplog.records) <= 1
