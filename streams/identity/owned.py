@@ -156,7 +156,7 @@ class Owned:
 
     def assign(self, position: int, owner: str, route: int, slot: int) -> bool:
         """Set the owner of a row ('' removes it), by a link of a slot. Return whether the row moves to the owner."""
-        before, timeline = self._owners.owner(position), self._timelines.get(position)
+        before, timeline = self._owners.is_owned(position), self._timelines.get(position)
         if before or timeline:
             moves, start = self._add_span(position, Span(slot, owner, route))
         else:

@@ -62,10 +62,14 @@ class Owners:
         free: NDArray[np.bool_] = self.since[start:stop] == FREE
         return free
 
+    def is_owned(self, position: int) -> bool:
+        """Return whether a row has an owner."""
+        return self._numbers.item(position) != _NOBODY
+
     def owner(self, position: int) -> str:
         """Return the owner of a row; '' without one."""
-        owner: str = self.owners(np.array([position], np.int64))[0]
-        return owner
+        number = self._numbers.item(position)
+        return NO_OWNER if number == _NOBODY else self._people.id(number)
 
     def owners(self, at: Positions) -> Texts:
         """Return the owners of rows; '' without one."""
@@ -83,7 +87,10 @@ class Owners:
 
     def assign(self, position: int, owner: str, route: int, since: int) -> None:
         """Set the owner of a row ('' removes it)."""
-        self._set(np.array([position], np.int64), [owner])
+        before = self._numbers.item(position)
+        self._numbers[position] = self._people.add(owner) if owner else _NOBODY
+        if before != _NOBODY:
+            self._people.remove(before)
         self.routes[position] = route
         self.since[position] = since if owner else FREE
         self._assigned[position] = None
@@ -152,8 +159,6 @@ class Owners:
         before = self._numbers[at]
         self._numbers[at] = _NOBODY
         owned = np.array([owner != NO_OWNER for owner in owners], np.bool_)
-        if owned.any():
-            self._numbers[at[owned]] = self._people.add([owner for owner in owners if owner])
-        left = before[before != _NOBODY]
-        if len(left):
-            self._people.remove(left)
+        self._numbers[at[owned]] = self._people.add_all([owner for owner in owners if owner])
+        for number in before[before != _NOBODY].tolist():
+            self._people.remove(number)

@@ -1,6 +1,8 @@
 """The ids of people who own something: each is kept once and has a number while anything refers to it."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,6 +11,8 @@ from contracts.blocks import Texts
 from streams.profiles.names import Names
 from streams.profiles.raw import longer
 
+UNKNOWN: Final = -1
+_MOST_NEW: Final = 1 << 10
 Numbers = NDArray[np.integer]
 
 
@@ -20,43 +24,61 @@ class People:
         self._counts = np.empty(0, np.int32)
         self._size = 0
         self._unused: list[int] = []
+        self._new: dict[str, int] = {}
+        self._new_ids: dict[int, str] = {}
+        """Ids that the buffer does not have yet: it takes many as fast as one."""
+
+    def id(self, number: int) -> str:
+        """Return the id of a number."""
+        return self._new_ids.get(number) or self._names.one(number)
 
     def ids(self, numbers: Numbers) -> Texts:
         """Return the ids of numbers."""
+        self._settle()
         return self._names.take(numbers.astype(np.int64))
 
     def count(self, person: str) -> int:
         """Return the number of references to an id."""
-        number = self._names.find((person,)).item()
-        return 0 if number < 0 else int(self._counts[number])
+        number = self._find(person)
+        return 0 if number == UNKNOWN else int(self._counts[number])
 
-    def add(self, ids: Sequence[str]) -> NDArray[np.int64]:
+    def add(self, person: str, count: int = 1) -> int:
+        """Add references to an id; return its number."""
+        number = self._find(person)
+        if number == UNKNOWN:
+            number = self._new_number()
+            self._new[person], self._new_ids[number] = number, person
+            if len(self._new) > _MOST_NEW:
+                self._settle()
+        self._counts[number] += count
+        return number
+
+    def add_all(self, ids: Sequence[str]) -> Numbers:
         """Add a reference for each of the ids, which may repeat; return their numbers."""
-        distinct = {person: place for place, person in enumerate(dict.fromkeys(ids))}
-        names = list(distinct)
-        numbers = self._names.find(names)
-        new = np.flatnonzero(numbers < 0)
-        if len(new):
-            numbers[new] = self._new_numbers(len(new))
-            self._names.put([names[each] for each in new.tolist()], numbers[new])
-        if len(names) < len(ids):
-            numbers = numbers[np.fromiter(map(distinct.__getitem__, ids), np.int64, len(ids))]
-        np.add.at(self._counts, numbers, 1)
-        return numbers
+        numbers = {person: self.add(person, count) for person, count in Counter(ids).items()}
+        return np.fromiter(map(numbers.__getitem__, ids), np.int64, len(ids))
 
-    def remove(self, numbers: Numbers) -> None:
-        """Remove a reference to each of the numbers, which may repeat."""
-        np.subtract.at(self._counts, numbers, 1)
-        gone = np.unique(numbers[self._counts[numbers] == 0]).astype(np.int64)
-        if len(gone):
-            self._names.release(gone)
-            self._unused.extend(gone.tolist())
+    def remove(self, number: int) -> None:
+        """Remove a reference to a number."""
+        self._counts[number] -= 1
+        if not self._counts[number]:
+            self._settle()
+            self._names.release(np.array([number], np.int64))
+            self._unused.append(number)
 
-    def _new_numbers(self, count: int) -> list[int]:
-        numbers = [self._unused.pop() for _ in range(min(count, len(self._unused)))]
-        size = self._size + count - len(numbers)
-        self._counts = longer(self._counts, size)
-        self._counts[self._size : size] = 0
-        numbers.extend(range(self._size, size))
-        self._size = size
-        return numbers
+    def _find(self, person: str) -> int:
+        number = self._new.get(person, UNKNOWN)
+        return self._names.find_one(person) if number == UNKNOWN else number
+
+    def _settle(self) -> None:
+        if self._new:
+            self._names.put(list(self._new), np.fromiter(self._new_ids, np.int64, len(self._new)))
+            self._new, self._new_ids = {}, {}
+
+    def _new_number(self) -> int:
+        if self._unused:
+            return self._unused.pop()
+        number, self._size = self._size, self._size + 1
+        self._counts = longer(self._counts, self._size)
+        self._counts[number] = 0
+        return number

@@ -23,6 +23,7 @@ from streams.profiles.texts import JOINT, packed
 Positions = NDArray[np.int64]
 Words = NDArray[np.uint64]
 _SMALLEST: Final = 64
+_BITS: Final = 2**64 - 1
 _FREE: Final = np.uint64(0)
 _LOW: Final = np.uint64(2**32 - 1)
 _HIGH: Final = np.uint64(2**64 - 2**32)
@@ -32,6 +33,8 @@ _NOWHERE: Final = 2**32 - 2
 """The position that :data:`_GONE` stands for."""
 _MANY: Final = 64
 """So many ids are joined by Arrow: fewer take Python less time."""
+_FEW: Final = 32
+"""So few ids are taken one by one: a call of Arrow costs more."""
 _SINGLY: Final = 8
 """So few ids are looked up one by one: calls of numpy cost more."""
 
@@ -63,11 +66,15 @@ class Names:
     def take(self, at: Positions) -> Texts:
         """Return the ids at positions; '' where there is none."""
         texts = np.empty(len(at), object)
-        if len(at) == 1:
-            texts[0] = self._one(int(self._text[at[0]]))
-        elif len(at):
+        if len(at) <= _FEW:
+            texts[:] = [self._one(text) for text in self._text[at].tolist()]
+        else:
             texts[:] = self._texts(at).to_numpy(zero_copy_only=False)
         return texts
+
+    def one(self, position: int) -> str:
+        """Return the id at a position; '' if there is none."""
+        return self._one(self._text.item(position))
 
     def packed(self, at: Positions) -> bytes:
         """Return the ids at positions as one column of state, without a Python object for each of many."""
@@ -104,6 +111,10 @@ class Names:
             for each in compress(known.tolist(), others):  # another id has the same half of a hash
                 found[each] = self._search(names[each], int(hashes[each]))
         return found
+
+    def find_one(self, name: str) -> int:
+        """Return the position of an id; -1 if it is unknown."""
+        return self._search(name, hash(name) & _BITS)
 
     def put(self, names: Sequence[str], at: Positions) -> None:
         """Give unknown ids to positions that have none."""
