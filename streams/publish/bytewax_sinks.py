@@ -5,6 +5,7 @@ outbox of their writer. After a crash the dataflow repeats outputs since the las
 """
 
 from collections.abc import Callable, Sequence
+from threading import Lock
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -36,6 +37,7 @@ class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
         self.writer: W | None = None
         self._open = 0
         self._closed = False
+        self._lock = Lock()  # workers of one process are threads, and build their parts at the same time
 
     def list_parts(self) -> list[str]:
         """Return all partitions: every worker can write any of them."""
@@ -48,24 +50,27 @@ class WriterSink(FixedPartitionedSink[Any, None], Generic[W]):
     @error_boundary
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> "WriterPart":  # noqa: ARG002
         """Make the partition, with the writer of this process. There is no state to resume."""
-        if self.writer is None:
-            self.writer = self._connect()
-        self._open += 1
-        return WriterPart(self.writer, self._release)
+        with self._lock:
+            if self.writer is None:
+                self.writer = self._connect()
+            self._open += 1
+            return WriterPart(self.writer, self._release)
 
     @error_boundary
     def open(self) -> None:
         """Make the writer of this process before its first part, unless it has closed already."""
-        if self.writer is None and not self._closed:
-            self.writer = self._connect()
+        with self._lock:
+            if self.writer is None and not self._closed:
+                self.writer = self._connect()
 
     def _release(self) -> None:
         """Disconnect when the last part in this process has closed."""
-        self._open -= 1
-        if not self._open and self.writer is not None:
-            self.writer.close()
-            self.writer = None
-            self._closed = True
+        with self._lock:
+            self._open -= 1
+            if not self._open and self.writer is not None:
+                self.writer.close()
+                self.writer = None
+                self._closed = True
 
 
 class WriterPart(StatefulSinkPartition[Any, None]):
