@@ -168,7 +168,7 @@ class SharedConsumer:
         now = self._monotonic()
         if now - self._polled_at < POLL_AGAIN_SECONDS:
             return
-        gathers = self._gathering.seconds(partition, now, live=len(self.live) == len(self._of_lane))
+        gathers = self._gathering.seconds(partition, now, live=self._is_near_the_end())
         if gathers:
             self._until = datetime.now(UTC) + timedelta(seconds=gathers)
             return
@@ -184,6 +184,10 @@ class SharedConsumer:
         if found:
             self._gathering.found(partition, self._polled_at)
             self._share_out(found)
+
+    def _is_near_the_end(self) -> bool:
+        """Whether all lanes are near the end of their logs, and have taken all messages that were read."""
+        return len(self.live) == len(self._of_lane) and not any(each.messages for each in self._buffers.values())
 
     def stir(self) -> None:
         """Do not wait for messages in the next polls, because steps have work to do."""

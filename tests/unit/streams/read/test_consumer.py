@@ -165,22 +165,27 @@ def test_a_poll_waits_for_a_message_once_a_few_polls_found_none() -> None:
     assert fake.polls[-1] == 0.0
 
 
-def test_near_the_end_of_the_log_no_lane_polls_while_messages_gather() -> None:
+def polled(consumer: SharedConsumer, fake: FakeConsumer, lane: int) -> bool:
+    polls = len(fake.polls)
+    consumer.poll(lane, wait=False)
+    return len(fake.polls) > polls
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_near_the_end_of_the_log_no_lane_polls_while_messages_gather(*, taken: bool) -> None:
     consumer, fake = shared(a=1)
     consumer.assign(1, {"a": 0})
     fake.logs["a", 1] = log(2)
     consumer.live |= {0, 1}
-    consumer.poll(1, wait=False)
-    polls = len(fake.polls)
-    consumer.poll(0, wait=False)  # the steps have not worked yet
-    assert len(fake.polls) == polls + 1
-    consumer.poll(1, wait=False)  # they have: 20 ms at least by the clock of this test
-    consumer.poll(0, wait=False)
-    assert len(fake.polls) == polls + 1
+    assert polled(consumer, fake, 1)
+    assert polled(consumer, fake, 0)  # the steps have not worked yet
+    if taken:
+        consumer.take("a", 0, 10)
+        consumer.take("a", 1, 10)
+    assert polled(consumer, fake, 1) == (not taken)  # they have, for 20 ms at least by the clock of this test
+    assert polled(consumer, fake, 0) == (not taken)
     assert consumer.rest() > datetime.now(UTC)
-    for _ in range(4):
-        consumer.poll(0, wait=False)
-    assert len(fake.polls) > polls + 1
+    assert any(polled(consumer, fake, 0) for _ in range(4))
 
 
 def test_a_stirred_consumer_does_not_wait() -> None:
