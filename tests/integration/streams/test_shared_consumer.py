@@ -45,7 +45,7 @@ def test_everything_comes_once_and_in_order_whatever_is_paused(broker: str) -> N
         rounds += 1
         if rounds == 20:
             shared.assign(1, {WEB_EVENTS.name: 0, TRANSACTIONS.name: 0})
-        shared.poll(wait=True)
+        shared.poll(0, wait=True)
         for index, (topic, partition) in enumerate(PLACES[: 1 + 3 * (rounds > 40)] if rounds < 60 else PLACES):
             if rounds < 20 and partition == 1:
                 continue
@@ -65,11 +65,11 @@ def test_an_idle_process_costs_little(broker: str) -> None:
     shared = SharedConsumer(connect(broker))
     shared.assign(0, {IDENTITIES.name: 0})
     for _ in range(100):
-        shared.poll(wait=True)
+        shared.poll(0, wait=True)
         time.sleep(0.01)
     before, start = time.process_time(), time.monotonic()
     while time.monotonic() - start < 3:
-        shared.poll(wait=False)
+        shared.poll(0, wait=False)
         time.sleep(0.02)
     assert (time.process_time() - before) / (time.monotonic() - start) < 0.02
     shared.release(0)
