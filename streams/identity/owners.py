@@ -87,10 +87,7 @@ class Owners:
 
     def assign(self, position: int, owner: str, route: int, since: int) -> None:
         """Set the owner of a row ('' removes it)."""
-        before = self._numbers.item(position)
-        self._numbers[position] = self._people.add(owner) if owner else _NOBODY
-        if before != _NOBODY:
-            self._people.remove(before)
+        self._give(position, owner)
         self.routes[position] = route
         self.since[position] = since if owner else FREE
         self._assigned[position] = None
@@ -131,8 +128,9 @@ class Owners:
         found: dict[str, Any] = dict(columns)
         self.reach(int(found["size"][0]))
         if "at" in found:
-            at = found["at"].astype(np.int64)
-            self._set(at, texts_of(bytes(found["owners"]).decode(), len(at)))
+            at = found["at"]
+            for position, owner in zip(at.tolist(), texts_of(bytes(found["owners"]).decode(), len(at)), strict=True):
+                self._give(position, owner)
             self.routes[at], self.since[at] = found["routes"], found["since"]
         if "seen" in found:
             self.web_seconds[found["seen"]] = found["web_seconds"]
@@ -154,11 +152,9 @@ class Owners:
             columns["asked"], columns["linked"] = asked.astype(np.int32), self.linked[asked]
         return columns
 
-    def _set(self, at: Positions, owners: list[str]) -> None:
-        """Set the owners of distinct rows ('' removes one)."""
-        before = self._numbers[at]
-        self._numbers[at] = _NOBODY
-        owned = np.array([owner != NO_OWNER for owner in owners], np.bool_)
-        self._numbers[at[owned]] = self._people.add_all([owner for owner in owners if owner])
-        for number in before[before != _NOBODY].tolist():
-            self._people.remove(number)
+    def _give(self, position: int, owner: str) -> None:
+        """Give a row to an owner ('' to nobody)."""
+        before = self._numbers.item(position)
+        self._numbers[position] = self._people.add(owner) if owner else _NOBODY
+        if before != _NOBODY:
+            self._people.remove(before)

@@ -1,7 +1,5 @@
 """The ids of people who own something: each is kept once and has a number while anything refers to it."""
 
-from collections import Counter
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,7 +9,7 @@ from contracts.blocks import Texts
 from streams.profiles.names import Names
 from streams.profiles.raw import longer
 
-UNKNOWN: Final = -1
+_UNKNOWN: Final = -1
 _MOST_NEW: Final = 1 << 10
 Numbers = NDArray[np.integer]
 
@@ -40,23 +38,18 @@ class People:
     def count(self, person: str) -> int:
         """Return the number of references to an id."""
         number = self._find(person)
-        return 0 if number == UNKNOWN else int(self._counts[number])
+        return 0 if number == _UNKNOWN else int(self._counts[number])
 
-    def add(self, person: str, count: int = 1) -> int:
-        """Add references to an id; return its number."""
+    def add(self, person: str) -> int:
+        """Add a reference to an id; return its number."""
         number = self._find(person)
-        if number == UNKNOWN:
+        if number == _UNKNOWN:
             number = self._new_number()
             self._new[person], self._new_ids[number] = number, person
             if len(self._new) > _MOST_NEW:
                 self._settle()
-        self._counts[number] += count
+        self._counts[number] += 1
         return number
-
-    def add_all(self, ids: Sequence[str]) -> Numbers:
-        """Add a reference for each of the ids, which may repeat; return their numbers."""
-        numbers = {person: self.add(person, count) for person, count in Counter(ids).items()}
-        return np.fromiter(map(numbers.__getitem__, ids), np.int64, len(ids))
 
     def remove(self, number: int) -> None:
         """Remove a reference to a number."""
@@ -67,8 +60,8 @@ class People:
             self._unused.append(number)
 
     def _find(self, person: str) -> int:
-        number = self._new.get(person, UNKNOWN)
-        return self._names.find_one(person) if number == UNKNOWN else number
+        number = self._new.get(person, _UNKNOWN)
+        return self._names.find_one(person) if number == _UNKNOWN else number
 
     def _settle(self) -> None:
         if self._new:

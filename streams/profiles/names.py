@@ -23,7 +23,6 @@ from streams.profiles.texts import JOINT, packed
 Positions = NDArray[np.int64]
 Words = NDArray[np.uint64]
 _SMALLEST: Final = 64
-_BITS: Final = 2**64 - 1
 _FREE: Final = np.uint64(0)
 _LOW: Final = np.uint64(2**32 - 1)
 _HIGH: Final = np.uint64(2**64 - 2**32)
@@ -114,7 +113,7 @@ class Names:
 
     def find_one(self, name: str) -> int:
         """Return the position of an id; -1 if it is unknown."""
-        return self._search(name, hash(name) & _BITS)
+        return self._search(name, _hashes((name,)).item())
 
     def put(self, names: Sequence[str], at: Positions) -> None:
         """Give unknown ids to positions that have none."""

@@ -168,7 +168,7 @@ class SharedConsumer:
         now = self._monotonic()
         if now - self._polled_at < POLL_AGAIN_SECONDS:
             return
-        gathers = self._gathering.seconds(partition, now, live=self._is_near_the_end())
+        gathers = self._gathering.seconds(partition, now, self._is_near_the_end)
         if gathers:
             self._until = datetime.now(UTC) + timedelta(seconds=gathers)
             return

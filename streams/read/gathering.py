@@ -4,6 +4,7 @@ Messages gather for as long as the steps worked on the last ones. So the steps o
 until messages come faster than that, and then batches grow. The stores share the cores.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 GATHER: Final = 1.0
@@ -26,14 +27,14 @@ class Gathering:
         if self._found is None:
             self._lane, self._found = lane, now
 
-    def seconds(self, lane: int, now: float, *, live: bool) -> float:
+    def seconds(self, lane: int, now: float, is_near_the_end: Callable[[], bool]) -> float:
         """Return for how long messages gather still when a lane would poll.
 
-        The steps have worked on the last ones when the lane that found them would poll again. Nothing gathers unless
-        all lanes are ``live``.
+        The steps have worked on the last ones when the lane that found them would poll again. Only then it is asked
+        whether all lanes are near the end of their logs; else nothing gathers.
         """
         if self._found is not None and lane == self._lane:
             worked, self._found = now - self._found, None
-            if live:
+            if is_near_the_end():
                 self._ends = now + min(LONGEST_GATHER, GATHER * worked)
         return max(0.0, self._ends - now)
