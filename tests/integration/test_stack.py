@@ -22,10 +22,10 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from contracts.errors import StackError
 from contracts.settings import Settings
-from crmstream.stack import niceness
 from crmstream.stack.dataflow import DataflowCommands
 from crmstream.stack.endpoints import Endpoints, resolve_endpoints, running_stack
 from crmstream.stack.health_file import read_health
+from crmstream.stack.parts import ClickHousePart
 from crmstream.stack.ports import free_port, is_free
 from crmstream.stack.supervisor import LocalStack
 
@@ -92,7 +92,7 @@ def test_everything_goes_on_after_a_stop(tmp_path: Path) -> None:
             client.command("CREATE TABLE crm.t (a String) ENGINE = MergeTree ORDER BY a")
             client.insert("crm.t", [["kept"]])
         started = [pid for pid in children() if pid not in before]
-        assert sorted(psutil.Process(pid).nice() - os.nice(0) for pid in started) == [0, 0, niceness.CLICKHOUSE]
+        assert sorted(psutil.Process(pid).nice() - os.nice(0) for pid in started) == [0, 0, ClickHousePart.niceness]
     assert gone(started)()
     assert running_stack(tmp_path) is None
 
