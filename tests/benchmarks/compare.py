@@ -81,7 +81,7 @@ def run_once(which: str, stack: Stack) -> Run:
     elif which == FLOOR:
         process = stack.start("floor.py", str(facts["records"]))
     else:
-        process = stack.start_worker(str(facts["records"]))
+        process = stack.start("engine_run.py", str(facts["records"]))
     figures = _result(process)
     after = stack.servers_cpu()
     servers = {name: after[name] - before.get(name, 0.0) for name in after}

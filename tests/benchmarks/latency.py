@@ -81,7 +81,7 @@ def measure_paces(
 @contextmanager
 def _worker(stack: Stack) -> Iterator[psutil.Process]:
     """One worker that has worked the log off, and a heartbeat."""
-    process = stack.start_worker(str(stack.facts["records"]), "stay")
+    process = stack.start("engine_run.py", str(stack.facts["records"]), "stay")
     beating = [sys.executable, "-m", "crmstream.heartbeat"]
     heartbeat = subprocess.Popen(beating, env=stack.environment, stderr=subprocess.DEVNULL)
     try:

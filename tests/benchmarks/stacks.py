@@ -138,12 +138,6 @@ class Stack:
         """Start a program of this folder with this version's code, its input and output as pipes."""
         return _popen([sys.executable, str(HERE / program), *arguments], self.environment)
 
-    def start_worker(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Start a worker of this version, in a session of its own as in an installation: the kernel may share out the
-        cores by session.
-        """
-        return _popen([sys.executable, str(HERE / "engine_run.py"), *arguments], self.environment, own=True)
-
     def _read(self) -> dict[str, Any]:
         return read_json(self._holder)
 
@@ -188,12 +182,14 @@ def read_json(process: "subprocess.Popen[str]") -> dict[str, Any]:
     return figures
 
 
-def _popen(command: Sequence[str], environment: dict[str, str], *, own: bool = False) -> "subprocess.Popen[str]":
-    """Start a program with pipes; with ``own``, in a session of its own."""
+def _popen(command: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[str]":
+    """Start a program with pipes, in a session of its own as in an installation: the kernel may share out the cores by
+    session.
+    """
     errors: IO[str] = tempfile.TemporaryFile("w+")  # noqa: SIM115 - read when the program has failed
     process = subprocess.Popen(
         command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
-        start_new_session=own,
+        start_new_session=True,
     )  # fmt: skip
     _ERRORS[process.pid] = errors
     return process
