@@ -6,11 +6,12 @@ memory is columns per table, by the person's position.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import longer
 from contracts.blocks import VERSION_SHIFT, PeopleBlock
 from contracts.model_blocks import REASON_CODE, OutcomeScores
 from contracts.state import Columns, pack, unpack
@@ -20,16 +21,15 @@ PART: Final = 0.05
 """A probability has moved when it differs by more than ``LEAST + PART * probability``."""
 _EVENTS: Final = (1 << VERSION_SHIFT) - 1
 """The bits of a version that hold the person's number of events."""
-SMALLEST: Final = 256
 NEVER: Final = -1
-T = TypeVar("T", bound=np.generic)
 
 
 class Seen:
     """The last published scores of the people of one table; ``versions`` is :data:`NEVER` where there are none.
 
-    ``keys`` are the profiles' keys: another visitor may have got the position of a forgotten one. ``probabilities`` and
-    ``reasons`` are by outcome. A part: its changes are the rows remembered since the state was stored last.
+    ``keys`` are the keys of visitors' profiles, since another one may have got the position of a forgotten one; they
+    are 0 for customers. ``probabilities`` and ``reasons`` are by outcome. A part: its changes are the rows remembered
+    since the state was stored last.
     """
 
     def __init__(self) -> None:
@@ -39,22 +39,26 @@ class Seen:
         self.segment = np.empty(0, np.int8)
         self.probabilities: dict[str, NDArray[np.float32]] = {}
         self.reasons: dict[str, NDArray[np.int8]] = {}
+        self._size = 0
         self._noted: list[NDArray[np.integer]] = []
         """The positions remembered since the state was stored last."""
 
     def reach(self, size: int, outcomes: Iterable[str]) -> None:
         """Make room for ``size`` positions and for the outcomes."""
-        if size > len(self.versions):
-            more = max(SMALLEST, 2 * len(self.versions), size) - len(self.versions)
-            self.versions = _longer(self.versions, more, NEVER)
-            self.keys, self.lifecycle = _longer(self.keys, more, 0), _longer(self.lifecycle, more, 0)
-            self.segment = _longer(self.segment, more, 0)
-            self.probabilities = {name: _longer(values, more, 0) for name, values in self.probabilities.items()}
-            self.reasons = {name: _longer(values, more, 0) for name, values in self.reasons.items()}
+        if size > self._size:
+            self.versions = longer(self.versions, size)
+            self.versions[self._size : size] = NEVER
+            self.keys, self.lifecycle = longer(self.keys, size), longer(self.lifecycle, size)
+            self.segment = longer(self.segment, size)
+            self.probabilities = {name: longer(values, size) for name, values in self.probabilities.items()}
+            self.reasons = {name: longer(values, size) for name, values in self.reasons.items()}
+            self._size = size
         for name in outcomes:
             if name not in self.reasons:
-                self.probabilities[name] = np.full(len(self.versions), np.nan, np.float32)
-                self.reasons[name] = np.full(len(self.versions), -1, np.int8)
+                self.probabilities[name] = longer(np.empty(0, np.float32), self._size)
+                self.reasons[name] = longer(np.empty(0, np.int8), self._size)
+                self.probabilities[name][: self._size] = np.nan
+                self.reasons[name][: self._size] = -1
 
     def note(self, at: NDArray[np.integer]) -> None:
         """Note that rows were remembered."""
@@ -66,14 +70,16 @@ class Seen:
 
     def whole(self) -> Columns:
         """Return all rows that were ever published."""
-        return self._columns(np.flatnonzero(self.versions != NEVER))
+        return self._columns(np.flatnonzero(self.versions[: self._size] != NEVER))
 
     def apply(self, columns: Columns) -> None:
         """Set rows."""
         found: dict[str, Any] = dict(columns)
         at, outcomes = found["at"], unpack(bytes(found["outcomes"]), list[str])
         self.reach(int(at.max(initial=-1)) + 1, outcomes)
-        self.versions[at], self.keys[at] = found["versions"], found["keys"]
+        self.versions[at] = found["versions"]
+        if found["keys"].any():
+            self.keys[at] = found["keys"]
         self.lifecycle[at], self.segment[at] = found["lifecycle"], found["segment"]
         for number, name in enumerate(outcomes):
             self.probabilities[name][at] = found["probabilities"][number]
@@ -172,18 +178,9 @@ def _remember(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScore
     at = people.positions[rows]
     seen.note(at)
     seen.versions[at] = people.versions[rows]
-    if people.keys is not None:
+    if people.visitors and people.keys is not None:
         seen.keys[at] = people.keys[rows]
     seen.lifecycle[at], seen.segment[at] = people.lifecycle[rows], people.segment[rows]
     for name, each in scores.items():
         seen.probabilities[name][at] = each.probability[rows]
         seen.reasons[name][at] = _first(each.reasons[rows])
-
-
-def _longer(values: NDArray[T], more: int, filler: int) -> NDArray[T]:
-    """Return an array with so many more elements. What is 0 and not used yet takes no memory."""
-    new = np.zeros(len(values) + more, values.dtype)
-    new[: len(values)] = values
-    if filler:
-        new[len(values) :] = filler
-    return new

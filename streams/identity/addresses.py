@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress, take
 from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
 from contracts.machine import Machine
 from contracts.metrics import VISITORS, labelled
@@ -26,7 +27,6 @@ from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.profiles.moved import WaitingRows, pick
 from streams.profiles.progress import Senders
-from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
 
 Output = CustomerBatch | Verdicts | Block

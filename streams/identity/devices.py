@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress, take
 from contracts.blocks import (
     DeviceBatch,
     EventArray,
@@ -37,7 +38,6 @@ from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import CustomerVisits, silent_before, visits_of, web_events
 from streams.profiles.known_ids import KnownIds
-from streams.profiles.raw import compress, take
 from streams.profiles.waiting import Waiting
 
 Output = Forwarded | Verdicts | Block

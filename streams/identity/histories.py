@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress, join, take
 from contracts.blocks import EventArray, MovedRows, RowArray, Texts, no_events, no_texts
 from contracts.metrics import LATE
 from streams.identity.owned import Owned
@@ -20,7 +21,6 @@ from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.money import convert_events
 from streams.profiles.moved import no_moved, pick
-from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import times_of
 
 Positions = NDArray[np.int64]

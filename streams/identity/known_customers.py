@@ -10,7 +10,7 @@ from xxhash import xxh3_64_intdigest
 from contracts.state import Columns
 from streams.profiles.hash_set import HashSet
 
-_REMEMBERED: Final = 1 << 16
+_REMEMBERED: Final = 1 << 14
 _MOST_NEW: Final = 1 << 12
 
 

@@ -7,11 +7,11 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import join as join_events
+from contracts.arrays import take
 from contracts.blocks import EventArray, MovedRows, Parcel, Texts, no_events, no_texts
 from streams.identity.histories import Sent
 from streams.profiles.moved import join, pick
-from streams.profiles.raw import join as join_events
-from streams.profiles.raw import take
 
 
 @dataclass

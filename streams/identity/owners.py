@@ -8,10 +8,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import longer
 from contracts.blocks import Texts
 from contracts.state import Columns
 from streams.identity.people import People
-from streams.profiles.raw import longer
 from streams.profiles.texts import packed, texts_of
 from streams.profiles.touched import Touched
 

@@ -5,9 +5,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import longer
 from contracts.blocks import Texts
 from streams.profiles.names import Names
-from streams.profiles.raw import longer
 
 _UNKNOWN: Final = -1
 _MOST_NEW: Final = 1 << 10

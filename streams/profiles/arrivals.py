@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress, take
 from contracts.blocks import EventArray, Parcel, RowArray, Texts
 from contracts.entries import Group
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
@@ -19,7 +20,6 @@ from streams.profiles.deltas import deltas, fade
 from streams.profiles.known_ids import KnownIds
 from streams.profiles.money import convert_events, settle
 from streams.profiles.moved import WaitingRows, pick
-from streams.profiles.raw import compress, take
 from streams.profiles.rows import blank_rows
 from streams.profiles.table import ProfileTable
 from streams.profiles.waiting import Waiting

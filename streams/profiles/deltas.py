@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import take
 from contracts.blocks import Entries, EventArray, RowArray
 from contracts.times import DAY
 from streams import codes
@@ -30,7 +31,6 @@ from streams.profiles.matrices import (
     short_sums,
 )
 from streams.profiles.money import MOST_MONEY, MOST_REVENUE, add_capped, add_money, quarterly, set_aside
-from streams.profiles.raw import take
 from streams.profiles.rows import (
     DECAYED,
     FADING,

@@ -3,15 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import room
 from contracts.state import Columns
-from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, no_zeros, places_for, probe, settle
+from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, fit, no_zeros, places_for, probe, settle
 
 
 class HashSet:
-    """A growing set of hashes: 16 to 32 bytes each in memory, 8 in the stored state. A part."""
+    """A growing set of hashes: 12 to 16 bytes each in memory, 8 in the stored state. A part."""
 
     def __init__(self) -> None:
-        self._places: NDArray[np.uint64] = np.zeros(SMALLEST, np.uint64)
+        self._places: NDArray[np.uint64] = room(SMALLEST, np.uint64)
         self._size = 0
         self._fresh: list[NDArray[np.uint64]] = []
         """The hashes added since the state was stored last."""
@@ -61,10 +62,9 @@ class HashSet:
         settle(self._places, hashes, at)
 
     def _reserve(self, more: int) -> None:
-        """Make room for more hashes. The array grows by doubling, so growth costs a constant per hash."""
-        size = places_for(self._size + more, len(self._places))
-        if size == len(self._places):
+        """Make room for more hashes. The array grows by a third, so growth costs a constant per hash."""
+        if fit(self._size + more, len(self._places)):
             return
         hashes = self._places[self._places != FREE]
-        self._places = np.zeros(size, np.uint64)
+        self._places = room(places_for(self._size + more), np.uint64)
         settle(self._places, hashes, probe(self._places, hashes))

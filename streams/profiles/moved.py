@@ -6,10 +6,10 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress
+from contracts.arrays import join as join_rows
 from contracts.blocks import MovedRows, no_texts
 from contracts.entries import Queue
-from streams.profiles.raw import compress
-from streams.profiles.raw import join as join_rows
 from streams.profiles.rows import blank_rows
 from streams.profiles.unconverted import entries_of, join_entries
 

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from contracts.arrays import longer, room
 from contracts.blocks import Texts
-from streams.profiles.raw import longer
+from streams.profiles.open_addressing import first_places, fit, next_places
 from streams.profiles.texts import JOINT, packed
 
 Positions = NDArray[np.int64]
@@ -30,6 +31,7 @@ _GONE: Final = np.uint64(2**32 - 1)
 """Marks the place of a released id. A position takes 32 bits, from 1."""
 _NOWHERE: Final = 2**32 - 2
 """The position that :data:`_GONE` stands for."""
+_MOST_BYTES: Final = 2**31 - 1
 _MANY: Final = 64
 """So many ids are joined by Arrow: fewer take Python less time."""
 _FEW: Final = 32
@@ -39,11 +41,11 @@ _SINGLY: Final = 8
 
 
 class Names:
-    """Ids by position. Besides its own bytes an id takes about 16, and 12 to 24 in the index."""
+    """Ids by position. Besides its own bytes an id takes 8, and 12 to 16 in the index."""
 
     def __init__(self) -> None:
         self._bytes = np.empty(_SMALLEST, np.uint8)
-        self._ends = np.zeros(1 + _SMALLEST, np.int64)
+        self._ends = np.zeros(1 + _SMALLEST, np.int32)
         """Text i of the buffer is from ``_ends[i]`` to ``_ends[i + 1]``."""
         self._written = 0
         self._text = np.empty(0, np.int32)
@@ -145,13 +147,15 @@ class Names:
     def _array(self) -> Any:
         """Return all texts that were written, without a copy."""
         buffers = [None, pa.py_buffer(self._ends), pa.py_buffer(self._bytes)]
-        return pa.Array.from_buffers(pa.large_string(), self._written, buffers)
+        return pa.Array.from_buffers(pa.string(), self._written, buffers)
 
     def _write(self, names: Sequence[str], at: Positions) -> None:
         """Append texts to the buffer."""
         data = np.frombuffer("".join(names).encode(), np.uint8)
         lengths = map(len, names) if len(data) == sum(map(len, names)) else (len(name.encode()) for name in names)
         first, size = self._written, int(self._ends[self._written])
+        if size + len(data) > _MOST_BYTES:
+            raise OverflowError("the ids of one bucket take more than 2 GB: CRM_BUCKETS must be greater")
         self._written += len(names)
         self.reach(int(at.max(initial=-1)) + 1)
         self._bytes = longer(self._bytes, size + len(data))
@@ -165,7 +169,7 @@ class Names:
         """Drop the texts of released ids from the buffer."""
         at = np.flatnonzero(self._text[: self._size] >= 0)
         names = self.take(at).tolist()
-        self._written, self._bytes, self._ends = 0, self._bytes[:0], np.zeros(1, np.int64)
+        self._written, self._bytes, self._ends = 0, self._bytes[:0], np.zeros(1, np.int32)
         self._write(names, at)
 
     def _probe(self, hashes: Words) -> Positions:
@@ -175,24 +179,23 @@ class Names:
 
     def _search(self, name: str, hashed: int) -> int:
         """Return the position of one id; -1 if it is unknown."""
-        word_at, half, mask = self._places.item, hashed >> 32, len(self._places) - 1
-        place = hashed >> (64 - mask.bit_length())
+        word_at, half, size = self._places.item, hashed >> 32, len(self._places)
+        place = half * size >> 32
         while word := word_at(place):
             position = (word & 0xFFFF_FFFF) - 1
             if word >> 32 == half and position != _NOWHERE and self._one(self._text.item(position)) == name:
                 return position
-            place = (place + 1) & mask
+            place = place + 1 if place + 1 < size else 0
         return -1
 
     def _place(self, wanted: Words, hashes: Words, part: np.uint64 = _HIGH | _LOW) -> Positions:
         """Search from each hash's place on: return the first place that is free or whose ``part`` is as wanted."""
-        mask = len(self._places) - 1
-        at = (hashes >> np.uint64(64 - mask.bit_length())).view(np.int64)
+        at = first_places(hashes >> np.uint64(32), len(self._places))
         found = self._places[at]
         left = np.flatnonzero((((found & part) != wanted) | (found == _GONE)) & (found != _FREE))
         while len(left):
-            at[left] = (at[left] + 1) & mask
-            found = self._places[at[left]]
+            at[left] = again = next_places(at[left], len(self._places))
+            found = self._places[again]
             left = left[(((found & part) != wanted[left]) | (found == _GONE)) & (found != _FREE)]
         return at
 
@@ -205,14 +208,11 @@ class Names:
             words = words[self._places[at] != words]
 
     def _reserve(self, more: int) -> None:
-        """Make room for more ids. The index grows by doubling, so growth costs a constant per id."""
-        if (self._taken + more) * 3 <= len(self._places) * 2:
+        """Make room for more ids. The index grows by a third, so growth costs a constant per id."""
+        if fit(self._taken + more, len(self._places)):
             return
-        size = len(self._places)
-        while (self._kept + more) * 2 > size:
-            size *= 2
         words = self._places[(self._places != _FREE) & (self._places != _GONE)]
-        self._places, self._taken = np.zeros(size, np.uint64), 0
+        self._places, self._taken = room(max(2 * _SMALLEST, 2 * (self._kept + more)), np.uint64), 0
         self._settle(words)
 
 

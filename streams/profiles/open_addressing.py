@@ -16,17 +16,30 @@ FREE: Final = np.uint64(0)
 """Marks a free place."""
 _SECRET: Final = np.uint64(secrets.randbits(64) | 1)
 _BITS: Final = 2**64 - 1
-_ROOM: Final = 2
-"""Minimum number of places per hash, so that probing stays short."""
 _STAND_IN: Final = np.uint64(0x9E3779B97F4A7C15)
 """Replaces the hash 0."""
 
 
-def places_for(count: int, least: int = SMALLEST) -> int:
-    """Return the number of places for ``count`` hashes: ``least``, doubled as often as needed."""
-    while count * _ROOM > least:
-        least *= 2
-    return least
+def fit(count: int, places: int) -> bool:
+    """Return whether ``count`` hashes leave enough places free, so that probing stays short."""
+    return count * 3 <= places * 2
+
+
+def places_for(count: int) -> int:
+    """Return the number of places for a set of ``count`` hashes that grows: it may grow by a third."""
+    return max(SMALLEST, 2 * count)
+
+
+def first_places(high: NDArray[np.uint64], places: int) -> NDArray[np.int64]:
+    """Return where to look first for hashes whose upper 32 bits are ``high``."""
+    return (high * np.uint64(places) >> np.uint64(32)).view(np.int64)
+
+
+def next_places(at: NDArray[np.int64], places: int) -> NDArray[np.int64]:
+    """Return the places after these; the first one is after the last one."""
+    after: NDArray[np.int64] = at + 1
+    after[after == places] = 0
+    return after
 
 
 def no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
@@ -37,24 +50,24 @@ def no_zeros(hashes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 def probe(places: NDArray[np.uint64], hashes: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Return the place of each hash: where it is, or the free place where it would be."""
-    mask = len(places) - 1
     if len(hashes) == 1:
-        return np.array([_place_of(places, hashes.item(), mask)], np.int64)
-    at = ((hashes * _SECRET) >> np.uint64(64 - mask.bit_length())).view(np.int64)
+        return np.array([_place_of(places, hashes.item())], np.int64)
+    at = first_places((hashes * _SECRET) >> np.uint64(32), len(places))
     found = places[at]
     left = np.flatnonzero((found != hashes) & (found != FREE))
     while len(left):
-        at[left] = (at[left] + 1) & mask
-        found = places[at[left]]
+        at[left] = again = next_places(at[left], len(places))
+        found = places[again]
         left = left[(found != hashes[left]) & (found != FREE)]
     return at
 
 
-def _place_of(places: NDArray[np.uint64], value: int, mask: int) -> int:
+def _place_of(places: NDArray[np.uint64], value: int) -> int:
     """Return the place of one hash, without an array for each step."""
-    at = (value * int(_SECRET) & _BITS) >> (64 - mask.bit_length())
+    size = len(places)
+    at = ((value * int(_SECRET) & _BITS) >> 32) * size >> 32
     while (found := places.item(at)) and found != value:
-        at = (at + 1) & mask
+        at = at + 1 if at + 1 < size else 0
     return at
 
 

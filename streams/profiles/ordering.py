@@ -13,40 +13,50 @@ _FEW: Final = 8
 
 
 class Ordered:
-    """The positions in use in the order of their keys, brought up to date when it is asked for."""
+    """The positions in use in the order of their keys, brought up to date when it is asked for.
+
+    Until it is asked for first, nothing is noted: the order of most tables never is.
+    """
 
     def __init__(self) -> None:
-        self._order = np.empty(0, np.int64)
+        self._order: Positions | None = None
         self._added, self._removed = Touched(), Touched()
 
     def add(self, at: Positions) -> None:
         """Note that positions came into use."""
-        self._added.note(at)
+        if self._order is not None:
+            self._added.note(at)
 
     def remove(self, at: Positions) -> None:
         """Note that positions are no longer in use."""
-        self._removed.note(at)
+        if self._order is not None:
+            self._removed.note(at)
 
     def positions(self, keys: NDArray[np.uint64], names: Names) -> Positions:
         """Return the positions that have a name, by their ``keys``. The array must not be changed."""
-        added, removed = self._added.positions(), self._removed.positions()
+        if self._order is None:
+            used = np.flatnonzero(names.used(np.arange(len(keys))))
+            self._order = used[np.argsort(keys[used], kind="stable")]
+            return self._order
+        order, added, removed = self._order, self._added.positions(), self._removed.positions()
         if len(removed):
             gone = np.zeros(len(keys), np.bool_)
             gone[removed] = True
-            self._order = self._order[~gone[self._order]]
+            order = order[~gone[order]]
             self._removed.clear()
         if len(added):
             new = added[names.used(added)]
-            self._merge(new[np.argsort(keys[new], kind="stable")], keys)
+            order = _merged(order, new[np.argsort(keys[new], kind="stable")], keys)
             self._added.clear()
-        return self._order
+        self._order = order
+        return order
 
-    def _merge(self, new: Positions, keys: NDArray[np.uint64]) -> None:
-        if len(new) * _FEW > len(self._order):
-            every = np.concatenate((self._order, new))
-            self._order = every[np.argsort(keys[every], kind="stable")]
-        elif len(new):
-            self._order = np.insert(self._order, _places(keys[new], self._order, keys), new)
+
+def _merged(order: Positions, new: Positions, keys: NDArray[np.uint64]) -> Positions:
+    if len(new) * _FEW > len(order):
+        every = np.concatenate((order, new))
+        return every[np.argsort(keys[every], kind="stable")]
+    return np.insert(order, _places(keys[new], order, keys), new)
 
 
 def _places(wanted: NDArray[np.uint64], order: Positions, keys: NDArray[np.uint64]) -> Positions:

@@ -12,9 +12,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import longer, put, take
 from contracts.blocks import RowArray
 from contracts.state import Columns
-from streams.profiles.raw import longer, put, take
 from streams.profiles.rounds import portion
 from streams.profiles.rows import blank_rows
 

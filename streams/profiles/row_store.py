@@ -5,8 +5,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import longer, put, take
 from contracts.blocks import RowArray
-from streams.profiles.raw import longer, put, take
 from streams.profiles.rows import blank_rows
 
 Positions = NDArray[np.int64]

@@ -15,13 +15,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.arrays import compress, join, take
 from contracts.blocks import PeopleBlock, RowArray
 from contracts.metrics import SWEEPS
 from contracts.model_blocks import Examples, Population, Released, SweptPeople
 from streams.profiles.features import compute_features
 from streams.profiles.pending import PendingSweep
 from streams.profiles.people_blocks import Maker, some_of
-from streams.profiles.raw import compress, join, take
 from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, reach_of, times_of
 from streams.profiles.table import ProfileTable
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from contracts.arrays import longer, take
 from contracts.blocks import RowArray, Texts
 from contracts.rates import WAITS, Rates
 from contracts.state import Columns
@@ -15,7 +16,6 @@ from streams.profiles.deltas import add_rows, fade, in_turns
 from streams.profiles.money import settle
 from streams.profiles.names import Names
 from streams.profiles.ordering import Ordered
-from streams.profiles.raw import longer, take
 from streams.profiles.row_store import DenseRows, RowStore
 from streams.profiles.texts import unpacked
 from streams.profiles.touched import Touched
@@ -205,14 +205,12 @@ class ProfileTable:
 
     def _reach(self, size: int) -> None:
         """Make at least so many positions."""
-        had = len(self.names)
-        if size <= had:
+        if size <= len(self.names):
             return
         self.names.reach(size)
         self._rows.reach(size)
         self._keys = longer(self._keys, size)
         self._changed, self._entered = longer(self._changed, size), longer(self._entered, size)
-        self._keys[had:size], self._changed[had:size], self._entered[had:size] = 0, False, 0
 
     def _forget(self, at: NDArray[np.int64]) -> None:
         """Take the ids from positions."""

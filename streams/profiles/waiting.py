@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts import state
+from contracts.arrays import compress, join
 from contracts.entries import Queue
-from streams.profiles.raw import compress, join
 
 Columns = tuple[NDArray[Any], ...]
 

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from contracts.arrays import join, take
 from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
 from contracts.outputs import RowKind, TableBlock
 from contracts.times import DAY, SECOND
-from streams.profiles.raw import join, take
 from streams.profiles.rows import (
     COUNTS,
     DECAYED,

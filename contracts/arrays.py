@@ -1,5 +1,9 @@
-"""Moves rows of structured arrays as plain bytes: numpy copies them field by field, twenty times slower."""
+"""Arrays that last: their room, and moves of structured rows as plain bytes.
 
+numpy copies structured rows field by field, twenty times slower.
+"""
+
+import mmap
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, Final
@@ -9,6 +13,26 @@ from numpy.typing import NDArray
 
 Array = NDArray[Any]
 _SMALLEST: Final = 64
+_MAPPED: Final = 1 << 18
+"""From so many bytes on an array has a mapping of its own."""
+_HUGE: Final = 1 << 22
+"""From so many bytes on huge pages are asked for, as numpy does."""
+
+
+def room(size: int, dtype: Any) -> Array:
+    """Return zeros for an array that lasts.
+
+    A large one has a mapping of its own: what is not written of it takes no memory, and it leaves no hole between the
+    short-lived arrays of the heap when it goes.
+    """
+    kind = np.dtype(dtype)
+    length = size * kind.itemsize
+    if length < _MAPPED:
+        return np.zeros(size, kind)
+    mapping = mmap.mmap(-1, length, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if length >= _HUGE:
+        mapping.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(mapping, kind)
 
 
 def take(array: Array, at: NDArray[np.int64]) -> Array:
@@ -37,13 +61,13 @@ def join(parts: Sequence[Array]) -> Array:
 
 
 def longer(array: Array, size: int) -> Array:
-    """Return an array with room for ``size`` elements. Capacity doubles, so growth costs a constant per element.
+    """Return an array with room for ``size`` elements; the new ones are zero.
 
-    What is not used of it takes no memory yet.
+    Capacity doubles, so growth costs a constant per element.
     """
     if size <= len(array):
         return array
-    new = np.empty(max(_SMALLEST, 2 * size), array.dtype)
+    new = room(max(_SMALLEST, 2 * size), array.dtype)
     _bytes(new)[: len(array)] = _bytes(array)
     return new
 
