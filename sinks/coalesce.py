@@ -1,15 +1,22 @@
 """Coalesces writes: of several writes of one hash only the newest is sent."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from contracts.arrays import room
+from contracts.open_addressing import FREE, SMALLEST, fit, no_zeros, places_for, probe, settle
 from contracts.outputs import HashBlock
 
 REMEMBERED: Final = 50_000
-"""Minimum number of ids, per kind of hash, whose newest writes are remembered."""
-_ARRIVAL_BITS: Final = 40
+"""So many ids, per kind of hash, may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
+REMEMBERED_SECONDS: Final = 60.0
+_NONE: Final = -1
+Hashes = NDArray[np.uint64]
+Versions = NDArray[np.int64]
+Arrivals = NDArray[np.int64]
 
 
 class Newest:
@@ -21,46 +28,117 @@ class Newest:
     their order.
     """
 
-    def __init__(self, remembered: int = REMEMBERED):
+    def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS):
         self._remembered = remembered
-        self._young: dict[str, int] = {}
-        self._old: dict[str, int] = {}
+        self._seconds = seconds
+        self._young, self._old = _Writes(), _Writes()
         self._arrivals = 0
-        self._began = 0
+        self._began, self._began_at = 0, 0.0
+
+    def __len__(self) -> int:
+        """Return the number of writes that are remembered."""
+        return len(self._young) + len(self._old)
 
     def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
         """Return the blocks without superseded rows. All blocks are of one kind of hash."""
-        stamped = [(block, self._stamps(block)) for block in blocks]
-        for block, stamps in stamped:
-            self._note(block, stamps)
-        kept = [self._kept(block, stamps) for block, stamps in stamped]
+        hashed = [_hashes(block) for block in blocks]
+        first = self._arrivals + 1
+        self._arrivals += len(blocks)
+        before = [
+            self._note(block, hashes, arrival)
+            for arrival, (block, hashes) in enumerate(zip(blocks, hashed, strict=True), first)
+        ]
+        if len(blocks) == 1:
+            kept = [_chosen(blocks[0], blocks[0].versions >= before[0])]
+        else:
+            kept = [
+                _chosen(block, self._newest(block, hashes, arrival))
+                for arrival, (block, hashes) in enumerate(zip(blocks, hashed, strict=True), first)
+            ]
         return [block for block in kept if len(block.ids)]
 
-    def age(self, handed_over: int, oldest: int) -> None:
-        """Forget the older generation if the younger one is large and no waiting block may need it.
+    def age(self, handed_over: int, oldest: int, now: float) -> None:
+        """Forget the older generation if the younger one is large or old, and no waiting block may need it.
 
-        ``handed_over`` is the number of blocks handed over so far, ``oldest`` the number of the oldest that waits.
+        ``handed_over`` is the number of blocks handed over so far, ``oldest`` the number of the oldest that waits,
+        ``now`` the time in seconds.
         """
-        if len(self._young) > self._remembered and oldest > self._began:
-            self._old, self._young, self._began = self._young, {}, handed_over
+        due = len(self._young) > self._remembered or now - self._began_at > self._seconds
+        if due and oldest > self._began:
+            self._old, self._young = self._young, _Writes()
+            self._began, self._began_at = handed_over, now
 
-    def _stamps(self, block: HashBlock) -> list[int]:
-        """A number per row that is larger for a newer version, and of equal versions for the later block."""
-        self._arrivals += 1
-        arrival = self._arrivals
-        return [version << _ARRIVAL_BITS | arrival for version in block.versions.tolist()]
+    def _note(self, block: HashBlock, hashes: Hashes, arrival: int) -> Versions:
+        """Note a block, unless its rows drop no others; return the newest versions before it."""
+        versions, arrivals = self._known(hashes)
+        if block.order == "newest":
+            newer = block.versions >= versions
+            self._young.put(
+                hashes, np.where(newer, block.versions, versions), np.where(newer, np.int64(arrival), arrivals)
+            )
+        return versions
 
-    def _note(self, block: HashBlock, stamps: list[int]) -> None:
-        young, old = self._young, self._old
-        if block.order != "newest":
-            return
-        for customer, stamp in zip(block.ids.tolist(), stamps, strict=True):
-            known = young.get(customer) or old.get(customer, 0)
-            young[customer] = stamp if stamp > known else known
+    def _newest(self, block: HashBlock, hashes: Hashes, arrival: int) -> NDArray[np.bool_]:
+        """Return which rows are not superseded by a block that was noted."""
+        versions, arrivals = self._known(hashes)
+        found: NDArray[np.bool_] = (block.versions > versions) | ((block.versions == versions) & (arrival >= arrivals))
+        return found
 
-    def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
-        """Return the block without rows older than the newest write of their id."""
-        young, old = self._young, self._old
-        known = [young.get(customer) or old.get(customer, 0) for customer in block.ids.tolist()]
-        kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
-        return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))
+    def _known(self, hashes: Hashes) -> tuple[Versions, Arrivals]:
+        """Return version and arrival of the newest write of each id; the version is -1 where none is remembered."""
+        versions, arrivals = self._young.get(hashes)
+        if len(self._old):
+            unknown = versions == _NONE
+            if unknown.any():
+                versions[unknown], arrivals[unknown] = self._old.get(hashes[unknown])
+        return versions, arrivals
+
+
+class _Writes:
+    """Version and arrival by the 64-bit hash of an id: some 40 bytes each."""
+
+    def __init__(self) -> None:
+        self._clear(SMALLEST)
+
+    def __len__(self) -> int:
+        return self._size
+
+    def get(self, hashes: Hashes) -> tuple[Versions, Arrivals]:
+        """Return versions and arrivals, as copies; the version is -1 where a hash is unknown."""
+        at = probe(self._places, hashes)
+        versions = self._versions[at]
+        versions[self._places[at] == FREE] = _NONE
+        return versions, self._arrivals[at]
+
+    def put(self, hashes: Hashes, versions: Versions, arrivals: Arrivals) -> None:
+        """Set distinct hashes."""
+        if not fit(self._size + len(hashes), len(self._places)):
+            taken = self._places != FREE
+            kept = self._places[taken], self._versions[taken], self._arrivals[taken]
+            self._clear(places_for(self._size + len(hashes)))
+            self._put(*kept)
+        self._put(hashes, versions, arrivals)
+
+    def _put(self, hashes: Hashes, versions: Versions, arrivals: Arrivals) -> None:
+        at = probe(self._places, hashes)
+        new = self._places[at] == FREE
+        if new.any():
+            self._size += int(np.count_nonzero(new))
+            at[new] = settle(self._places, hashes[new], at[new])
+        self._versions[at], self._arrivals[at] = versions, arrivals
+
+    def _clear(self, places: int) -> None:
+        self._places: Hashes = room(places, np.uint64)
+        self._versions: Versions = room(places, np.int64)
+        self._arrivals: Arrivals = room(places, np.int64)
+        self._size = 0
+
+
+def _hashes(block: HashBlock) -> Hashes:
+    """Return the hashes of a block's ids. Python's are keyed by a secret of the process."""
+    ids: list[Any] = block.ids.tolist()
+    return no_zeros(np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64))
+
+
+def _chosen(block: HashBlock, rows: NDArray[np.bool_]) -> HashBlock:
+    return block if rows.all() else block.take(np.flatnonzero(rows))

@@ -230,7 +230,7 @@ class RedisWriter:
             self._running = None
             oldest = self._others[0][0] if self._others else self._handed_over + 1
             for prefix in kinds:
-                self._newest[prefix].age(self._handed_over, oldest)
+                self._newest[prefix].age(self._handed_over, oldest, now)
             self._changed.notify_all()
 
     def _send(self, block: HashBlock) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import room
+from contracts.open_addressing import FREE, SMALLEST, first_of_equal, fit, no_zeros, places_for, probe, settle
 from contracts.state import Columns
-from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, fit, no_zeros, places_for, probe, settle
 
 Hashes = NDArray[np.uint64]
 Seconds = NDArray[np.uint32]

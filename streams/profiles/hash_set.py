@@ -1,11 +1,11 @@
-"""A set of 64-bit hashes as one numpy array (:mod:`streams.profiles.open_addressing`)."""
+"""A set of 64-bit hashes as one numpy array (:mod:`contracts.open_addressing`)."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import room
+from contracts.open_addressing import FREE, SMALLEST, first_of_equal, fit, no_zeros, places_for, probe, settle
 from contracts.state import Columns
-from streams.profiles.open_addressing import FREE, SMALLEST, first_of_equal, fit, no_zeros, places_for, probe, settle
 
 
 class HashSet:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import longer, room
 from contracts.blocks import Texts
-from streams.profiles.open_addressing import first_places, fit, next_places
+from contracts.open_addressing import first_places, fit, next_places
 from streams.profiles.texts import JOINT, packed
 
 Positions = NDArray[np.int64]

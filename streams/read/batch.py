@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from contracts.blocks import LaneBatch, PeopleEvents, Progress, Texts, no_texts
 from streams.read.decode import Decoded
 
-REMEMBERED: Final = 100_000
+REMEMBERED: Final = 1 << 15
 _NEVER: Final = 2**62
 
 

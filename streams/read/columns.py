@@ -177,7 +177,7 @@ def _devices(
 
 
 def _is_fit(previous_id: str | None) -> bool:
-    return bool(previous_id) and not is_no_customer(previous_id)
+    return previous_id is not None and not is_no_customer(previous_id)
 
 
 def _codes(names: list[str], kind: Kind) -> NDArray[np.int8]:

@@ -4,6 +4,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -229,10 +230,49 @@ def test_old_ids_are_forgotten_and_new_ones_known() -> None:
     newest = Newest(remembered=10)
     for start in range(0, 100, 10):
         newest.reduce([block([f"c{i}" for i in range(start, start + 11)], 5)])
-        newest.age(start, start + 1)
-    assert len(newest._young) + len(newest._old) <= 33
+        newest.age(start, start + 1, now=0.0)
+    assert len(newest) <= 33
     assert newest.reduce([block(["c99"], 4)]) == []
     assert len(newest.reduce([block(["c0"], 4)])) == 1
+
+
+def test_ids_are_forgotten_after_a_while_unless_a_block_waits() -> None:
+    newest = Newest(seconds=60)
+    newest.age(0, 1, now=1_000.0)
+    newest.reduce([block(["a", "b", "c"], 5)])
+    newest.age(7, 8, now=1_059.0)
+    newest.age(7, 8, now=1_061.0)
+    newest.age(9, 7, now=1_200.0)
+    assert newest.reduce([block(["a"], 4)]) == [], "a block of before the younger generation waits"
+    newest.age(9, 10, now=1_201.0)
+    assert newest.reduce([block(["a"], 4)]) == [], "it was noted once more"
+    assert len(newest.reduce([block(["b"], 4)])) == 1
+
+
+_WRITES = st.lists(
+    st.tuples(st.sampled_from(["newest", "swept"]), st.dictionaries(st.integers(0, 6), st.integers(0, 4), min_size=1)),
+    max_size=8,
+)
+
+
+@given(st.lists(_WRITES, max_size=6))
+def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any]) -> None:
+    newest, known, arrival = Newest(), dict[str, tuple[int, int]](), 0
+    for turn in turns:
+        stamps: list[dict[str, tuple[int, int]]] = []
+        for order, rows in turn:
+            arrival += 1
+            stamps.append({f"c{number}": (version, arrival) for number, version in rows.items()})
+            if order == "newest":
+                for name, stamp in stamps[-1].items():
+                    known[name] = max(known.get(name, stamp), stamp)
+        blocks = [
+            replace(block(list(each), 0), order=order, versions=np.array([version for version, _ in each.values()]))
+            for (order, _), each in zip(turn, stamps, strict=True)
+        ]
+        expected = [[name for name, stamp in each.items() if stamp >= known.get(name, stamp)] for each in stamps]
+        found = [each.ids.tolist() for each in newest.reduce(blocks)]
+        assert found == [each for each in expected if each]
 
 
 # Outages, refusals, bounds

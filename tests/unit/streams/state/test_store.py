@@ -260,6 +260,7 @@ def test_one_base_is_copied_at_a_time(root: Path, monkeypatch: pytest.MonkeyPatc
         step.background.run(lambda: None).result()
         token = go_on_together(1)
     assert set(written) == {"0", "1"}
+    step.background.run(lambda: None).result()
     shutil.rmtree(root / "keep" / "0")
     assert state_at(root, committed(token)) == shops[1].state()
 

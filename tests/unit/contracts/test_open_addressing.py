@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from contracts.open_addressing import SMALLEST, probe
 from streams.profiles.hash_set import HashSet
-from streams.profiles.open_addressing import SMALLEST, probe
 
 _HASHES = st.lists(st.integers(0, 2**64 - 1) | st.integers(0, 3), min_size=1, max_size=60)
 
