@@ -1,5 +1,7 @@
 """A set of 64-bit hashes, each with the second of its event, that forgets the oldest ones by time."""
 
+from typing import Final
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,27 +12,39 @@ from contracts.state import Columns
 Hashes = NDArray[np.uint64]
 Seconds = NDArray[np.uint32]
 """Seconds since 1970."""
+_NEVER: Final = -1
 
 
 class DatedHashes:
-    """A set of hashes with seconds: 18 to 24 bytes each in memory, 12 in the stored state. A part."""
+    """A set of hashes with seconds: 18 to 24 bytes each in memory, 12 in the stored state. A part.
+
+    Forgotten hashes are no longer in the set at once, but keep their places until the arrays are made anew, so that
+    forgetting costs little.
+    """
 
     def __init__(self) -> None:
         self._places: Hashes = room(SMALLEST, np.uint64)
         self._seconds: Seconds = room(SMALLEST, np.uint32)
-        self._size = 0
+        self._taken = 0
+        """The number of places that are not free."""
+        self._gone = 0
+        """How many of them belong to forgotten hashes."""
+        self._forgotten = _NEVER
+        """Hashes of the seconds up to this one are forgotten."""
         self._fresh: list[tuple[Hashes, Seconds]] = []
         """What was added since the state was stored last, and is not forgotten."""
 
     def __len__(self) -> int:
-        return self._size
+        return self._taken - self._gone
 
     def add(self, hashes: Hashes, seconds: Seconds) -> NDArray[np.bool_]:
         """Add hashes; return which are new. Among equal ones only the first is. A known one keeps its second."""
         hashes = no_zeros(hashes)
-        self._reserve(self._size + len(hashes))
+        self._reserve(len(hashes))
         at = probe(self._places, hashes)
         new: NDArray[np.bool_] = self._places[at] == FREE
+        if self._gone:
+            new |= self._seconds[at] <= self._forgotten
         if not new.any():
             return new
         new = first_of_equal(hashes, new)
@@ -45,10 +59,10 @@ class DatedHashes:
 
         Hashes of one second go or stay together.
         """
-        surplus = self._size - newest
+        surplus = len(self) - newest
         if surplus <= 0:
             return None
-        seconds = self._seconds[self._places != FREE]
+        seconds = self._seconds[self._kept()]
         first = np.partition(seconds, surplus)[surplus]
         gone = seconds[seconds < first]
         return int(gone.max()) if len(gone) else None
@@ -58,10 +72,8 @@ class DatedHashes:
         self._fresh = [
             (hashes[kept], seconds[kept]) for hashes, seconds in self._fresh if (kept := seconds > until).any()
         ]
-        kept = (self._places != FREE) & (self._seconds > until)
-        hashes, seconds = self._places[kept], self._seconds[kept]
-        self._clear(places_for(len(hashes)))
-        self._put(hashes, seconds, probe(self._places, hashes))
+        self._forgotten = max(self._forgotten, until)
+        self._gone = self._taken - int(np.count_nonzero(self._kept()))
 
     def changes(self) -> Columns:
         """Return what was added since the last call and is not forgotten."""
@@ -73,29 +85,36 @@ class DatedHashes:
 
     def whole(self) -> Columns:
         """Return everything, in no order."""
-        self._fresh, taken = [], self._places != FREE
-        return {"hashes": self._places[taken], "seconds": self._seconds[taken]}
+        self._fresh, kept = [], self._kept()
+        return {"hashes": self._places[kept], "seconds": self._seconds[kept]}
 
     def apply(self, columns: Columns) -> None:
         """Add stored hashes."""
         hashes, seconds = np.asarray(columns["hashes"]), np.asarray(columns["seconds"])
-        self._reserve(self._size + len(hashes))
+        self._reserve(len(hashes))
         self._put(hashes, seconds, probe(self._places, hashes))
 
+    def _kept(self) -> NDArray[np.bool_]:
+        """Return which places belong to hashes that are not forgotten."""
+        kept: NDArray[np.bool_] = self._places != FREE
+        if self._forgotten > _NEVER:
+            kept &= self._seconds > self._forgotten
+        return kept
+
     def _put(self, hashes: Hashes, seconds: Seconds, at: NDArray[np.int64]) -> None:
-        """Put distinct new hashes at the places found for them."""
-        self._size += len(hashes)
+        """Put distinct new hashes at the places found for them: free ones, or their own of before."""
+        free = int(np.count_nonzero(self._places[at] == FREE))
+        self._taken += free
+        self._gone -= len(hashes) - free
         self._seconds[settle(self._places, hashes, at)] = seconds
 
-    def _clear(self, places: int) -> None:
-        self._places, self._seconds = room(places, np.uint64), room(places, np.uint32)
-        self._size = 0
-
-    def _reserve(self, count: int) -> None:
-        """Make room for so many hashes. The arrays grow by a third, so growth costs a constant per hash."""
-        if fit(count, len(self._places)):
+    def _reserve(self, more: int) -> None:
+        """Make room for more hashes. The arrays grow by a third, so growth costs a constant per hash."""
+        if fit(self._taken + more, len(self._places)):
             return
-        taken = self._places != FREE
-        hashes, seconds = self._places[taken], self._seconds[taken]
-        self._clear(places_for(count))
+        kept = self._kept()
+        hashes, seconds = self._places[kept], self._seconds[kept]
+        places = places_for(len(hashes) + more)
+        self._places, self._seconds = room(places, np.uint64), room(places, np.uint32)
+        self._taken = self._gone = 0
         self._put(hashes, seconds, probe(self._places, hashes))

@@ -113,6 +113,24 @@ def test_a_second_that_fills_the_window_is_not_looked_through_at_every_boundary(
     assert len(known) == 4
 
 
+def test_a_forgotten_id_that_comes_again_later_is_new_and_then_known() -> None:
+    known = KnownIds(2)
+    admit(known, *range(10), second=5)
+    admit(known, 20, 21, second=6)
+    known.forget()
+    assert counted(known, [(3, 7), (3, 7), (3, 8)]) == [True, False, False]
+    assert len(known) == 3
+
+
+def test_forgotten_ids_make_room_for_others() -> None:
+    known = KnownIds(1_000)
+    for second in range(100):
+        admit(known, *range(500 * second, 500 * second + 500), second=second)
+        known.forget()
+    assert len(known) < 1_600
+    assert len(known._ids._places) <= 6_000
+
+
 def test_there_is_room_as_long_as_no_boundary_can_forget() -> None:
     known = KnownIds(5)
     admit(known, 1, 2, second=1)
@@ -248,8 +266,8 @@ def test_a_window_restored_from_its_changes_goes_on_like_the_original(
 
 
 def state_of(known: KnownIds) -> tuple[object, ...]:
-    columns = known._ids._places, known._ids._seconds
-    held: Iterable[Event] = zip(*(column[columns[0] != 0].tolist() for column in columns), strict=True)
+    kept, columns = known._ids._kept(), (known._ids._places, known._ids._seconds)
+    held: Iterable[Event] = zip(*(column[kept].tolist() for column in columns), strict=True)
     return sorted(held), known.horizon, known.room(), len(known)
 
 
