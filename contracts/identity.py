@@ -7,9 +7,10 @@ address have prefixes, so that the three never collide. Addresses are kept as a 
 import math
 import re
 from decimal import Decimal
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
+
+from contracts.caches import cached
 
 ANONYMOUS: Final = "anonymous:"
 """The prefix of a device's profile id; the anonymous id follows."""
@@ -59,7 +60,7 @@ def identifier_of(value: object) -> str | None:
     return _one_form(text)
 
 
-@lru_cache(_REMEMBERED)
+@cached(_REMEMBERED)
 def _one_form(text: str) -> str | None:
     text = text.strip()
     if whole := _WHOLE_NUMBER.fullmatch(text):

@@ -2,7 +2,8 @@
 
 glibc keeps what was freed between two pieces that are in use. A catch-up leaves hundreds of megabytes like that: arrays
 that have grown, batches, messages of Kafka. So a thread looks now and then, and trims when memory has grown and much of
-it is unused. How the allocators are set up is in :mod:`crmstream.stack.environment`.
+it is unused. It also empties the caches each minute (:mod:`contracts.caches`). How the allocators are set up is in
+:mod:`crmstream.stack.environment`.
 """
 
 import ctypes
@@ -12,7 +13,11 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from contracts.caches import empty_caches
+
 EVERY_SECONDS: Final = 5.0
+CACHED_SECONDS: Final = 60.0
+"""So often caches are emptied: to fill them again takes some 0.1 s at most."""
 WORTH_BYTES: Final = 48 << 20
 """Trimming less is not worth the milliseconds for which other threads wait."""
 _STATM: Final = Path("/proc/self/statm")
@@ -65,6 +70,10 @@ def give_back() -> None:
 
 
 def _look_again(trimmer: Trimmer) -> None:
+    emptied = time.monotonic()
     while True:
         time.sleep(EVERY_SECONDS)
+        if time.monotonic() - emptied >= CACHED_SECONDS:
+            empty_caches()
+            emptied = time.monotonic()
         trimmer.look()

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
+from contracts.caches import Cache
 from contracts.state import Columns
 from streams.profiles.hash_set import HashSet
 
@@ -22,9 +23,9 @@ class KnownCustomers:
 
     def __init__(self) -> None:
         self._hashes = HashSet()
-        self._recent: set[str] = set()
+        self._recent: Cache[str, None] = Cache(_REMEMBERED)
         self._new: set[str] = set()
-        """Recent ids that are not hashed yet."""
+        """Ids that are not hashed yet."""
 
     def changes(self) -> Columns:
         """Return the hashes of the ids added since the last call."""
@@ -42,13 +43,11 @@ class KnownCustomers:
 
     def add(self, customers: Iterable[str]) -> None:
         """Add customer ids."""
-        new = set(customers) - self._recent
-        if not new:
-            return
-        if len(self._recent) > _REMEMBERED:
-            self._recent = set(self._new)
-        self._recent |= new
-        self._new |= new
+        recent = self._recent
+        new = dict.fromkeys(customer for customer in customers if customer not in recent)
+        if new:
+            recent.remember(new)
+            self._new |= new.keys()
 
     def among(self, ids: list[str]) -> set[str]:
         """Return the ids that are known."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import Texts
+from contracts.caches import Cache
 from contracts.entries import StoredDict
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.state import Part
@@ -52,7 +53,7 @@ class Owned:
         """The limit of merges at which a link to a person was refused first."""
         self.visitors = 0
         """The number of rows with a history of their own."""
-        self._places: dict[str, int] = {}
+        self._places: Cache[str, int] = Cache(_REMEMBERED)
         """Cached positions of recent devices by anonymous id, because most ids repeat."""
 
     def parts(self) -> dict[str, Part]:
@@ -74,9 +75,7 @@ class Owned:
         if len(unknown):
             new = [devices[each] for each in unknown.tolist()]
             at[unknown] = self.locate(ANONYMOUS + device for device in new)
-            if len(places) > _REMEMBERED:
-                places.clear()
-            places.update(zip(new, at[unknown].tolist(), strict=True))
+            places.remember(dict(zip(new, at[unknown].tolist(), strict=True)))
         return at
 
     def owner(self, position: int) -> str:

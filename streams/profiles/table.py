@@ -10,6 +10,7 @@ from xxhash import xxh3_64_intdigest
 
 from contracts.arrays import longer, take
 from contracts.blocks import RowArray, Texts
+from contracts.caches import Cache
 from contracts.rates import WAITS, Rates
 from contracts.state import Columns
 from streams.profiles.deltas import add_rows, fade, in_turns
@@ -49,7 +50,7 @@ class ProfileTable:
         self._free_stored = 0
         """How many of the free positions, from the first on, are as they were stored."""
         self._dirty, self._renamed, self._unpublished = Touched(), Touched(), Touched()
-        self._recent: dict[str, int] = {}
+        self._recent: Cache[str, int] = Cache(_REMEMBERED)
         """Cached positions of recent ids, because most ids repeat."""
 
     def __len__(self) -> int:
@@ -93,9 +94,7 @@ class ProfileTable:
             names = list(dict.fromkeys([ids[each] for each in missed]))
             places = dict(zip(names, self._locate(names).tolist(), strict=True))
             located[missed] = [places[ids[each]] for each in missed]
-            if len(recent) > _REMEMBERED:
-                recent.clear()
-            recent.update(places)
+            recent.remember(places)
         return located
 
     def find(self, name: str) -> int | None:

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from contracts.caches import cached
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import PHRASES, Observed
 from streams.publish.reasons import SHOWN, features_of, parts_of, signed_features
@@ -114,7 +115,7 @@ def _vocabulary(
     return codes, phrases
 
 
-@lru_cache(_REMEMBERED)
+@cached(_REMEMBERED)
 def _phrase(key: int, usual: float) -> str:
     parts = parts_of(key)
     words = PHRASES[FEATURES[parts.feature]](Observed(parts.value, usual, parts.rhythm))

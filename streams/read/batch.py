@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import LaneBatch, PeopleEvents, Progress, Texts, no_texts
+from contracts.caches import Cache
 from streams.read.decode import Decoded
 
 REMEMBERED: Final = 1 << 15
@@ -20,8 +21,7 @@ class ReportedCustomers:
     """
 
     def __init__(self, most: int = REMEMBERED):
-        self._reported: dict[str, int] = {}
-        self._most = most
+        self._reported: Cache[str, int] = Cache(most)
 
     def unreported(self, people: PeopleEvents) -> tuple[Texts, NDArray[np.int64], NDArray[np.int64]]:
         """Return customers, with buckets and first slots, whose events go to another bucket, unless reported lately."""
@@ -35,9 +35,7 @@ class ReportedCustomers:
                 new[customer], places[customer] = slot, int(people.customer_buckets[elsewhere[at]])
         if not new:
             return no_texts(), np.empty(0, np.int64), np.empty(0, np.int64)
-        if len(self._reported) + len(new) > self._most:
-            self._reported.clear()
-        self._reported.update(new)
+        self._reported.remember(new)
         return (np.array(list(new), object), np.array(list(places.values()), np.int64),
                 np.array(list(new.values()), np.int64))  # fmt: skip
 

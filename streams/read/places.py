@@ -7,6 +7,7 @@ import numpy as np
 from confluent_kafka import murmur2
 from numpy.typing import NDArray
 
+from contracts.caches import Cache
 from contracts.identity import home_of, is_no_customer
 
 NO_ID: Final = -1
@@ -26,16 +27,21 @@ def bucket_of(profile_id: str, buckets: int) -> int:
     return place_of(home_of(profile_id), buckets)
 
 
-class Buckets(dict[str, int]):
-    """The bucket of each id, cached, because most ids repeat. Cleared when full."""
+class Buckets(Cache[str, int]):
+    """The bucket of each id, cached, because most ids repeat."""
 
     def __init__(self, buckets: int):
-        super().__init__({"": NO_ID})
+        super().__init__(REMEMBERED)
         self._buckets = buckets
 
     def __missing__(self, identifier: str) -> int:
         """Compute the bucket of an id that is not cached."""
-        bucket = UNFIT if is_no_customer(identifier) else place_of(identifier, self._buckets)
+        if not identifier:
+            bucket = NO_ID
+        elif is_no_customer(identifier):
+            bucket = UNFIT
+        else:
+            bucket = place_of(identifier, self._buckets)
         self[identifier] = bucket
         return bucket
 
@@ -43,7 +49,6 @@ class Buckets(dict[str, int]):
         """The buckets of n ids."""
         if len(self) > REMEMBERED:
             self.clear()
-            self[""] = NO_ID
         return np.fromiter(map(self.__getitem__, identifiers), np.int64, len(identifiers))
 
 
