@@ -3,7 +3,7 @@
 As in :mod:`contracts.blocks`, a block is a few numpy arrays of equal length, and immutable by convention.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -27,24 +27,29 @@ class VisitorSample:
     buyers: NDArray[np.bool_]
 
 
+Some = NDArray[np.intp] | slice
+"""Chosen elements."""
+
+
 @dataclass(frozen=True)
 class SweptPeople:
     """The part of a boundary's sweep that labelling needs: n customers, ``keys`` ascending.
 
     ``keys`` are the customers' keys (hashes of their ids): unlike positions they do not depend on the order of arrival,
-    so the order of examples is a function of the log. ``last[name]`` (n,) is the time of the newest event of a counter
-    (:data:`contracts.outcomes.Counter`) in microseconds. Dormant customers are missing: they had no event within any
-    outcome's window. ``trainable`` marks the customers to snapshot for training; ``features`` and ``buyers`` (who had
-    ordered) are of these only, in their order.
+    so the order of examples is a function of the log. ``last(name, at)`` returns the times (microseconds) of the newest
+    events of a counter (:data:`contracts.outcomes.Counter`) of some of the n. Dormant customers are missing: they had
+    no event within any outcome's window. ``trainable`` marks the m customers to snapshot for training; ``features(at)``
+    of some of these m and ``buyers`` (m,), who had ordered, are in their order. What nobody asks for costs nothing, but
+    a table may change: ask at once.
     """
 
     bucket: int
     boundary: int
     keys: NDArray[np.uint64]
     trainable: NDArray[np.bool_]
-    features: NDArray[np.float32]
+    features: Callable[[Some], NDArray[np.float32]]
     buyers: NDArray[np.bool_]
-    last: Mapping[str, NDArray[np.int64]]
+    last: Callable[[str, Some], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ from contracts.times import HOUR
 
 _GOLDEN: Final = 0x9E3779B97F4A7C15
 _MOST_HALF: Final = 65_504
+_NOBODY: Final = np.empty(0, np.intp)
+_EVERYBODY: Final = slice(None)
 OF_BUYERS: Final = "buyers"
 """What ``Outcome.of`` says of an outcome that is about customers with orders only."""
 
@@ -62,11 +64,11 @@ def label(
         taken = swept.boundary - window
         snapshot = state.waiting.get(taken)
         examples[outcome.name] = (
-            no_examples(swept.features.shape[1]) if snapshot is None
+            no_examples(swept.features(_NOBODY).shape[1]) if snapshot is None
             else _examples(_of_outcome(snapshot, outcome, taken, most), swept, outcome, taken * interval_hours * HOUR)
         )  # fmt: skip
     _forget(state, swept.boundary - longest)
-    if len(swept.features):
+    if len(swept.buyers):
         state.waiting[swept.boundary] = _snapshot(swept, outcomes, most)
     return examples
 
@@ -94,11 +96,12 @@ def _snapshot(swept: SweptPeople, outcomes: Sequence[Outcome], most: int) -> Sna
     keys, buyers = swept.keys[swept.trainable], swept.buyers
     kinds = {outcome.of for outcome in outcomes}
     if any(_takes_all(of, len(keys), most) for of in kinds):
-        return Snapshot(keys, _half(swept.features), buyers)
-    chosen = np.zeros(len(keys), np.bool_)
+        return Snapshot(keys, _half(swept.features(_EVERYBODY)), buyers)
+    sampled = np.zeros(len(keys), np.bool_)
     for of in kinds:
-        chosen[_sample(keys, _covered(buyers, of), swept.boundary, most)] = True
-    return Snapshot(keys[chosen], _half(swept.features[chosen]), buyers[chosen])
+        sampled[_sample(keys, _covered(buyers, of), swept.boundary, most)] = True
+    chosen = np.flatnonzero(sampled)
+    return Snapshot(keys[chosen], _half(swept.features(chosen)), buyers[chosen])
 
 
 def _of_outcome(snapshot: Snapshot, outcome: Outcome, boundary: int, most: int) -> Snapshot:
@@ -157,5 +160,5 @@ def _happened(snapshot: Snapshot, swept: SweptPeople, counter: str, since: int) 
         return np.zeros(len(snapshot.keys), np.bool_)
     at = np.minimum(np.searchsorted(swept.keys, snapshot.keys), len(swept.keys) - 1)
     present = swept.keys[at] == snapshot.keys
-    happened: NDArray[np.bool_] = present & (swept.last[counter][at] >= since)
+    happened: NDArray[np.bool_] = present & (swept.last(counter, at) >= since)
     return happened

@@ -311,7 +311,6 @@ def customers_policy(settings: Settings, rates: Rates | None = None) -> Customer
             dormant_after=settings.dormant_days * DAY,
             training_stride=max(1, settings.training_stride_days * 24 // settings.sweep_hours),
             longest_window=longest * interval,
-            counters=tuple(sorted({outcome.counter for outcome in settings.outcomes})),
             most=max(STACK, MOST_ROWS // settings.buckets),
         ),
         senders=settings.buckets,

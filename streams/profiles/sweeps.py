@@ -51,7 +51,6 @@ class SweepPolicy:
     dormant_after: int
     training_stride: int
     longest_window: int
-    counters: tuple[str, ...]
     slice: int = SLICE
     most: int = MOST_ROWS
 
@@ -141,19 +140,19 @@ class Sweeps:
         """Label a boundary and take its sample at once, from the rows in use; the customers are swept in slices."""
         self._flush()
         SWEEPS.inc()
-        rows, keys, counters = self.table.rows, self.table.keys[at], self.policy.counters
+        rows, keys = self.table.rows, self.table.keys[at]
         trainable = self._turn(keys, boundary)
         trainable[trainable] = self._steady(times_of(rows["last_seen"][at[trainable]]), boundary)
-        snapshot, sample = take(rows, at[trainable]), take(rows, at[:MOST_POPULATION])
+        snapshot, sample = at[trainable], take(rows, at[:MOST_POPULATION])
         now = boundary * self.policy.interval
         swept = SweptPeople(
             bucket=self.maker.bucket,
             boundary=boundary,
             keys=keys,
             trainable=trainable,
-            features=compute_features(snapshot, now, self.policy.interval),
-            buyers=snapshot["orders"] > 0,
-            last={name: times_of(rows[LAST_OF_COUNTER[name]][at]) for name in counters},
+            features=lambda some: compute_features(take(rows, snapshot[some]), now, self.policy.interval),
+            buyers=rows["orders"][snapshot] > 0,
+            last=lambda counter, some: times_of(rows[LAST_OF_COUNTER[counter]][at[some]]),
         )
         population = Population(compute_features(sample, now, self.policy.interval), sample["orders"] > 0)
         self.out.append(Released(self.maker.bucket, [boundary], [self.label(swept)], [population]))
@@ -197,23 +196,28 @@ class Sweeps:
         """Label the boundaries of a stack, one after the other, and take samples of their customers."""
         keys = self.table.keys[block.positions]
         trainable = self._turn(keys, block.boundaries) & self._steady(times_of(rows["last_seen"]), block.boundaries)
-        last = {name: times_of(rows[LAST_OF_COUNTER[name]]) for name in self.policy.counters}
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
         for copy, (start, end) in zip(copies, pairwise([0, *ends]), strict=True):
             mine, sample = slice(start, end), slice(start, min(end, start + MOST_POPULATION))
-            swept = SweptPeople(
-                bucket=block.bucket,
-                boundary=copy.boundary,
-                keys=keys[mine],
-                trainable=trainable[mine],
-                features=block.features[mine][trainable[mine]],
-                buyers=block.buyers[mine][trainable[mine]],
-                last={name: times[mine] for name, times in last.items()},
-            )
-            examples.append(self.label(swept))
+            examples.append(self.label(self._swept_people(copy.boundary, block, rows, mine, trainable[mine])))
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
+
+    def _swept_people(
+        self, boundary: int, block: PeopleBlock, rows: RowArray, mine: slice, trainable: NDArray[np.bool_]
+    ) -> SweptPeople:
+        """Return what labelling needs of one boundary, whose customers are ``mine`` of a stack."""
+        snapshot = mine.start + np.flatnonzero(trainable)
+        return SweptPeople(
+            bucket=block.bucket,
+            boundary=boundary,
+            keys=self.table.keys[block.positions[mine]],
+            trainable=trainable,
+            features=lambda some: block.features[snapshot[some]],
+            buyers=block.buyers[snapshot],
+            last=lambda counter, some: times_of(rows[mine][LAST_OF_COUNTER[counter]][some]),
+        )
 
     def _turn(self, keys: NDArray[np.uint64], boundaries: NDArray[np.int32] | int) -> NDArray[np.bool_]:
         """Return whose turn it is to be snapshotted. ``boundaries`` is one for all, or one per row."""

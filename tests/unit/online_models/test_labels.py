@@ -48,9 +48,9 @@ def sweep(
         boundary=boundary,
         keys=at,
         trainable=chosen,
-        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32)[chosen],
+        features=np.column_stack((np.full(len(at), boundary), at)).astype(np.float32)[chosen].__getitem__,
         buyers=(last["orders"] > NEVER)[chosen],
-        last=last,
+        last=lambda counter, some: last[counter][some],
     )
 
 
@@ -175,9 +175,10 @@ def test_no_more_snapshots_wait_than_the_longest_window_has_sweeps() -> None:
 
 
 def test_a_snapshot_keeps_its_features_when_the_sweeps_arrays_change() -> None:
-    state, swept = LabelState(), sweep(0, [-1, -1], train=[0, 1])
+    state, values = LabelState(), np.array([[0, 0], [0, 1]], np.float32)
+    swept = replace(sweep(0, [-1, -1], train=[0, 1]), features=values.__getitem__)
     label(state, swept, OUTCOMES, 24, MOST)
-    swept.features[:] = 9
+    values[:] = 9
     assert state.waiting[0].features.tolist() == [[0, 0], [0, 1]]
 
 
@@ -231,7 +232,7 @@ def test_each_outcome_has_the_sample_that_it_would_have_alone(
 def test_features_wait_in_half_precision_and_stay_finite() -> None:
     values = np.array([0.0, 1e-3, 0.5, 12.345, 2_000.4, 1e9, -1e9], np.float32)
     sweeps = [sweep(day, [-1], train=[0]) for day in range(3)]
-    found = feed(*[replace(each, features=values[None, :]) for each in sweeps])[-1]["buys"].features[0]
+    found = feed(*[replace(each, features=values[None, :].__getitem__) for each in sweeps])[-1]["buys"].features[0]
     assert found.dtype == np.float32
     assert np.allclose(found[:5], values[:5], rtol=2**-11, atol=1e-7)
     assert found[5:].tolist() == [65_504, -65_504]

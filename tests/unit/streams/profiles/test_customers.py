@@ -26,17 +26,20 @@ from streams.profiles.rows import blank_rows, times_of
 from streams.profiles.sweeps import SweepPolicy
 
 SWEEPS = SweepPolicy(
-    interval=DAY, dormant_after=5 * DAY, training_stride=2, longest_window=2 * DAY, counters=("orders",)
+    interval=DAY, dormant_after=5 * DAY, training_stride=2, longest_window=2 * DAY
 )
 POLICY = CustomersPolicy(SWEEPS, senders=1, known_capacity=1_000)
 EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
 
+ALL = slice(None)
+
+
 def label(state: Queue[int], swept: SweptPeople) -> Mapping[str, Examples]:
     """All who are trainable, labelled by whether they ever ordered; the state counts the boundaries."""
     state.append(swept.boundary)
-    return {"any": Examples(swept.features, swept.last["orders"][swept.trainable] > 0, swept.buyers)}
+    return {"any": Examples(swept.features(ALL), swept.last("orders", swept.trainable) > 0, swept.buyers)}
 
 
 LABELLER = Labeller(lambda: Queue(int), label)

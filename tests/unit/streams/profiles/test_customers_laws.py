@@ -30,22 +30,25 @@ END = 8
 """The slot in which all logs end."""
 SENDERS = 2
 DORMANT = 3
-SWEEPS = SweepPolicy(DAY, DORMANT * DAY, training_stride=2, longest_window=DAY, counters=("orders",))
+SWEEPS = SweepPolicy(DAY, DORMANT * DAY, training_stride=2, longest_window=DAY)
 EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 1.5),)})
+
+
+ALL = slice(None)
 
 
 def label(state: StoredDict[int, NDArray[np.float32]], swept: SweptPeople) -> dict[str, Examples]:
     """Examples of the boundary before, by what the customers did since; the state holds them by key."""
     features, labels = [], []
     since = (swept.boundary - 1) * DAY
-    for key, ordered in zip(swept.keys.tolist(), (swept.last["orders"] >= since).tolist(), strict=True):
+    for key, ordered in zip(swept.keys.tolist(), (swept.last("orders", ALL) >= since).tolist(), strict=True):
         if key in state:
             features.append(state[key])
             labels.append(ordered)
     state.clear()
-    state.update(zip(swept.keys[swept.trainable].tolist(), swept.features, strict=True))
-    shaped = np.array(features, np.float32).reshape(-1, swept.features.shape[1])
+    state.update(zip(swept.keys[swept.trainable].tolist(), swept.features(ALL), strict=True))
+    shaped = np.array(features, np.float32).reshape(-1, swept.features(ALL).shape[1])
     return {"any": Examples(shaped, np.array(labels, np.bool_), np.ones(len(labels), np.bool_))}
 
 

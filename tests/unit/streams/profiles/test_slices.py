@@ -20,7 +20,7 @@ from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.labelling import Labeller
 from streams.profiles.sweeps import SweepPolicy
 
-SWEEPS = SweepPolicy(DAY, 3 * DAY, training_stride=2, longest_window=DAY, counters=("orders",))
+SWEEPS = SweepPolicy(DAY, 3 * DAY, training_stride=2, longest_window=DAY)
 EURO = number_of("EUR")
 RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 
@@ -28,8 +28,8 @@ RATES = Rates("USD", {"EUR": ((0, 2.0),)})
 def label(state: StoredDict[int, int], swept: SweptPeople) -> dict[str, Examples]:
     """The trainable customers, by whether they ever ordered."""
     state[swept.boundary] = len(swept.keys)
-    ordered = swept.last["orders"][swept.trainable] > 0
-    return {"any": Examples(swept.features, ordered, swept.buyers)}
+    ordered = swept.last("orders", swept.trainable) > 0
+    return {"any": Examples(swept.features(slice(None)), ordered, swept.buyers)}
 
 
 LABELLER = Labeller(lambda: StoredDict(int, int), label)
