@@ -199,24 +199,25 @@ class Sweeps:
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
         for copy, (start, end) in zip(copies, pairwise([0, *ends]), strict=True):
-            mine, sample = slice(start, end), slice(start, min(end, start + MOST_POPULATION))
-            examples.append(self.label(self._swept_people(copy.boundary, block, rows, mine, trainable[mine])))
+            sample = slice(start, min(end, start + MOST_POPULATION))
+            examples.append(self.label(self._swept_people(copy.boundary, block, rows, range(start, end), trainable)))
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
 
     def _swept_people(
-        self, boundary: int, block: PeopleBlock, rows: RowArray, mine: slice, trainable: NDArray[np.bool_]
+        self, boundary: int, block: PeopleBlock, rows: RowArray, mine: range, trainable: NDArray[np.bool_]
     ) -> SweptPeople:
         """Return what labelling needs of one boundary, whose customers are ``mine`` of a stack."""
-        snapshot = mine.start + np.flatnonzero(trainable)
+        part = np.s_[mine.start : mine.stop]
+        snapshot = mine.start + np.flatnonzero(trainable[part])
         return SweptPeople(
             bucket=block.bucket,
             boundary=boundary,
-            keys=self.table.keys[block.positions[mine]],
-            trainable=trainable,
+            keys=self.table.keys[block.positions[part]],
+            trainable=trainable[part],
             features=lambda some: block.features[snapshot[some]],
             buyers=block.buyers[snapshot],
-            last=lambda counter, some: times_of(rows[mine][LAST_OF_COUNTER[counter]][some]),
+            last=lambda counter, some: times_of(rows[part][LAST_OF_COUNTER[counter]][some]),
         )
 
     def _turn(self, keys: NDArray[np.uint64], boundaries: NDArray[np.int32] | int) -> NDArray[np.bool_]:

@@ -231,7 +231,7 @@ class World:
         self.sinks = [Sink(bucket) for bucket in range(BUCKETS)]
 
     def new_customers(self) -> Customers:
-        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, ("orders",), slice=2)
+        sweeps = SweepPolicy(DAY, 90 * DAY, 2, DAY, slice=2)
         return Customers(CustomersPolicy(sweeps, BUCKETS, 1_000, self.policy.rates), LABELLER)
 
     def restart(self, new: IdentityPolicy) -> None:
