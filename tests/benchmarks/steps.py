@@ -140,7 +140,7 @@ class Flow:
 
     def _label(self, label: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
         return lambda state, swept: self._meter.run(
-            "labels (within customers)", "customer", len(swept.features), lambda: label(state, swept)
+            "labels (within customers)", "customer", len(swept.buyers), lambda: label(state, swept)
         )
 
     def _explain(self, *arguments: Any) -> Any:
