@@ -147,7 +147,10 @@ class Devices(Keeper[DevicesState], Machine[DeviceBatch, Output]):
         return Additions(at[~going], compress(events, ~going))
 
     def _decide(self, due: _Due, links: list[Link], decisions: Decisions, target: int) -> None:
-        """Decide the links of devices, slot by slot. Customer ids become known in their slot."""
+        """Decide the links of devices, slot by slot. Customer ids of this bucket become known in their slot.
+
+        Ids of other buckets are no device's id here.
+        """
         state, known = self._state, self._state.known_customers
         own, slots, done = due.customer_buckets == state.bucket, due.events["slot"], 0
         since, noticed = state.notices.due(target) or (np.empty(0, np.int64), no_texts())
@@ -157,8 +160,9 @@ class Devices(Keeper[DevicesState], Machine[DeviceBatch, Output]):
             known.add(noticed[since <= slot].tolist())
             done = until
             for link in group:
-                if link.person and not link.person.startswith(EMAIL):
-                    known.add((link.person,))
+                person = link.person
+                if person and not person.startswith(EMAIL) and self._policy.bucket_of(person) == state.bucket:
+                    known.add((person,))
                 if link.identity.startswith(ANONYMOUS):
                     decisions.decide(link)
         if own.any():

@@ -1,4 +1,4 @@
-"""The set of customer ids in use: an anonymous id in it is not linked to another customer."""
+"""The set of a bucket's customer ids in use: an anonymous id in it is not linked to another customer."""
 
 from collections.abc import Iterable
 from typing import Final

@@ -19,7 +19,7 @@ class Ordered:
     """
 
     def __init__(self) -> None:
-        self._order: Positions | None = None
+        self._order: NDArray[np.int32] | None = None
         self._added, self._removed = Touched(), Touched()
 
     def add(self, at: Positions) -> None:
@@ -33,12 +33,14 @@ class Ordered:
             self._removed.note(at)
 
     def positions(self, keys: NDArray[np.uint64], names: Names) -> Positions:
-        """Return the positions that have a name, by their ``keys``. The array must not be changed."""
+        """Return the positions that have a name, by their ``keys``."""
         if self._order is None:
             used = np.flatnonzero(names.used(np.arange(len(keys))))
-            self._order = used[np.argsort(keys[used], kind="stable")]
-            return self._order
-        order, added, removed = self._order, self._added.positions(), self._removed.positions()
+            order = used[np.argsort(keys[used], kind="stable")]
+            self._order = order.astype(np.int32)
+            return order
+        order = self._order.astype(np.int64)
+        added, removed = self._added.positions(), self._removed.positions()
         if len(removed):
             gone = np.zeros(len(keys), np.bool_)
             gone[removed] = True
@@ -48,7 +50,8 @@ class Ordered:
             new = added[names.used(added)]
             order = _merged(order, new[np.argsort(keys[new], kind="stable")], keys)
             self._added.clear()
-        self._order = order
+        if len(removed) or len(added):
+            self._order = order.astype(np.int32)
         return order
 
 
