@@ -9,7 +9,7 @@ from contracts.state import Part
 from streams.identity.histories import Additions, Moves, Sent, carry_out
 from streams.identity.kept import Kept
 from streams.identity.policy import IdentityPolicy
-from streams.identity.visitors import forget, live, pointers, restate, restated, sample, stored, unpublished
+from streams.identity.visitors import forget, live, restate, restated, sample, stored, unpublished
 
 Block = PeopleBlock | ProfileBlock | Departures | Pointers | VisitorSample
 S = TypeVar("S", bound=Kept)
@@ -30,7 +30,7 @@ class Keeper(Generic[S]):
         """Whether visitors are left to emit at the newest boundary."""
         return self._state.fresh and self._state.restating is not None
 
-    def work(self) -> list[PeopleBlock]:
+    def work(self) -> list[PeopleBlock | Pointers]:
         """Return a portion of these visitors."""
         return restated(self._state, self._policy) if self.has_work() else []
 
@@ -63,10 +63,10 @@ def advance(
     if crossed:
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
-        if kept.fresh and before is not None:
-            blocks += pointers(kept, kept.current - before, policy)
+        unfinished = 0 if kept.restating is None else kept.crossed
+        kept.crossed = 0 if before is None or not kept.fresh else kept.current - before + unfinished
     if kept.fresh:
-        others: list[PeopleBlock] = []
+        others: list[PeopleBlock | Pointers] = []
         if kept.stale:
             restate(kept)
             others = restated(kept, policy)  # without the live ones

@@ -37,6 +37,9 @@ class Kept:
     """Whether a boundary was crossed since all visitors were scored."""
     restating: int | None = None
     """The next position of the visitors who are being emitted; None if none are."""
+    crossed: int = 1
+    """The number of boundaries for which they are. It is not stored: after a restart, visitors whose turn came at an
+    earlier one wait for their next turn."""
     owned: Owned = field(default_factory=Owned)
     links: WaitingLinks = field(default_factory=WaitingLinks)
     progress: Progress | None = None

@@ -19,7 +19,7 @@ from contracts.entries import StoredDict
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.state import Part
 from contracts.times import SECOND
-from streams.identity.owners import LONG_AGO, NO_OWNER, NO_ROUTE, Owners
+from streams.identity.owners import FREE, LONG_AGO, NO_OWNER, NO_ROUTE, Owners
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import Visits, starts
 from streams.profiles.row_store import SparseRows
@@ -118,22 +118,25 @@ class Owned:
         np.maximum.at(self._owners.web_seconds, at, seconds)
         self._owners.see(at)
 
-    def pointing(self, boundary: int, crossed: int, week: int, interval: int) -> NDArray[np.int64]:
-        """Return the rows with an owner whose turn came within the last ``crossed`` boundaries and who were seen since.
+    def pointing(self, rows: slice, boundary: int, crossed: int, week: int, interval: int) -> NDArray[np.bool_]:
+        """Return which rows have an owner, had their turn within the last ``crossed`` boundaries, and were seen since.
 
         Each row has its turn once in ``week`` boundaries.
         """
-        owners, size = self._owners, len(self.table.names)
-        owned = np.flatnonzero(~owners.free(0, size))
-        turn = (boundary - (self.table.keys[owned] % week).astype(np.int64)) % week < crossed
-        owned = owned[turn]
-        start = (boundary - week - crossed + 1) * interval
-        seen = (owners.web_seconds[owned] >= start // SECOND) | (owners.linked[owned] >= start)
-        return owned[seen]
+        owners, start = self._owners, (boundary - week - crossed + 1) * interval
+        turns = (boundary - (self.table.keys[rows] % week).astype(np.int64)) % week
+        seen = (owners.web_seconds[rows] >= start // SECOND) | (owners.linked[rows] >= start)
+        found: NDArray[np.bool_] = ~owners.free(rows.start, rows.stop) & (turns < crossed) & seen
+        return found
 
     def free(self, start: int, stop: int) -> NDArray[np.bool_]:
         """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""
         return self._owners.free(start, stop)
+
+    def are_free(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which rows have no owner."""
+        free: NDArray[np.bool_] = self._owners.since[at] == FREE
+        return free
 
     def sessions(self, at: NDArray[np.int64], visits: Visits, policy: IdentityPolicy) -> NDArray[np.bool_]:
         """Return which web events of rows start a session, also of rows whose events count for an owner."""

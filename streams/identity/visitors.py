@@ -89,18 +89,6 @@ def _silent(kept: Kept, policy: IdentityPolicy) -> NDArray[np.bool_]:
     return is_silent(columns, kept.current, policy)
 
 
-def pointers(kept: Kept, crossed: int, policy: IdentityPolicy) -> list[Pointers]:
-    """Return identified visitors seen lately whose hashes must live on. Each has its turn once a week, if seen since.
-
-    ``crossed`` is the number of boundaries up to the current slot since the last call.
-    """
-    week = max(1, _WEEK // policy.interval)
-    at = kept.owned.pointing(kept.current, min(crossed, week), week, policy.interval)
-    if not len(at):
-        return []
-    return [Pointers(kept.bucket, kept.owned.table.names.take(at), np.full(len(at), last_version(kept.current - 1)))]
-
-
 def _visitors(kept: Kept, start: int, stop: int) -> NDArray[np.bool_]:
     """Return which positions from ``start`` to ``stop`` hold visitors."""
     owned = kept.owned
@@ -121,22 +109,36 @@ def live(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
 
 
 def restate(kept: Kept) -> None:
-    """Begin to emit all visitors as of now."""
+    """Begin to emit all visitors as of now, and the identified ones whose turn it is."""
     kept.restating = 0
 
 
-def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock]:
-    """Return the next portion of visitors as of now, without those changed by events."""
+def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock | Pointers]:
+    """Return the next portion: visitors as of now, without those changed by events, and pointers to owners.
+
+    The hashes of identified visitors point to their owners in Redis and must live on there: each has its turn once a
+    week, if seen since.
+    """
     if kept.restating is None:
         return []
-    table = kept.owned.table
+    owned, table, week = kept.owned, kept.owned.table, max(1, _WEEK // policy.interval)
 
     def chosen(start: int, stop: int) -> NDArray[np.bool_]:
-        return _visitors(kept, start, stop) & ~table.changed[start:stop]
+        visitors = _visitors(kept, start, stop) & ~table.changed[start:stop]
+        crossed = min(kept.crossed, week)
+        return visitors | owned.pointing(slice(start, stop), kept.current, crossed, week, policy.interval)
 
     at, kept.restating = portion(kept.restating, len(table.names), policy.portion, chosen)
+    free = owned.are_free(at)
+    at, pointing = at[free], at[~free]
     labelled(SCORES, "sweep").inc(len(at))
-    return [_maker(kept, policy).current(table, at, kept.current, "restated")] if len(at) else []
+    blocks: list[PeopleBlock | Pointers] = []
+    if len(at):
+        blocks.append(_maker(kept, policy).current(table, at, kept.current, "restated"))
+    if len(pointing):
+        versions = np.full(len(pointing), last_version(kept.current - 1))
+        blocks.append(Pointers(kept.bucket, table.names.take(pointing), versions))
+    return blocks
 
 
 def _maker(kept: Kept, policy: IdentityPolicy) -> Maker:

@@ -199,3 +199,26 @@ def test_pointers_have_their_turn_when_several_boundaries_are_crossed_at_once() 
     of_devices(devices, 0, [link(V, "c", 5)])
     outputs = of_devices(devices, 8, [link(V, "c", 4 * DAY)])
     assert [out.ids.tolist() for out in outputs if isinstance(out, Pointers)] == [[V]]
+
+
+def test_many_pointers_come_in_portions_and_a_round_that_is_not_done_goes_on_at_the_next_boundary() -> None:
+    names = [visitor_id(f"v{number}") for number in range(40)]
+    links = [link(name, f"c{number}", 5) for number, name in enumerate(names)]
+    whole, some = Devices(POLICY), Devices(replace(POLICY, portion=3))
+    found: dict[Devices, list[str]] = {whole: [], some: []}
+    most = 0
+    for day in range(9):
+        for devices, pointed in found.items():
+            said = [] if day else links
+            batches = [of_devices(devices, day, said)]
+            while devices.has_work() and (devices is whole or (day > 4 and len(batches) < 5)):
+                batches.append(devices.work())
+            blocks = [out for batch in batches for out in batch if isinstance(out, Pointers)]
+            pointed += [name for block in blocks for name in block.ids]
+            if devices is some:
+                most = max([most, *(len(block.ids) for block in blocks)])
+    while some.has_work():
+        found[some] += [name for out in some.work() if isinstance(out, Pointers) for name in out.ids]
+    assert sorted(found[whole]) == sorted(names)
+    assert set(found[some]) == set(names)
+    assert most <= 2 * 3
