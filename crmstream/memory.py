@@ -69,11 +69,17 @@ def give_back() -> None:
     threading.Thread(target=_look_again, args=(trimmer,), name="give-memory-back", daemon=True).start()
 
 
+def tend(trimmer: Trimmer, emptied: float, now: float) -> float:
+    """Empty the caches if it is time, and give memory back; return when (seconds) caches were emptied last."""
+    due = now - emptied >= CACHED_SECONDS
+    if due:
+        empty_caches()
+    trimmer.look()
+    return now if due else emptied
+
+
 def _look_again(trimmer: Trimmer) -> None:
     emptied = time.monotonic()
     while True:
         time.sleep(EVERY_SECONDS)
-        if time.monotonic() - emptied >= CACHED_SECONDS:
-            empty_caches()
-            emptied = time.monotonic()
-        trimmer.look()
+        emptied = tend(trimmer, emptied, time.monotonic())

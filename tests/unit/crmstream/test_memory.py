@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from contracts.caches import Cache
 from crmstream import memory
 
 MEGABYTE = 1 << 20
@@ -48,3 +49,12 @@ def test_without_glibc_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(memory.ctypes, "CDLL", without)
     memory.give_back()
+
+
+def test_caches_are_emptied_now_and_then(trimmer: memory.Trimmer) -> None:
+    cache: Cache[str, int] = Cache(10)
+    cache.remember({"a": 1})
+    assert memory.tend(trimmer, 100.0, 100.0 + memory.CACHED_SECONDS - 1) == 100.0
+    assert cache == {"a": 1}
+    assert memory.tend(trimmer, 100.0, 100.0 + memory.CACHED_SECONDS) == 100.0 + memory.CACHED_SECONDS
+    assert cache == {}
