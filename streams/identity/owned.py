@@ -133,6 +133,10 @@ class Owned:
         """Return which positions from ``start`` to ``stop`` have no owner; only these have histories."""
         return self._owners.free(start, stop)
 
+    def all_free(self) -> NDArray[np.int64]:
+        """Return the positions of all rows without an owner, ascending."""
+        return np.flatnonzero(self._owners.free(0, len(self.table.names)))
+
     def are_free(self, at: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which rows have no owner."""
         free: NDArray[np.bool_] = self._owners.since[at] == FREE

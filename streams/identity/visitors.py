@@ -56,7 +56,8 @@ def stored(kept: Kept, at: Positions, policy: IdentityPolicy) -> list[ProfileBlo
 def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
     """Sample visitors as of the boundary at the start of the current slot: the ids with the smallest hashes."""
     table, boundary = kept.owned.table, kept.current
-    at = np.flatnonzero(_visitors(kept, 0, len(table.names)) & ~_silent(kept, policy))
+    free = kept.owned.all_free()
+    at = free[(table.column("events", free) > 0) & ~_silent(kept, free, policy)]
     count, keys = len(at), table.keys[at]
     if count > SAMPLE:
         chosen = np.argpartition(keys, SAMPLE)[:SAMPLE]
@@ -69,7 +70,8 @@ def sample(kept: Kept, policy: IdentityPolicy) -> VisitorSample:
 def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     """Forget visitors who were silent for too long at the start of the current slot; return them."""
     owned, boundary = kept.owned, kept.current
-    silent = np.flatnonzero(owned.free(0, len(owned.table.names)) & _silent(kept, policy))
+    free = owned.all_free()
+    silent = free[_silent(kept, free, policy)]
     gone = silent[owned.table.column("events", silent) > 0]
     departures = []
     if len(gone):
@@ -83,9 +85,9 @@ def forget(kept: Kept, policy: IdentityPolicy) -> list[Departures]:
     return departures
 
 
-def _silent(kept: Kept, policy: IdentityPolicy) -> NDArray[np.bool_]:
-    """Return which positions, of all, were silent for too long at the start of the current slot."""
-    columns = {name: kept.owned.table.column(name, slice(None)) for name in SILENT_BY}
+def _silent(kept: Kept, at: Positions, policy: IdentityPolicy) -> NDArray[np.bool_]:
+    """Return which of these rows were silent for too long at the start of the current slot."""
+    columns = {name: kept.owned.table.column(name, at) for name in SILENT_BY}
     return is_silent(columns, kept.current, policy)
 
 
