@@ -1,7 +1,7 @@
 """Coalesces writes: of several writes of one hash only the newest is sent."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,10 +13,10 @@ from contracts.outputs import HashBlock
 REMEMBERED: Final = 50_000
 """So many ids, per kind of hash, may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
 REMEMBERED_SECONDS: Final = 60.0
-_NONE: Final = -1
+MANY: Final = 500
+"""Blocks of so many rows are remembered in arrays, a fifth of the memory; for smaller ones a dict is faster."""
+_ARRIVAL_BITS: Final = 40
 Hashes = NDArray[np.uint64]
-Versions = NDArray[np.int64]
-Arrivals = NDArray[np.int64]
 
 
 class Newest:
@@ -28,10 +28,9 @@ class Newest:
     their order.
     """
 
-    def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS):
-        self._remembered = remembered
-        self._seconds = seconds
-        self._young, self._old = _Writes(), _Writes()
+    def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS, many: int = MANY):
+        self._remembered, self._seconds, self._many = remembered, seconds, many
+        self._young, self._old = _Generation(), _Generation()
         self._arrivals = 0
         self._began, self._began_at = 0, 0.0
 
@@ -41,20 +40,10 @@ class Newest:
 
     def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
         """Return the blocks without superseded rows. All blocks are of one kind of hash."""
-        hashed = [_hashes(block) for block in blocks]
-        first = self._arrivals + 1
-        self._arrivals += len(blocks)
-        before = [
-            self._note(block, hashes, arrival)
-            for arrival, (block, hashes) in enumerate(zip(blocks, hashed, strict=True), first)
-        ]
-        if len(blocks) == 1:
-            kept = [_chosen(blocks[0], blocks[0].versions >= before[0])]
-        else:
-            kept = [
-                _chosen(block, self._newest(block, hashes, arrival))
-                for arrival, (block, hashes) in enumerate(zip(blocks, hashed, strict=True), first)
-            ]
+        stamped = [(block, self._stamps(block)) for block in blocks]
+        for block, stamps in stamped:
+            self._note(block, stamps)
+        kept = [self._kept(block, stamps) for block, stamps in stamped]
         return [block for block in kept if len(block.ids)]
 
     def age(self, handed_over: int, oldest: int, now: float) -> None:
@@ -65,80 +54,94 @@ class Newest:
         """
         due = len(self._young) > self._remembered or now - self._began_at > self._seconds
         if due and oldest > self._began:
-            self._old, self._young = self._young, _Writes()
+            self._old, self._young = self._young, _Generation()
             self._began, self._began_at = handed_over, now
 
-    def _note(self, block: HashBlock, hashes: Hashes, arrival: int) -> Versions:
-        """Note a block, unless its rows drop no others; return the newest versions before it."""
-        versions, arrivals = self._known(hashes)
-        if block.order == "newest":
-            newer = block.versions >= versions
-            self._young.put(
-                hashes, np.where(newer, block.versions, versions), np.where(newer, np.int64(arrival), arrivals)
-            )
-        return versions
+    def _stamps(self, block: HashBlock) -> list[int]:
+        """A number per row that is larger for a newer version, and of equal versions for the later block."""
+        self._arrivals += 1
+        arrival = self._arrivals
+        return [version << _ARRIVAL_BITS | arrival for version in block.versions.tolist()]
 
-    def _newest(self, block: HashBlock, hashes: Hashes, arrival: int) -> NDArray[np.bool_]:
-        """Return which rows are not superseded by a block that was noted."""
-        versions, arrivals = self._known(hashes)
-        found: NDArray[np.bool_] = (block.versions > versions) | ((block.versions == versions) & (arrival >= arrivals))
-        return found
+    def _note(self, block: HashBlock, stamps: list[int]) -> None:
+        if block.order != "newest":
+            return
+        ids: list[str] = block.ids.tolist()
+        if len(ids) >= self._many:
+            self._young.many.put(_hashes(ids), block.versions, self._arrivals_of(stamps))
+            return
+        young, old = self._young.few, self._old.few
+        for customer, stamp in zip(ids, stamps, strict=True):
+            known = young.get(customer) or old.get(customer, 0)
+            young[customer] = stamp if stamp > known else known
 
-    def _known(self, hashes: Hashes) -> tuple[Versions, Arrivals]:
-        """Return version and arrival of the newest write of each id; the version is -1 where none is remembered."""
-        versions, arrivals = self._young.get(hashes)
-        if len(self._old):
-            unknown = versions == _NONE
-            if unknown.any():
-                versions[unknown], arrivals[unknown] = self._old.get(hashes[unknown])
-        return versions, arrivals
+    def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
+        """Return the block without rows older than the newest write of their id."""
+        ids: list[str] = block.ids.tolist()
+        young, old = self._young.few, self._old.few
+        known = [young.get(customer) or old.get(customer, 0) for customer in ids]
+        for many in (self._young.many, self._old.many):
+            if len(many):
+                known = list(map(max, known, many.stamps(_hashes(ids))))
+        kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
+        return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))
+
+    def _arrivals_of(self, stamps: list[int]) -> NDArray[np.int64]:
+        return np.full(len(stamps), stamps[0] & ((1 << _ARRIVAL_BITS) - 1), np.int64)
+
+
+class _Generation:
+    """Stamps of the rows of small blocks by id, and those of large blocks."""
+
+    def __init__(self) -> None:
+        self.few: dict[str, int] = {}
+        self.many = _Writes()
+
+    def __len__(self) -> int:
+        return len(self.few) + len(self.many)
 
 
 class _Writes:
-    """Version and arrival by the 64-bit hash of an id: some 40 bytes each."""
+    """Version and arrival of the newest write by the 64-bit hash of an id: some 40 bytes each."""
 
     def __init__(self) -> None:
+        self._size = 0
         self._clear(SMALLEST)
 
     def __len__(self) -> int:
         return self._size
 
-    def get(self, hashes: Hashes) -> tuple[Versions, Arrivals]:
-        """Return versions and arrivals, as copies; the version is -1 where a hash is unknown."""
+    def stamps(self, hashes: Hashes) -> list[int]:
+        """Return the stamps of hashes, 0 where one is unknown."""
         at = probe(self._places, hashes)
-        versions = self._versions[at]
-        versions[self._places[at] == FREE] = _NONE
-        return versions, self._arrivals[at]
+        known = self._places[at] != FREE
+        pairs = zip(known.tolist(), self._versions[at].tolist(), self._arrivals[at].tolist(), strict=True)
+        return [version << _ARRIVAL_BITS | arrival if found else 0 for found, version, arrival in pairs]
 
-    def put(self, hashes: Hashes, versions: Versions, arrivals: Arrivals) -> None:
-        """Set distinct hashes."""
+    def put(self, hashes: Hashes, versions: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
+        """Note writes of distinct hashes, which arrive after those that are known."""
         if not fit(self._size + len(hashes), len(self._places)):
             taken = self._places != FREE
             kept = self._places[taken], self._versions[taken], self._arrivals[taken]
             self._clear(places_for(self._size + len(hashes)))
-            self._put(*kept)
-        self._put(hashes, versions, arrivals)
+            self._set(*kept)
+        at = probe(self._places, hashes)
+        newer = (self._places[at] == FREE) | (versions >= self._versions[at])
+        self._set(hashes[newer], versions[newer], arrivals[newer])
 
-    def _put(self, hashes: Hashes, versions: Versions, arrivals: Arrivals) -> None:
+    def _set(self, hashes: Hashes, versions: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
         at = probe(self._places, hashes)
         new = self._places[at] == FREE
-        if new.any():
-            self._size += int(np.count_nonzero(new))
-            at[new] = settle(self._places, hashes[new], at[new])
+        self._size += int(np.count_nonzero(new))
+        at[new] = settle(self._places, hashes[new], at[new])
         self._versions[at], self._arrivals[at] = versions, arrivals
 
     def _clear(self, places: int) -> None:
         self._places: Hashes = room(places, np.uint64)
-        self._versions: Versions = room(places, np.int64)
-        self._arrivals: Arrivals = room(places, np.int64)
+        self._versions, self._arrivals = room(places, np.int64), room(places, np.int64)
         self._size = 0
 
 
-def _hashes(block: HashBlock) -> Hashes:
-    """Return the hashes of a block's ids. Python's are keyed by a secret of the process."""
-    ids: list[Any] = block.ids.tolist()
+def _hashes(ids: list[str]) -> Hashes:
+    """Return the hashes of ids. Python's are keyed by a secret of the process."""
     return no_zeros(np.fromiter(map(hash, ids), np.int64, len(ids)).view(np.uint64))
-
-
-def _chosen(block: HashBlock, rows: NDArray[np.bool_]) -> HashBlock:
-    return block if rows.all() else block.take(np.flatnonzero(rows))

@@ -11,7 +11,7 @@ from contracts.caches import Cache
 from contracts.state import Columns
 from streams.profiles.hash_set import HashSet
 
-_REMEMBERED: Final = 1 << 14
+_REMEMBERED: Final = 1 << 16
 _MOST_NEW: Final = 1 << 12
 
 

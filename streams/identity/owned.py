@@ -26,7 +26,7 @@ from streams.profiles.row_store import SparseRows
 from streams.profiles.table import ProfileTable
 
 _ALWAYS: Final = -(2**31)
-_REMEMBERED: Final = 1 << 14
+_REMEMBERED: Final = 1 << 16
 
 
 class Span(NamedTuple):

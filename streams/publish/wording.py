@@ -21,7 +21,7 @@ MOST_CHARACTERS: Final = 119
 FEW: Final = 100
 """Below this number of rows plain Python is cheaper than Arrow."""
 _BETWEEN: Final = "; "
-_REMEMBERED: Final = 8_192
+_REMEMBERED: Final = 65_536
 
 
 def reason_texts(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> pa.StringArray:

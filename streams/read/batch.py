@@ -10,7 +10,7 @@ from contracts.blocks import LaneBatch, PeopleEvents, Progress, Texts, no_texts
 from contracts.caches import Cache
 from streams.read.decode import Decoded
 
-REMEMBERED: Final = 1 << 15
+REMEMBERED: Final = 100_000
 _NEVER: Final = 2**62
 
 

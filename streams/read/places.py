@@ -14,7 +14,7 @@ NO_ID: Final = -1
 """The bucket of the empty text."""
 UNFIT: Final = -2
 """Stands for the bucket of placeholders and reserved names, which are not ids."""
-REMEMBERED: Final = 1 << 15
+REMEMBERED: Final = 100_000
 
 
 def place_of(identifier: str, places: int) -> int:

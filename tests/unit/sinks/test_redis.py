@@ -255,9 +255,9 @@ _WRITES = st.lists(
 )
 
 
-@given(st.lists(_WRITES, max_size=6))
-def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any]) -> None:
-    newest, known, arrival = Newest(), dict[str, tuple[int, int]](), 0
+@given(st.lists(_WRITES, max_size=6), st.sampled_from([1, 3, 9]))
+def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any], many: int) -> None:
+    newest, known, arrival = Newest(many=many), dict[str, tuple[int, int]](), 0
     for turn in turns:
         stamps: list[dict[str, tuple[int, int]]] = []
         for order, rows in turn:
