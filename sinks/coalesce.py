@@ -13,8 +13,6 @@ from contracts.outputs import HashBlock
 REMEMBERED: Final = 50_000
 """So many ids, per kind of hash, may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
 REMEMBERED_SECONDS: Final = 60.0
-MANY: Final = 500
-"""Blocks of so many rows are remembered in arrays, a fifth of the memory; for smaller ones a dict is faster."""
 _ARRIVAL_BITS: Final = 40
 Hashes = NDArray[np.uint64]
 
@@ -28,8 +26,8 @@ class Newest:
     their order.
     """
 
-    def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS, many: int = MANY):
-        self._remembered, self._seconds, self._many = remembered, seconds, many
+    def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS):
+        self._remembered, self._seconds = remembered, seconds
         self._young, self._old = _Generation(), _Generation()
         self._arrivals = 0
         self._began, self._began_at = 0, 0.0
@@ -67,10 +65,10 @@ class Newest:
         if block.order != "newest":
             return
         ids: list[str] = block.ids.tolist()
-        if len(ids) >= self._many:
-            self._young.many.put(_hashes(ids), block.versions, self._arrivals_of(stamps))
+        if not block.live:
+            self._young.others.put(_hashes(ids), block.versions, self._arrivals_of(stamps))
             return
-        young, old = self._young.few, self._old.few
+        young, old = self._young.live, self._old.live
         for customer, stamp in zip(ids, stamps, strict=True):
             known = young.get(customer) or old.get(customer, 0)
             young[customer] = stamp if stamp > known else known
@@ -78,11 +76,11 @@ class Newest:
     def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
         """Return the block without rows older than the newest write of their id."""
         ids: list[str] = block.ids.tolist()
-        young, old = self._young.few, self._old.few
+        young, old = self._young.live, self._old.live
         known = [young.get(customer) or old.get(customer, 0) for customer in ids]
-        for many in (self._young.many, self._old.many):
-            if len(many):
-                known = list(map(max, known, many.stamps(_hashes(ids))))
+        for others in (self._young.others, self._old.others):
+            if len(others):
+                known = list(map(max, known, others.stamps(_hashes(ids))))
         kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
         return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))
 
@@ -91,14 +89,17 @@ class Newest:
 
 
 class _Generation:
-    """Stamps of the rows of small blocks by id, and those of large blocks."""
+    """Stamps of the rows of live blocks, and of others.
+
+    These may be of everybody, as after a catch-up: arrays take a fifth of the memory of a dict, which is faster.
+    """
 
     def __init__(self) -> None:
-        self.few: dict[str, int] = {}
-        self.many = _Writes()
+        self.live: dict[str, int] = {}
+        self.others = _Writes()
 
     def __len__(self) -> int:
-        return len(self.few) + len(self.many)
+        return len(self.live) + len(self.others)
 
 
 class _Writes:

@@ -250,25 +250,30 @@ def test_ids_are_forgotten_after_a_while_unless_a_block_waits() -> None:
 
 
 _WRITES = st.lists(
-    st.tuples(st.sampled_from(["newest", "swept"]), st.dictionaries(st.integers(0, 6), st.integers(0, 4), min_size=1)),
+    st.tuples(
+        st.sampled_from([("newest", True), ("newest", False), ("swept", False)]),
+        st.dictionaries(st.integers(0, 6), st.integers(0, 4), min_size=1),
+    ),
     max_size=8,
 )
 
 
-@given(st.lists(_WRITES, max_size=6), st.sampled_from([1, 3, 9]))
-def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any], many: int) -> None:
-    newest, known, arrival = Newest(many=many), dict[str, tuple[int, int]](), 0
+@given(st.lists(_WRITES, max_size=6))
+def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any]) -> None:
+    newest, known, arrival = Newest(), dict[str, tuple[int, int]](), 0
     for turn in turns:
         stamps: list[dict[str, tuple[int, int]]] = []
-        for order, rows in turn:
+        for (order, _), rows in turn:
             arrival += 1
             stamps.append({f"c{number}": (version, arrival) for number, version in rows.items()})
             if order == "newest":
                 for name, stamp in stamps[-1].items():
                     known[name] = max(known.get(name, stamp), stamp)
         blocks = [
-            replace(block(list(each), 0), order=order, versions=np.array([version for version, _ in each.values()]))
-            for (order, _), each in zip(turn, stamps, strict=True)
+            replace(
+                block(list(each), 0, live=live, order=order), versions=np.array([version for version, _ in each.values()])
+            )
+            for ((order, live), _), each in zip(turn, stamps, strict=True)
         ]
         expected = [[name for name, stamp in each.items() if stamp >= known.get(name, stamp)] for each in stamps]
         found = [each.ids.tolist() for each in newest.reduce(blocks)]
