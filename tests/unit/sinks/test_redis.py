@@ -269,11 +269,10 @@ def test_rows_that_are_superseded_are_dropped_and_no_others(turns: list[Any]) ->
             if order == "newest":
                 for name, stamp in stamps[-1].items():
                     known[name] = max(known.get(name, stamp), stamp)
+        named = [(kind, {f"c{number}": version for number, version in rows.items()}) for kind, rows in turn]
         blocks = [
-            replace(
-                block(list(each), 0, live=live, order=order), versions=np.array([version for version, _ in each.values()])
-            )
-            for ((order, live), _), each in zip(turn, stamps, strict=True)
+            replace(block(list(rows), 0, live=live, order=order), versions=np.array([*rows.values()]))
+            for (order, live), rows in named
         ]
         expected = [[name for name, stamp in each.items() if stamp >= known.get(name, stamp)] for each in stamps]
         found = [each.ids.tolist() for each in newest.reduce(blocks)]
