@@ -37,8 +37,8 @@ ALLOCATORS: Final = {
 }
 """How a worker's memory stays near what it needs: one heap for numpy and Arrow, one for other threads, and a mapping
 of its own for each large array, which goes when the array does. By default glibc would keep freed arrays of up to 32 MB
-and a heap per thread, and Arrow what it ever needed. The end of the heap stays, up to 64 MB: batches that give it back and
-take it again cost a tenth more CPU in a catch-up. :mod:`crmstream.memory` gives the rest back."""
+and a heap per thread, and Arrow what it ever needed. The end of the heap stays, up to 64 MB: batches that give it back
+and take it again cost a tenth more CPU in a catch-up. :mod:`crmstream.memory` gives the rest back."""
 
 
 def ordinary_environment() -> dict[str, str]:
