@@ -29,7 +29,7 @@ _LONGEST_EMAIL: Final = 320
 _EMPTY: Final = re.compile(r"[0\-\s]*")
 _WHOLE_NUMBER: Final = re.compile(r"([0-9]+)\.0+")
 """A whole number as pandas writes it in a column with missing values."""
-_REMEMBERED: Final = 16_384
+_REMEMBERED: Final = 65_536
 """Number of ids whose normal form is cached."""
 _RESERVED: Final = (ANONYMOUS, EMAIL)
 
@@ -75,6 +75,7 @@ def is_placeholder(identifier: str) -> bool:
     return identifier.strip().lower() in PLACEHOLDERS or _EMPTY.fullmatch(identifier) is not None
 
 
+@cached(_REMEMBERED)
 def is_no_customer(customer_id: str) -> bool:
     """Return whether a text cannot be a customer id: a placeholder, or the profile id of a visitor."""
     return is_placeholder(customer_id) or customer_id.startswith(_RESERVED)

@@ -25,9 +25,9 @@ def fit(count: int, places: int) -> bool:
     return count * 3 <= places * 2
 
 
-def places_for(count: int) -> int:
+def places_for(count: int, least: int = SMALLEST) -> int:
     """Return the number of places for a set of ``count`` hashes that grows: it may grow by a third."""
-    return max(SMALLEST, 2 * count)
+    return max(least, 2 * count)
 
 
 def first_places(high: NDArray[np.uint64], places: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ REMEMBERED: Final = 50_000
 """So many ids, per kind of hash, may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
 REMEMBERED_SECONDS: Final = 60.0
 _ARRIVAL_BITS: Final = 40
+_ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
 Hashes = NDArray[np.uint64]
 
 
@@ -66,7 +67,7 @@ class Newest:
             return
         ids: list[str] = block.ids.tolist()
         if not block.live:
-            self._young.others.put(_hashes(ids), block.versions, self._arrivals_of(stamps))
+            self._young.others.put(_hashes(ids), block.versions, stamps[0] & _ARRIVALS)
             return
         young, old = self._young.live, self._old.live
         for customer, stamp in zip(ids, stamps, strict=True):
@@ -83,9 +84,6 @@ class Newest:
                 known = list(map(max, known, others.stamps(_hashes(ids))))
         kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
         return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))
-
-    def _arrivals_of(self, stamps: list[int]) -> NDArray[np.int64]:
-        return np.full(len(stamps), stamps[0] & ((1 << _ARRIVAL_BITS) - 1), np.int64)
 
 
 class _Generation:
@@ -119,23 +117,30 @@ class _Writes:
         pairs = zip(known.tolist(), self._versions[at].tolist(), self._arrivals[at].tolist(), strict=True)
         return [version << _ARRIVAL_BITS | arrival if found else 0 for found, version, arrival in pairs]
 
-    def put(self, hashes: Hashes, versions: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
+    def put(self, hashes: Hashes, versions: NDArray[np.int64], arrival: int) -> None:
         """Note writes of distinct hashes, which arrive after those that are known."""
-        if not fit(self._size + len(hashes), len(self._places)):
-            taken = self._places != FREE
-            kept = self._places[taken], self._versions[taken], self._arrivals[taken]
-            self._clear(places_for(self._size + len(hashes)))
-            self._set(*kept)
+        self._reserve(len(hashes))
         at = probe(self._places, hashes)
         newer = (self._places[at] == FREE) | (versions >= self._versions[at])
-        self._set(hashes[newer], versions[newer], arrivals[newer])
+        self._set(at[newer], hashes[newer], versions[newer], arrival)
 
-    def _set(self, hashes: Hashes, versions: NDArray[np.int64], arrivals: NDArray[np.int64]) -> None:
-        at = probe(self._places, hashes)
+    def _set(
+        self, at: NDArray[np.int64], hashes: Hashes, versions: NDArray[np.int64], arrivals: NDArray[np.int64] | int
+    ) -> None:
+        """Set versions and arrivals at the places found for hashes."""
         new = self._places[at] == FREE
         self._size += int(np.count_nonzero(new))
         at[new] = settle(self._places, hashes[new], at[new])
         self._versions[at], self._arrivals[at] = versions, arrivals
+
+    def _reserve(self, more: int) -> None:
+        """Make room for more hashes. The arrays grow by a third, so growth costs a constant per hash."""
+        if fit(self._size + more, len(self._places)):
+            return
+        taken = self._places != FREE
+        hashes, versions, arrivals = self._places[taken], self._versions[taken], self._arrivals[taken]
+        self._clear(places_for(len(hashes) + more))
+        self._set(probe(self._places, hashes), hashes, versions, arrivals)
 
     def _clear(self, places: int) -> None:
         self._places: Hashes = room(places, np.uint64)

@@ -124,10 +124,10 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock | Pointers]
     if kept.restating is None:
         return []
     owned, table, week = kept.owned, kept.owned.table, max(1, _WEEK // policy.interval)
+    crossed = min(kept.crossed, week)
 
     def chosen(start: int, stop: int) -> NDArray[np.bool_]:
         visitors = _visitors(kept, start, stop) & ~table.changed[start:stop]
-        crossed = min(kept.crossed, week)
         return visitors | owned.pointing(slice(start, stop), kept.current, crossed, week, policy.interval)
 
     at, kept.restating = portion(kept.restating, len(table.names), policy.portion, chosen)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import longer, room
 from contracts.blocks import Texts
-from contracts.open_addressing import first_places, fit, next_places
+from contracts.open_addressing import first_places, fit, next_places, places_for
 from streams.profiles.texts import JOINT, packed
 
 Positions = NDArray[np.int64]
@@ -212,7 +212,7 @@ class Names:
         if fit(self._taken + more, len(self._places)):
             return
         words = self._places[(self._places != _FREE) & (self._places != _GONE)]
-        self._places, self._taken = room(max(2 * _SMALLEST, 2 * (self._kept + more)), np.uint64), 0
+        self._places, self._taken = room(places_for(self._kept + more, 2 * _SMALLEST), np.uint64), 0
         self._settle(words)
 
 

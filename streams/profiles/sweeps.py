@@ -199,26 +199,10 @@ class Sweeps:
         examples, populations = [], []
         ends = np.cumsum([len(copy.at) for copy in copies]).tolist()
         for copy, (start, end) in zip(copies, pairwise([0, *ends]), strict=True):
-            sample = slice(start, min(end, start + MOST_POPULATION))
-            examples.append(self.label(self._swept_people(copy.boundary, block, rows, range(start, end), trainable)))
+            mine, sample = slice(start, end), slice(start, min(end, start + MOST_POPULATION))
+            examples.append(self.label(_swept_people(copy, block, start, keys[mine], trainable[mine])))
             populations.append(Population(block.features[sample], block.buyers[sample]))
         return Released(block.bucket, [copy.boundary for copy in copies], examples, populations)
-
-    def _swept_people(
-        self, boundary: int, block: PeopleBlock, rows: RowArray, mine: range, trainable: NDArray[np.bool_]
-    ) -> SweptPeople:
-        """Return what labelling needs of one boundary, whose customers are ``mine`` of a stack."""
-        part = np.s_[mine.start : mine.stop]
-        snapshot = mine.start + np.flatnonzero(trainable[part])
-        return SweptPeople(
-            bucket=block.bucket,
-            boundary=boundary,
-            keys=self.table.keys[block.positions[part]],
-            trainable=trainable[part],
-            features=lambda some: block.features[snapshot[some]],
-            buyers=block.buyers[snapshot],
-            last=lambda counter, some: times_of(rows[part][LAST_OF_COUNTER[counter]][some]),
-        )
 
     def _turn(self, keys: NDArray[np.uint64], boundaries: NDArray[np.int32] | int) -> NDArray[np.bool_]:
         """Return whose turn it is to be snapshotted. ``boundaries`` is one for all, or one per row."""
@@ -232,6 +216,22 @@ class Sweeps:
         start = np.asarray(boundaries, np.int64) * policy.interval
         steady: NDArray[np.bool_] = last_seen >= start - policy.dormant_after + policy.longest_window
         return steady
+
+
+def _swept_people(
+    copy: Copy, block: PeopleBlock, start: int, keys: NDArray[np.uint64], trainable: NDArray[np.bool_]
+) -> SweptPeople:
+    """Return what labelling needs of one copy of a stack, whose rows begin at ``start`` of the block."""
+    snapshot = start + np.flatnonzero(trainable)
+    return SweptPeople(
+        bucket=block.bucket,
+        boundary=copy.boundary,
+        keys=keys,
+        trainable=trainable,
+        features=lambda some: block.features[snapshot[some]],
+        buyers=block.buyers[snapshot],
+        last=lambda counter, some: times_of(copy.rows[LAST_OF_COUNTER[counter]][some]),
+    )
 
 
 def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]:
