@@ -1,7 +1,7 @@
 """Coalesces writes: of several writes of one hash only the newest is sent."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,20 +11,22 @@ from contracts.open_addressing import FREE, SMALLEST, fit, no_zeros, places_for,
 from contracts.outputs import HashBlock
 
 REMEMBERED: Final = 50_000
-"""So many ids, per kind of hash, may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
+"""So many ids may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
 REMEMBERED_SECONDS: Final = 60.0
 _ARRIVAL_BITS: Final = 40
 _ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
 Hashes = NDArray[np.uint64]
+Kinds: TypeAlias = tuple[HashBlock, ...]
+"""The blocks of one output, one per kind of hash. They have the same ids in the same order."""
 
 
 class Newest:
     """Remembers the newest write of each recently written id, by version and then by arrival.
 
-    Blocks of one person may come from two steps, or wait while newer ones are written, so an older write may arrive
-    after a newer one: it is dropped here. Two generations bound the memory. The older one is forgotten only when all
-    blocks that were handed over before the younger one began have been written. The remaining rows must be written in
-    their order.
+    Outputs of one person may come from two steps, or wait while newer ones are written, so an older write may arrive
+    after a newer one: it is dropped here. All kinds of hashes share this memory, which takes its versions from an
+    output's first block. Two generations bound the memory. The older one is forgotten only when all outputs that were
+    handed over before the younger one began have been written.
     """
 
     def __init__(self, remembered: int = REMEMBERED, seconds: float = REMEMBERED_SECONDS):
@@ -37,18 +39,21 @@ class Newest:
         """Return the number of writes that are remembered."""
         return len(self._young) + len(self._old)
 
-    def reduce(self, blocks: Sequence[HashBlock]) -> list[HashBlock]:
-        """Return the blocks without superseded rows. All blocks are of one kind of hash."""
-        stamped = [(block, self._stamps(block)) for block in blocks]
-        for block, stamps in stamped:
-            self._note(block, stamps)
-        kept = [self._kept(block, stamps) for block, stamps in stamped]
-        return [block for block in kept if len(block.ids)]
+    def reduce(self, outputs: Sequence[Kinds]) -> list[Kinds]:
+        """Return the outputs without superseded rows.
+
+        Of outputs whose order is ``newest``, each id remains at most once. Other rows must be written in their order.
+        """
+        stamped = [(output, self._stamps(output[0])) for output in outputs]
+        for output, stamps in stamped:
+            self._note(output[0], stamps)
+        kept = [self._kept(output, stamps) for output, stamps in stamped]
+        return [output for output in kept if len(output[0].ids)]
 
     def age(self, handed_over: int, oldest: int, now: float) -> None:
-        """Forget the older generation if the younger one is large or old, and no waiting block may need it.
+        """Forget the older generation if the younger one is large or old, and no waiting output may need it.
 
-        ``handed_over`` is the number of blocks handed over so far, ``oldest`` the number of the oldest that waits,
+        ``handed_over`` is the number of outputs handed over so far, ``oldest`` the number of the oldest that waits,
         ``now`` the time in seconds.
         """
         due = len(self._young) > self._remembered or now - self._began_at > self._seconds
@@ -74,16 +79,21 @@ class Newest:
             known = young.get(customer) or old.get(customer, 0)
             young[customer] = stamp if stamp > known else known
 
-    def _kept(self, block: HashBlock, stamps: list[int]) -> HashBlock:
-        """Return the block without rows older than the newest write of their id."""
-        ids: list[str] = block.ids.tolist()
+    def _kept(self, output: Kinds, stamps: list[int]) -> Kinds:
+        """Return the output without rows older than the newest write of their id."""
+        ids: list[str] = output[0].ids.tolist()
         young, old = self._young.live, self._old.live
         known = [young.get(customer) or old.get(customer, 0) for customer in ids]
         for others in (self._young.others, self._old.others):
             if len(others):
                 known = list(map(max, known, others.stamps(_hashes(ids))))
         kept = [row for row, (stamp, newest) in enumerate(zip(stamps, known, strict=True)) if stamp >= newest]
-        return block if len(kept) == len(stamps) else block.take(np.array(kept, np.int64))
+        return output if len(kept) == len(stamps) else rows_of(output, np.array(kept, np.int64))
+
+
+def rows_of(output: Kinds, at: NDArray[np.int64]) -> Kinds:
+    """Return the rows of an output at some positions."""
+    return tuple(block.take(at) for block in output)
 
 
 class _Generation:

@@ -5,8 +5,8 @@ depends on the server's ``appendfsync``: with ``always`` they are on disk; with 
 server, but a power cut may lose the last second. While Redis is down, a bounded number of hashes wait here; then the
 caller waits.
 
-Of several waiting writes of one hash, only the newest version is sent. Live people are written first; after each
-pipeline of live hashes, a small part of the others is written. One command sets all fields of a hash, so readers never
+Of several waiting writes of one hash, only the newest version is sent. Live people are written first; after each round
+of live hashes, a small number of others is written. One command sets all fields of a hash, so readers never
 see half of an update; its ranks follow in the same pipeline. After a failure all unanswered writes are sent again.
 Guarded blocks change a hash only if the stored version is not newer, so reading a part of the log again after a resume
 never restores an older score.
@@ -30,7 +30,7 @@ from contracts.errors import CrmError, StoreRefusedError
 from contracts.metrics import HASHES_WRITTEN, LATENCY, labelled
 from contracts.outputs import HashBlock
 from sinks.clients import redis_client
-from sinks.coalesce import Newest
+from sinks.coalesce import Kinds, Newest, rows_of
 from sinks.redis_pipe import Pipe, redis_is_out
 from sinks.resp import commands_of, script_arguments
 from sinks.retries import Retrying, first_line
@@ -39,17 +39,21 @@ FEW_HASHES: Final = 256
 """Below this number of hashes Python renders text faster than Arrow renders commands."""
 MOST_HASHES: Final = 4_096
 """Hashes in one pipeline."""
-SWEPT_HASHES: Final = 512
-"""Hashes in one pipeline that are not live. A small number, since live hashes wait for a running pipeline."""
+SWEPT_IDS: Final = 1_024
+"""Ids of one round that is not live. A small number, since live hashes wait for a running round."""
 GATHER_SECONDS: Final = 0.005
-"""Live blocks wait this long for others, since buckets deliver theirs one after the other."""
+"""Live outputs wait this long for others, since buckets deliver theirs one after the other."""
 MAX_WAITING_HASHES: Final = 400_000
 LARGEST_VERSION: Final = 2**53
 """The largest version: the script compares versions as Lua numbers, which are exact up to here."""
 _CLOSE_SECONDS: Final = 10.0
 
 Split = Callable[[Any], Iterable[HashBlock]]
-"""Makes blocks of hashes from an output of the dataflow."""
+"""Makes blocks of hashes from an output of the dataflow, one per kind, all of the same ids in the same order.
+
+An output whose order is ``newest`` has a block of each kind that other outputs of its ids have: one memory of the newest
+write of each id serves all kinds.
+"""
 
 
 def as_it_is(block: HashBlock) -> list[HashBlock]:
@@ -74,13 +78,13 @@ class RedisWriter:
         self._clock = clock
         self._gather_seconds = gather_seconds
         self._max_waiting_hashes = max_waiting_hashes
-        self._live: deque[tuple[int, HashBlock]] = deque()  # with their numbers
-        self._others: deque[tuple[int, HashBlock]] = deque()
-        self._running: int | None = None  # the number of the oldest block that is being written
+        self._live: deque[tuple[int, Kinds]] = deque()  # with their numbers
+        self._others: deque[tuple[int, Kinds]] = deque()
+        self._running: int | None = None  # the number of the oldest output that is being written
         self._others_turn = False
         self._written_of_others = 0  # rows of the first of them
-        self._newest: dict[str, Newest] = {}
-        self._handed_over = 0  # blocks: their numbers
+        self._newest = Newest()
+        self._handed_over = 0  # outputs: their numbers
         self._unanswered = 0
         self._flushing = 0
         self._failure: CrmError | None = None
@@ -100,23 +104,23 @@ class RedisWriter:
         return self._unanswered
 
     def write(self, batch: Sequence[Any]) -> None:
-        """Accept blocks. Waits only while more than ``max_waiting_hashes`` are unanswered.
+        """Accept outputs. Waits only while more than ``max_waiting_hashes`` are unanswered.
 
-        Raises ValueError for versions out of range, StoreRefusedError if Redis refused these or earlier blocks for
+        Raises ValueError for versions out of range, StoreRefusedError if Redis refused these or earlier outputs for
         good, or the writer is closed.
         """
-        blocks = [block for item in batch for block in self._split(item) if len(block.ids)]
-        for block in blocks:
-            check(block)
+        outputs = [output for output in map(tuple, map(self._split, batch)) if output and len(output[0].ids)]
+        for output in outputs:
+            check(output)
         with self._changed:
             self._raise_failure()
             self._start()
-            for block in blocks:
+            for output in outputs:
                 self._changed.wait_for(self._has_room)
                 self._raise_failure()
-                self._put(block)
-                self._unanswered += len(block.ids)
-            if blocks:
+                self._put(output)
+                self._unanswered += _hashes(output)
+            if outputs:
                 self._changed.notify_all()
 
     def flush(self) -> None:
@@ -145,12 +149,12 @@ class RedisWriter:
             thread.join(_CLOSE_SECONDS)
         self._pipe.close()
 
-    def _put(self, block: HashBlock) -> None:
+    def _put(self, output: Kinds) -> None:
         self._handed_over += 1
-        (self._live if block.live else self._others).append((self._handed_over, block))
+        (self._live if output[0].live else self._others).append((self._handed_over, output))
 
     def _oldest(self) -> int:
-        """Return the number of the oldest block that is not wholly answered; the next number if all are."""
+        """Return the number of the oldest output that is not wholly answered; the next number if all are."""
         numbers = [queue[0][0] for queue in (self._live, self._others) if queue]
         if self._running is not None:
             numbers.append(self._running)
@@ -169,10 +173,10 @@ class RedisWriter:
             raise self._failure
 
     def _run(self) -> None:
-        """Write waiting blocks until closed. Runs in the thread; write and flush raise its failure."""
+        """Write waiting outputs until closed. Runs in the thread; write and flush raise its failure."""
         try:
-            while blocks := self._next_blocks():
-                self._write(blocks)
+            while outputs := self._next_outputs():
+                self._write(outputs)
         except Exception as error:  # noqa: BLE001 (whatever it is, the other thread must learn of it)
             self._fail(error)
 
@@ -183,10 +187,10 @@ class RedisWriter:
             self._failure = self._failure or failure
             self._changed.notify_all()
 
-    def _next_blocks(self) -> list[HashBlock] | None:
-        """Wait for blocks; return all live ones, or a part of the oldest other one; None when closed.
+    def _next_outputs(self) -> list[Kinds] | None:
+        """Wait for outputs; return all live ones, or some rows of the oldest others; None when closed.
 
-        Live and other blocks take turns, so that a steady stream of live ones does not hold the others up for ever.
+        Live and other outputs take turns, so that a steady stream of live ones does not hold the others up for ever.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())
@@ -197,40 +201,46 @@ class RedisWriter:
                 return None
             if live_next:
                 self._others_turn, self._running = True, self._live[0][0]
-                blocks = [block for _, block in self._live]
+                outputs = [output for _, output in self._live]
                 self._live.clear()
-                return blocks
+                return outputs
             self._others_turn, self._running = False, self._others[0][0]
-            return [self._part_of_others(MOST_HASHES if self._flushing and not self._live else SWEPT_HASHES)]
+            return self._take_others(MOST_HASHES if self._flushing and not self._live else SWEPT_IDS)
 
-    def _part_of_others(self, most: int) -> HashBlock:
-        (_, block), start = self._others[0], self._written_of_others
-        stop = min(start + most, len(block.ids))
-        self._written_of_others = stop
-        if stop == len(block.ids):
-            self._others.popleft()
-            self._written_of_others = 0
-        return block if stop - start == len(block.ids) else block.take(np.arange(start, stop))
+    def _take_others(self, most: int) -> list[Kinds]:
+        """Take at most so many ids of the outputs that are not live, in their order."""
+        taken: list[Kinds] = []
+        while self._others and most:
+            (_, output), start = self._others[0], self._written_of_others
+            count = len(output[0].ids)
+            stop = min(start + most, count)
+            taken.append(output if stop - start == count else rows_of(output, np.arange(start, stop)))
+            most -= stop - start
+            self._written_of_others = stop
+            if stop == count:
+                self._others.popleft()
+                self._written_of_others = 0
+        return taken
 
-    def _write(self, blocks: Sequence[HashBlock]) -> None:
-        """Write the newest rows of blocks, kind by kind."""
+    def _write(self, outputs: Sequence[Kinds]) -> None:
+        """Write the newest rows of outputs, kind by kind."""
         kinds: dict[str, list[HashBlock]] = {}
-        for block in blocks:
-            kinds.setdefault(block.prefix, []).append(block)
-        for prefix, some in kinds.items():
-            newest = self._newest.setdefault(prefix, Newest()).reduce(some)
-            for group in _groups(newest):
+        for output in self._newest.reduce(outputs):
+            for block in output:
+                kinds.setdefault(block.prefix, []).append(block)
+        for blocks in kinds.values():
+            for group in _groups(blocks):
                 self._send(group[0].join(group[1:]))
         now = self._clock()
-        for block in blocks:
-            if block.oldest:
-                LATENCY.observe(max(0.0, now - block.oldest / 1_000))
+        for output in outputs:
+            for block in output:
+                if block.oldest:
+                    LATENCY.observe(max(0.0, now - block.oldest / 1_000))
         with self._changed:
-            self._unanswered -= sum(len(block.ids) for block in blocks)
+            self._unanswered -= sum(map(_hashes, outputs))
             self._running = None
             oldest = self._others[0][0] if self._others else self._handed_over + 1
-            for prefix in kinds:
-                self._newest[prefix].age(self._handed_over, oldest, now)
+            self._newest.age(self._handed_over, oldest, now)
             self._changed.notify_all()
 
     def _send(self, block: HashBlock) -> None:
@@ -258,19 +268,33 @@ class RedisWriter:
 
 
 def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
-    """Group neighbours that can be rendered together. The order of two writes of one id is kept."""
+    """Group blocks of one kind that can be rendered together.
+
+    The order of two writes of one id is kept: only neighbours form groups, unless no id comes twice.
+    """
     groups: list[list[HashBlock]] = []
+    differ = all(block.order == "newest" for block in blocks)
     for block in blocks:
-        if groups and block.guarded == groups[-1][0].guarded and groups[-1][0].fits(block):
-            groups[-1].append(block)
+        for group in groups if differ else groups[-1:]:
+            if block.guarded == group[0].guarded and group[0].fits(block):
+                group.append(block)
+                break
         else:
             groups.append([block])
     return groups
 
 
-def check(block: HashBlock) -> None:
-    """Raise ValueError if a block's parts do not fit together or its versions are out of range."""
-    if len(block.versions) != len(block.ids):
-        raise ValueError(f"{block.prefix}: {len(block.versions)} versions for {len(block.ids)} hashes")
-    if block.versions.min() < 0 or block.versions.max() >= LARGEST_VERSION:
-        raise ValueError(f"{block.prefix}: versions must lie between 0 and 2^53")
+def _hashes(output: Kinds) -> int:
+    return len(output) * len(output[0].ids)
+
+
+def check(output: Kinds) -> None:
+    """Raise ValueError if an output's parts do not fit together or its versions are out of range."""
+    count = len(output[0].ids)
+    for block in output:
+        if len(block.ids) != count:
+            raise ValueError(f"{block.prefix}: {len(block.ids)} ids, but {count} of {output[0].prefix}")
+        if len(block.versions) != count:
+            raise ValueError(f"{block.prefix}: {len(block.versions)} versions for {count} hashes")
+        if block.versions.min() < 0 or block.versions.max() >= LARGEST_VERSION:
+            raise ValueError(f"{block.prefix}: versions must lie between 0 and 2^53")

@@ -20,6 +20,8 @@ _PASSING_REFUSALS: Final = (
 _IN_FLIGHT: Final = 8
 """Maximum number of script calls without an answer."""
 _RECEIVED_BYTES: Final = 1 << 16
+_NUMBERS: Final = b":0123456789\r\n"
+"""The bytes of answers that are whole numbers."""
 _SCRIPT: Final = (files("sinks") / "apply_hashes.lua").read_text(encoding="utf-8")
 _SCRIPT_SHA: Final = sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
 
@@ -49,7 +51,7 @@ class Pipe:
         """Send commands and read all answers. Raises the error of the connection, or ResponseError for a refusal."""
         try:
             self._connect().send_packed_command(commands.pieces, check_health=False)
-            self._read(commands.answers)
+            self._await(commands.answers)
         except BaseException:
             self._disconnect()
             raise
@@ -97,16 +99,25 @@ class Pipe:
             connection.disconnect()
             self._client.connection_pool.release(connection)
 
+    def _await(self, answers: int) -> None:
+        """Read ``answers`` answers. As long as they are whole numbers, which is usual, their lines are only counted."""
+        rest = b""
+        while answers > 0:
+            received = self._receive()
+            if received.translate(None, _NUMBERS):
+                self._reader.feed(rest + received)
+                self._read(answers)
+                return
+            answers -= received.count(b"\n")
+            rest = received[received.rfind(b"\n") + 1 :] if b"\n" in received else rest + received
+
     def _read(self, answers: int) -> int:
-        """Read ``answers`` answers; return the sum of the numbers among them."""
-        total, reader, connection = 0, self._reader, self._connection
+        """Read ``answers`` answers; return the sum of the numbers among them. Raises ResponseError for a refusal."""
+        total, reader = 0, self._reader
         while answers:
             answer = reader.gets()
             if answer is False:
-                received = connection._sock.recv(_RECEIVED_BYTES)
-                if not received:
-                    raise redis.ConnectionError("Connection closed by server")
-                reader.feed(received)
+                reader.feed(self._receive())
                 continue
             if isinstance(answer, hiredis.PushNotification):
                 continue
@@ -115,3 +126,9 @@ class Pipe:
             total += answer if isinstance(answer, int) else 0
             answers -= 1
         return total
+
+    def _receive(self) -> bytes:
+        received: bytes = self._connection._sock.recv(_RECEIVED_BYTES)
+        if not received:
+            raise redis.ConnectionError("Connection closed by server")
+        return received
