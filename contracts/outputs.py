@@ -147,7 +147,7 @@ class HashWrites:
     prolongs: bool = False
 
 
-Order = Literal["newest", "swept"]
+Order = Literal["newest", "swept", "any"]
 
 
 class HashBlock(Protocol):
@@ -156,7 +156,8 @@ class HashBlock(Protocol):
     ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
     ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
     how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
-    older; rows of a ``swept`` block are dropped so too, but drop none.
+    older; rows of a ``swept`` block are dropped so too, but drop none; so are those of an ``any`` block, which in
+    addition may be written before or after other rows of their ids.
     """
 
     @property

@@ -51,8 +51,8 @@ _CLOSE_SECONDS: Final = 10.0
 Split = Callable[[Any], Iterable[HashBlock]]
 """Makes blocks of hashes from an output of the dataflow, one per kind, all of the same ids in the same order.
 
-An output whose order is ``newest`` has a block of each kind that other outputs of its ids have: one memory of the newest
-write of each id serves all kinds.
+An output whose order is ``newest`` has a block of each kind that other outputs of its ids have: one memory of the
+newest write of each id serves all kinds.
 """
 
 
@@ -270,12 +270,13 @@ class RedisWriter:
 def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
     """Group blocks of one kind that can be rendered together.
 
-    The order of two writes of one id is kept: only neighbours form groups, unless no id comes twice.
+    Two writes of one id keep their order if it matters: then only neighbours form groups. ``newest`` blocks have no id
+    in common.
     """
     groups: list[list[HashBlock]] = []
-    differ = all(block.order == "newest" for block in blocks)
+    ordered = any(block.order == "swept" for block in blocks)
     for block in blocks:
-        for group in groups if differ else groups[-1:]:
+        for group in groups[-1:] if ordered else groups:
             if block.guarded == group[0].guarded and group[0].fits(block):
                 group.append(block)
                 break

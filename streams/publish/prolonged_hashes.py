@@ -27,7 +27,7 @@ class ProlongedHashes:
     live: bool = False
     guarded: bool = False
     oldest: int = 0
-    order: Order = "swept"
+    order: Order = "any"
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""
