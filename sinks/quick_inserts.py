@@ -1,13 +1,14 @@
-"""Inserts few rows over a plain connection to a ClickHouse on this machine.
+"""Inserts rows over a plain connection to a ClickHouse on this machine.
 
-The driver's client spends more than a millisecond on every request, whatever its size. A shop with few events makes
-many small inserts; only these are sent here. If an insert fails here, the driver's client repeats it and raises its own
-error: a table keeps one of two equal rows.
+The driver's client spends more than a millisecond on every request, and copies large ones several times. If an insert
+fails here, the driver's client repeats it and raises its own error: a table keeps one of two equal rows.
 """
 
 from base64 import b64encode
+from collections.abc import Callable, Sequence
+from functools import partial
 from socket import IPPROTO_TCP, TCP_NODELAY, create_connection, socket
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 from urllib.parse import unquote, urlencode, urlsplit
 
 import pyarrow as pa
@@ -18,9 +19,7 @@ from pydantic import SecretStr
 from sinks.clients import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, clickhouse_client, is_loopback
 
 SMALL_BYTES: Final = 65_536
-"""Larger inserts use the driver's client: its overhead is small beside them."""
-SMALL_ROWS: Final = 512
-"""With more rows the size is not computed at all: that would cost more than inserting a few rows."""
+"""Up to this size a request is sent as one piece."""
 _END_OF_STREAM: Final = b"\xff\xff\xff\xff\0\0\0\0"
 """Ends Arrow's stream format."""
 _DONE: Final = b"http/1.1 200 "
@@ -28,13 +27,15 @@ _EXCEPTION: Final = b"\r\nx-clickhouse-exception-code:"
 _END: Final = b"\r\n\r\n"
 _NO_CHUNKS: Final = b"0" + _END
 _RECEIVED_BYTES: Final = 1 << 16
+Pieces: TypeAlias = "Sequence[bytes | pa.Buffer]"
 
 
 class QuickInserts:
-    """A client for inserts. For one thread."""
+    """A client for inserts, for one thread. ``connect`` makes the driver's client when it is needed."""
 
-    def __init__(self, client: Client, url: str, database: str):
-        self._client = client
+    def __init__(self, connect: Callable[[], Client], url: str, database: str):
+        self._connect = connect
+        self._client: Client | None = None
         self._database = database
         parts = urlsplit(url)
         self._host, self._port = parts.hostname or "", parts.port or 8123
@@ -48,14 +49,17 @@ class QuickInserts:
 
     @classmethod
     def to(cls, url: SecretStr | str, database: str) -> "QuickInserts":
-        """Connect to ClickHouse. Raises as :func:`sinks.clients.clickhouse_client`."""
-        return cls(clickhouse_client(url, database), url if isinstance(url, str) else url.get_secret_value(), database)
+        """Make a client to the database at ``url``. It connects at its first insert."""
+        plain = url if isinstance(url, str) else url.get_secret_value()
+        return cls(partial(clickhouse_client, url, database), plain, database)
 
     def insert_arrow(self, table: str, rows: pa.Table, settings: dict[str, Any]) -> None:
         """Insert rows; raise the errors of the driver's client."""
-        body = self.body(table, rows) if self._usable and rows.num_rows <= SMALL_ROWS else b""
-        if not (body and len(body) <= SMALL_BYTES and self._sent(self._path(settings), body)):
-            self._client.insert_arrow(table, rows, settings=settings)
+        if self._usable and self._sent(self._path(settings), self.body(table, rows)):
+            return
+        if self._client is None:
+            self._client = self._connect()
+        self._client.insert_arrow(table, rows, settings=settings)
 
     def _path(self, settings: dict[str, Any]) -> str:
         key = tuple(settings.items())
@@ -63,7 +67,7 @@ class QuickInserts:
             self._paths[key] = "/?" + urlencode({"database": self._database, **settings})
         return self._paths[key]
 
-    def body(self, table: str, rows: pa.Table) -> bytes:
+    def body(self, table: str, rows: pa.Table) -> Pieces:
         """Return the body of a request. Its beginning is the same for all rows of a table, so it is kept."""
         schema = rows.schema
         known = self._heads.get(table)
@@ -74,28 +78,31 @@ class QuickInserts:
             known = self._heads[table] = schema, insert, None if with_codes else bytes(schema.serialize())
         _, insert, described = known
         if described is None:  # the vocabularies go before the rows
-            return b"".join((insert, _stream(rows)))
-        return b"".join((insert, described, *(batch.serialize() for batch in rows.to_batches()), _END_OF_STREAM))
+            return [insert, _stream(rows)]
+        return [insert, described, *(batch.serialize() for batch in rows.to_batches()), _END_OF_STREAM]
 
-    def _sent(self, path: str, body: bytes) -> bool:
+    def _sent(self, path: str, body: Pieces) -> bool:
         """Whether ClickHouse says that it has stored the rows. A connection that it has closed is opened once more."""
-        head = b"POST %s HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (path.encode(), self._headers, len(body))
+        length = sum(map(len, body))
+        head = b"POST %s HTTP/1.1\r\n%sContent-Length: %d\r\n\r\n" % (path.encode(), self._headers, length)
+        pieces = [b"".join([head, *body])] if length <= SMALL_BYTES else [head, *body]
         for last in (self._socket is None, True):
             try:
-                return self._is_stored(head + body)
+                return self._is_stored(pieces)
             except OSError as error:
                 self.close()
                 if last or isinstance(error, TimeoutError):
                     break
         return False
 
-    def _is_stored(self, message: bytes) -> bool:
+    def _is_stored(self, message: Pieces) -> bool:
         """Send a request; whether its answer is the empty one of an insert. Every other answer ends the connection."""
         if self._socket is None:
             self._socket = create_connection((self._host, self._port), CONNECT_TIMEOUT_SECONDS)
             self._socket.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)
             self._socket.settimeout(ANSWER_SECONDS)
-        self._socket.sendall(message)
+        for piece in message:
+            self._socket.sendall(piece)
         answer = _until(self._socket, b"", _END)
         head, _, rest = answer.partition(_END)
         fields = head.lower()

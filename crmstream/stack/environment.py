@@ -32,13 +32,14 @@ PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "htt
 ALLOCATORS: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",
-    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
     "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
 }
-"""How a worker's memory stays near what it needs: one heap for numpy and Arrow, one for other threads, and a mapping
-of its own for each large array, which goes when the array does. By default glibc would keep freed arrays of up to 32 MB
-and a heap per thread, and Arrow what it ever needed. The end of the heap stays, up to 64 MB: batches that give it back
-and take it again cost a tenth more CPU in a catch-up. :mod:`crmstream.memory` gives the rest back."""
+"""How a worker's memory stays near what it needs, and is cheap to get: one heap for numpy and Arrow, one for other
+threads. By default glibc would make a heap per thread, and Arrow keep what it ever needed. Short-lived arrays of up to
+32 MB come from the heap: a mapping of its own for each costs a page fault per 4 KB (arrays that last have one:
+:mod:`contracts.arrays`). The end of the heap stays, up to 64 MB: batches that give it back and take it again cost a
+tenth more CPU in a catch-up. :mod:`crmstream.memory` gives the rest back."""
 
 
 def ordinary_environment() -> dict[str, str]:

@@ -55,6 +55,11 @@ _ADDED: Final = np.array([
 _DIGITS: Final = 2
 """Digits that a large value keeps, so that people share phrases."""
 _FEATURE_BITS, _RHYTHM_BITS = 5, 13
+_SIGN_AND_FEATURE: Final = 2 ** (1 + _FEATURE_BITS) - 1
+"""The bits of a key that tell its feature and direction."""
+_SIGNED: Final = np.array([
+    (at // 2 + 1) * (1 if at & 1 else -1) if at // 2 < len(FEATURES) else 0 for at in range(_SIGN_AND_FEATURE + 1)
+], np.int8)  # fmt: skip
 _FIRSTS: Final = np.array([at for at in range(len(FEATURES)) if all(at not in others for _, *others in _GROUPS)])
 """The features that stand for themselves or for a group."""
 _LAST: Final = np.int32(2**_FEATURE_BITS - 1)
@@ -111,8 +116,7 @@ def features_of(keys: Numbers) -> Numbers:
 
 def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
     """The features of keys, counted from 1, negative where they lower the score; 0 where there is no reason."""
-    numbers = features_of(keys) + 1
-    signed: NDArray[np.int8] = np.where(keys < 0, 0, np.where(keys & 1, numbers, -numbers)).astype(np.int8)
+    signed: NDArray[np.int8] = _SIGNED.take(keys & _SIGN_AND_FEATURE)
     return signed
 
 

@@ -85,7 +85,7 @@ class _Bytes:
         self._meter, self._currency, self._interval = meter, settings.base_currency, settings.sweep_hours * HOUR
         self._outcomes = [one.name for one in settings.outcomes]
         self._expires = settings.visitor_days * DAY // SECOND
-        self._newest: dict[str, Newest] = {}
+        self._newest = Newest()
         no_client: Any = None
         self._inserts = QuickInserts(no_client, "http://127.0.0.1", "crm")
 
@@ -95,10 +95,14 @@ class _Bytes:
         """Render hashes and rows."""
         for one in chain(made, scored):
             if isinstance(one, Departures | ScoredBlock):
-                blocks = hash_blocks(one, self._outcomes, self._currency, self._expires)
-                for block in blocks:
+                output = tuple(hash_blocks(one, self._outcomes, self._currency, self._expires))
+                if not output:
+                    continue
+                count = len(output[0].ids)
+                reduced = self._meter.run("coalesce", "id", count, partial(self._newest.reduce, [output]))
+                for block in chain.from_iterable(reduced):
                     kind = f"{block.prefix.split(':')[1]} hash"
-                    self._meter.run(kind, "hash", len(block.ids), partial(self._commands, block))
+                    self._meter.run(kind, "hash", count, partial(self._commands, block))
         stored = (ScoredBlock, ProfileBlock, Departures, Verdicts, ModelReport)
         rows = [one for one in chain(made, learned, scored) if isinstance(one, stored)]
         for one in chain((each for lane in lanes for each in lane.facts), rows):
@@ -109,13 +113,12 @@ class _Bytes:
 
     def _insert(self, block: TableBlock) -> bytes:
         """As the writer of ClickHouse makes it for a server on this machine."""
-        return self._inserts.body(block.table, block.render([]))
+        return b"".join(self._inserts.body(block.table, block.render([])))
 
-    def _commands(self, block: HashBlock) -> bytes:
+    @staticmethod
+    def _commands(block: HashBlock) -> bytes:
         """As the writer of Redis makes them."""
-        some = self._newest.setdefault(block.prefix, Newest()).reduce([block])
-        joined = some[0].join(some[1:])
-        commands = commands_of(joined.texts()) if len(joined.ids) < FEW_HASHES else joined.commands()
+        commands = commands_of(block.texts()) if len(block.ids) < FEW_HASHES else block.commands()
         return b"".join(commands.pieces)
 
 

@@ -450,7 +450,7 @@ class _NoClient:
 
 
 def test_few_rows_are_stored_over_the_plain_connection_as_many_are(stack: Endpoints, client: Client) -> None:
-    quick = QuickInserts(_NoClient(), str(stack.clickhouse_url), DATABASE)  # type: ignore[arg-type]
+    quick = QuickInserts(_NoClient, str(stack.clickhouse_url), DATABASE)  # type: ignore[arg-type]
     few = random_scored(7, ["few-1", "few-2"])
     for block in table_blocks(few, DAY, "EUR"):
         quick.insert_arrow(block.table, block.render([]), settings={"async_insert": 0})
