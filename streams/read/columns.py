@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import repeat
+from itertools import compress, repeat
 from operator import sub
 from typing import Any, Final, NamedTuple, Protocol
 
@@ -42,15 +42,6 @@ class Reading:
     messages: list[Message] = field(default_factory=list)
     envelopes: list[wire.Envelope] = field(default_factory=list)
     properties: list[Any] = field(default_factory=list)
-
-    def without(self, positions: set[int]) -> "Reading":
-        """Return the reading without some positions."""
-        stay = [at for at in range(len(self.messages)) if at not in positions]
-        return Reading(
-            [self.messages[at] for at in stay],
-            [self.envelopes[at] for at in stay],
-            [self.properties[at] for at in stay],
-        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +101,19 @@ class Columns:
 
     def __len__(self) -> int:
         return len(self.envelopes)
+
+    def without(self, positions: Iterable[int]) -> "Columns":
+        """Return the columns without the events at some positions; ``money`` is not yet known."""
+        stays = np.ones(len(self), np.bool_)
+        stays[list(positions)] = False
+        chosen = stays.tolist()
+        columns: dict[str, Any] = {name: list(compress(getattr(self, name), chosen)) for name in _LISTS}
+        columns |= {name: getattr(self, name)[stays] for name in _ARRAYS}
+        return Columns(**columns)
+
+
+_LISTS: Final = ("envelopes", "properties", "name", "customer", "anonymous", "device")
+_ARRAYS: Final = ("home", "customer_bucket", "unfit", "occurred", "received", "offset", "entered", "code")
 
 
 def to_columns(reading: Reading, kind: Kind, partition: int, partitions: int, buckets: int) -> Columns:

@@ -8,6 +8,7 @@ that are clearly valid.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,8 +72,7 @@ def decode(
     if refused:
         for at, why in refused.items():
             refuse("validate", reading.messages[at], why)
-        reading = reading.without(set(refused))
-        columns = to_columns(reading, stand.kind, partition, policy.partitions, policy.buckets)
+        columns = columns.without(refused)
     moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only carries its writer's note
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
     dead.sort(key=lambda letter: letter.offset)
@@ -109,6 +109,7 @@ def kind_of(topic: Topic) -> Kind:
 
 
 Refuse = Callable[[str, Message, wire.RejectedError], None]
+_MARKS: Final = frozenset((TICK_KEY, REFUSED_KEY))
 
 
 def _without_marks(messages: Sequence[Message], ticks: list[tuple[int, int]], refuse: Refuse) -> Sequence[Message]:
@@ -116,18 +117,16 @@ def _without_marks(messages: Sequence[Message], ticks: list[tuple[int, int]], re
     keys = [message.key() for message in messages]
     if TICK_KEY not in keys and REFUSED_KEY not in keys:
         return messages
-    bodies = []
-    for message, key in zip(messages, keys, strict=True):
+    marks = [(message, key) for message, key in zip(messages, keys, strict=True) if key in _MARKS]
+    for message, key in marks:
         if key == REFUSED_KEY:
             refuse("decode", message, wire.RejectedError("body", "was refused by a connector"))
-        elif key != TICK_KEY:
-            bodies.append(message)
-        else:
-            try:
-                ticks.append((message.offset(), _tick(message)))
-            except wire.RejectedError as why:
-                refuse("decode", message, why)
-    return bodies
+            continue
+        try:
+            ticks.append((message.offset(), _tick(message)))
+        except wire.RejectedError as why:
+            refuse("decode", message, why)
+    return [message for message, key in zip(messages, keys, strict=True) if key not in _MARKS]
 
 
 def _tick(message: Message) -> int:
