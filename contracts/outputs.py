@@ -147,17 +147,19 @@ class HashWrites:
     prolongs: bool = False
 
 
-Order = Literal["newest", "swept", "any"]
+Order = Literal["newest", "reset", "swept", "any"]
 
 
 class HashBlock(Protocol):
     """Rows for hashes of one kind, not yet text. ``ids`` differ from each other.
 
     ``live`` rows are written before others. ``guarded`` rows change a hash only if its version is not newer.
-    ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one. ``order`` says
-    how rows relate to others of their ids: the writer drops rows that come later than a ``newest`` block's and are
-    older; rows of a ``swept`` block are dropped so too, but drop none; so are those of an ``any`` block, which in
-    addition may be written before or after other rows of their ids.
+    ``oldest`` is when the oldest record behind the block entered Kafka (milliseconds), 0 without one.
+
+    ``order`` says how rows relate to others of their ids. The writer drops rows that are older than a ``newest`` or
+    ``reset`` row of their id that was handed over before them or waits with them. It keeps a ``reset`` row that waits
+    with a newer one, and writes it first, since it removes fields that the newer one does not name. ``swept`` and
+    ``any`` rows drop no others; ``any`` rows may be written before or after others of their ids.
     """
 
     @property

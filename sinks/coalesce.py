@@ -11,7 +11,7 @@ from contracts.open_addressing import FREE, SMALLEST, fit, no_zeros, places_for,
 from contracts.outputs import HashBlock
 
 REMEMBERED: Final = 50_000
-"""So many ids may be remembered for longer than :data:`REMEMBERED_SECONDS`."""
+"""Ids of a generation: the next one begins when there are more, or after :data:`REMEMBERED_SECONDS`."""
 REMEMBERED_SECONDS: Final = 60.0
 _ARRIVAL_BITS: Final = 40
 _ARRIVALS: Final = (1 << _ARRIVAL_BITS) - 1
@@ -40,15 +40,17 @@ class Newest:
         return len(self._young) + len(self._old)
 
     def reduce(self, outputs: Sequence[Kinds]) -> list[Kinds]:
-        """Return the outputs without superseded rows.
+        """Return the outputs without superseded rows, those whose order is ``reset`` first.
 
-        Of outputs whose order is ``newest``, each id remains at most once. Other rows must be written in their order.
+        Of ``newest`` outputs each id remains at most once. Other rows must be written in their order.
         """
-        stamped = [(output, self._stamps(output[0])) for output in outputs]
+        stamped, resets = [(output, self._stamps(output[0])) for output in outputs], []
         for output, stamps in stamped:
             self._note(output[0], stamps)
-        kept = [self._kept(output, stamps) for output, stamps in stamped]
-        return [output for output in kept if len(output[0].ids)]
+            if output[0].order == "reset":
+                resets.append(self._kept(output, stamps))
+        others = [self._kept(output, stamps) for output, stamps in stamped if output[0].order != "reset"]
+        return [output for output in (*resets, *others) if len(output[0].ids)]
 
     def age(self, handed_over: int, oldest: int, now: float) -> None:
         """Forget the older generation if the younger one is large or old, and no waiting output may need it.
@@ -68,7 +70,7 @@ class Newest:
         return [version << _ARRIVAL_BITS | arrival for version in block.versions.tolist()]
 
     def _note(self, block: HashBlock, stamps: list[int]) -> None:
-        if block.order != "newest":
+        if block.order in ("swept", "any"):
             return
         ids: list[str] = block.ids.tolist()
         if not block.live:

@@ -190,11 +190,13 @@ class RedisWriter:
     def _next_outputs(self) -> list[Kinds] | None:
         """Wait for outputs; return all live ones, or some rows of the oldest others; None when closed.
 
-        Live and other outputs take turns, so that a steady stream of live ones does not hold the others up for ever.
+        After live outputs others have their turn, but only those that were handed over before all live ones that wait:
+        a live row must not be written after a newer swept one. A steady stream of live outputs does not hold the others
+        up for ever, since each becomes the oldest.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._live or self._others or self._closed.is_set())
-            live_next = bool(self._live) and not (self._others and self._others_turn)
+            live_next = bool(self._live) and not (self._others_turn and self._others_are_older())
             if live_next and not self._flushing and not self._closed.is_set():
                 self._changed.wait_for(lambda: self._flushing or self._closed.is_set(), self._gather_seconds)
             if self._closed.is_set():
@@ -207,10 +209,14 @@ class RedisWriter:
             self._others_turn, self._running = False, self._others[0][0]
             return self._take_others(MOST_HASHES if self._flushing and not self._live else SWEPT_IDS)
 
+    def _others_are_older(self) -> bool:
+        """Return whether the first of the others was handed over before all live outputs that wait."""
+        return bool(self._others) and (not self._live or self._others[0][0] < self._live[0][0])
+
     def _take_others(self, most: int) -> list[Kinds]:
-        """Take at most so many ids of the outputs that are not live, in their order."""
+        """Take at most so many ids of the others that are older than all live outputs that wait, in their order."""
         taken: list[Kinds] = []
-        while self._others and most:
+        while self._others_are_older() and most:
             (_, output), start = self._others[0], self._written_of_others
             count = len(output[0].ids)
             stop = min(start + most, count)
@@ -239,8 +245,7 @@ class RedisWriter:
         with self._changed:
             self._unanswered -= sum(map(_hashes, outputs))
             self._running = None
-            oldest = self._others[0][0] if self._others else self._handed_over + 1
-            self._newest.age(self._handed_over, oldest, now)
+            self._newest.age(self._handed_over, self._oldest(), now)
             self._changed.notify_all()
 
     def _send(self, block: HashBlock) -> None:
@@ -271,7 +276,7 @@ def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
     """Group blocks of one kind that can be rendered together.
 
     Two writes of one id keep their order if it matters: then only neighbours form groups. ``newest`` blocks have no id
-    in common.
+    in common, and ``reset`` blocks come before them.
     """
     groups: list[list[HashBlock]] = []
     ordered = any(block.order == "swept" for block in blocks)
@@ -291,10 +296,12 @@ def _hashes(output: Kinds) -> int:
 
 def check(output: Kinds) -> None:
     """Raise ValueError if an output's parts do not fit together or its versions are out of range."""
-    count = len(output[0].ids)
+    first, count = output[0], len(output[0].ids)
     for block in output:
         if len(block.ids) != count:
-            raise ValueError(f"{block.prefix}: {len(block.ids)} ids, but {count} of {output[0].prefix}")
+            raise ValueError(f"{block.prefix}: {len(block.ids)} ids, but {count} of {first.prefix}")
+        if (block.order, block.live, block.guarded) != (first.order, first.live, first.guarded):
+            raise ValueError(f"{block.prefix}: it is not ordered, live or guarded as {first.prefix}")
         if len(block.versions) != count:
             raise ValueError(f"{block.prefix}: {len(block.versions)} versions for {count} hashes")
         if block.versions.min() < 0 or block.versions.max() >= LARGEST_VERSION:

@@ -101,6 +101,9 @@ class Pipe:
 
     def _await(self, answers: int) -> None:
         """Read ``answers`` answers. As long as they are whole numbers, which is usual, their lines are only counted."""
+        if self._reader.has_data():  # a part of a message that the server sent of its own accord
+            self._read(answers)
+            return
         rest = b""
         while answers > 0:
             received = self._receive()
@@ -110,6 +113,8 @@ class Pipe:
                 return
             answers -= received.count(b"\n")
             rest = received[received.rfind(b"\n") + 1 :] if b"\n" in received else rest + received
+        if answers < 0 or rest:
+            raise redis.ConnectionError("Redis sent more answers than it was sent commands")
 
     def _read(self, answers: int) -> int:
         """Read ``answers`` answers; return the sum of the numbers among them. Raises ResponseError for a refusal."""

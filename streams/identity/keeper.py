@@ -63,8 +63,7 @@ def advance(
     if crossed:
         kept.owned.end_slots(kept.current)
         blocks += forget(kept, policy)
-        unfinished = 0 if kept.restating is None else kept.crossed
-        kept.crossed = 0 if before is None or not kept.fresh else kept.current - before + unfinished
+        kept.crossed += 0 if before is None else kept.current - before
     if kept.fresh:
         others: list[PeopleBlock | Pointers] = []
         if kept.stale:

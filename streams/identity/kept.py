@@ -22,6 +22,7 @@ class Standing:
     visitors: int
     progress: Progress | None
     reported: Progress | None
+    crossed: int = 1  # as in states that were stored before there was this number
 
 
 @dataclass
@@ -37,9 +38,8 @@ class Kept:
     """Whether a boundary was crossed since all visitors were scored."""
     restating: int | None = None
     """The next position of the visitors who are being emitted; None if none are."""
-    crossed: int = 1
-    """The number of boundaries for which they are. It is not stored: after a restart, visitors whose turn came at an
-    earlier one wait for their next turn."""
+    crossed: int = 0
+    """The number of boundaries crossed since all visitors were emitted."""
     owned: Owned = field(default_factory=Owned)
     links: WaitingLinks = field(default_factory=WaitingLinks)
     progress: Progress | None = None
@@ -60,9 +60,9 @@ class Kept:
 
     def _standing(self) -> Standing:
         return Standing(self.bucket, self.slot, self.fresh, self.guarded, self.stale, self.restating,
-                        self.owned.visitors, self.progress, self.reported)  # fmt: skip
+                        self.owned.visitors, self.progress, self.reported, self.crossed)  # fmt: skip
 
     def _stand(self, stored: Standing) -> None:
         self.bucket, self.slot, self.fresh, self.guarded = stored.bucket, stored.slot, stored.fresh, stored.guarded
         self.stale, self.restating, self.owned.visitors = stored.stale, stored.restating, stored.visitors
-        self.progress, self.reported = stored.progress, stored.reported
+        self.progress, self.reported, self.crossed = stored.progress, stored.reported, stored.crossed

@@ -119,7 +119,7 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock | Pointers]
     """Return the next portion: visitors as of now, without those changed by events, and pointers to owners.
 
     The hashes of identified visitors point to their owners in Redis and must live on there: each has its turn once a
-    week, if seen since.
+    week, if seen since. Turns at boundaries that were crossed far from the end of the log are made up for.
     """
     if kept.restating is None:
         return []
@@ -131,6 +131,7 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock | Pointers]
         return visitors | owned.pointing(slice(start, stop), kept.current, crossed, week, policy.interval)
 
     at, kept.restating = portion(kept.restating, len(table.names), policy.portion, chosen)
+    kept.crossed = 0 if kept.restating is None else kept.crossed
     free = owned.are_free(at)
     at, pointing = at[free], at[~free]
     labelled(SCORES, "sweep").inc(len(at))

@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock
+from contracts.outputs import Order
 from contracts.times import SECOND
 from streams.profiles.rows import NEVER, NOT_YET
 from streams.publish import resp
@@ -17,6 +18,11 @@ from streams.publish import resp
 def behind(people: PeopleBlock) -> bool:
     """Return whether Redis may lack several changes of these people: after a catch-up, or if they leave in one."""
     return people.kind == "restated" or (people.kind == "sweep" and people.rows is not None)
+
+
+def order_of(people: PeopleBlock) -> Order:
+    """Return how the hashes of people relate to others of their ids."""
+    return "swept" if people.kind == "sweep" else "newest"
 
 
 def clearing(

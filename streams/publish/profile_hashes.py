@@ -14,7 +14,7 @@ from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
 from streams.profiles.rows import times_of, versions_of
 from streams.publish import resp
-from streams.publish.clearing import behind, clearing, expiring, time_texts
+from streams.publish.clearing import behind, clearing, expiring, order_of, time_texts
 
 TIMES: Final = ("first_seen", "last_seen", "first_order", "last_order")
 COUNTS: Final = (
@@ -102,7 +102,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
     return ProfileHashes(
         people.ids, versions_of(people.rows["slot"], people.rows), people.rows, np.full(len(people), people.visitors),
         np.full(len(people), behind(people)), currency, expires_seconds, people.kind == "live",
-        people.guarded,
+        people.guarded, order=order_of(people),
     )  # fmt: skip
 
 
@@ -120,7 +120,7 @@ class DepartedHashes:
     guarded: bool
     live: bool = True
     oldest: int = 0
-    order: Order = "newest"
+    order: Order = "reset"
 
     def take(self, at: NDArray[np.int64]) -> Self:
         """The rows at some positions."""

@@ -14,7 +14,7 @@ from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
 from streams.publish import resp
-from streams.publish.clearing import behind, clearing, expiring, time_texts
+from streams.publish.clearing import behind, clearing, expiring, order_of, time_texts
 from streams.publish.wording import reason_lines, reason_texts
 
 
@@ -197,7 +197,7 @@ def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
         outcomes=tuple(block.scores), answers=tuple(block.scores.values()),
         expires_seconds=expires_seconds, live=people.kind == "live", guarded=people.guarded,
         oldest=int(entered.min()) if people.kind == "live" and len(entered) else 0,
-        order="swept" if people.kind == "sweep" else "newest",
+        order=order_of(people),
     )  # fmt: skip
 
 

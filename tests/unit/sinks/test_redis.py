@@ -16,10 +16,11 @@ from support.hashes import FakeClient, Server, Texts, block
 
 from contracts.errors import StoreRefusedError
 from contracts.metrics import HASHES_WRITTEN, LATENCY, STORE_RETRIES
+from contracts.outputs import Commands
 from contracts.stored import profile_key, score_key, top_key
 from sinks.coalesce import Newest
 from sinks.redis import RedisWriter, check
-from sinks.redis_pipe import redis_is_out
+from sinks.redis_pipe import Pipe, redis_is_out
 from sinks.resp import ABSENT, CHUNK_CUSTOMERS, script_arguments
 from sinks.retries import Retrying
 
@@ -152,6 +153,16 @@ def test_live_people_come_before_others(writer: RedisWriter, server: Server) -> 
     assert server.hashes[score_key("s1999")]["version"] == "2"
 
 
+def test_an_older_live_row_is_not_written_after_a_newer_swept_one(writer: RedisWriter, server: Server) -> None:
+    reached, go_on = held(server)
+    writer.write([block(["first"], 1)])
+    assert reached.wait(20)
+    writer.write([block(["c"], 5, 0.1), block(["c"], 6, 0.6, live=False, order="swept")])
+    go_on.set()
+    writer.flush()
+    assert server.hashes[score_key("c")] == {"version": "6", "risk": "0.6"}
+
+
 def test_others_have_their_turn_in_a_steady_stream_of_live_people_and_a_flush_does_not_wait_for_newer_ones(
     writer: RedisWriter, server: Server
 ) -> None:
@@ -203,6 +214,34 @@ def test_a_removed_id_may_begin_anew_and_is_then_not_removed_by_what_comes_late(
         writer.write([each])
         writer.flush()
     assert server.hashes[score_key("v")] == {"version": "11", "risk": "0.3"}
+
+
+@pytest.mark.parametrize("others", [[], [block(["w"], 1)]])
+def test_a_removal_that_waits_with_a_newer_write_is_not_left_out(
+    others: list[Texts], writer: RedisWriter, server: Server
+) -> None:
+    """The newer write does not name the fields of the hash that is to be removed."""
+    writer.write([block(["v"], 8, fields={"merged_into": "c"}, clear=False)])
+    writer.flush()
+    reached, go_on = held(server)
+    writer.write([block(["first"], 1)])
+    assert reached.wait(20)
+    removal = block(["v"], 9, float("nan"), expires=-1, order="reset")
+    writer.write([*others, block(["v"], 7), removal, block(["v"], 10, 0.5, clear=False)])
+    go_on.set()
+    writer.flush()
+    assert server.hashes[score_key("v")] == {"version": "10", "risk": "0.5"}
+
+
+def test_a_removal_that_comes_after_a_newer_write_is_dropped(writer: RedisWriter, server: Server) -> None:
+    reached, go_on = held(server)
+    writer.write([block(["first"], 1)])
+    assert reached.wait(20)
+    writer.write([block(["v"], 10), block(["v"], 9, float("nan"), expires=-1, order="reset")])
+    go_on.set()
+    writer.flush()
+    assert server.hashes[score_key("v")]["version"] == "10"
+    assert not any(command[0] == "DEL" for command in server.commands)
 
 
 def test_a_newer_write_is_known_as_long_as_an_older_one_waits(server: Server) -> None:
@@ -347,6 +386,75 @@ def test_latency_is_that_of_the_oldest_record_of_each_live_block(server: Server)
     writer.close()
 
 
+# Answers
+
+
+class _Connection:
+    """Gives the answers to each send in pieces of some sizes."""
+
+    def __init__(self, answers: Sequence[bytes], sizes: Iterator[int]):
+        self._sock: Any = self
+        self._answers, self._sizes = iter(answers), sizes
+        self._there = b""
+        self.is_open = True
+
+    def send_packed_command(self, _: Any, *, check_health: bool) -> None:
+        assert not check_health
+        self._there += next(self._answers)
+
+    def recv(self, most: int) -> bytes:
+        size = min(most, next(self._sizes))
+        piece, self._there = self._there[:size], self._there[size:]
+        return piece
+
+    def disconnect(self) -> None:
+        self.is_open = False
+
+
+class _Pool:
+    """Stands in for a client and its pool, with one connection."""
+
+    def __init__(self, connection: _Connection):
+        self.connection_pool, self._connection = self, connection
+
+    def get_connection(self) -> _Connection:
+        return self._connection
+
+    def release(self, _: _Connection) -> None:
+        """Nothing to do."""
+
+
+ANSWERS = st.lists(st.sampled_from([b":1\r\n", b":0\r\n", b":123456\r\n", b"+OK\r\n"]), min_size=1, max_size=12)
+PUSH = b">2\r\n$3\r\nabc\r\n:7\r\n"
+
+
+@given(
+    st.lists(ANSWERS, min_size=1, max_size=4),
+    st.lists(st.integers(1, 9), min_size=1, max_size=20),
+    st.sets(st.integers(0, 30)),
+)
+def test_answers_are_counted_in_whatever_pieces_they_come(
+    sends: list[list[bytes]], sizes: list[int], pushed: set[int]
+) -> None:
+    """Also between messages that the server sends of its own accord. The last answer but one is a refusal."""
+    numbers = itertools.count()
+    data = [b"".join(each + PUSH * (next(numbers) in pushed) for each in answers) for answers in sends]
+    connection = _Connection([*data, b"-WRONGTYPE no\r\n:1\r\n"], itertools.cycle(sizes))
+    pipe = Pipe(_Pool(connection))  # type: ignore[arg-type]
+    for answers in sends:
+        pipe.send(Commands([], len(answers)))
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        pipe.send(Commands([], 2))
+    assert not connection.is_open
+
+
+def test_more_answers_than_commands_end_the_connection() -> None:
+    connection = _Connection([b":1\r\n:1\r\n"], itertools.repeat(99))
+    with pytest.raises(redis.ConnectionError, match="more answers"):
+        Pipe(_Pool(connection)).send(Commands([], 1))  # type: ignore[arg-type]
+    assert not connection.is_open
+
+
 # The law
 
 
@@ -453,6 +561,8 @@ def test_parts_that_do_not_fit_together_are_refused() -> None:
         check((broken(whole.ids, np.array([1, 2]), whole.columns, whole.risk),))
     with pytest.raises(ValueError, match="crm:profile: 2 ids, but 1 of crm:score"):
         check((whole, block(["c", "d"], 1, prefix="crm:profile")))
+    with pytest.raises(ValueError, match="crm:profile: it is not ordered, live or guarded as crm:score"):
+        check((whole, block(["c"], 1, prefix="crm:profile", live=False)))
 
 
 @pytest.mark.parametrize(

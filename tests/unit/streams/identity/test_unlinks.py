@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from itertools import permutations
+from itertools import pairwise, permutations
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.columns import DAY, HOUR
 from support.laws import law
+from support.restarting import Restarting
 from support.state import frozen, thawed
 
 from contracts.blocks import NOBODY, DeviceBatch, Forwarded, Link, Pointers, Progress, Verdict, Verdicts
@@ -199,6 +200,39 @@ def test_pointers_have_their_turn_when_several_boundaries_are_crossed_at_once() 
     of_devices(devices, 0, [link(V, "c", 5)])
     outputs = of_devices(devices, 8, [link(V, "c", 4 * DAY)])
     assert [out.ids.tolist() for out in outputs if isinstance(out, Pointers)] == [[V]]
+
+
+def test_pointers_have_their_turn_though_each_boundary_is_crossed_far_from_the_end_of_the_log() -> None:
+    """As when a nightly import keeps the lane behind at midnight."""
+    devices, turns = Devices(POLICY), []
+    of_devices(devices, 0, [link(V, "c", 5)])
+    for day in range(1, 60):
+        said, outputs = [link(V, "c", day * DAY)], []
+        for fresh in (False, True):
+            outputs += devices.take([DeviceBatch(0, Progress(0, day, 0, fresh, guarded=False), links=tuple(said))])
+            said = []
+            while devices.has_work():
+                outputs += devices.work()
+        turns += [day for out in outputs if isinstance(out, Pointers)]
+    assert len(turns) == len(set(turns))
+    assert all(later - earlier == 7 for earlier, later in pairwise(turns))
+    assert turns[-1] > 50
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_restart_in_a_round_of_pointers_loses_none(at: int) -> None:
+    names = [visitor_id(f"v{number}") for number in range(40)]
+    kept, pointed = Restarting(lambda: Devices(replace(POLICY, portion=3))), list[str]()
+    of_devices(kept.machine, 0, [link(name, f"c{number}", 5) for number, name in enumerate(names)])
+    outputs, number = of_devices(kept.machine, 7, []), 0
+    while kept.machine.has_work():
+        if number == at:
+            kept.restart()
+        outputs += kept.machine.work()
+        number += 1
+    pointed = [name for out in outputs if isinstance(out, Pointers) for name in out.ids]
+    assert number > at
+    assert sorted(pointed) == sorted(names)
 
 
 def test_many_pointers_come_in_portions_and_a_round_that_is_not_done_goes_on_at_the_next_boundary() -> None:
