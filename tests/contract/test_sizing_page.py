@@ -18,7 +18,8 @@ MEASURED: dict[str, Any] = WHEN | {
         {"customers": 1_000, "bytes_per_customer": 9_999},
         {
             "customers": 1_000_000, "events": 5_000_000, "bytes_per_customer": 400, "resident_megabytes": 600.0,
-            "boundary_peak_megabytes": 700.0, "state_bytes": 200_000_000, "cpu_microseconds_per_event": 800.0,
+            "boundary_peak_megabytes": 700.0, "catch_up_peak_megabytes": 800.0, "state_bytes": 200_000_000,
+            "cpu_microseconds_per_event": 800.0,
             "store_bytes": {"log": 1e9, "per_event": 5e8, "customer_daily": 3e8, "redis": 1e9},
             "daily_rows": 15_000_000, "resume_seconds": 12.0,
         },
@@ -61,8 +62,8 @@ def test_the_example_follows_the_formulas() -> None:
     assert "| cores of workers, for the first thousand | 0.80 |" in text
     assert "| cores of workers, for each further thousand | 0.02 |" in text
     assert "| workers for the flow | 2 |" in text  # 0.81 cores, half of each free
-    assert "| workers for memory | 1 |" in text  # 3,000,000 x 400 bytes in 1.8 GB
-    assert "| memory of a worker, at a midnight | 950 MB |" in text  # 200 + 1,500,000 x (400 + 100) bytes
+    assert "| workers for memory | 2 |" in text  # 3,000,000 x 600 bytes in 1.6 GB
+    assert "| memory of a worker, at most | 1,300 MB |" in text  # 200 + 200 + 1,500,000 x 600 bytes
     assert "| partitions: at least 4, and twice *W* | 4 |" in text
     assert "| memory of Redis | 3.00 GB |" in text
     assert "| a catch-up of a day | 7.20 minutes |" in text  # 34,560,000 events at 50,000 x 2 x 0.8 a second
