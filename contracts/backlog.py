@@ -6,11 +6,11 @@ process. So the customers can see how many rows wait, and the source whether bou
 
 
 class SweepBacklog:
-    """By bucket: the rows of sweeps that are not scored yet, and whether the bucket is behind its clock."""
+    """By bucket: the rows of sweeps that are not scored yet, and the boundaries that the bucket has left to cross."""
 
     def __init__(self) -> None:
         self._rows: dict[int, int] = {}
-        self._behind: set[int] = set()
+        self._left: dict[int, int] = {}
 
     def send(self, bucket: int, rows: int) -> None:
         """Note that rows are on their way to be scored."""
@@ -24,11 +24,19 @@ class SweepBacklog:
         """Return how many rows of a bucket are not scored yet."""
         return self._rows.get(bucket, 0)
 
-    def note(self, bucket: int, *, behind: bool) -> None:
-        """Note whether a bucket has boundaries left to cross."""
-        (self._behind.add if behind else self._behind.discard)(bucket)
+    def note(self, bucket: int, boundaries: int) -> None:
+        """Note how many boundaries a bucket has left to cross."""
+        if boundaries:
+            self._left[bucket] = boundaries
+        else:
+            self._left.pop(bucket, None)
 
     @property
     def is_behind(self) -> bool:
         """Whether any bucket of the process has boundaries left to cross."""
-        return bool(self._behind)
+        return bool(self._left)
+
+    @property
+    def boundaries(self) -> int:
+        """The boundaries that the bucket furthest behind has left to cross."""
+        return max(list(self._left.values()), default=0)

@@ -51,6 +51,9 @@ LANE_WAITS: Final = Gauge(
 AHEAD_EVENTS: Final = Gauge(
     "crm_ahead_events", "Events of a worker's partitions that wait until the slowest partition reaches their slots."
 )
+BOUNDARIES_LEFT: Final = Gauge(
+    "crm_boundaries_left", "Boundaries that customers of a worker have left to cross; it reads no events until then."
+)
 TOPIC_PAUSED: Final = Gauge(
     "crm_topic_paused",
     "1 while a topic's partition is paused because too many of its records are invalid.",
@@ -102,7 +105,7 @@ COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafk
 
 CATALOGUE: Final = (
     EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
-    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN, HASHES_WRITTEN,
-    STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES, WEBHOOKS,
-    SNAPSHOT_BYTES, SNAPSHOT_SECONDS, OUTBOX_ROWS, OUTBOX_BYTES,
+    EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, BOUNDARIES_LEFT, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN,
+    HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES,
+    WEBHOOKS, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, OUTBOX_ROWS, OUTBOX_BYTES,
 )  # fmt: skip

@@ -35,7 +35,7 @@ from bytewax.operators import KeyedStream
 from contracts.backlog import SweepBacklog
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
 from contracts.machine import Machine
-from contracts.metrics import AHEAD_EVENTS
+from contracts.metrics import AHEAD_EVENTS, BOUNDARIES_LEFT
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
@@ -135,6 +135,7 @@ def build_dataflow(
         past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
     AHEAD_EVENTS.set_function(lambda: config.clocks.waiting)
+    BOUNDARIES_LEFT.set_function(lambda: backlog.boundaries)
     lanes = op.input("read-events", flow, LaneSource(config))
     if settings.workers > 1:  # lanes of one process share their clocks
         clocks = op.flat_map("clocks", lanes, partial(announcements, partitions=settings.partitions))

@@ -23,8 +23,9 @@ REPORT_SECONDS: Final = 2.0
 FOLDER: Final = "reports"
 EVENTS: Final = "crm_events_total"
 REPORTED: Final = (
-    EVENTS, "crm_ahead_events", "crm_catching_up", "crm_customers", "crm_event_clock_seconds", "crm_scores_total",
-    "crm_sweeps_total", "crm_topic_paused", "crm_waits_for_partition", "crm_waits_for_store_since_seconds",
+    EVENTS, "crm_ahead_events", "crm_boundaries_left", "crm_catching_up", "crm_customers", "crm_event_clock_seconds",
+    "crm_scores_total", "crm_sweeps_total", "crm_topic_paused", "crm_waits_for_partition",
+    "crm_waits_for_store_since_seconds",
 )  # fmt: skip
 """The metrics in a report: what ``crmstream status`` shows."""
 _FILE: Final = re.compile(r"worker-\d+\.json")

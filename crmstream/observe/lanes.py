@@ -18,6 +18,7 @@ WAITS_FOR: Final = "crm_waits_for_partition"
 PAUSED: Final = "crm_topic_paused"
 STORE: Final = "crm_waits_for_store_since_seconds"
 AHEAD: Final = "crm_ahead_events"
+BOUNDARIES: Final = "crm_boundaries_left"
 UNBOUNDED: Final = 2**62
 STALE_SECONDS: Final = 10.0
 """A worker of a cluster that has reported nothing for longer gives no sign of life."""
@@ -31,7 +32,8 @@ class LaneView:
 
     ``waits_for`` is the lane that is behind, ``behind_seconds`` by how much event time; ``waiting_events`` are the
     events of its worker that wait for that lane, where they are so many that no more are read. ``paused`` are the
-    topics whose records are too often invalid; ``stores`` are those that do not answer the worker, and for how many
+    topics whose records are too often invalid; ``boundaries`` have to be crossed before its worker reads on; ``stores``
+    are those that do not answer the worker, and for how many
     seconds. ``age_seconds`` says how old all this is. None stands for unknown, or for nothing to wait for.
     """
 
@@ -43,6 +45,7 @@ class LaneView:
     behind_seconds: float | None = None
     paused: tuple[str, ...] = ()
     waiting_events: int | None = None
+    boundaries: int = 0
     stores: Mapping[str, float] = field(default_factory=dict)
     age_seconds: float = 0.0
 
@@ -50,6 +53,7 @@ class LaneView:
     def state(self) -> str:
         """What the lane waits for, in words; empty if for nothing."""
         said = [f"paused: {topic} (too many invalid records; no sweep until it goes on)" for topic in self.paused]
+        said += [f"waits until customers have crossed {self.boundaries:,} boundaries"] * bool(self.boundaries)
         said += [f"waits for {store} since {span(seconds)}" for store, seconds in sorted(self.stores.items())]
         if self.waits_for == self.partition:
             said.append("waits for its own slowest topic")
@@ -80,7 +84,9 @@ def read_lanes(
     for worker, page in enumerate(pages):
         age = ages[worker] if ages else 0.0
         stores = _stores(page or (), now - age)
-        ahead = int(sum(sample.value for sample in page or () if sample.name == AHEAD))
+        ahead, boundaries = (
+            int(sum(sample.value for sample in page or () if sample.name == name)) for name in (AHEAD, BOUNDARIES)
+        )
         for sample in [sample for sample in page or () if sample.name == WAITS_FOR]:
             partition, waits_for = int(sample.labels["partition"]), int(sample.value)
             clock, other = clocks.get(partition), clocks.get(waits_for)
@@ -93,7 +99,7 @@ def read_lanes(
                 max(clock - other, 0.0) if held and clock is not None and other is not None else None,
                 tuple(topic for topic, number in paused if number == partition),
                 ahead if held and ahead >= most_waiting else None,
-                stores, age,
+                boundaries, stores, age,
             ))  # fmt: skip
     newest = {lane.partition: lane for lane in sorted(lanes, key=lambda lane: -lane.age_seconds)}
     return tuple(newest[partition] for partition in sorted(newest))

@@ -1,4 +1,4 @@
-"""What a process of the dataflow finds in its environment: every setting, resolved."""
+"""The environment variables of the processes of a stack: all settings, with addresses filled in."""
 
 import json
 import os
@@ -9,26 +9,17 @@ from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
 
 SECRETS = {"clickhouse_url", "redis_url", "postgres_url", "privacy_key"}
-"""The settings that only those processes are given that need them."""
-
-
+"""Settings that only the processes that need them get."""
 STORES = ("CRM_CLICKHOUSE_URL", "CRM_REDIS_URL")
-"""With their passwords, no business of a process that faces the net."""
-
-
+"""They hold passwords, so a process that takes requests from outside does not get them."""
 ORDINARY = frozenset({
     "HOME", "JAVA_TOOL_OPTIONS", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LOGNAME", "PATH", "SSL_CERT_DIR",
     "SSL_CERT_FILE", "TEMP", "TMP", "TMPDIR", "TZ", "USER", "VIRTUAL_ENV",
 })  # fmt: skip
 ORDINARY_PREFIXES = ("COVERAGE_", "LC_", "MALLOC_", "PYTHON")
-"""What programs need of the environment in which they are started. It may hold secrets, which are nobody's business
-but those of who needs them."""
-
-
+"""The variables that every program of a stack inherits. All others may hold secrets."""
 PROXIES = frozenset({"HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"})
-"""What clients of outside servers may need; they may hold a password, and a server has no use for them."""
-
-
+"""Variables for clients of outside servers. They may hold a password, so servers do not get them."""
 ALLOCATORS: Final = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "MALLOC_ARENA_MAX": "2",

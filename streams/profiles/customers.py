@@ -181,7 +181,8 @@ class Customers(Machine[CustomerBatch, Output]):
 
     def _note_behind(self) -> None:
         if self._backlog is not None:
-            self._backlog.note(self._state.at.bucket, behind=self._is_behind)
+            at, senders = self._state.at.slot or 0, self._state.senders.slot or 0
+            self._backlog.note(self._state.at.bucket, max(senders - at, 0) if self._is_behind else 0)
 
     def _sweeps(self, target: int | None) -> Sweeps:
         """Return the sweeps of an activation. Near the end of the log the sweep of boundary ``target`` is published."""

@@ -28,6 +28,7 @@ ONE = parse_samples(page(
 ))  # fmt: skip
 TWO = parse_samples(page(
     f'crm_event_clock_seconds{{partition="3"}} {BEHIND}', 'crm_waits_for_partition{partition="3"} -1',
+    'crm_boundaries_left{} 14',
     f'crm_topic_paused{{topic="{WEB}",partition="3"}} 1', f'crm_topic_paused{{topic="{WEB}",partition="1"}} 0',
 ))  # fmt: skip
 
@@ -40,12 +41,13 @@ def test_lanes_of_all_workers_with_what_they_wait_for() -> None:
     assert lanes == (
         LaneView(0, 0, ahead, 2, 3, 4 * 3_600.0, stores={"Redis": 12.0}),
         LaneView(2, 0, None, 0, 2, stores={"Redis": 12.0}),
-        LaneView(3, 2, behind, 70, paused=(WEB,)),
+        LaneView(3, 2, behind, 70, paused=(WEB,), boundaries=14),
     )
     assert [lane.state for lane in lanes] == [
         "waits for Redis since 12 s; waits for lane 3 (behind by 4 h)",
         "waits for Redis since 12 s; waits for its own slowest topic",
-        f"paused: {WEB} (too many invalid records; no sweep until it goes on)",
+        f"paused: {WEB} (too many invalid records; no sweep until it goes on); "
+        "waits until customers have crossed 14 boundaries",
     ]  # fmt: skip
     assert paused_topics([ONE, None, TWO]) == [(WEB, 3)]
 

@@ -38,6 +38,8 @@ def test_addresses_and_stale_variables(tmp_path: Path, monkeypatch: pytest.Monke
     environment = dataflow_environment(Settings(data_dir=tmp_path), ENDPOINTS, ["127.0.0.1:11", "127.0.0.1:12"])
     assert environment["CRM_WORKER_ADDRESSES"] == "127.0.0.1:11;127.0.0.1:12"
     assert environment["LC_ALL"] == "C.UTF-8"
+    assert environment["ARROW_DEFAULT_MEMORY_POOL"] == "system"
+    assert int(environment["MALLOC_TRIM_THRESHOLD_"]) > int(environment["MALLOC_MMAP_THRESHOLD_"])
     assert not {"CRM_OLD_SETTING", "BYTEWAX_DATAFLOW_API_PORT"} & environment.keys()
 
 

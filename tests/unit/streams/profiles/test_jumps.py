@@ -190,6 +190,7 @@ def crossed(most: int, order: Sequence[int] = ()) -> Flow:
             people = [f"{bucket}-{name}" for name in names(size)] if slot == START else []
             flow.put(bucket, flow.customers[bucket].machine.take([batch(slot, people, bucket)]))
     assert flow.backlog.is_behind == (most < 50 * 60)
+    assert (flow.backlog.boundaries > 0) == flow.backlog.is_behind
     for turn in order:
         if turn < len(SIZES):
             flow.work(turn)
