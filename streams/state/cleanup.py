@@ -47,4 +47,8 @@ def _delete(folder: Path, names: set[str], known: set[str]) -> None:
     if {file.run for file in files_in(folder)} - known:
         raise TakenOverError(folder)
     for name in names:
-        (folder / name).unlink(missing_ok=True)
+        _remove(folder / name)
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)

@@ -32,7 +32,7 @@ LINKED_AGAIN = b"a-000131"
 SLOWLY = {"epoch_seconds": 0.1, "replay_epoch_days": 2, "max_batch_events": 25, "live_backlog_events": 1_000_000}
 """Many epochs, and all sweeps are published, so they are made in slices."""
 APPEND, TOKEN = "streams.state.store:BucketStore._append", "streams.state.token:Token.__reduce__"
-BASE, NAMED, DELETE = "streams.state.files:write", "streams.state.files:sync", "pathlib:Path.unlink"
+BASE, NAMED, DELETE = "streams.state.files:write", "streams.state.files:sync", "streams.state.cleanup:_remove"
 SLICE = "streams.profiles.pending:PendingSweep.advance"
 New = Callable[..., Settings]
 
