@@ -92,7 +92,7 @@ def _forget(state: LabelState, last: int) -> None:
 
 
 def _snapshot(swept: SweptPeople, outcomes: Sequence[Outcome], most: int) -> Snapshot:
-    """Return the trainable customers whom the sample of any outcome needs."""
+    """Return the trainable customers that the sample of any outcome needs."""
     keys, buyers = swept.keys[swept.trainable], swept.buyers
     kinds = {outcome.of for outcome in outcomes}
     if any(_takes_all(of, len(keys), most) for of in kinds):

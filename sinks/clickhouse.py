@@ -108,7 +108,7 @@ class ClickHouseWriter:
     def begin_flush(self, *, patient: bool = False) -> None:
         """Insert what waits as soon as may be, and return at once: a flush that follows then waits less.
 
-        A patient one waits for ClickHouse unless it is away: in a catch-up nobody waits for scores, and to write and
+        A patient one waits for ClickHouse unless it is away: in a catch-up no reader waits for scores, and to write and
         sync many rows costs more. May be called from another thread.
         """
         with self._changed:
