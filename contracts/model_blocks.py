@@ -39,8 +39,8 @@ class SweptPeople:
     so the order of examples is a function of the log. ``last(name, at)`` returns the times (microseconds) of the newest
     events of a counter (:data:`contracts.outcomes.Counter`) of some of the n. Dormant customers are missing: they had
     no event within any outcome's window. ``trainable`` marks the m customers to snapshot for training; ``features(at)``
-    of some of these m and ``buyers`` (m,), who had ordered, are in their order. What is not asked for costs nothing, but
-    a table may change: ask at once.
+    of some of these m and ``buyers`` (m,), who had ordered, are in their order. What is not asked for costs nothing,
+    but a table may change: ask at once.
     """
 
     bucket: int
