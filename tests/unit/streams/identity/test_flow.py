@@ -1,7 +1,7 @@
 """Devices, addresses and customers against plain Python: any log, any cuts, any interleaving, any moment of links."""
 
 import itertools
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -573,19 +573,25 @@ def test_many_devices_linked_at_any_moment_are_like_one_customer(
         assert abs(one - other) <= UNITS if name in DECAYED else np.array_equal(one, other) or name == "slot", name
 
 
+_MANY = 1_000
 _ONE_LANE_DECIDES = {"visit", "buys", "twice", "link", "undo", "typed", "claim", "equal"}
 
 
 @law()
-@given(_LOG, _DRAWS, _CUTS, st.booleans(), st.sampled_from([2, 5, 1_000]))
+@given(_LOG, _DRAWS, _CUTS, st.booleans(), st.sampled_from([6, 12, _MANY]))
 def test_cuts_interleavings_and_restarts_change_nothing_to_the_last_bit(
     drawn: Any, draws: list[int], cuts: set[int], saves: bool, known_ids: int
 ) -> None:
-    """Of a log in which no two lanes contradict each other; also when the window of known ids is small."""
+    """Of a log in which no two lanes contradict each other; also when the window of known ids is small.
+
+    Within a day there are no more events than half a window: of more, which ones count may depend on the order in which
+    they come (:meth:`streams.profiles.known_ids.KnownIds.admit`).
+    """
     some = [(at, lag, what, who, "c" if code % 2 else "d", code + code % 2 if what == "undo" else code)
             for at, lag, what, who, _, code in drawn if what in _ONE_LANE_DECIDES]  # fmt: skip
     records = [r for r in make(some) if not r.strays and (r.person or not r.identity.startswith("email"))]
-    known = replace(policy(), known_ids=known_ids)
+    fullest = max(Counter(record.received // DAY for record in records).values(), default=0)
+    known = replace(policy(), known_ids=known_ids if 2 * fullest <= known_ids else _MANY)
     worlds = [run(records, draws, cuts, 0, saves=saves, settings_=known),
               run(records, [0, 1, 0, 1], set(range(0, 60, 9)), 0, settings_=known)]  # fmt: skip
     for boundary in range(1, DAYS + 2):
