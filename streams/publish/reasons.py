@@ -123,12 +123,16 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
 def _strongest(
     features: NDArray[np.float32], means: NDArray[np.floating], slopes: NDArray[np.floating], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Return the keys of people covered by the outcome. Single precision is enough and twice as fast."""
-    effects = _effects(features, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
+    """Return the keys of people covered by the outcome. Single precision is enough and twice as fast.
+
+    All that follows has a row per feature, shape (F, n): sums over groups and maxima are then over whole rows.
+    """
+    columns = np.ascontiguousarray(features.T)
+    effects = _effects(columns, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
     groups = _joined(effects)
-    rows, firsts = np.repeat(np.arange(len(groups)), SHOWN), _largest(groups).ravel()
-    sizes = _cells(groups, rows, firsts)
-    keys = _keys(features, rows, _spokesmen(effects, rows, firsts, sizes), sizes)
+    rows, firsts = np.repeat(np.arange(len(features)), SHOWN), _largest(groups).ravel()
+    sizes = _cells(groups, firsts, rows)
+    keys = _keys(columns, rows, _spokesmen(effects, rows, firsts, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
 
@@ -140,15 +144,15 @@ def _cells(table: NDArray[Number], rows: NDArray[np.int64], columns: NDArray[np.
 
 
 def _largest(groups: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The columns of the largest magnitudes of each row, shape (n, 3), largest first; of equal ones the first.
+    """The features of the largest magnitudes of each person, shape (n, 3), largest first; of equal ones the first.
 
-    A magnitude and its column are one integer here: the bits of a positive float ascend with it, and its last five,
-    a millionth part of it, make way for the column. So the largest of all rows are found a column at a time.
+    A magnitude and its feature are one integer here: the bits of a positive float ascend with it, and its last five,
+    a millionth part of it, make way for the feature. So the largest of all people are found a feature at a time.
     """
-    codes = np.ascontiguousarray(groups.T)[_FIRSTS].view(np.int32)
+    codes = groups[_FIRSTS].view(np.int32)
     codes &= _MAGNITUDE
     codes |= (_LAST - np.arange(len(_FIRSTS), dtype=np.int32))[:, None]
-    largest = np.empty((len(groups), SHOWN), np.int64)
+    largest = np.empty((groups.shape[1], SHOWN), np.int64)
     for place in range(SHOWN):
         found = codes.max(axis=0)
         largest[:, place] = _FIRSTS[_LAST - (found & _LAST)]
@@ -157,19 +161,19 @@ def _largest(groups: NDArray[np.float32]) -> NDArray[np.int64]:
 
 
 def _effects(
-    features: NDArray[np.float32], means: NDArray[np.float32], slopes: NDArray[np.float32], of: NDArray[np.int32]
+    columns: NDArray[np.float32], means: NDArray[np.float32], slopes: NDArray[np.float32], of: NDArray[np.int32]
 ) -> NDArray[np.float32]:
-    """Return how much each feature moves each row's log-odds from the average person's, shape (n, F).
+    """Return how much each feature moves each person's log-odds from the average person's, shape (F, n).
 
     For people with at most one visit, orders per visit equal orders: the effect of the former is added to the effect of
     the latter.
     """
     one = len(means) == 1
-    effects = features - (means if one else means[of])
-    effects *= slopes if one else slopes[of]
-    same = features[:, _CONVERSION] == features[:, _ORDERS]
-    effects[:, _ORDERS] += np.where(same, effects[:, _CONVERSION], np.float32(0))
-    effects[same, _CONVERSION] = 0.0
+    effects = columns - (means.T if one else means.T.take(of, axis=1))
+    effects *= slopes.T if one else slopes.T.take(of, axis=1)
+    same = columns[_CONVERSION] == columns[_ORDERS]
+    effects[_ORDERS] += np.where(same, effects[_CONVERSION], np.float32(0))
+    effects[_CONVERSION, same] = 0.0
     return effects
 
 
@@ -178,19 +182,19 @@ def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:
     joined = effects.copy()
     for first, *others in _GROUPS:
         for each in others:
-            joined[:, first] += effects[:, each]
-            joined[:, each] = 0.0
+            joined[first] += effects[each]
+            joined[each] = 0.0
     return joined
 
 
 def _spokesmen(
     effects: NDArray[np.float32], rows: NDArray[np.int64], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """For each pair of row and group (by its first feature) the member that contributes most to the group's effect."""
+    """For each pair of person and group (by its first feature) the member that contributes most to its effect."""
     found = firsts.copy()
     led = np.flatnonzero(_LEADS.take(firsts))
     members = _MEMBERS.take(firsts.take(led), axis=0)
-    signed = _cells(effects, rows.take(led)[:, None], members)
+    signed = _cells(effects, members, rows.take(led)[:, None])
     signed *= np.sign(sizes.take(led))[:, None]
     found[led] = _cells(members, np.arange(len(led)), signed.argmax(axis=1))
     found[found == _OVERDUE] = _RECENCY
@@ -198,25 +202,25 @@ def _spokesmen(
 
 
 def _keys(
-    features: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
+    columns: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
-    found = _cells(features, rows, speaking).astype(np.float64)
+    found = _cells(columns, speaking, rows).astype(np.float64)
     found = np.where(_IS_LOG.take(speaking), np.expm1(found), found) * _SCALE.take(speaking) + _ADDED.take(speaking)
     values = np.clip(found, 0, _LARGEST).astype(np.int64)
     large = np.flatnonzero(values >= 10**_DIGITS)
     step = 10 ** (np.log10(values[large]).astype(np.int64) + 1 - _DIGITS)
     values[large] = (values[large] + step // 2) // step * step
-    rhythms = _cells(_rhythms(features), rows, (speaking == _RECENCY).view(np.int8))
+    rhythms = _cells(_rhythms(columns), (speaking == _RECENCY).astype(np.int64), rows)
     keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + rhythms
     return ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
 
 
-def _rhythms(features: NDArray[np.float32]) -> NDArray[np.int64]:
-    """The rhythm of each person for features of recency (second column) and all others (first), shape (n, 2)."""
-    gaps = np.clip(np.rint(np.expm1(features[:, _GAP].astype(np.float64))), 1, (1 << _RHYTHM_BITS) - 1)
-    several = features[:, _ORDERS] >= _ONE_ORDER
-    rhythms = np.empty((len(features), 2), np.int64)
-    rhythms[:, 0] = np.where(several, 1, SINGLE)
-    rhythms[:, 1] = np.where(several, gaps, SINGLE)
+def _rhythms(columns: NDArray[np.float32]) -> NDArray[np.int64]:
+    """The rhythm of each person for features of recency (second row) and all others (first), shape (2, n)."""
+    gaps = np.clip(np.rint(np.expm1(columns[_GAP].astype(np.float64))), 1, (1 << _RHYTHM_BITS) - 1)
+    several = columns[_ORDERS] >= _ONE_ORDER
+    rhythms = np.empty((2, columns.shape[1]), np.int64)
+    rhythms[0] = np.where(several, 1, SINGLE)
+    rhythms[1] = np.where(several, gaps, SINGLE)
     return rhythms

@@ -18,6 +18,17 @@ from streams.publish.clearing import behind, clearing, expiring, order_of, time_
 from streams.publish.wording import reason_lines, reason_texts
 
 
+def joined_numbers(parts: Sequence[OutcomeScores]) -> OutcomeScores:
+    """Scores of several blocks as one, without ``usual``, which only phrases need."""
+    return OutcomeScores(
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.percentile for part in parts]),
+        np.concatenate([part.reasons for part in parts]),
+        np.empty((0, 0)),
+        np.empty(0, np.int32),
+    )
+
+
 def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
     """Scores of several blocks as one; equal rows of ``usual`` are kept once."""
     places: dict[bytes, int] = {}
@@ -31,12 +42,8 @@ def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
                 usual.append(means)
             at[row] = place
         usual_of.append(at[part.usual_of])
-    return OutcomeScores(
-        np.concatenate([part.probability for part in parts]),
-        np.concatenate([part.percentile for part in parts]),
-        np.concatenate([part.reasons for part in parts]),
-        np.array(usual).reshape(len(usual), -1),
-        np.concatenate(usual_of),
+    return replace(
+        joined_numbers(parts), usual=np.array(usual).reshape(len(usual), -1), usual_of=np.concatenate(usual_of)
     )
 
 

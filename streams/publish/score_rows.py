@@ -1,6 +1,6 @@
 """Renders rows of ``customer_daily``, ``score_changes``, ``model_quality`` and ``identity_links``."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -16,7 +16,7 @@ from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish import columns
 from streams.publish.columns import MICROSECONDS, ColumnMaker
 from streams.publish.profile_rows import newest
-from streams.publish.score_hashes import joined_scores
+from streams.publish.score_hashes import joined_numbers, joined_scores
 from streams.publish.wording import reason_lines, reason_numbers, reason_texts
 
 _TEXT: Final = pa.string()
@@ -46,7 +46,7 @@ class DailyRows:
     def render(self, others: Sequence[TableBlock]) -> pa.Table:
         """All rows."""
         blocks = [self.block, *(each.block for each in others if isinstance(each, DailyRows))]
-        scored = _Scored.of(blocks)
+        scored = _Scored.of(blocks, joined_numbers)
         boundaries = np.concatenate([block.people.boundaries for block in blocks])
         features = np.concatenate([block.people.features for block in blocks])
         maps = scored.maps(columns)
@@ -73,7 +73,7 @@ class ChangeRows:
     def render(self, others: Sequence[TableBlock]) -> pa.Table:
         """The newest row of each person."""
         blocks = [self.block, *(each.block for each in others if isinstance(each, ChangeRows))]
-        scored, as_of = _Scored.of(blocks), np.concatenate([block.people.as_of for block in blocks])
+        scored, as_of = _Scored.of(blocks, joined_scores), np.concatenate([block.people.as_of for block in blocks])
         if len(blocks) > 1:
             kept = newest(scored.ids, scored.versions)
             scored, as_of = scored.take(kept), as_of[kept]
@@ -97,7 +97,9 @@ class _Scored:
     answers: list[tuple[str, OutcomeScores]]
 
     @classmethod
-    def of(cls, blocks: Sequence[ScoredBlock]) -> "_Scored":
+    def of(
+        cls, blocks: Sequence[ScoredBlock], joined: Callable[[Sequence[OutcomeScores]], OutcomeScores]
+    ) -> "_Scored":
         """The rows of blocks that have scores of the same outcomes."""
         people = [block.people for block in blocks]
         places: dict[str, int] = {}
@@ -108,7 +110,7 @@ class _Scored:
             list(places),
             np.concatenate([np.array(at, np.int32)[block.model_of] if at else block.model_of
                             for at, block in zip(known, blocks, strict=True)]),
-            [(name, joined_scores([block.scores[name] for block in blocks])) for name in blocks[0].scores],
+            [(name, joined([block.scores[name] for block in blocks])) for name in blocks[0].scores],
         )  # fmt: skip
 
     def maps(self, make: ColumnMaker) -> Any:
