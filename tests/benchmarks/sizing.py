@@ -25,6 +25,7 @@ BUSY: Final = 0.5
 """The part of a core that the live flow may use."""
 ROOM: Final = 2
 """The folder of the state may grow to this multiple of what is measured: logs grow until a new base is made."""
+LARGE: Final = 100_000
 FIXED: Final = 200
 """MB of a worker for what the measured history is too short to fill: training snapshots that wait for long windows."""
 Value = float | None
@@ -51,13 +52,26 @@ def _per_customer(name: str, results: Results) -> float:
 
 
 def _stored(name: str, per: str, results: Results) -> float:
-    return float(_largest(results)["store_bytes"][name]) / float(_largest(results)[per])
+    return max(float(each["store_bytes"][name]) / float(each[per]) for each in _large(results))
 
 
-def _most(results: Results) -> float:
-    one = _largest(results)
-    most = max(one["boundary_peak_megabytes"], one["catch_up_peak_megabytes"])
-    return float(most - results["scale"]["empty_megabytes"]) * MB / float(one["customers"])
+def _large(results: Results) -> list[Results]:
+    """The populations in which what does not grow with customers is small beside the rest."""
+    return [each for each in results["scale"]["populations"] if each["customers"] >= LARGE]
+
+
+def _most(results: Results) -> tuple[float, float]:
+    """The memory of a worker at most, as a line through the two largest populations: MB without customers, and bytes
+    for each.
+    """
+    peaks = [
+        (float(each["customers"]), float(max(each["boundary_peak_megabytes"], each["catch_up_peak_megabytes"])))
+        for each in results["scale"]["populations"] if "catch_up_peak_megabytes" in each
+    ]  # fmt: skip
+    points = [(0.0, float(results["scale"]["empty_megabytes"])), *sorted(peaks)]
+    (few, least), (many, most) = points[-2:]
+    slope = (most - least) / (many - few)
+    return least - few * slope, slope * MB
 
 
 def _whole(workload: str, of: Callable[[Results], float], results: Results) -> float:
@@ -70,13 +84,16 @@ def _efficiency(results: Results) -> float:
 
 
 FIGURES: Final = (
-    Figure("population", "customers in the largest population, of which the next figures are", "", SCALE,
+    Figure("population", "customers in the largest population; next are its figures, or greater ones of others", "", SCALE,
+          
            lambda of: _largest(of)["customers"]),
     Figure("rate", "its steady rate", "events/s", SCALE, lambda of: of["scale"]["rate"]),
     Figure("empty", "memory of a worker without customers", "MB", SCALE, lambda of: of["scale"]["empty_megabytes"]),
     Figure("bytes", "memory per customer", "bytes", SCALE,
            lambda of: _largest(of)["bytes_per_customer"]),
-    Figure("bytes_most", "the same at most: in a catch-up, or while a midnight is crossed", "bytes", SCALE, _most),
+    Figure("bytes_most", "memory per customer at most: in a catch-up, or while a midnight is crossed", "bytes", SCALE,
+           lambda of: _most(of)[1]),
+    Figure("fixed_most", "memory of a worker then, beside that of customers", "MB", SCALE, lambda of: _most(of)[0]),
     Figure("state", "state on disk per customer, with its older generation", "bytes", SCALE,
            lambda of: _per_customer("state_bytes", of)),
     Figure("redis", "memory of Redis per customer", "bytes", SCALE, lambda of: _stored("redis", "customers", of)),
@@ -86,7 +103,7 @@ FIGURES: Final = (
     Figure("daily", "disk of ClickHouse per row of a sweep", "bytes", SCALE,
            lambda of: _stored("customer_daily", "daily_rows", of)),
     Figure("cpu_live", "CPU of a worker per event, live at that rate, with small batches", "µs", SCALE,
-           lambda of: _largest(of)["cpu_microseconds_per_event"]),
+           lambda of: max(each["cpu_microseconds_per_event"] for each in _large(of))),
     Figure("resume", "from a kill to scores again", "s", SCALE,
            lambda of: float(_largest(of)["resume_seconds"])),
     Figure("efficiency", "speed of two workers against twice that of one", "", SCALE, _efficiency),
@@ -163,7 +180,7 @@ def _unit_table(values: Mapping[str, Value]) -> str:
 
     return markdown(("per million customers", ""), [
         row("memory of workers", "MB", lambda of: of["bytes"] * MILLION / MB),
-        row("the same at most", "MB", lambda of: of["bytes_most"] * MILLION / MB),
+        row("the same at most, beside `fixed_most`", "MB", lambda of: of["bytes_most"] * MILLION / MB),
         row("memory of Redis", "MB", lambda of: of["redis"] * MILLION / MB),
         row("disk of `recovery/`", "MB", lambda of: of["state"] * ROOM * MILLION / MB),
         row("disk of ClickHouse per day of sweeps", "MB", lambda of: of["daily"] * MILLION / MB),
@@ -184,7 +201,7 @@ def _example(values: Mapping[str, Value]) -> str:
         return math.ceil(cores(peak, of) / BUSY)
 
     def fit(of: Mapping[str, float]) -> float:
-        return math.ceil(customers * of["bytes_most"] / MB / (limit - of["empty"] - FIXED))
+        return math.ceil(customers * of["bytes_most"] / MB / (limit - of["fixed_most"] - FIXED))
 
     def workers(of: Mapping[str, float]) -> float:
         return max(flow(of), fit(of))
@@ -195,7 +212,7 @@ def _example(values: Mapping[str, Value]) -> str:
         ("*W*", "", workers),
         ("partitions: at least 4, and twice *W*", "", lambda of: max(4, 2 * workers(of))),
         ("memory of a worker, at most", "MB",
-         lambda of: of["empty"] + FIXED + customers / workers(of) * of["bytes_most"] / MB),
+         lambda of: of["fixed_most"] + FIXED + customers / workers(of) * of["bytes_most"] / MB),
         ("cores of the servers, at least", "", lambda of: peak * of["cpu_servers"] / MILLION),
         ("memory of Redis", "GB", lambda of: customers * of["redis"] / GB),
         ("disk of `recovery/`", "GB", lambda of: customers * of["state"] * ROOM / GB),

@@ -63,6 +63,11 @@ def test_the_example_follows_the_formulas() -> None:
     assert "| cores of workers, for each further thousand | 0.02 |" in text
     assert "| workers for the flow | 2 |" in text  # 0.81 cores, half of each free
     assert "| workers for memory | 2 |" in text  # 3,000,000 x 600 bytes in 1.6 GB
+    several = MEASURED["scale"] | {"populations": [
+        *MEASURED["scale"]["populations"],
+        MEASURED["scale"]["populations"][1] | {"customers": 3_000_000, "catch_up_peak_megabytes": 1_600.0},
+    ]}  # fmt: skip
+    assert "| memory of a worker, at most | 1,200 MB |" in page(MEASURED | {"scale": several})  # 400 + 200 + 1.5 x 400
     assert "| memory of a worker, at most | 1,300 MB |" in text  # 200 + 200 + 1,500,000 x 600 bytes
     assert "| partitions: at least 4, and twice *W* | 4 |" in text
     assert "| memory of Redis | 3.00 GB |" in text
