@@ -84,9 +84,8 @@ def _efficiency(results: Results) -> float:
 
 
 FIGURES: Final = (
-    Figure("population", "customers in the largest population; next are its figures, or greater ones of others", "", SCALE,
-          
-           lambda of: _largest(of)["customers"]),
+    Figure("population", "customers in the largest population: next are its figures, or greater ones of others", "",
+           SCALE, lambda of: _largest(of)["customers"]),
     Figure("rate", "its steady rate", "events/s", SCALE, lambda of: of["scale"]["rate"]),
     Figure("empty", "memory of a worker without customers", "MB", SCALE, lambda of: of["scale"]["empty_megabytes"]),
     Figure("bytes", "memory per customer", "bytes", SCALE,
