@@ -151,15 +151,20 @@ class DepartedHashes:
         """The rows as commands of Redis."""
         key = resp.framed_column(pa.array(self.ids, pa.string()), f"{self.prefix}:{{", "}")
         stays = self.persons != ""
-        persons = pa.array(self.persons, pa.string())
-        tail = "".join(map(resp.framed, self.fields))
-        pointer = resp.join(
-            resp.head(6, "HSET"), key, resp.count_field(VERSION_FIELD, self.versions),
-            resp.text_field(MERGED_FIELD, persons), resp.head(2 + len(self.fields), "HDEL"), key, tail,
-            resp.head(3, "EXPIRE"), key, resp.framed(str(self.expires_seconds)),
-        )  # fmt: skip
-        whole = pc.if_else(pa.array(stays), pointer, resp.join(resp.head(2, "DEL"), key))
+        whole = self._pointers(key) if stays.any() else resp.join(resp.head(2, "DEL"), key)
+        if stays.any() and not stays.all():
+            whole = pc.if_else(pa.array(stays), whole, resp.join(resp.head(2, "DEL"), key))
         return Commands([resp.bytes_of(whole)], int(3 * stays.sum() + (~stays).sum()))
+
+    def _pointers(self, key: pa.StringArray) -> pa.StringArray:
+        """Return commands that replace all rows by pointers."""
+        persons = pa.array(self.persons, pa.string())
+        return resp.join(
+            resp.head(6, "HSET"), key, resp.count_field(VERSION_FIELD, self.versions),
+            resp.text_field(MERGED_FIELD, persons), resp.head(2 + len(self.fields), "HDEL"), key,
+            "".join(map(resp.framed, self.fields)), resp.head(3, "EXPIRE"), key,
+            resp.framed(str(self.expires_seconds)),
+        )  # fmt: skip
 
 
 def departed_hashes(departures: Departures, outcomes: Sequence[str], expires_seconds: int) -> list[DepartedHashes]:
