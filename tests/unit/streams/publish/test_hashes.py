@@ -175,12 +175,16 @@ def test_money_has_two_digits(amount: int) -> None:
 # Departures
 
 
+@pytest.mark.parametrize("persons", [["c-1", ""], ["", ""], ["c-1", "c-2"]])
 @pytest.mark.parametrize("arrow", [False, True])
-def test_a_pointer_or_nothing_is_left_of_those_who_are_visitors_no_more(arrow: bool) -> None:
+def test_a_pointer_or_nothing_is_left_of_those_who_are_visitors_no_more(arrow: bool, persons: list[str]) -> None:
     ids = ["anonymous:a", "anonymous:b"]
-    left = Departures(0, np.array(ids, object), np.array(["c-1", ""], object), np.array([9, 9]), False)
+    left = Departures(0, np.array(ids, object), np.array(persons, object), np.array([9, 9]), False)
     found = stored([*blocks_of(random_scored(1, ids, table="devices")), *blocks_of(left)], arrow)
-    assert found.hashes == {key(ids[0]): {"version": "9", "merged_into": "c-1"} for key in (score_key, profile_key)}
+    assert found.hashes == {
+        key(name): {"version": "9", "merged_into": person}
+        for name, person in zip(ids, persons, strict=True) if person for key in (score_key, profile_key)
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("arrow", [False, True])
