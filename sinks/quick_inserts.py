@@ -17,6 +17,7 @@ from clickhouse_connect.driver.client import Client
 from pydantic import SecretStr
 
 from sinks.clients import ANSWER_SECONDS, CONNECT_TIMEOUT_SECONDS, clickhouse_client, is_loopback
+from sinks.outbox_file import stream_of
 
 SMALL_BYTES: Final = 65_536
 """Up to this size a request is sent as one piece."""
@@ -78,7 +79,7 @@ class QuickInserts:
             known = self._heads[table] = schema, insert, None if with_codes else bytes(schema.serialize())
         _, insert, described = known
         if described is None:  # the vocabularies go before the rows
-            return [insert, _stream(rows)]
+            return [insert, stream_of(rows)]
         return [insert, described, *(batch.serialize() for batch in rows.to_batches()), _END_OF_STREAM]
 
     def _sent(self, path: str, body: Pieces) -> bool:
@@ -123,13 +124,6 @@ class QuickInserts:
         open_one, self._socket = self._socket, None
         if open_one is not None:
             open_one.close()
-
-
-def _stream(rows: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.RecordBatchStreamWriter(sink, rows.schema) as writer:
-        writer.write(rows)
-    return sink.getvalue()
 
 
 def _until(connection: socket, got: bytes, end: bytes) -> bytes:

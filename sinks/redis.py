@@ -6,10 +6,10 @@ server, but a power cut may lose the last second. While Redis is down, a bounded
 caller waits.
 
 Of several waiting writes of one hash, only the newest version is sent. Live people are written first; after each round
-of live hashes, a small number of others is written. One command sets all fields of a hash, so readers never
-see half of an update; its ranks follow in the same pipeline. After a failure all unanswered writes are sent again.
-Guarded blocks change a hash only if the stored version is not newer, so reading a part of the log again after a resume
-never restores an older score.
+of live hashes, a small number of others is written. One command sets all fields of a hash, so readers never see half of
+an update; its ranks follow in the same pipeline. After a failure all unanswered writes are sent again. Guarded blocks
+change a hash only if the stored version is not newer, so reading a part of the log again after a resume never restores
+an older score.
 
 The keys of a pipeline lie in several hash slots, so this needs one Redis server (replicas are fine), not a Redis
 Cluster.
@@ -119,7 +119,7 @@ class RedisWriter:
                 self._changed.wait_for(self._has_room)
                 self._raise_failure()
                 self._put(output)
-                self._unanswered += _hashes(output)
+                self._unanswered += _count(output)
             if outputs:
                 self._changed.notify_all()
 
@@ -243,7 +243,7 @@ class RedisWriter:
                 if block.oldest:
                     LATENCY.observe(max(0.0, now - block.oldest / 1_000))
         with self._changed:
-            self._unanswered -= sum(map(_hashes, outputs))
+            self._unanswered -= sum(map(_count, outputs))
             self._running = None
             self._newest.age(self._handed_over, self._oldest(), now)
             self._changed.notify_all()
@@ -290,7 +290,7 @@ def _groups(blocks: Sequence[HashBlock]) -> list[list[HashBlock]]:
     return groups
 
 
-def _hashes(output: Kinds) -> int:
+def _count(output: Kinds) -> int:
     return len(output) * len(output[0].ids)
 
 

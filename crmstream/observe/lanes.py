@@ -33,8 +33,8 @@ class LaneView:
     ``waits_for`` is the lane that is behind, ``behind_seconds`` by how much event time; ``waiting_events`` are the
     events of its worker that wait for that lane, where they are so many that no more are read. ``paused`` are the
     topics whose records are too often invalid; ``boundaries`` have to be crossed before its worker reads on; ``stores``
-    are those that do not answer the worker, and for how many
-    seconds. ``age_seconds`` says how old all this is. None stands for unknown, or for nothing to wait for.
+    are those that do not answer the worker, and for how many seconds. ``age_seconds`` says how old all this is. None
+    stands for unknown, or for nothing to wait for.
     """
 
     partition: int

@@ -131,7 +131,8 @@ def restated(kept: Kept, policy: IdentityPolicy) -> list[PeopleBlock | Pointers]
         return visitors | owned.pointing(slice(start, stop), kept.current, crossed, week, policy.interval)
 
     at, kept.restating = portion(kept.restating, len(table.names), policy.portion, chosen)
-    kept.crossed = 0 if kept.restating is None else kept.crossed
+    if kept.restating is None:
+        kept.crossed = 0
     free = owned.are_free(at)
     at, pointing = at[free], at[~free]
     labelled(SCORES, "sweep").inc(len(at))

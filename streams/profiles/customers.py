@@ -152,8 +152,12 @@ class Customers(Machine[CustomerBatch, Output]):
 
     @property
     def _is_behind(self) -> bool:
+        return self._boundaries_left > 0
+
+    @property
+    def _boundaries_left(self) -> int:
         at, senders = self._state.at.slot, self._state.senders.slot
-        return at is not None and senders is not None and at < senders
+        return 0 if at is None or senders is None else max(senders - at, 0)
 
     @property
     def _waiting(self) -> int:
@@ -181,8 +185,7 @@ class Customers(Machine[CustomerBatch, Output]):
 
     def _note_behind(self) -> None:
         if self._backlog is not None:
-            at, senders = self._state.at.slot or 0, self._state.senders.slot or 0
-            self._backlog.note(self._state.at.bucket, max(senders - at, 0) if self._is_behind else 0)
+            self._backlog.note(self._state.at.bucket, self._boundaries_left)
 
     def _sweeps(self, target: int | None) -> Sweeps:
         """Return the sweeps of an activation. Near the end of the log the sweep of boundary ``target`` is published."""

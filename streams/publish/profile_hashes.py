@@ -151,10 +151,13 @@ class DepartedHashes:
         """The rows as commands of Redis."""
         key = resp.framed_column(pa.array(self.ids, pa.string()), f"{self.prefix}:{{", "}")
         stays = self.persons != ""
-        whole = self._pointers(key) if stays.any() else resp.join(resp.head(2, "DEL"), key)
-        if stays.any() and not stays.all():
-            whole = pc.if_else(pa.array(stays), whole, resp.join(resp.head(2, "DEL"), key))
-        return Commands([resp.bytes_of(whole)], int(3 * stays.sum() + (~stays).sum()))
+        count = int(np.count_nonzero(stays))
+        if count == len(key):
+            whole = self._pointers(key)
+        else:
+            whole = resp.join(resp.head(2, "DEL"), key)
+            whole = pc.if_else(pa.array(stays), self._pointers(key), whole) if count else whole
+        return Commands([resp.bytes_of(whole)], len(key) + 2 * count)
 
     def _pointers(self, key: pa.StringArray) -> pa.StringArray:
         """Return commands that replace all rows by pointers."""

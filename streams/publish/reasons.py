@@ -130,9 +130,9 @@ def _strongest(
     columns = np.ascontiguousarray(features.T)
     effects = _effects(columns, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
     groups = _joined(effects)
-    rows, firsts = np.repeat(np.arange(len(features)), SHOWN), _largest(groups).ravel()
-    sizes = _cells(groups, firsts, rows)
-    keys = _keys(columns, rows, _spokesmen(effects, rows, firsts, sizes), sizes)
+    people, firsts = np.repeat(np.arange(len(features)), SHOWN), _largest(groups).ravel()
+    sizes = _cells(groups, firsts, people)
+    keys = _keys(columns, people, _spokesmen(effects, people, firsts, sizes), sizes)
     keys[np.abs(sizes) < _SMALLEST] = NO_REASON
     return keys.reshape(-1, SHOWN)
 
@@ -188,13 +188,13 @@ def _joined(effects: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _spokesmen(
-    effects: NDArray[np.float32], rows: NDArray[np.int64], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
+    effects: NDArray[np.float32], people: NDArray[np.int64], firsts: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """For each pair of person and group (by its first feature) the member that contributes most to its effect."""
     found = firsts.copy()
     led = np.flatnonzero(_LEADS.take(firsts))
     members = _MEMBERS.take(firsts.take(led), axis=0)
-    signed = _cells(effects, members, rows.take(led)[:, None])
+    signed = _cells(effects, members, people.take(led)[:, None])
     signed *= np.sign(sizes.take(led))[:, None]
     found[led] = _cells(members, np.arange(len(led)), signed.argmax(axis=1))
     found[found == _OVERDUE] = _RECENCY
@@ -202,16 +202,16 @@ def _spokesmen(
 
 
 def _keys(
-    columns: NDArray[np.float32], rows: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
+    columns: NDArray[np.float32], people: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
 ) -> NDArray[np.int64]:
     """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
-    found = _cells(columns, speaking, rows).astype(np.float64)
+    found = _cells(columns, speaking, people).astype(np.float64)
     found = np.where(_IS_LOG.take(speaking), np.expm1(found), found) * _SCALE.take(speaking) + _ADDED.take(speaking)
     values = np.clip(found, 0, _LARGEST).astype(np.int64)
     large = np.flatnonzero(values >= 10**_DIGITS)
     step = 10 ** (np.log10(values[large]).astype(np.int64) + 1 - _DIGITS)
     values[large] = (values[large] + step // 2) // step * step
-    rhythms = _cells(_rhythms(columns), (speaking == _RECENCY).astype(np.int64), rows)
+    rhythms = _cells(_rhythms(columns), (speaking == _RECENCY).astype(np.int64), people)
     keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + rhythms
     return ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
 

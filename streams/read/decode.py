@@ -115,7 +115,7 @@ _MARKS: Final = frozenset((TICK_KEY, REFUSED_KEY))
 def _without_marks(messages: Sequence[Message], ticks: list[tuple[int, int]], refuse: Refuse) -> Sequence[Message]:
     """Remove ticks, collected as (offset, time), and records that connectors refused from the messages."""
     keys = [message.key() for message in messages]
-    if TICK_KEY not in keys and REFUSED_KEY not in keys:
+    if _MARKS.isdisjoint(keys):
         return messages
     marks = [(message, key) for message, key in zip(messages, keys, strict=True) if key in _MARKS]
     for message, key in marks:
