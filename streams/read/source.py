@@ -76,7 +76,11 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     @error_boundary
     def next_batch(self) -> Iterable[LaneBatch]:
-        """Read the topics that may be read now, as at most one batch."""
+        """Read the topics that may be read now, as at most one batch.
+
+        Bytewax calls this after a snapshot only when the epoch of the snapshot has completed.
+        """
+        self._publish_position()
         if self._config.stopping():
             raise StopIteration
         JOURNAL.beat()
@@ -109,12 +113,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
     @error_boundary
     def snapshot(self) -> Mapping[str, Any]:
-        """Return the position after the last batch. Commits an earlier one whose rows are stored."""
-        if self._through is not None and not self._through.is_behind(self._interval):
-            self._held.hold({name: position.offset for name, position in self._through.topics.items()})
-        stored = self._held.take()
-        if stored is not None:
-            self._consumer.commit(self._partition, stored)
+        """Return the position after the last batch."""
         self._consumer.stir()
         plain = self._state.to_plain()
         self._through = self._state.copy()
@@ -127,6 +126,15 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         """Release the lane; the last lane closes the consumer."""
         self._config.clocks.leave(self._partition)
         self._consumer.release(self._partition)
+
+    def _publish_position(self) -> None:
+        """Commit the newest position of a completed epoch whose rows are stored, if there is a new one."""
+        through, self._through = self._through, None
+        if through is not None and not through.is_behind(self._interval):
+            self._held.hold({name: position.offset for name, position in through.topics.items()})
+        stored = self._held.take()
+        if stored is not None:
+            self._consumer.commit(self._partition, stored)
 
     def _join_clocks(self) -> None:
         """Take part in the back-pressure between lanes, and show in metrics which lane this one waits for."""

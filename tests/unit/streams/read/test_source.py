@@ -218,15 +218,14 @@ def test_the_end_of_an_epoch_is_told() -> None:
     assert told == ["end"]
 
 
-def test_a_position_is_committed_when_its_epoch_is_through_with_one_call() -> None:
+def test_a_position_is_committed_as_soon_as_its_epoch_has_completed_with_one_call() -> None:
     fake = FakeConsumer(logs(visit(1), visit(2)))
     lane = reader(fake)
     drain(lane)
     lane.snapshot()
     assert fake.committed == []
     fake.logs[WEB] += [visit(3)]
-    drain(lane)
-    lane.snapshot()
+    lane.next_batch()  # only now the epoch has completed
     assert [{name: offset for name, _, offset in call} for call in fake.committed] == [
         {WEB_EVENTS.name: 3, TRANSACTIONS.name: 1, IDENTITIES.name: 1, "crm-service-events": 1}
     ]
