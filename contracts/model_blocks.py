@@ -139,6 +139,9 @@ class OutcomeScores:
     lower probability, among people of the same kind (customers or visitors) covered by the outcome. ``reasons``
     (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). ``usual`` (m,
     features) are usual values; row i is compared with ``usual[usual_of[i]]``.
+
+    A sweep that is not published is explained when it is stored. It has ``slopes`` (m, features), the change of the
+    log-odds per unit of a feature, and no rows of ``reasons``.
     """
 
     probability: NDArray[np.float64]
@@ -146,6 +149,7 @@ class OutcomeScores:
     reasons: NDArray[np.int64]
     usual: NDArray[np.float64]
     usual_of: NDArray[np.int32]
+    slopes: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
     def take(self, at: NDArray[np.int64]) -> "OutcomeScores":
         """Return the scores of the people at some positions."""

@@ -1,5 +1,8 @@
 """The score step of one bucket: it takes people and returns them with their scores.
 
+Published scores come with their reasons. Most sweeps of a catch-up are only stored: the writer of ClickHouse explains
+them in its own thread.
+
 A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
 by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
 boundary.
@@ -76,6 +79,9 @@ class Chosen:
     lines: NDArray[np.int32]
 
 
+NO_KEYS: Final = np.empty((0, 3), np.int64)
+
+
 class Unexplained(NamedTuple):
     """The scores of one outcome for n people, with the means and slopes (m, features) of the lines that gave them."""
 
@@ -89,6 +95,10 @@ class Unexplained(NamedTuple):
         """Which people the outcome covers."""
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
+
+    def unexplained(self, lines: NDArray[np.int32]) -> OutcomeScores:
+        """Return the scores without reasons; ``lines`` (n,) says which line each person is compared with."""
+        return OutcomeScores(self.chances, self.places, NO_KEYS, self.means, lines, self.slopes)
 
 
 class Score(Machine[Input, ScoredBlock]):
@@ -174,19 +184,28 @@ class Score(Machine[Input, ScoredBlock]):
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
         names = [outcome.name for outcome in self._policy.outcomes]
-        if len(people) <= FEW and len(chosen.models) == 1:
-            found, reasons = self._few(people, chosen)
+        if not people.publish:
+            scores = {name: self._outcome(name, people, chosen).unexplained(chosen.lines) for name in names}
         else:
-            found = [self._outcome(name, people, chosen) for name in names]
-            reasons = [self._explain(people.features, one.means, one.slopes, chosen.lines, one.asked) for one in found]
-        scores = {
-            name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
-            for name, each, keys in zip(names, found, reasons, strict=True)
-        }
+            found, reasons = self._explained(names, people, chosen)
+            scores = {
+                name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
+                for name, each, keys in zip(names, found, reasons, strict=True)
+            }
         if not people.visitors:  # the steps that keep visitors count theirs
             labelled(SCORES, "event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
+
+    def _explained(
+        self, names: Sequence[str], people: PeopleBlock, chosen: Chosen
+    ) -> tuple[list[Unexplained], list[NDArray[np.int64]]]:
+        """Return scores and the keys of their reasons, by outcome."""
+        if len(people) <= FEW and len(chosen.models) == 1:
+            return self._few(people, chosen)
+        found = [self._outcome(name, people, chosen) for name in names]
+        lines = chosen.lines
+        return found, [self._explain(people.features, one.means, one.slopes, lines, one.asked) for one in found]
 
     def _outcome(self, name: str, people: PeopleBlock, chosen: Chosen) -> Unexplained:
         models = [model.outcomes[name] for model in chosen.models]

@@ -120,21 +120,66 @@ def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
     return signed
 
 
+def explain_briefly(
+    features: NDArray[np.float32],
+    means: NDArray[np.floating],
+    slopes: NDArray[np.floating],
+    of: NDArray[np.int32],
+    asked: NDArray[np.bool_],
+) -> NDArray[np.int8]:
+    """Return the :func:`signed_features` of the keys that :func:`explain` would return, at less cost."""
+    signed = np.zeros((len(features), SHOWN), np.int8)
+    if asked.any():
+        people: NDArray[np.bool_] | slice = slice(None) if asked.all() else asked
+        found = _Found.of(np.ascontiguousarray(features[people].T), means, slopes, of[people])
+        signs = np.sign(found.sizes).astype(np.int8)
+        signs[found.small] = 0
+        signed[people] = ((found.speaking + 1).astype(np.int8) * signs).reshape(-1, SHOWN)
+    return signed
+
+
 def _strongest(
     features: NDArray[np.float32], means: NDArray[np.floating], slopes: NDArray[np.floating], of: NDArray[np.int32]
 ) -> NDArray[np.int64]:
-    """Return the keys of people covered by the outcome. Single precision is enough and twice as fast.
-
-    All that follows has a row per feature, shape (F, n): sums over groups and maxima are then over whole rows.
-    """
+    """Return the keys of people covered by the outcome."""
     columns = np.ascontiguousarray(features.T)
-    effects = _effects(columns, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
-    groups = _joined(effects)
-    people, firsts = np.repeat(np.arange(len(features)), SHOWN), _largest(groups).ravel()
-    sizes = _cells(groups, firsts, people)
-    keys = _keys(columns, people, _spokesmen(effects, people, firsts, sizes), sizes)
-    keys[np.abs(sizes) < _SMALLEST] = NO_REASON
+    found = _Found.of(columns, means, slopes, of)
+    keys = _keys(columns, found.people, found.speaking, found.sizes)
+    keys[found.small] = NO_REASON
     return keys.reshape(-1, SHOWN)
+
+
+class _Found(NamedTuple):
+    """The strongest features of n people, three each: entry i is of person ``people[i]``.
+
+    ``speaking`` are the features named in reasons, ``sizes`` their effects on the log-odds.
+    """
+
+    people: NDArray[np.int64]
+    speaking: NDArray[np.int64]
+    sizes: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls, columns: NDArray[np.float32], means: NDArray[np.floating], slopes: NDArray[np.floating],
+        of: NDArray[np.int32],
+    ) -> "_Found":  # fmt: skip
+        """Find them. Single precision is enough and twice as fast.
+
+        ``columns`` and all that follows have a row per feature, shape (F, n): sums over groups and maxima are then over
+        whole rows.
+        """
+        effects = _effects(columns, means.astype(np.float32, copy=False), slopes.astype(np.float32, copy=False), of)
+        groups = _joined(effects)
+        people, firsts = np.repeat(np.arange(columns.shape[1]), SHOWN), _largest(groups).ravel()
+        sizes = _cells(groups, firsts, people)
+        return cls(people, _spokesmen(effects, people, firsts, sizes), sizes)
+
+    @property
+    def small(self) -> NDArray[np.bool_]:
+        """Which effects are too small to be reasons."""
+        small: NDArray[np.bool_] = np.abs(self.sizes) < _SMALLEST
+        return small
 
 
 def _cells(table: NDArray[Number], rows: NDArray[np.int64], columns: NDArray[np.int64]) -> NDArray[Number]:

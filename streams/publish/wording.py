@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contracts.caches import cached
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import PHRASES, Observed
-from streams.publish.reasons import SHOWN, features_of, parts_of, signed_features
+from streams.publish.reasons import SHOWN, features_of, parts_of
 
 MOST_CHARACTERS: Final = 119
 FEW: Final = 100
@@ -78,11 +78,11 @@ def plain_values(means: NDArray[np.float64]) -> NDArray[np.float64]:
     return values
 
 
-def reason_numbers(keys: NDArray[np.int64]) -> pa.ListArray:
-    """Per person the signed numbers of the features that are reasons, strongest first."""
-    signed = signed_features(keys)
+def reason_numbers(signed: NDArray[np.int8]) -> pa.ListArray:
+    """Per person the signed numbers (n, 3) of the features that are reasons, strongest first."""
     there = signed != 0
-    offsets = np.concatenate(([0], np.cumsum(there.sum(axis=1)))).astype(np.int32)
+    offsets = np.zeros(len(signed) + 1, np.int32)
+    np.cumsum(np.add.reduce(there.view(np.int8), axis=1, dtype=np.int32), out=offsets[1:])
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(signed[there]))
 
 

@@ -49,13 +49,18 @@ def score() -> Score:
     return Score(POLICY, explain)
 
 
+def published(block: PeopleBlock) -> PeopleBlock:
+    return replace(block, publish=True)
+
+
 def boundaries(blocks: Iterable[ScoredBlock]) -> list[list[int]]:
     return [block.people.boundaries.tolist() for block in blocks]
 
 
 def bits(scores: OutcomeScores, at: int) -> tuple[object, ...]:
     usual = scores.usual[scores.usual_of[at]].tobytes()
-    return (scores.probability[at], scores.percentile[at].tobytes(), scores.reasons[at].tolist(), usual)
+    explained = scores.slopes[scores.usual_of[at]] if len(scores.slopes) else scores.reasons[at]
+    return (scores.probability[at], scores.percentile[at].tobytes(), explained.tolist(), usual)
 
 
 def rows(blocks: Iterable[ScoredBlock]) -> dict[tuple[str, int], object]:
@@ -286,13 +291,13 @@ def test_reasons_of_few_people_by_one_model_are_asked_once_else_per_outcome(coun
 
     score = Score(POLICY, counting)
     swept = 3 if count < FEW else 3 * FEW // 4
-    score.take([*models(1, 2, customers=swept), sweep(0, [1, 2], swept), people(features_of(3, count=count))])
+    score.take([*models(1, 2, customers=swept), published(sweep(0, [1, 2], swept)), people(features_of(3, count=count))])
     assert calls == expected
 
 
 def test_a_row_is_compared_with_what_is_usual_for_its_kind(score: Score) -> None:
     first, second = models(1, 2)
-    (found,) = score.take([first, second, sweep(0, [1, 2], 4)])
+    (found,) = score.take([first, second, published(sweep(0, [1, 2], 4))])
     scores = found.scores["buys"]
     for at in range(8):
         lines = (first, second)[at // 4].newest.outcomes["buys"]
@@ -306,6 +311,20 @@ def test_a_row_is_compared_with_what_is_usual_for_its_kind(score: Score) -> None
             np.ones(1, np.bool_),
         )
         assert scores.reasons[at].tolist() == expected.tolist()
+
+
+def test_a_sweep_that_is_not_published_is_left_to_be_explained() -> None:
+    two = Score(POLICY, explain), Score(POLICY, explain)
+    swept = sweep(0, [1, 2], 4)
+    (whole,), (bare,) = (
+        score.take([*models(1, 2), replace(swept, publish=publish)])
+        for score, publish in zip(two, (True, False), strict=True)
+    )
+    for name, scores in bare.scores.items():
+        asked = ~np.isnan(scores.probability)
+        keys = explain(swept.features, scores.usual, scores.slopes, scores.usual_of, asked)
+        assert keys.tolist() == whole.scores[name].reasons.tolist()
+        assert not len(scores.reasons)
 
 
 # Laws

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import PHRASES
-from streams.publish.reasons import GROUPS, NO_REASON, SHOWN, explain, signed_features
+from streams.publish.reasons import GROUPS, NO_REASON, SHOWN, explain, explain_briefly, signed_features
 from streams.publish.wording import FEW, MOST_CHARACTERS, reason_lines, reason_numbers, reason_texts
 
 WIDTH = len(FEATURES)
@@ -194,6 +194,8 @@ def test_reasons_are_short_and_do_not_depend_on_company(
         for at in range(count)
     ]
     assert keys.tolist() == alone
+    brief = explain_briefly(features, usual, np.stack([one.slopes, two.slopes]), of, asked)
+    assert brief.tolist() == signed_features(keys).tolist()
     lines = reason_lines(keys, usual, of)
     assert max(map(len, lines)) <= MOST_CHARACTERS
     assert all(len(text.split("; ")) <= SHOWN for text in lines)
@@ -221,7 +223,7 @@ def test_the_compact_form_names_the_features_and_their_direction() -> None:
     keys, _ = keys_and_usual(features, np.zeros(3, np.int32), asked, weighed)
     orders, carts = (FEATURES.index(name) + 1 for name in ("log_orders", "log_carts"))
     assert signed_features(keys).tolist() == [[-orders, carts, 0], [0, 0, 0], [0, 0, 0]]
-    assert reason_numbers(keys).to_pylist() == [[-orders, carts], [], []]
+    assert reason_numbers(signed_features(keys)).to_pylist() == [[-orders, carts], [], []]
     assert keys[1].tolist() == [NO_REASON] * SHOWN
 
 
