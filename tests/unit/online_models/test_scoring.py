@@ -291,7 +291,8 @@ def test_reasons_of_few_people_by_one_model_are_asked_once_else_per_outcome(coun
 
     score = Score(POLICY, counting)
     swept = 3 if count < FEW else 3 * FEW // 4
-    score.take([*models(1, 2, customers=swept), published(sweep(0, [1, 2], swept)), people(features_of(3, count=count))])
+    live = people(features_of(3, count=count))
+    score.take([*models(1, 2, customers=swept), published(sweep(0, [1, 2], swept)), live])
     assert calls == expected
 
 
