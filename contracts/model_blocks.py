@@ -5,7 +5,7 @@ As in :mod:`contracts.blocks`, a block is a few numpy arrays of equal length, an
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -127,6 +127,8 @@ class BoundaryModels:
     rankings: Mapping[str, Ranking]
 
 
+Reasons: TypeAlias = NDArray[np.signedinteger[Any]]
+"""Keys of reasons, or their features: :class:`OutcomeScores`."""
 REASON_CODE: Final = 63
 """The bits of a reason's key that hold the feature and the direction of its effect."""
 
@@ -137,19 +139,16 @@ class OutcomeScores:
 
     ``probability`` lies in [0, 1], rounded to six digits. ``percentile`` is the share in per cent of people with a
     lower probability, among people of the same kind (customers or visitors) covered by the outcome. ``reasons``
-    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). ``usual`` (m,
-    features) are usual values; row i is compared with ``usual[usual_of[i]]``.
-
-    A sweep that is not published is explained when it is stored. It has ``slopes`` (m, features), the change of the
-    log-odds per unit of a feature, and no rows of ``reasons``.
+    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). Those of a
+    sweep that is not published are features only, in ``int8``: counted from 1, negative where they lower the score, 0
+    where there is none. ``usual`` (m, features) are usual values; row i is compared with ``usual[usual_of[i]]``.
     """
 
     probability: NDArray[np.float64]
     percentile: NDArray[np.float32]
-    reasons: NDArray[np.int64]
+    reasons: Reasons
     usual: NDArray[np.float64]
     usual_of: NDArray[np.int32]
-    slopes: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, 0)))
 
     def take(self, at: NDArray[np.int64]) -> "OutcomeScores":
         """Return the scores of the people at some positions."""

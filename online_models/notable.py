@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import longer
 from contracts.blocks import VERSION_SHIFT, PeopleBlock
-from contracts.model_blocks import REASON_CODE, OutcomeScores
+from contracts.model_blocks import REASON_CODE, OutcomeScores, Reasons
 from contracts.state import Columns, pack, unpack
 
 LEAST: Final = 0.001
@@ -165,7 +165,7 @@ def _weeks(versions: NDArray[np.int64], positions: NDArray[np.int32], week: int)
     return ((versions >> VERSION_SHIFT) + positions) // week
 
 
-def _first(reasons: NDArray[np.int64]) -> NDArray[np.int8]:
+def _first(reasons: Reasons) -> NDArray[np.int8]:
     """Return feature and direction of the first reason, -1 where there is none."""
     first = reasons[:, 0]
     return np.where(first < 0, -1, first & REASON_CODE).astype(np.int8)

@@ -1,11 +1,11 @@
 """The score step of one bucket: it takes people and returns them with their scores.
 
-Published scores come with their reasons. Most sweeps of a catch-up are only stored: the writer of ClickHouse explains
-them in its own thread.
-
 A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
 by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
 boundary.
+
+Published scores come with all that phrases of their reasons need. Most sweeps of a catch-up are only stored: their
+reasons are features only.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +21,15 @@ from contracts.blocks import PeopleBlock
 from contracts.entries import Queue, Replaced, StoredDict
 from contracts.machine import Machine
 from contracts.metrics import SCORES, labelled
-from contracts.model_blocks import BoundaryModel, BoundaryModels, LinearModels, OutcomeScores, Ranking, ScoredBlock
+from contracts.model_blocks import (
+    BoundaryModel,
+    BoundaryModels,
+    LinearModels,
+    OutcomeScores,
+    Ranking,
+    Reasons,
+    ScoredBlock,
+)
 from contracts.state import Part
 from online_models.linear import probabilities
 from online_models.notable import Memory, new_memory, notable_rows
@@ -37,10 +45,11 @@ KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
     [NDArray[np.float32], NDArray[np.floating], NDArray[np.floating], NDArray[np.int32], NDArray[np.bool_]],
-    NDArray[np.int64],
+    Reasons,
 ]
-"""``explain(features (n, F), means (m, F), slopes (m, F), of (n,), asked (n,))`` returns the keys of reasons (n, 3):
-row i is explained by ``means[of[i]]`` and ``slopes[of[i]]``, and has none unless ``asked[i]``."""
+"""``explain(features (n, F), means (m, F), slopes (m, F), of (n,), asked (n,))`` returns the reasons (n, 3) of
+:class:`contracts.model_blocks.OutcomeScores`: row i is explained by ``means[of[i]]`` and ``slopes[of[i]]``, and has
+none unless ``asked[i]``."""
 Input = PeopleBlock | BoundaryModels
 
 
@@ -79,9 +88,6 @@ class Chosen:
     lines: NDArray[np.int32]
 
 
-NO_KEYS: Final = np.empty((0, 3), np.int64)
-
-
 class Unexplained(NamedTuple):
     """The scores of one outcome for n people, with the means and slopes (m, features) of the lines that gave them."""
 
@@ -96,16 +102,17 @@ class Unexplained(NamedTuple):
         asked: NDArray[np.bool_] = ~np.isnan(self.chances)
         return asked
 
-    def unexplained(self, lines: NDArray[np.int32]) -> OutcomeScores:
-        """Return the scores without reasons; ``lines`` (n,) says which line each person is compared with."""
-        return OutcomeScores(self.chances, self.places, NO_KEYS, self.means, lines, self.slopes)
-
 
 class Score(Machine[Input, ScoredBlock]):
-    """Scores the people of one bucket, and notes in ``backlog`` how many rows of sweeps wait for models."""
+    """Scores the people of one bucket, and notes in ``backlog`` how many rows of sweeps wait for models.
 
-    def __init__(self, policy: ModelsPolicy, explain: Explain, backlog: SweepBacklog | None = None):
-        self._policy, self._explain, self._backlog = policy, explain, backlog
+    ``explain`` gives the keys of reasons, ``explain_briefly`` their features only, for sweeps that are not published.
+    """
+
+    def __init__(
+        self, policy: ModelsPolicy, explain: Explain, explain_briefly: Explain, backlog: SweepBacklog | None = None
+    ):
+        self._policy, self._explain, self._explain_briefly, self._backlog = policy, explain, explain_briefly, backlog
         self.state = ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
         self._parts = self.state.parts()
         self._stacked: Stacked | None = None
@@ -184,28 +191,20 @@ class Score(Machine[Input, ScoredBlock]):
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
         names = [outcome.name for outcome in self._policy.outcomes]
-        if not people.publish:
-            scores = {name: self._outcome(name, people, chosen).unexplained(chosen.lines) for name in names}
+        if people.publish and len(people) <= FEW and len(chosen.models) == 1:
+            found, reasons = self._few(people, chosen)
         else:
-            found, reasons = self._explained(names, people, chosen)
-            scores = {
-                name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
-                for name, each, keys in zip(names, found, reasons, strict=True)
-            }
+            explain = self._explain if people.publish else self._explain_briefly
+            found = [self._outcome(name, people, chosen) for name in names]
+            reasons = [explain(people.features, one.means, one.slopes, chosen.lines, one.asked) for one in found]
+        scores = {
+            name: OutcomeScores(each.chances, each.places, keys, each.means, chosen.lines)
+            for name, each, keys in zip(names, found, reasons, strict=True)
+        }
         if not people.visitors:  # the steps that keep visitors count theirs
             labelled(SCORES, "event" if people.kind == "live" else "sweep").inc(len(people))
         notable = notable_rows(self.state.seen, people, scores, self._policy.week)
         return ScoredBlock(people, scores, [model.version for model in chosen.models], chosen.of, notable)
-
-    def _explained(
-        self, names: Sequence[str], people: PeopleBlock, chosen: Chosen
-    ) -> tuple[list[Unexplained], list[NDArray[np.int64]]]:
-        """Return scores and the keys of their reasons, by outcome."""
-        if len(people) <= FEW and len(chosen.models) == 1:
-            return self._few(people, chosen)
-        found = [self._outcome(name, people, chosen) for name in names]
-        lines = chosen.lines
-        return found, [self._explain(people.features, one.means, one.slopes, lines, one.asked) for one in found]
 
     def _outcome(self, name: str, people: PeopleBlock, chosen: Chosen) -> Unexplained:
         models = [model.outcomes[name] for model in chosen.models]
@@ -217,7 +216,7 @@ class Score(Machine[Input, ScoredBlock]):
         chances = probabilities(people.features, slopes, offsets, lines)
         return Unexplained(chances, self._places(name, people, models, chosen, chances), means, slopes)
 
-    def _few(self, people: PeopleBlock, chosen: Chosen) -> tuple[list[Unexplained], list[NDArray[np.int64]]]:
+    def _few(self, people: PeopleBlock, chosen: Chosen) -> tuple[list[Unexplained], list[Reasons]]:
         """Return the scores and reasons of few people by one model.
 
         All outcomes are computed in one call, since calls cost most here: row i of outcome k is line ``width * k + i``.

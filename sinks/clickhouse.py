@@ -72,7 +72,7 @@ class ClickHouseWriter:
         self._works: dict[str, Work] = {}  # of tables with an insert under way
         self._unwritten_rows = 0  # waiting or in the insert that is under way
         self._flushing = 0
-        self._patient = self._was_patient = False
+        self._patient = self._was_patient = self._begun = False
         self._one_flush = threading.Lock()
         self._failure: CrmError | None = None
         self._closed = threading.Event()
@@ -110,10 +110,13 @@ class ClickHouseWriter:
 
         A patient one waits for ClickHouse unless it is away: in a catch-up no reader waits for scores, and to write and
         sync many rows costs more. The one after it is patient too, since most of its rows are of the catch-up. May be
-        called from another thread.
+        called from another thread, and again before the flush.
         """
         with self._changed:
-            self._patient, self._was_patient = patient or self._was_patient, patient
+            if self._begun:
+                self._patient |= patient
+            else:
+                self._patient, self._was_patient, self._begun = patient or self._was_patient, patient, True
             for queue in self._queues.values():
                 queue.since = LONG_AGO
             self._changed.notify_all()
@@ -125,6 +128,7 @@ class ClickHouseWriter:
         """
         with self._one_flush:
             self._set_flushing(1)
+            self._begun = False
             try:
                 self._give_time()
                 if self._outbox is not None:

@@ -64,7 +64,7 @@ from streams.profiles.sweeps import STACK, SweepPolicy
 from streams.publish import routing
 from streams.publish.bytewax_sinks import WriterSink
 from streams.publish.hashes import hash_blocks
-from streams.publish.reasons import explain
+from streams.publish.reasons import explain, explain_briefly
 from streams.publish.tables import table_blocks
 from streams.read.announce import ClockWriter, announcements
 from streams.read.breaker import BreakerPolicy
@@ -159,7 +159,8 @@ def build_dataflow(
     to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
         "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
     scored = machines.run("score", to_score, partial(
-        Score, policy=models_policy(settings), explain=explain, backlog=backlog))  # fmt: skip
+        Score, policy=models_policy(settings), explain=explain, explain_briefly=explain_briefly, backlog=backlog,
+    ))  # fmt: skip
     _write(settings, stores, _Outputs(lanes, people, learned, scored), rows, hashes)
     return flow
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.model_blocks import Reasons
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.phrases import SINGLE
 
@@ -114,8 +115,13 @@ def features_of(keys: Numbers) -> Numbers:
     return (keys >> 1) & ((1 << _FEATURE_BITS) - 1)
 
 
-def signed_features(keys: NDArray[np.int64]) -> NDArray[np.int8]:
-    """The features of keys, counted from 1, negative where they lower the score; 0 where there is no reason."""
+def signed_features(keys: Reasons) -> NDArray[np.int8]:
+    """The features of keys, counted from 1, negative where they lower the score; 0 where there is no reason.
+
+    Those that come as features only are returned as they are.
+    """
+    if keys.dtype == np.int8:
+        return keys.astype(np.int8, copy=False)
     signed: NDArray[np.int8] = _SIGNED.take(keys & _SIGN_AND_FEATURE)
     return signed
 
@@ -127,7 +133,7 @@ def explain_briefly(
     of: NDArray[np.int32],
     asked: NDArray[np.bool_],
 ) -> NDArray[np.int8]:
-    """Return the :func:`signed_features` of the keys that :func:`explain` would return, at less cost."""
+    """Return the :func:`signed_features` of what :func:`explain` would return, at less cost."""
     signed = np.zeros((len(features), SHOWN), np.int8)
     if asked.any():
         people: NDArray[np.bool_] | slice = slice(None) if asked.all() else asked

@@ -15,15 +15,16 @@ from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
 from streams.publish import resp
 from streams.publish.clearing import behind, clearing, expiring, order_of, time_texts
+from streams.publish.reasons import signed_features
 from streams.publish.wording import reason_lines, reason_texts
 
 
 def joined_numbers(parts: Sequence[OutcomeScores]) -> OutcomeScores:
-    """Scores of several blocks as one, without ``usual``, which only phrases need."""
+    """Scores of several blocks as one, with the features of reasons, and without ``usual``, which only phrases need."""
     return OutcomeScores(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.percentile for part in parts]),
-        np.concatenate([part.reasons for part in parts]),
+        np.concatenate([signed_features(part.reasons) for part in parts]),
         np.empty((0, 0)),
         np.empty(0, np.int32),
     )
@@ -42,8 +43,12 @@ def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
                 usual.append(means)
             at[row] = place
         usual_of.append(at[part.usual_of])
-    return replace(
-        joined_numbers(parts), usual=np.array(usual).reshape(len(usual), -1), usual_of=np.concatenate(usual_of)
+    return OutcomeScores(
+        np.concatenate([part.probability for part in parts]),
+        np.concatenate([part.percentile for part in parts]),
+        np.concatenate([part.reasons for part in parts]),
+        np.array(usual).reshape(len(usual), -1),
+        np.concatenate(usual_of),
     )
 
 

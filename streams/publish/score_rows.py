@@ -16,7 +16,6 @@ from streams.profiles.segments import LIFECYCLES, SEGMENTS
 from streams.publish import columns
 from streams.publish.columns import MICROSECONDS, ColumnMaker
 from streams.publish.profile_rows import newest
-from streams.publish.reasons import explain_briefly, signed_features
 from streams.publish.score_hashes import joined_numbers, joined_scores
 from streams.publish.wording import reason_lines, reason_numbers, reason_texts
 
@@ -52,20 +51,9 @@ class DailyRows:
         features = np.concatenate([block.people.features for block in blocks])
         maps = scored.maps(columns)
         made = {"as_of": columns.boundary_column(boundaries, self.interval)} | scored.columns(columns, maps)
-        made["reasons"] = maps.column([
-            reason_numbers(np.concatenate([_reasons(block, name) for block in blocks])) for name, _ in scored.answers
-        ])  # fmt: skip
+        made["reasons"] = maps.column([reason_numbers(each.reasons) for _, each in scored.answers])
         made |= {name: pa.array(np.ascontiguousarray(features[:, at])) for at, name in enumerate(FEATURES)}
         return pa.table(made)
-
-
-def _reasons(block: ScoredBlock, outcome: str) -> NDArray[np.int8]:
-    """Return the features that are reasons of an outcome's scores, shape (n, 3)."""
-    scores = block.scores[outcome]
-    if not len(scores.slopes):
-        return signed_features(scores.reasons)
-    asked = ~np.isnan(scores.probability)
-    return explain_briefly(block.people.features, scores.usual, scores.slopes, scores.usual_of, asked)
 
 
 @dataclass(frozen=True)

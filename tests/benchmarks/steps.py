@@ -33,7 +33,7 @@ from streams.dataflow import (
 from streams.identity.addresses import Addresses
 from streams.identity.devices import Devices
 from streams.profiles.customers import Customers
-from streams.publish.reasons import explain
+from streams.publish.reasons import explain, explain_briefly
 from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.clock import TopicClock, lane_clock, lane_start
 from streams.read.decode import Decoded, decode
@@ -88,7 +88,7 @@ class Flow:
             "Addresses.take": lambda: Addresses(identity),
             "Customers.take": lambda: Customers(customers, measured),
             "Learn.take": lambda: Learn(models),
-            "Score.take": lambda: Score(models, self._explain),
+            "Score.take": lambda: Score(models, *map(self._explain, (explain, explain_briefly))),
         }
         self.machines: dict[tuple[str, str], Any] = {}
         self.awake: set[tuple[str, str]] = set()
@@ -143,8 +143,11 @@ class Flow:
             "labels (within customers)", "customer", len(swept.buyers), lambda: label(state, swept)
         )
 
-    def _explain(self, *arguments: Any) -> Any:
-        return self._meter.run("explain (within score)", "person", len(arguments[0]), lambda: explain(*arguments))
+    def _explain(self, explain: Callable[..., Any]) -> Callable[..., Any]:
+        def measured(*arguments: Any) -> Any:
+            return self._meter.run("explain (within score)", "person", len(arguments[0]), lambda: explain(*arguments))
+
+        return measured
 
 
 def _name(item: object) -> str:

@@ -20,7 +20,7 @@ from streams.dataflow import customers_policy, identity_policy, labeller, models
 from streams.identity.addresses import Addresses
 from streams.identity.devices import Devices
 from streams.profiles.customers import Customers
-from streams.publish.reasons import explain
+from streams.publish.reasons import explain, explain_briefly
 from streams.recovery import STATE
 from streams.state.restore import restore
 from streams.state.token import Place
@@ -59,7 +59,7 @@ def makers(settings: Settings) -> dict[str, Callable[[], Machine[Any, Any]]]:
         "keep-addresses": partial(Addresses, identity),
         "keep-customers": partial(Customers, customers_policy(settings), labeller(settings)),
         "learn": partial(Learn, models),
-        "score": partial(Score, models, explain),
+        "score": partial(Score, models, explain, explain_briefly),
     }
 
 

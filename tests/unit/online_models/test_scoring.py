@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,13 +45,15 @@ def models(*boundaries: int, customers: int = 3, examples: int = 30, visitors: i
     return [each for outputs in found for each in outputs if isinstance(each, BoundaryModels)]
 
 
+def explain_briefly(*compared: Any) -> NDArray[np.int8]:
+    """The same, as features only."""
+    keys: NDArray[np.int8] = explain(*compared).astype(np.int8)
+    return keys
+
+
 @pytest.fixture
 def score() -> Score:
-    return Score(POLICY, explain)
-
-
-def published(block: PeopleBlock) -> PeopleBlock:
-    return replace(block, publish=True)
+    return Score(POLICY, explain, explain_briefly)
 
 
 def boundaries(blocks: Iterable[ScoredBlock]) -> list[list[int]]:
@@ -59,8 +62,7 @@ def boundaries(blocks: Iterable[ScoredBlock]) -> list[list[int]]:
 
 def bits(scores: OutcomeScores, at: int) -> tuple[object, ...]:
     usual = scores.usual[scores.usual_of[at]].tobytes()
-    explained = scores.slopes[scores.usual_of[at]] if len(scores.slopes) else scores.reasons[at]
-    return (scores.probability[at], scores.percentile[at].tobytes(), explained.tolist(), usual)
+    return (scores.probability[at], scores.percentile[at].tobytes(), scores.reasons[at].tolist(), usual)
 
 
 def rows(blocks: Iterable[ScoredBlock]) -> dict[tuple[str, int], object]:
@@ -100,13 +102,13 @@ def test_a_block_of_many_boundaries_waits_for_the_last(score: Score) -> None:
 
 def test_rows_that_wait_for_models_are_noted_also_after_a_restart() -> None:
     backlog = SweepBacklog()
-    score = Score(POLICY, explain, backlog)
+    score = Score(POLICY, explain, explain_briefly, backlog)
     backlog.send(0, 9)
     first, second = models(1, 2)
     score.take([sweep(0, [1]), sweep(0, [1, 2]), first])
     assert backlog.rows(0) == 6
     other = SweepBacklog()
-    score = thawed(Score(POLICY, explain, other), frozen(score))
+    score = thawed(Score(POLICY, explain, explain_briefly, other), frozen(score))
     assert score.resumed() == []
     assert other.rows(0) == 6
     score.take([second])
@@ -136,10 +138,10 @@ def test_a_sweep_in_slices_is_scored_by_the_models_of_its_boundary(score: Score)
     whole = sweep(0, [1], 6)
     found = score.take([first, chosen(whole, [1, 3])])
     found += score.take([second, people(features_of(3, count=2), slot=2)])[1:]
-    score = thawed(Score(POLICY, explain), frozen(score))
+    score = thawed(Score(POLICY, explain, explain_briefly), frozen(score))
     found += score.take([chosen(whole, [0, 2])])
     found += score.take([chosen(whole, [4, 5])])
-    assert rows(found) == rows(Score(POLICY, explain).take([first, whole]))
+    assert rows(found) == rows(Score(POLICY, explain, explain_briefly).take([first, whole]))
     score.take([sweep(0, [2])])
     assert list(score.state.models) == [2]
 
@@ -227,7 +229,7 @@ def test_restated_people_wait_for_the_models_of_their_boundary(score: Score) -> 
     first, second = models(4, 5)
     restated = people(features_of(3, count=2), kind="restated", slot=5)
     assert score.take([first, restated]) == []
-    again = thawed(Score(POLICY, explain), frozen(score))
+    again = thawed(Score(POLICY, explain, explain_briefly), frozen(score))
     found = again.take([second, sweep(0, [5])])
     assert [block.people.kind for block in found] == ["sweep", "restated"]
     assert [block.model_versions for block in found] == [[second.newest.version]] * 2
@@ -256,7 +258,7 @@ def test_percentiles_of_many_are_read_off_quantiles(score: Score) -> None:
 
 
 def test_each_row_is_ranked_among_the_customers_of_its_boundary(score: Score) -> None:
-    alone = Score(POLICY, explain)
+    alone = Score(POLICY, explain, explain_briefly)
     messages = models(1, 2, customers=30)
     (stack,) = score.take([*messages, sweep(0, [1, 2], 30)])
     single = [alone.take([message, sweep(0, [message.newest.boundary], 30)])[0] for message in messages]
@@ -289,16 +291,15 @@ def test_reasons_of_few_people_by_one_model_are_asked_once_else_per_outcome(coun
         calls.append(len(features))
         return np.full((len(features), 3), -1)
 
-    score = Score(POLICY, counting)
+    score = Score(POLICY, counting, counting)
     swept = 3 if count < FEW else 3 * FEW // 4
-    live = people(features_of(3, count=count))
-    score.take([*models(1, 2, customers=swept), published(sweep(0, [1, 2], swept)), live])
+    score.take([*models(1, 2, customers=swept), sweep(0, [1, 2], swept), people(features_of(3, count=count))])
     assert calls == expected
 
 
 def test_a_row_is_compared_with_what_is_usual_for_its_kind(score: Score) -> None:
     first, second = models(1, 2)
-    (found,) = score.take([first, second, published(sweep(0, [1, 2], 4))])
+    (found,) = score.take([first, second, sweep(0, [1, 2], 4)])
     scores = found.scores["buys"]
     for at in range(8):
         lines = (first, second)[at // 4].newest.outcomes["buys"]
@@ -314,18 +315,13 @@ def test_a_row_is_compared_with_what_is_usual_for_its_kind(score: Score) -> None
         assert scores.reasons[at].tolist() == expected.tolist()
 
 
-def test_a_sweep_that_is_not_published_is_left_to_be_explained() -> None:
-    two = Score(POLICY, explain), Score(POLICY, explain)
+def test_a_sweep_that_is_not_published_has_the_features_of_its_reasons_only(score: Score) -> None:
     swept = sweep(0, [1, 2], 4)
-    (whole,), (bare,) = (
-        score.take([*models(1, 2), replace(swept, publish=publish)])
-        for score, publish in zip(two, (True, False), strict=True)
-    )
+    (bare,) = score.take([*models(1, 2), swept])
+    (whole,) = Score(POLICY, explain, explain_briefly).take([*models(1, 2), replace(swept, publish=True)])
     for name, scores in bare.scores.items():
-        asked = ~np.isnan(scores.probability)
-        keys = explain(swept.features, scores.usual, scores.slopes, scores.usual_of, asked)
-        assert keys.tolist() == whole.scores[name].reasons.tolist()
-        assert not len(scores.reasons)
+        assert scores.reasons.dtype == np.int8
+        assert scores.reasons.tolist() == whole.scores[name].reasons.tolist()
 
 
 # Laws
@@ -344,7 +340,7 @@ def chosen(block: PeopleBlock, at: Sequence[int]) -> PeopleBlock:
 
 @given(at=st.lists(st.integers(0, 299), min_size=1, max_size=30), table=st.sampled_from(["customers", "devices"]))
 def test_a_row_is_scored_alike_in_any_company(at: list[int], table: str) -> None:
-    score = Score(POLICY, explain)
+    score = Score(POLICY, explain, explain_briefly)
     score.take(models(1, customers=50, visitors=50))
     block = people(features_of(8, count=300), table=table)  # type: ignore[arg-type]
     whole = rows(score.take([block]))
@@ -370,10 +366,10 @@ def test_scores_of_sweeps_do_not_depend_on_grouping_arrival_or_restarts(
         sweeps.append(sweep(0, range(start, stop)))
     queues: list[list[Input]] = [[each for each in models_in if isinstance(each, BoundaryModels)], list(sweeps)]
     order = [queues[draw].pop(0) for draw in ahead if queues[draw]] + queues[0] + queues[1]
-    score, found, turns = Restarting(lambda: Score(POLICY, explain)), [], itertools.cycle(steps)
+    score, found, turns = Restarting(lambda: Score(POLICY, explain, explain_briefly)), [], itertools.cycle(steps)
     for start, stop in itertools.pairwise([0, *sorted(at for at in stops if at < len(order)), len(order)]):
         found += score.machine.take(order[start:stop])
         score.step(next(turns))
-    plain = Score(POLICY, explain)
+    plain = Score(POLICY, explain, explain_briefly)
     assert rows(found) == rows(plain.take([*models(*range(8)), sweep(0, range(8))]))
     assert not score.machine.state.waiting

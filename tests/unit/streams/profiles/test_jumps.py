@@ -21,7 +21,7 @@ from online_models.trainer import Learn
 from streams.dataflow import customers_policy, labeller, models_policy
 from streams.profiles import sweeps as sweeping
 from streams.profiles.customers import Customers, CustomersPolicy, Output
-from streams.publish.reasons import explain
+from streams.publish.reasons import explain, explain_briefly
 
 SETTINGS = Settings(base_currency="USD", training_stride_days=3)
 LABELLER = labeller(SETTINGS)
@@ -138,7 +138,9 @@ class Flow:
             Restarting(lambda: Customers(policy(most), LABELLER, self.backlog)) for _ in range(buckets)
         ]
         self.learn = Learn(models)
-        self.scores = [Restarting(lambda: Score(models, explain, self.backlog)) for _ in range(buckets)]
+        self.scores = [
+            Restarting(lambda: Score(models, explain, explain_briefly, self.backlog)) for _ in range(buckets)
+        ]
         self.scored: list[ScoredBlock] = []
         self.largest = 0
 
