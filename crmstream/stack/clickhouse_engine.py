@@ -20,11 +20,7 @@ from crmstream.stack.clickhouse_sql import InsertHead
 
 MAX_IDLE_CONNECTIONS = 32
 CONFIGURATION = """<clickhouse>
-  <merge_tree>
-    <fsync_after_insert>1</fsync_after_insert><fsync_part_directory>1</fsync_part_directory>
-    <auto_statistics_types></auto_statistics_types>
-    <merge_selector_base>10</merge_selector_base>
-  </merge_tree>
+  <merge_tree><fsync_after_insert>1</fsync_after_insert><fsync_part_directory>1</fsync_part_directory></merge_tree>
 </clickhouse>
 """
 

@@ -76,7 +76,9 @@ class TopicReader:
         taken = self.consumer.take(name, self.partition, position.batch)
         if not taken:
             return None
-        messages = [message for message in taken if self._is_record(message, position)]
+        errors = [message.error() for message in taken]
+        notices = errors.count(None) < len(errors)
+        messages = [each for each in taken if self._is_record(each, position)] if notices else taken
         if not messages:
             position.offset = max(position.offset, position.end or 0)  # a log may end in control records of Kafka
             return None
