@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import dataclass
+from types import NoneType
 from typing import Final
 
 import numpy as np
@@ -76,9 +77,8 @@ class TopicReader:
         taken = self.consumer.take(name, self.partition, position.batch)
         if not taken:
             return None
-        errors = [message.error() for message in taken]
-        notices = errors.count(None) < len(errors)
-        messages = [each for each in taken if self._is_record(each, position)] if notices else taken
+        errors = {type(message.error()) for message in taken}
+        messages = taken if errors == {NoneType} else [each for each in taken if self._is_record(each, position)]
         if not messages:
             position.offset = max(position.offset, position.end or 0)  # a log may end in control records of Kafka
             return None
