@@ -18,6 +18,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.ids import Ids, Texts
 from contracts.outputs import DeadLetter, FewRows, TableRows
 
 EVENT_DTYPE: Final = np.dtype([
@@ -50,8 +51,6 @@ RowArray = NDArray[np.void]
 """Profile rows: :data:`streams.profiles.rows.ROW_DTYPE`."""
 Entries = NDArray[np.void]
 """Rows of :data:`UNCONVERTED_DTYPE`."""
-Texts = NDArray[np.object_]
-"""Ids or other texts, one ``str`` per element."""
 
 
 @cache
@@ -232,13 +231,13 @@ class PeopleBlock:
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
     leave during a catch-up. ``keys`` are the xxh3_64 of the ids of live and restated people. ``table`` names the table:
-    devices and addresses hold visitors, who are ranked apart.
+    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column.
     """
 
     bucket: int
     kind: Literal["sweep", "live", "restated"]
     table: Literal["customers", "devices", "addresses"]
-    ids: Texts
+    ids: Ids
     versions: NDArray[np.int64]
     as_of: NDArray[np.int64]
     boundaries: NDArray[np.int32]

@@ -11,6 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 Columns = Mapping[str, NDArray[Any] | bytes]
@@ -68,7 +69,7 @@ class Value(Generic[T]):
 
 
 def pack(value: object) -> bytes:
-    """Return a value as MessagePack. An array is its type, its shape and its bytes; an array of texts a list."""
+    """Return a value as MessagePack. An array is its type, its shape and its bytes; texts are a list."""
     return msgspec.msgpack.encode(value, enc_hook=_pack_array)
 
 
@@ -80,6 +81,8 @@ def unpack(packed: bytes, kind: type[T]) -> T:
 def _pack_array(value: object) -> object:
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, pa.StringArray):
+        return ["texts", [len(value)], value.to_pylist()]
     if not isinstance(value, np.ndarray):
         raise NotImplementedError(f"state cannot hold a {type(value).__name__}")
     if value.dtype == object:

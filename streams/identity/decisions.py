@@ -14,9 +14,10 @@ from typing import Final
 
 import numpy as np
 
-from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Texts, Verdict, Verdicts
+from contracts.blocks import NOBODY, VERSION_SHIFT, Departures, Link, Verdict, Verdicts
 from contracts.entries import Queue
 from contracts.identity import EMAIL, home_of
+from contracts.ids import Texts
 from contracts.metrics import IDENTITIES, labelled
 from contracts.state import Columns
 from streams.identity.histories import NO_MOVES, Moves

@@ -14,18 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import compress, take
-from contracts.blocks import (
-    DeviceBatch,
-    EventArray,
-    Forwarded,
-    Link,
-    Parcel,
-    Texts,
-    Verdicts,
-    no_events,
-    no_texts,
-)
+from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Verdicts, no_events, no_texts
 from contracts.identity import ANONYMOUS, EMAIL
+from contracts.ids import Texts
 from contracts.machine import Machine
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS, labelled
 from contracts.state import Part

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import compress, join, take
-from contracts.blocks import EventArray, MovedRows, RowArray, Texts, no_events, no_texts
+from contracts.blocks import EventArray, MovedRows, RowArray, no_events, no_texts
+from contracts.ids import Texts
 from contracts.metrics import LATE
 from streams.identity.owned import Owned
 from streams.identity.policy import IdentityPolicy

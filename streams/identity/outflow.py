@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from contracts.arrays import join as join_events
 from contracts.arrays import take
-from contracts.blocks import EventArray, MovedRows, Parcel, Texts, no_events, no_texts
+from contracts.blocks import EventArray, MovedRows, Parcel, no_events, no_texts
+from contracts.ids import Texts
 from streams.identity.histories import Sent
 from streams.profiles.moved import join, pick
 

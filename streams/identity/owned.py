@@ -13,10 +13,10 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import Texts
 from contracts.caches import Cache
 from contracts.entries import StoredDict
 from contracts.identity import ANONYMOUS, EMAIL
+from contracts.ids import Texts
 from contracts.state import Part
 from contracts.times import SECOND
 from streams.identity.owners import FREE, LONG_AGO, NO_OWNER, NO_ROUTE, Owners

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import longer
-from contracts.blocks import Texts
+from contracts.ids import Texts
 from contracts.state import Columns
 from streams.identity.people import People
 from streams.profiles.texts import packed, texts_of

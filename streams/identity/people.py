@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import longer
-from contracts.blocks import Texts
+from contracts.ids import Texts
 from streams.profiles.names import Names
 
 _UNKNOWN: Final = -1

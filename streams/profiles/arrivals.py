@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.arrays import compress, take
-from contracts.blocks import EventArray, Parcel, RowArray, Texts
+from contracts.blocks import EventArray, Parcel, RowArray
 from contracts.entries import Group
+from contracts.ids import Texts
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.rates import Rates
 from streams.journal import JOURNAL

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.arrays import longer, room
-from contracts.blocks import Texts
+from contracts.ids import Texts
 from contracts.open_addressing import first_places, fit, next_places, places_for
 from streams.profiles.texts import JOINT, packed
 
@@ -72,6 +72,10 @@ class Names:
         else:
             texts[:] = self._texts(at).to_numpy(zero_copy_only=False)
         return texts
+
+    def column(self, at: Positions) -> pa.StringArray:
+        """Return the ids at positions as an Arrow column."""
+        return self._texts(at)
 
     def one(self, position: int) -> str:
         """Return the id at a position; '' if there is none."""
@@ -139,7 +143,7 @@ class Names:
             return ""
         return self._bytes[self._ends.item(text) : self._ends.item(text + 1)].tobytes().decode()
 
-    def _texts(self, at: Positions) -> Any:
+    def _texts(self, at: Positions) -> pa.StringArray:
         """Return the ids at positions as an Arrow array."""
         chosen = self._text[at]
         return self._array().take(pa.array(chosen, mask=chosen < 0)).fill_null("")

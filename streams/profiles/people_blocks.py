@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
+from contracts.ids import chosen_ids
 from streams.profiles.features import compute_features, rhythm_of
 from streams.profiles.rows import times_of, versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
@@ -64,7 +65,7 @@ class Maker:
             bucket=self.bucket,
             kind=kind,
             table=self.kept_in,
-            ids=table.names_of(at),
+            ids=table.names.column(at) if sweep else table.names.take(at),
             versions=versions_of(slots, rows),
             as_of=now,
             boundaries=slots,
@@ -100,6 +101,6 @@ def _look(rows: RowArray, now: NDArray[np.int64], interval: int) -> Looks:
 
 def some_of(block: PeopleBlock, chosen: NDArray[np.bool_]) -> PeopleBlock:
     """Return a block of the chosen people."""
-    columns = {each.name: getattr(block, each.name) for each in fields(block)}
+    columns = {each.name: getattr(block, each.name) for each in fields(block) if each.name != "ids"}
     picked: dict[str, Any] = {name: each[chosen] for name, each in columns.items() if isinstance(each, np.ndarray)}
-    return replace(block, **picked)
+    return replace(block, ids=chosen_ids(block.ids, chosen), **picked)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from xxhash import xxh3_64_intdigest
 
 from contracts.arrays import longer, take
-from contracts.blocks import RowArray, Texts
+from contracts.blocks import RowArray
 from contracts.caches import Cache
 from contracts.rates import WAITS, Rates
 from contracts.state import Columns
@@ -101,16 +101,6 @@ class ProfileTable:
         """Return the position of an id; None if it is unknown."""
         position = int(self.names.find([name])[0])
         return None if position < 0 else position
-
-    def names_of(self, at: NDArray[np.int64]) -> Texts:
-        """Return the ids at positions. One that comes often, as in the sweeps of many boundaries, is made once."""
-        if len(at) <= len(self.names):
-            return self.names.take(at)
-        chosen = np.zeros(len(self.names), np.bool_)
-        chosen[at] = True
-        texts = np.empty(len(chosen), object)
-        texts[chosen] = self.names.take(np.flatnonzero(chosen))
-        return texts.take(at)
 
     def add(self, at: NDArray[np.int64], added: RowArray, interval: int, *, distinct: bool = False) -> None:
         """Add rows to those at positions. ``distinct`` says that no position comes twice."""

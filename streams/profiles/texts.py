@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from contracts.blocks import Texts
+from contracts.ids import Texts
 
 JOINT: Final = "\n"
 """The separator: no id contains a control character."""

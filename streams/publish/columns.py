@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Texts
+from contracts.ids import Ids, column_of
 from contracts.outputs import RowKind
 from contracts.times import SECOND
 from streams.profiles.rows import NEVER, NOT_YET
@@ -26,7 +26,7 @@ class _Maps(Protocol):
 class ColumnMaker(Protocol):
     """A module that makes columns: this one, or :mod:`streams.publish.few_columns`."""
 
-    def text_column(self, texts: Texts) -> Any: ...  # noqa: D102 - as the functions below
+    def text_column(self, texts: Ids) -> Any: ...  # noqa: D102 - as the functions below
     def time_column(self, times: NDArray[np.int64]) -> Any: ...  # noqa: D102
     def boundary_column(self, boundaries: NDArray[Any], interval: int) -> Any: ...  # noqa: D102
     def money_column(self, scaled: NDArray[np.int64]) -> Any: ...  # noqa: D102
@@ -43,9 +43,9 @@ def maker_of(count: int) -> ColumnMaker:
     return few_columns if count <= few_columns.FEW else sys.modules[__name__]
 
 
-def text_column(texts: Texts) -> pa.Array:
+def text_column(texts: Ids) -> pa.Array:
     """Texts."""
-    return pa.array(texts, pa.string())
+    return column_of(texts)
 
 
 def time_column(times: NDArray[np.int64]) -> pa.Array:

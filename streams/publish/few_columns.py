@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Texts
+from contracts.ids import Texts
 from contracts.outputs import Plain, RowKind
 from contracts.times import SECOND
 from streams.profiles.rows import NEVER, NOT_YET

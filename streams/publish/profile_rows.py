@@ -9,7 +9,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.arrays import join, take
-from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray, Texts
+from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray
+from contracts.ids import Texts
 from contracts.outputs import RowKind, TableBlock
 from contracts.times import DAY, SECOND
 from streams.profiles.rows import (

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Texts
+from contracts.ids import Texts
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import PROFILE_PREFIX, SCORE_PREFIX
 from streams.publish import resp

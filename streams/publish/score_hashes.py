@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from contracts.blocks import Texts
+from contracts.blocks import no_texts
+from contracts.ids import Texts, texts_of
 from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
@@ -202,8 +203,8 @@ def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
     people = block.people
     entered = people.entered[people.entered > 0]
     return ScoreHashes(
-        ids=people.ids, versions=people.versions, as_of=people.as_of,
-        models=np.array(block.model_versions, object)[block.model_of] if len(people) else people.ids,
+        ids=texts_of(people.ids), versions=people.versions, as_of=people.as_of,
+        models=np.array(block.model_versions, object)[block.model_of] if len(people) else no_texts(),
         segment=people.segment, lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
         visitors=np.full(len(people), people.visitors), clear=np.full(len(people), behind(people)),
         outcomes=tuple(block.scores), answers=tuple(block.scores.values()),

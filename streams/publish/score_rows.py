@@ -9,6 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import Verdict
+from contracts.ids import Ids, joined_ids
 from contracts.model_blocks import ModelReport, OutcomeScores, ScoredBlock
 from contracts.outputs import RowKind, TableBlock, TableRows
 from streams.profiles.features import FEATURES
@@ -88,7 +89,7 @@ class ChangeRows:
 class _Scored:
     """Scores of several blocks as columns of equal length."""
 
-    ids: NDArray[np.object_]
+    ids: Ids
     versions: NDArray[np.int64]
     segment: NDArray[np.int8]
     lifecycle: NDArray[np.int8]
@@ -105,7 +106,7 @@ class _Scored:
         places: dict[str, int] = {}
         known = [[places.setdefault(name, len(places)) for name in block.model_versions] for block in blocks]
         return cls(
-            np.concatenate([each.ids for each in people]), np.concatenate([each.versions for each in people]),
+            joined_ids([each.ids for each in people]), np.concatenate([each.versions for each in people]),
             np.concatenate([each.segment for each in people]), np.concatenate([each.lifecycle for each in people]),
             list(places),
             np.concatenate([np.array(at, np.int32)[block.model_of] if at else block.model_of

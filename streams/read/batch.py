@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.blocks import LaneBatch, PeopleEvents, Progress, Texts, no_texts
+from contracts.blocks import LaneBatch, PeopleEvents, Progress, no_texts
 from contracts.caches import Cache
+from contracts.ids import Texts
 from streams.read.decode import Decoded
 
 REMEMBERED: Final = 100_000

@@ -176,7 +176,8 @@ class Flow:
         return sorted(
             (name, version, block.scores["churn"].probability[at].tobytes())
             for block in self.scored if block.people.kind == "sweep"
-            for at, (name, version) in enumerate(zip(block.people.ids, block.people.versions.tolist(), strict=True))
+            for at, (name, version) in enumerate(
+                zip(block.people.ids.tolist(), block.people.versions.tolist(), strict=True))
         )  # fmt: skip
 
 

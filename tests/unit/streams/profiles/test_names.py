@@ -43,6 +43,7 @@ def test_names_are_a_mapping_both_ways(kind: str, steps: list[tuple[bool, list[s
             there = {position: name for name, position in expected.items()}
             every = np.arange(size)
             assert names.take(every).tolist() == [there.get(each, "") for each in range(size)]
+            assert names.column(every).to_pylist() == names.take(every).tolist()
             assert names.used(every).tolist() == [each in there for each in range(size)]
             assert (len(names), names.count) == (size, len(expected))
             assert [names.take(np.array([each]))[0] for each in there] == list(there.values())
