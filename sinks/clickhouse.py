@@ -136,6 +136,11 @@ class ClickHouseWriter:
             finally:
                 self._set_flushing(-1)
 
+    @property
+    def waiting(self) -> int:
+        """The number of rows that ClickHouse does not yet have."""
+        return self._unwritten_rows
+
     def last_put(self) -> int:
         """Return a number for :meth:`is_stored`: that of the last flush that put rows into the outbox."""
         return 0 if self._outbox is None else self._outbox.last_put

@@ -88,6 +88,8 @@ MOST_ROWS = 400_000
 stack at least."""
 MOST_BEHIND = 4_000
 """Hashes that may wait for Redis when more people of a sweep are scored: they take some 50 ms at the epoch's end."""
+MOST_ROWS_BEHIND = 100_000
+"""Rows that may wait for ClickHouse then: at 500,000 it would stop the flow, with all live events."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
 Out = TypeVar("Out")
 
@@ -127,7 +129,7 @@ def build_dataflow(
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
     rows, hashes = _clickhouse(settings, stores, rates.base), _redis(settings, stores, rates.base)
-    pace, backlog = Pace(partial(_behind, hashes)), SweepBacklog()
+    pace, backlog = Pace(partial(_behind, hashes, rows)), SweepBacklog()
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
         may_wait=lambda: settings.workers == 1 and not pace.is_asked,
@@ -239,8 +241,10 @@ def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSi
     return WriterSink(settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes))
 
 
-def _behind(hashes: WriterSink[RedisWriter]) -> bool:
-    """Whether so many hashes wait for Redis that the end of the epoch would be felt."""
+def _behind(hashes: WriterSink[RedisWriter], rows: WriterSink[ClickHouseWriter]) -> bool:
+    """Whether so much waits for a store that live events would feel it."""
+    if rows.writer is not None and rows.writer.waiting > MOST_ROWS_BEHIND:
+        return True
     return hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
 
 
