@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from contracts.caches import cached
 from contracts.model_blocks import Reasons
 from streams.profiles.features import FEATURES, LOGARITHMIC
+from streams.publish.columns import offsets_of
 from streams.publish.phrases import PHRASES, Observed
 from streams.publish.reasons import SHOWN, features_of, parts_of
 
@@ -82,9 +83,7 @@ def plain_values(means: NDArray[np.float64]) -> NDArray[np.float64]:
 def reason_numbers(signed: NDArray[np.int8]) -> pa.ListArray:
     """Per person the signed numbers (n, 3) of the features that are reasons, strongest first."""
     there = signed != 0
-    offsets = np.zeros(len(signed) + 1, np.int32)
-    np.cumsum(np.add.reduce(there.view(np.int8), axis=1, dtype=np.int32), out=offsets[1:])
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(signed[there]))
+    return pa.ListArray.from_arrays(pa.array(offsets_of(there)), pa.array(signed[there]))
 
 
 def _line(keys: Sequence[int], usual: Sequence[float]) -> str:
