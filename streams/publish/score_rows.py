@@ -167,9 +167,17 @@ class QualityRows:
             "window": pa.array([int(report.quality["window"]) for report in reports], count),
             **{name: pa.array([report.quality[name] for report in reports], measure)
                for name in self.report.quality if name != "window"},
-            "weights": pa.array([list(report.weights.items()) for report in reports], pa.map_(pa.string(), measure)),
+            "weights": _weights(reports),
             "digest": [report.digest for report in reports],
         })  # fmt: skip
+
+
+def _weights(reports: Sequence[ModelReport]) -> pa.MapArray:
+    """Return the weights of models by feature."""
+    offsets = np.cumsum([0, *(len(report.weights) for report in reports)], dtype=np.int32)
+    names = [name for report in reports for name in report.weights]
+    values = np.fromiter((value for report in reports for value in report.weights.values()), np.float64, len(names))
+    return pa.MapArray.from_arrays(pa.array(offsets), pa.array(names, _TEXT), pa.array(values))
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:

@@ -25,6 +25,8 @@ LEAD_SECONDS: Final = 10.0
 """From the beginning of a load to the midnight in it."""
 RESUME_RATE: Final = 50.0
 LONGEST_WAIT: Final = 300.0
+TRIMMED_SECONDS: Final = 20.0
+"""After so long at the latest a worker has given back what it took to read its state."""
 _DAY: Final = 86_400
 _ASK_SECONDS: Final = 1.0
 """How often ClickHouse is asked for the number of rows: often enough to tell, and seldom enough not to slow it."""
@@ -153,8 +155,12 @@ class _Population:
                 sent = stack.loaded()
                 times = [at + delay for at, delay in delays_by_time(sent["probes"], watched.redis, sent["shift"])]
                 if times:
-                    return {"resume_seconds": round(min(times) - began, 1), "resumed_state_bytes": state}
-        return {"resume_seconds": None, "resumed_state_bytes": state}
+                    time.sleep(TRIMMED_SECONDS)
+                    return {
+                        "resume_seconds": round(min(times) - began, 1), "resumed_state_bytes": state,
+                        "resumed_megabytes": round(fleet.resident(), 1),
+                    }  # fmt: skip
+        return {"resume_seconds": None, "resumed_state_bytes": state, "resumed_megabytes": None}
 
 
 def _stores(stack: Stack) -> dict[str, Any]:

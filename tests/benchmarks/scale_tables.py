@@ -24,16 +24,18 @@ def scale_tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
 def memory_table(scale: Results) -> Shown:
     """What each population takes in memory and on disk, and how fast it is there again.
 
-    Memory is that of the worker, after some live events; its peaks are those of the catch-up and of a midnight.
+    Memory is that of the worker, after some live events; its peaks are those of the catch-up and of a midnight. A
+    worker that has resumed has not the holes that a catch-up leaves.
     """
     return (
-        "customers", "memory MB", "bytes per customer", "peak MB, catch-up", "peak MB, midnight", "state on disk MB",
-        "catch-up s", "catch-up CPU s", "resume s",
+        "customers", "memory MB", "bytes per customer", "peak MB, catch-up", "peak MB, midnight", "resumed MB",
+        "state on disk MB", "catch-up s", "catch-up CPU s", "resume s",
     ), [
         [
             f"{each['customers']:,}", f"{each['resident_megabytes']:,.0f}", f"{each['bytes_per_customer']:,}",
             f"{each['catch_up_peak_megabytes']:,.0f}", f"{each['boundary_peak_megabytes']:,.0f}",
-            f"{each['state_bytes'] / 1e6:,.0f}", f"{each['catch_up_seconds']:,.0f}", f"{each['catch_up_cpu']:,.0f}",
+            number(each.get("resumed_megabytes")), f"{each['state_bytes'] / 1e6:,.0f}",
+            f"{each['catch_up_seconds']:,.0f}", f"{each['catch_up_cpu']:,.0f}",
             number(each["resume_seconds"], 1),
         ]
         for each in scale["populations"]
