@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -175,9 +176,11 @@ class QualityRows:
 def _weights(reports: Sequence[ModelReport]) -> pa.MapArray:
     """Return the weights of models by feature."""
     offsets = np.cumsum([0, *(len(report.weights) for report in reports)], dtype=np.int32)
-    names = [name for report in reports for name in report.weights]
-    values = np.fromiter((value for report in reports for value in report.weights.values()), np.float64, len(names))
-    return pa.MapArray.from_arrays(pa.array(offsets), pa.array(names, _TEXT), pa.array(values))
+    names = list(dict.fromkeys(chain.from_iterable(report.weights for report in reports)))
+    codes = {name: code for code, name in enumerate(names)}
+    keys = np.fromiter((codes[name] for report in reports for name in report.weights), np.int32, offsets[-1])
+    values = np.fromiter(chain.from_iterable(each.weights.values() for each in reports), np.float64, offsets[-1])
+    return pa.MapArray.from_arrays(pa.array(offsets), pa.array(names, _TEXT).take(pa.array(keys)), pa.array(values))
 
 
 def verdict_rows(verdicts: Sequence[Verdict]) -> TableRows:
