@@ -5,14 +5,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support.state import changed, frozen, thawed
 from support.stored_log import SETTINGS
 from support.stored_state import Bucket, buckets, contents, empty_parts, makers, unpack_state
 
 from contracts.settings import Settings
+from contracts.state import Part
 from streams.profiles.table import ProfileTable
 from streams.profiles.texts import unpacked
 from streams.recovery import STATE
+from streams.state import files, migrations
 from streams.state.files import read
 from streams.state.restore import restore
 
@@ -83,6 +86,40 @@ def test_tables_hold_the_rows_that_their_files_hold(recovery: Path, restored: li
             }
             found += len(ids)
     assert found > 100
+
+
+def test_a_later_release_can_migrate_it(
+    recovery: Path, settings: Settings, restored: list[Bucket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a release would that counts one web event more where there are any."""
+    make, found = makers(settings), 0
+
+    def one_more(step: str, frame: migrations.Frame) -> migrations.Frame:
+        name = TABLES.get(step, "")
+        if "rows" not in frame.get(name, {}):
+            return frame
+        rows = frame[name]["rows"].copy()
+        rows["web_events"] += rows["web_events"] > 0
+        return frame | {name: frame[name] | {"rows": rows}}
+
+    known, later = {migrations.VERSION: one_more}, migrations.VERSION + 1
+    monkeypatch.setattr(files, "oldest", lambda: migrations.oldest(known, later))
+    monkeypatch.setattr(files, "migrated", lambda *frame: migrations.migrated(*frame, known, later))
+    for step, place, machine in restored:
+        again = make[step]()
+        restore(recovery / STATE / step / place.bucket, step, place, again.parts())
+        if name := TABLES.get(step):
+            before, after = (web_events(each.parts()[name]) for each in (machine, again))
+            assert after.tolist() == (before + (before > 0)).tolist()
+            found += int(np.count_nonzero(before))
+        else:
+            assert contents(again) == contents(machine)
+    assert found > 100
+
+
+def web_events(table: Part) -> NDArray[np.int64]:
+    assert isinstance(table, ProfileTable)
+    return table.take(np.arange(len(table.names)))["web_events"].astype(np.int64)
 
 
 def read_row_by_row(
