@@ -114,7 +114,7 @@ def test_a_later_release_can_migrate_it(
             found += int(np.count_nonzero(before))
         else:
             assert contents(again) == contents(machine)
-    assert found > 100
+    assert found > 50
 
 
 def web_events(table: Part) -> NDArray[np.int64]:
