@@ -111,7 +111,7 @@ def lane_items(records: Sequence[Record], lane: int, cuts: set[int], fresh: int,
     """The batches of a lane, as lists of (bucket, batch). Its topics are read in any order."""
     topics = [deque(r for r in records if r.lane == lane and r.topic == topic) for topic in (0, 1)]
     clocks: list[int] = [0, 0]
-    yield batches(lane, [], clocks, fresh=False)
+    yield batches(lane, [], clocks, fresh=fresh & 1 == 1)
     part: list[tuple[Record, int]] = []
     for number, draw in enumerate(itertools.cycle(order or [0])):
         if not any(topics):
@@ -123,7 +123,7 @@ def lane_items(records: Sequence[Record], lane: int, cuts: set[int], fresh: int,
         if number in cuts:
             yield batches(lane, part, clocks, fresh=(fresh >> (number % 8)) & 1 == 1)
             part = []
-    yield batches(lane, part, clocks, fresh=False)
+    yield batches(lane, part, clocks, fresh=fresh & 2 == 2)
     yield batches(lane, [], [DAYS * DAY + 1] * 2, fresh=True)
 
 
@@ -190,6 +190,24 @@ class Sink:
             assert batch.progress.slot >= self.slots.get(batch.progress.source, -1)
             self.slots[batch.progress.source] = batch.progress.slot
 
+    def events(self, name: str, slot: int) -> int:
+        """How many events a customer has up to a slot: its own, each once, and those of the rows that moved to it."""
+        parts = [part for at, part in self.parts if at <= slot and part[0] == name]
+        own = {int(part[1]["id_hash"]) for part in parts if len(part) == 2}
+        return len(own) + sum(int(part[1]["events"][0]) for part in parts if len(part) == 3)
+
+    def changed(self, before: int, slot: int) -> set[str]:
+        """Whose profile changes by a slot with what came after so many parts: copies of an event change nothing."""
+        known = {int(part[1]["id_hash"]) for _, part in self.parts[:before] if len(part) == 2}
+        return {
+            part[0] for at, part in self.parts[before:]
+            if at <= slot and (part[1]["events"][0] if len(part) == 3 else int(part[1]["id_hash"]) not in known)
+        }  # fmt: skip
+
+    def moved(self, name: str) -> bool:
+        """Whether a row has moved to a customer."""
+        return any(part[0] == name and len(part) == 3 for _, part in self.parts)
+
     def table(self, boundary: int) -> ProfileTable:
         table = ProfileTable()
         for slot in range(boundary):
@@ -219,6 +237,8 @@ class World:
     verdicts: list[tuple[str, str, str]] = field(default_factory=list)
     redis: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
+    moved_live: int = 0
+    """How many live scores were of customers to whom a history had moved."""
 
     def __post_init__(self) -> None:
         self.customers = [Restarting(self.new_customers) for _ in range(BUCKETS)]
@@ -285,11 +305,33 @@ class World:
             self.addresses[bucket].step(self.turn)
 
     def run_sinks(self, bucket: int, items: list[CustomerBatch]) -> None:
+        sink, before = self.sinks[bucket], len(self.sinks[bucket].parts)
         for item in items:
-            self.sinks[bucket].take(item)
-        self.note_sweeps(self.customers[bucket].machine.take(items))
+            sink.take(item)
+        slot = self.customers[bucket].machine.state.at.slot
+        outputs = self.customers[bucket].machine.take(items)
+        self.note_sweeps(outputs)
+        self.check_live(bucket, outputs, before, slot)
         if self.saves:
             self.customers[bucket].step(self.turn)
+
+    def check_live(self, bucket: int, outputs: Sequence[Any], before: int, slot: int | None) -> None:
+        """Near the end of the log all customers to whom something came are scored at once, with all that came so far.
+
+        So a visitor's history, which comes as a row, counts in the customer's very next live score. ``slot`` is the
+        bucket's before it took what came after ``before`` parts: those who came before a boundary are swept there.
+        """
+        sink, at = self.sinks[bucket], self.customers[bucket].machine.state.at
+        live = {
+            name: int(row["events"])
+            for out in outputs if isinstance(out, PeopleBlock) and out.kind == "live" and out.rows is not None
+            for name, row in zip(out.ids.tolist(), out.rows, strict=True)
+        }  # fmt: skip
+        for name, events in live.items():
+            assert events == sink.events(name, at.current)
+            self.moved_live += sink.moved(name)
+        if at.fresh and at.slot == slot:
+            assert sink.changed(before, at.current) <= live.keys()
 
     def work(self) -> bool:
         """Let every machine do a slice of its work; return whether any had some."""
@@ -303,8 +345,8 @@ class World:
     def note_sweeps(self, outputs: Sequence[Any]) -> None:
         for out in outputs:
             if isinstance(out, PeopleBlock) and out.kind == "sweep":
-                for boundary, name, features in zip(out.boundaries.tolist(), out.ids, out.features, strict=True):
-                    self.sweeps[boundary, name] = features.tobytes()
+                names = zip(out.boundaries.tolist(), out.ids.tolist(), out.features, strict=True)
+                self.sweeps |= {(boundary, name): features.tobytes() for boundary, name, features in names}
 
     def note(self, outputs: Sequence[Any]) -> None:
         for out in outputs:
@@ -484,19 +526,22 @@ def make(drawn: list[tuple[Any, ...]]) -> list[Record]:
 
 _KINDS = ["visit"] * 5 + ["known"] * 2 + ["link"] * 3 + ["undo"] * 2 + ["typed", "claim"] * 2 + [
     "buys", "buys", "direct", "own", "equal", "twice"]  # fmt: skip
-_LOG = st.lists(
-    st.tuples(
-        st.integers(0, DAYS * 72 - 1),
+
+
+def log_of(days: int) -> st.SearchStrategy[list[tuple[Any, ...]]]:
+    """Records of some days."""
+    return st.lists(st.tuples(
+        st.integers(0, days * 72 - 1),
         st.sampled_from([0, 0, 0, 40 * MINUTE, 5 * HOUR, 3 * DAY, -DAY]),
         st.sampled_from(_KINDS),
         st.sampled_from("uvwx"),
         st.sampled_from("cd"),
         st.sampled_from([codes.PAGE_VIEW, codes.PRODUCT_VIEW, codes.TICKET_OPENED, codes.IDENTITY, codes.PRODUCT_ADDED,
                          codes.SATISFACTION]),
-    ),
-    min_size=12,
-    max_size=40,
-)
+    ), min_size=12, max_size=40)  # fmt: skip
+
+
+_LOG = log_of(DAYS)
 _DRAWS = st.lists(st.integers(0, 11), min_size=2, max_size=60)
 _CUTS = st.sets(st.integers(0, 40))
 
@@ -513,6 +558,21 @@ def test_any_log_comes_to_what_plain_python_makes_of_it(
 ) -> None:
     records = make(drawn)
     check(run(records, draws, cuts, fresh, saves=saves), records)
+
+
+@law()
+@given(log_of(1), _DRAWS, _CUTS, st.booleans())
+@example([(1, 0, "visit", "u", "c", codes.PAGE_VIEW), (2, 0, "visit", "u", "c", codes.PAGE_VIEW),
+          (3, 0, "link", "u", "c", codes.PAGE_VIEW)], [0, 1], {0, 1, 2}, False)  # fmt: skip
+def test_live_scores_of_a_day_know_all_that_came(
+    drawn: Any, draws: list[int], cuts: set[int], saves: bool
+) -> None:
+    """Every batch stands near the end of the log."""
+    records = make(drawn)
+    world = run(records, draws, cuts, 255, saves=saves)
+    check(world, records)
+    if len(drawn) == 3:
+        assert world.moved_live == 1, "the visitor's history counts in the very next live score"
 
 
 @law()
