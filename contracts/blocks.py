@@ -1,7 +1,7 @@
 """The blocks of columns that pass between the steps of the dataflow.
 
-A block is a few numpy arrays of equal length, never one object per event or customer. Blocks are immutable by
-convention: a step copies what it changes. Steps on other processes receive them pickled.
+A block is a few numpy arrays of equal length (ids of a sweep: an Arrow column), never one object per event or customer.
+Blocks are immutable by convention: a step copies what it changes. Steps on other processes receive them pickled.
 
 Time is cut into *slots* of one sweep interval: slot ``k`` is ``[k * interval, (k + 1) * interval)`` since the Unix
 epoch, and *boundary* ``k`` is its start. A sweep of boundary ``k`` knows the events of all slots before ``k``.
@@ -231,7 +231,8 @@ class PeopleBlock:
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
     leave during a catch-up. ``keys`` are the xxh3_64 of the ids of live and restated people. ``table`` names the table:
-    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column.
+    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column, and
+    texts if it waited for its models over a restart.
     """
 
     bucket: int

@@ -1,6 +1,6 @@
 """Ids of a block: an array of texts, or an Arrow column where they may be 100,000s, as in sweeps.
 
-A text of Python takes 60 bytes and more, and what many of them leave behind is not given back to the system.
+A text of Python takes 60 bytes and more, and Python hardly returns the memory of many of them to the system.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ Ids: TypeAlias = Texts
 """Texts, or a ``pyarrow.StringArray``: the functions here take both. Stored state brings back texts."""
 
 
-def texts_of(ids: Ids) -> Texts:
+def as_texts(ids: Ids) -> Texts:
     """Return ids as texts."""
     if isinstance(ids, np.ndarray):
         return ids

@@ -39,6 +39,10 @@ class Machine(Protocol[Taken_contra, Made_co]):
         """Whether the work that is left has to wait for other machines."""
         return False
 
+    def makes_rows(self) -> bool:
+        """Whether the work that is left makes rows for ClickHouse."""
+        return False
+
     def work(self) -> Sequence[Made_co]:
         """Do a slice of the work that is left, of some milliseconds, and return the outputs."""
         return ()

@@ -150,6 +150,13 @@ class OutcomeScores:
     usual: NDArray[np.float64]
     usual_of: NDArray[np.int32]
 
+    @property
+    def keys(self) -> NDArray[np.int64]:
+        """The reasons as keys. Raises ``TypeError`` if they are features only."""
+        if self.reasons.dtype != np.int64:
+            raise TypeError("a sweep that is not published has no keys of reasons")
+        return self.reasons.astype(np.int64, copy=False)
+
     def take(self, at: NDArray[np.int64]) -> "OutcomeScores":
         """Return the scores of the people at some positions."""
         return OutcomeScores(self.probability[at], self.percentile[at], self.reasons[at], self.usual, self.usual_of[at])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import longer
 from contracts.blocks import VERSION_SHIFT, PeopleBlock
-from contracts.model_blocks import REASON_CODE, OutcomeScores, Reasons
+from contracts.model_blocks import REASON_CODE, OutcomeScores
 from contracts.state import Columns, pack, unpack
 
 LEAST: Final = 0.001
@@ -145,7 +145,7 @@ def _moved(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScores],
     moved = (people.lifecycle != seen.lifecycle[at]) | (people.segment != seen.segment[at]) | people.leaving
     for name, each in scores.items():
         moved |= _differs(each.probability, seen.probabilities[name][at])
-        moved |= _first(each.reasons) != seen.reasons[name][at]
+        moved |= _first(each.keys) != seen.reasons[name][at]
     moved |= _weeks(people.versions, at, week) > _weeks(versions, at, week)
     moved |= (people.versions ^ versions) & _EVENTS != 0
     moved &= people.versions >= versions
@@ -165,7 +165,7 @@ def _weeks(versions: NDArray[np.int64], positions: NDArray[np.int32], week: int)
     return ((versions >> VERSION_SHIFT) + positions) // week
 
 
-def _first(reasons: Reasons) -> NDArray[np.int8]:
+def _first(reasons: NDArray[np.int64]) -> NDArray[np.int8]:
     """Return feature and direction of the first reason, -1 where there is none."""
     first = reasons[:, 0]
     return np.where(first < 0, -1, first & REASON_CODE).astype(np.int8)
@@ -183,4 +183,4 @@ def _remember(seen: Seen, people: PeopleBlock, scores: Mapping[str, OutcomeScore
     seen.lifecycle[at], seen.segment[at] = people.lifecycle[rows], people.segment[rows]
     for name, each in scores.items():
         seen.probabilities[name][at] = each.probability[rows]
-        seen.reasons[name][at] = _first(each.reasons[rows])
+        seen.reasons[name][at] = _first(each.keys[rows])

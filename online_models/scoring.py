@@ -4,7 +4,7 @@ A sweep waits for the models of its boundaries, so its scores are a function of 
 by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
 boundary.
 
-Published scores come with all that phrases of their reasons need. Most sweeps of a catch-up are only stored: their
+The reasons of published scores are keys, from which phrases are made. Most sweeps of a catch-up are only stored: their
 reasons are features only.
 """
 
@@ -40,7 +40,7 @@ from online_models.trainer import untrained
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
 FEW: Final = 200
-"""Up to this many people are scored and explained for all outcomes at once."""
+"""Up to this many people are scored and explained for all outcomes at once, if they are published."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[

@@ -72,7 +72,7 @@ class ClickHouseWriter:
         self._works: dict[str, Work] = {}  # of tables with an insert under way
         self._unwritten_rows = 0  # waiting or in the insert that is under way
         self._flushing = 0
-        self._patient = self._was_patient = self._begun = False
+        self._patient = self._was_patient = False
         self._one_flush = threading.Lock()
         self._failure: CrmError | None = None
         self._closed = threading.Event()
@@ -109,14 +109,11 @@ class ClickHouseWriter:
         """Insert what waits as soon as may be, and return at once: a flush that follows then waits less.
 
         A patient one waits for ClickHouse unless it is away: in a catch-up no reader waits for scores, and to write and
-        sync many rows costs more. The one after it is patient too, since most of its rows are of the catch-up. May be
-        called from another thread, and again before the flush.
+        sync many rows costs more. The one after it is patient too, since most of its rows are of the catch-up. Call it
+        once for each epoch; another thread may do that.
         """
         with self._changed:
-            if self._begun:
-                self._patient |= patient
-            else:
-                self._patient, self._was_patient, self._begun = patient or self._was_patient, patient, True
+            self._patient, self._was_patient = patient or self._was_patient, patient
             for queue in self._queues.values():
                 queue.since = LONG_AGO
             self._changed.notify_all()
@@ -128,7 +125,6 @@ class ClickHouseWriter:
         """
         with self._one_flush:
             self._set_flushing(1)
-            self._begun = False
             try:
                 self._give_time()
                 if self._outbox is not None:

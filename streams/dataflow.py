@@ -88,8 +88,8 @@ MOST_ROWS = 400_000
 stack at least."""
 MOST_BEHIND = 4_000
 """Hashes that may wait for Redis when more people of a sweep are scored: they take some 50 ms at the epoch's end."""
-MOST_ROWS_BEHIND = 100_000
-"""Rows that may wait for ClickHouse then: at 500,000 it would stop the flow, with all live events."""
+MOST_ROWS_BEHIND = 250_000
+"""Rows that may wait for ClickHouse when a sweep goes on: 500,000 would stop the flow, with all live events."""
 PeopleOutput = DeviceOutput | AddressOutput | CustomerOutput
 Out = TypeVar("Out")
 
@@ -241,9 +241,12 @@ def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSi
     return WriterSink(settings.partitions, lambda: RedisWriter.to(stores.redis_url, to_hashes))
 
 
-def _behind(hashes: WriterSink[RedisWriter], rows: WriterSink[ClickHouseWriter]) -> bool:
-    """Whether so much waits for a store that live events would feel it."""
-    if rows.writer is not None and rows.writer.waiting > MOST_ROWS_BEHIND:
+def _behind(hashes: WriterSink[RedisWriter], rows: WriterSink[ClickHouseWriter], makes_rows: bool) -> bool:
+    """Whether so much waits for Redis, or for ClickHouse if ``makes_rows``, that live events would feel it.
+
+    Only the writers of this process are asked, though some blocks may go to those of others.
+    """
+    if makes_rows and rows.writer is not None and rows.writer.waiting > MOST_ROWS_BEHIND:
         return True
     return hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
 

@@ -1,7 +1,7 @@
 """The pace of work between batches: all steps of a process share it, so that batches come first.
 
 A slice of work costs more than its own time: its rows are scored and written afterwards, on the same processors. So all
-steps rest after each slice, and longer while a store is behind, because the end of an epoch waits for its writes.
+steps rest after each slice, and longer while a store is behind: live events would feel it.
 """
 
 import time
@@ -19,12 +19,15 @@ FINISH_SECONDS: Final = 3.0
 
 
 class Pace:
-    """When the next slice may begin. ``behind()`` says whether a store is behind.
+    """When the next slice may begin.
+
+    ``behind(makes_rows)`` says whether a store is behind for which a slice is; ``makes_rows`` says whether the slice
+    makes rows for ClickHouse. All slices are for Redis.
 
     ``clock`` is in seconds and never goes back, so a wall clock that is set back makes no rest longer.
     """
 
-    def __init__(self, behind: Callable[[], bool] = lambda: False, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, behind: Callable[[bool], bool] = lambda _: False, clock: Callable[[], float] = time.monotonic):
         self._behind, self._clock = behind, clock
         self._next = clock()
         self._asked_at = self._next - RECENT_SECONDS
@@ -53,12 +56,12 @@ class Pace:
             self._stops_at = self._clock() + FINISH_SECONDS
         return self._clock() < self._stops_at
 
-    def begin(self) -> bool:
+    def begin(self, *, makes_rows: bool = False) -> bool:
         """Return whether a slice may begin now; if not, :attr:`next` is a later time."""
         now = self._clock()
         if now < self._next:
             return False
-        if self._behind():
+        if self._behind(makes_rows):
             self._next = now + LEAST_SECONDS
             return False
         self._next = now

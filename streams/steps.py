@@ -62,7 +62,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
             return [], RETAIN
         if machine.is_urgent():
             return list(machine.work()), RETAIN
-        if not self._pace.begin():
+        if not self._pace.begin(makes_rows=machine.makes_rows()):
             return [], RETAIN
         made = list(machine.work())
         self._pace.end()

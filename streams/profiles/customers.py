@@ -140,6 +140,10 @@ class Customers(Machine[CustomerBatch, Output]):
         """
         return (self._is_behind or bool(self._state.pending)) and self._waiting >= self._policy.sweeps.most
 
+    def makes_rows(self) -> bool:
+        """Whether a sweep is pending. Customers who are published anew are for Redis only."""
+        return bool(self._state.pending)
+
     def work(self) -> list[Output]:
         """Cross boundaries, else return a slice of the pending sweep, else of the customers to publish anew."""
         state = self._state

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.blocks import Departures, PeopleBlock, RowArray
-from contracts.ids import Texts, texts_of
+from contracts.ids import Texts, as_texts
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, PROFILE_PREFIX, SCORE_PREFIX, VERSION_FIELD
 from streams.profiles.rows import times_of, versions_of
@@ -101,7 +101,7 @@ def profile_hashes(people: PeopleBlock, currency: str | None, expires_seconds: i
     if people.rows is None:
         raise ValueError(f"a block of {people.kind} people has no profile rows")
     return ProfileHashes(
-        texts_of(people.ids), versions_of(people.rows["slot"], people.rows), people.rows,
+        as_texts(people.ids), versions_of(people.rows["slot"], people.rows), people.rows,
         np.full(len(people), people.visitors), np.full(len(people), behind(people)), currency, expires_seconds,
         people.kind == "live", people.guarded, order=order_of(people),
     )  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import join, take
 from contracts.blocks import VERSION_SHIFT, Departures, PeopleBlock, ProfileBlock, RowArray
-from contracts.ids import Texts
+from contracts.ids import Texts, as_texts
 from contracts.outputs import RowKind, TableBlock
 from contracts.times import DAY, SECOND
 from streams.profiles.rows import (
@@ -106,7 +106,8 @@ def profile_rows(block: ProfileBlock | PeopleBlock, interval: int, currency: str
     """The profiles of a block that has rows."""
     if block.rows is None:
         raise ValueError("a block of swept people has no profile rows")
-    return ProfileRows(block.ids, versions_of(block.rows["slot"], block.rows), block.rows, None, interval, currency)
+    ids = as_texts(block.ids)
+    return ProfileRows(ids, versions_of(block.rows["slot"], block.rows), block.rows, None, interval, currency)
 
 
 def departed_rows(departures: Departures, interval: int, currency: str | None) -> ProfileRows:

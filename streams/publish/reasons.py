@@ -6,8 +6,8 @@ phrased by the feature that contributes most. The usual value is the average of 
 since the last order it is the person's own rhythm. Counts of a week, month or quarter are decayed counters, so they are
 estimates.
 
-:func:`explain` encodes reasons as numbers, for whole blocks. :mod:`streams.publish.wording` turns the numbers into
-text, only for scores that are written to Redis or ClickHouse.
+:func:`explain` encodes reasons as numbers, for whole blocks; :func:`explain_briefly` names only their features.
+:mod:`streams.publish.wording` turns the numbers into text, only for scores that are written to Redis or ClickHouse.
 """
 
 from typing import Final, NamedTuple, TypeVar

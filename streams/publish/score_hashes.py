@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from contracts.blocks import no_texts
-from contracts.ids import Texts, texts_of
+from contracts.ids import Texts, as_texts
 from contracts.model_blocks import OutcomeScores, ScoredBlock
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
@@ -111,7 +111,7 @@ class ScoreHashes:
                 None if chance != chance else _digits(value, 1)  # noqa: PLR0124 - only NaN differs from itself
                 for chance, value in zip(chances, answers.percentile.tolist(), strict=True)
             ]
-            lines = reason_lines(answers.reasons, answers.usual, answers.usual_of)
+            lines = reason_lines(answers.keys, answers.usual, answers.usual_of)
             columns[f"{name}_reasons"] = [
                 None if chance != chance else line  # noqa: PLR0124
                 for chance, line in zip(chances, lines, strict=True)
@@ -157,7 +157,7 @@ class ScoreHashes:
         for name, answers in zip(self.outcomes, self.answers, strict=True):
             asked = ~np.isnan(answers.probability)
             placed = asked & ~np.isnan(answers.percentile)
-            texts = reason_texts(answers.reasons, answers.usual, answers.usual_of)
+            texts = reason_texts(answers.keys, answers.usual, answers.usual_of)
             fields += [
                 resp.chosen(asked, resp.share_field(name, answers.probability)),
                 resp.chosen(placed, resp.per_cent_field(f"{name}_percentile", answers.percentile)),
@@ -203,7 +203,7 @@ def score_hashes(block: ScoredBlock, expires_seconds: int) -> ScoreHashes:
     people = block.people
     entered = people.entered[people.entered > 0]
     return ScoreHashes(
-        ids=texts_of(people.ids), versions=people.versions, as_of=people.as_of,
+        ids=as_texts(people.ids), versions=people.versions, as_of=people.as_of,
         models=np.array(block.model_versions, object)[block.model_of] if len(people) else no_texts(),
         segment=people.segment, lifecycle=people.lifecycle, gone=(people.lifecycle == LAPSED) | people.leaving,
         visitors=np.full(len(people), people.visitors), clear=np.full(len(people), behind(people)),

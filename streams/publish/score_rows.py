@@ -82,7 +82,7 @@ class ChangeRows:
         make = columns.maker_of(len(as_of))
         maps, phrased = scored.maps(make), reason_texts if make is columns else reason_lines
         made = {"as_of": make.time_column(as_of)} | scored.columns(make, maps)
-        texts = [phrased(each.reasons, each.usual, each.usual_of) for _, each in scored.answers]
+        texts = [phrased(each.keys, each.usual, each.usual_of) for _, each in scored.answers]
         return make.table(made | {"reasons": maps.column(texts)}, CHANGES)
 
 

@@ -1,4 +1,4 @@
-"""Turns the keys of reasons into texts, and into the compact column of ``customer_daily``.
+"""Turns the keys of reasons into texts, and their features into the compact column of ``customer_daily``.
 
 Many people share a phrase, so each phrase is made once per block, and recent ones are cached.
 """
@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.caches import cached
-from contracts.model_blocks import Reasons
 from streams.profiles.features import FEATURES, LOGARITHMIC
 from streams.publish.columns import offsets_of
 from streams.publish.phrases import PHRASES, Observed
@@ -26,7 +25,7 @@ _BETWEEN: Final = "; "
 _REMEMBERED: Final = 65_536
 
 
-def reason_texts(keys: Reasons, usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> pa.StringArray:
+def reason_texts(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> pa.StringArray:
     """Return one line for each of n people, at most :data:`MOST_CHARACTERS` long; empty without a reason.
 
     ``keys`` (n, 3) come from :func:`streams.publish.reasons.explain`. ``usual`` (m, F) are the means of features as
@@ -47,7 +46,7 @@ def reason_texts(keys: Reasons, usual: NDArray[np.float64], usual_of: NDArray[np
     return pc.binary_join_element_wise(*columns, "")
 
 
-def reason_lines(keys: Reasons, usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> list[str]:
+def reason_lines(keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]) -> list[str]:
     """The same lines as :func:`reason_texts`, for few people."""
     values = _plain_rows(_Means(usual))
     return [_line(row, values[of]) for row, of in zip(keys.tolist(), usual_of.tolist(), strict=True)]
@@ -99,7 +98,7 @@ def _line(keys: Sequence[int], usual: Sequence[float]) -> str:
 
 
 def _vocabulary(
-    keys: Reasons, usual: NDArray[np.float64], usual_of: NDArray[np.int32]
+    keys: NDArray[np.int64], usual: NDArray[np.float64], usual_of: NDArray[np.int32]
 ) -> tuple[NDArray[np.int64], list[str]]:
     """Return the number of each key's phrase, shape (n, 3), and the phrases by number; 0 means no reason."""
     encoded = pa.array(keys.ravel()).dictionary_encode()

@@ -145,6 +145,7 @@ class SharedConsumer:
         for key in [key for key in self._buffers if key[1] == partition]:
             del self._buffers[key]
         self._of_lane.pop(partition, None)
+        self._ended.discard(partition)
         if not self._buffers:
             self._consumer.close()
             self.is_closed = True

@@ -25,7 +25,7 @@ def memory_table(scale: Results) -> Shown:
     """What each population takes in memory and on disk, and how fast it is there again.
 
     Memory is that of the worker, after some live events; its peaks are those of the catch-up and of a midnight. A
-    worker that has resumed has not the holes that a catch-up leaves.
+    worker that has resumed has no gaps from a catch-up in its heap.
     """
     return (
         "customers", "memory MB", "bytes per customer", "peak MB, catch-up", "peak MB, midnight", "resumed MB",

@@ -165,7 +165,7 @@ def _writer(write: Callable[[Sequence[Any]], None]) -> Any:
     """A writer that has written when it is asked to."""
     return SimpleNamespace(
         write=write, begin_flush=lambda patient: None, flush=lambda: None, close=lambda: None,
-        last_put=lambda: 0, is_stored=lambda _: True,
+        last_put=lambda: 0, is_stored=lambda _: True, waiting=0,
     )  # fmt: skip
 
 

@@ -6,32 +6,32 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from contracts.ids import Ids, Texts, chosen_ids, column_of, joined_ids, texts_of
+from contracts.ids import Ids, Texts, as_texts, chosen_ids, column_of, joined_ids
 from contracts.state import pack, unpack
 
 NAMES = ["ann", "", "zoë", "ann"]
 
 
-def as_texts(names: list[str]) -> Texts:
+def in_python(names: list[str]) -> Texts:
     texts = np.empty(len(names), object)
     texts[:] = names
     return texts
 
 
-def as_column(names: list[str]) -> Ids:
+def in_arrow(names: list[str]) -> Ids:
     column: Ids = pa.array(names, pa.string())
     return column
 
 
-FORMS = pytest.mark.parametrize("form", [as_texts, as_column])
+FORMS = pytest.mark.parametrize("form", [in_python, in_arrow])
 
 
 @FORMS
 @pytest.mark.parametrize("names", [NAMES, []])
 def test_both_forms_hold_the_same_ids(form: Callable[[list[str]], Ids], names: list[str]) -> None:
     ids = form(names)
-    assert texts_of(ids).dtype == object
-    assert texts_of(ids).tolist() == column_of(ids).to_pylist() == ids.tolist() == names
+    assert as_texts(ids).dtype == object
+    assert as_texts(ids).tolist() == column_of(ids).to_pylist() == ids.tolist() == names
     assert column_of(ids).type == pa.string()
 
 
@@ -44,8 +44,8 @@ def test_some_ids_have_the_form_of_all(form: Callable[[list[str]], Ids]) -> None
 
 @FORMS
 def test_ids_of_several_blocks_are_joined(form: Callable[[list[str]], Ids]) -> None:
-    assert joined_ids([form(NAMES), as_column(["b"]), form([])]).tolist() == [*NAMES, "b"]
-    assert isinstance(joined_ids([as_texts(NAMES), as_texts(["b"])]), np.ndarray)
+    assert joined_ids([form(NAMES), in_arrow(["b"]), form([])]).tolist() == [*NAMES, "b"]
+    assert isinstance(joined_ids([in_python(NAMES), in_python(["b"])]), np.ndarray)
 
 
 @FORMS

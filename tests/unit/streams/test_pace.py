@@ -2,9 +2,13 @@
 
 import time
 from datetime import UTC, datetime
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from streams.dataflow import _behind
 from streams.pace import LEAST_SECONDS, REST, Pace
 
 
@@ -36,7 +40,7 @@ def test_after_a_slice_all_steps_rest(took: float, rest: float) -> None:
 
 def test_no_slice_begins_while_a_store_is_behind() -> None:
     clock, behind = Clock(), [True]
-    pace = Pace(lambda: behind[0], clock)
+    pace = Pace(lambda _: behind[0], clock)
     assert not pace.begin()
     assert seconds_until(pace.next) == pytest.approx(LEAST_SECONDS, abs=0.01)
     behind[0] = False
@@ -61,3 +65,18 @@ def test_a_pace_that_was_never_asked_has_no_work() -> None:
     assert not pace.is_asked
     assert pace.next <= datetime.now(UTC)
     assert pace.is_asked
+
+
+@pytest.mark.parametrize(
+    ("hashes", "rows", "sweeps", "others"),
+    [(0, 0, True, True), (4_001, 0, False, False), (0, 250_000, True, True), (0, 250_001, False, True)],
+)
+def test_slices_wait_for_the_stores_that_they_write_to(hashes: int, rows: int, sweeps: bool, others: bool) -> None:
+    def stores(waiting: int) -> Any:
+        return SimpleNamespace(writer=SimpleNamespace(waiting=waiting))
+
+    clock = Clock()
+    pace = Pace(partial(_behind, stores(hashes), stores(rows)), clock)
+    assert pace.begin(makes_rows=True) is sweeps
+    clock.now += LEAST_SECONDS
+    assert pace.begin(makes_rows=False) is others

@@ -197,7 +197,7 @@ class Sink:
         return len(own) + sum(int(part[1]["events"][0]) for part in parts if len(part) == 3)
 
     def changed(self, before: int, slot: int) -> set[str]:
-        """Whose profile changes by a slot with what came after so many parts: copies of an event change nothing."""
+        """Return the customers whom the parts after the first ``before`` change up to a slot. Copies change nobody."""
         known = {int(part[1]["id_hash"]) for _, part in self.parts[:before] if len(part) == 2}
         return {
             part[0] for at, part in self.parts[before:]
@@ -238,7 +238,7 @@ class World:
     redis: dict[str, Any] = field(default_factory=dict)
     stored: dict[str, tuple[int, Any]] = field(default_factory=dict)
     moved_live: int = 0
-    """How many live scores were of customers to whom a history had moved."""
+    """How many live scores were of customers who had got a visitor's history."""
 
     def __post_init__(self) -> None:
         self.customers = [Restarting(self.new_customers) for _ in range(BUCKETS)]
@@ -316,10 +316,10 @@ class World:
             self.customers[bucket].step(self.turn)
 
     def check_live(self, bucket: int, outputs: Sequence[Any], before: int, slot: int | None) -> None:
-        """Near the end of the log all customers to whom something came are scored at once, with all that came so far.
+        """Near the end of the log each customer who got an event or a row is scored at once, with all parts so far.
 
-        So a visitor's history, which comes as a row, counts in the customer's very next live score. ``slot`` is the
-        bucket's before it took what came after ``before`` parts: those who came before a boundary are swept there.
+        So a visitor's history, which comes as a row, counts in the customer's very next live score. ``before`` is the
+        number of parts before this activation, ``slot`` the bucket's slot then: at a boundary customers are swept.
         """
         sink, at = self.sinks[bucket], self.customers[bucket].machine.state.at
         live = {

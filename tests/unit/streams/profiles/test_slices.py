@@ -135,6 +135,7 @@ def test_slices_record_what_one_go_records(script: list[tuple[Any, ...]], slice_
     assert released(sliced.out) == released(whole.out)
     assert seen_by_readers(sliced.out) == seen_by_readers(whole.out)
     assert not len(sliced.machine.state.pending)
+    assert not sliced.machine.makes_rows()
 
 
 def test_a_large_sweep_is_made_between_batches() -> None:
@@ -154,6 +155,7 @@ def test_only_rows_that_change_before_their_turn_are_kept() -> None:
     made.take(*(buying(name, 0, id=number) for number, name in enumerate("abcdefgh")))
     made.slot = 1
     made.take()
+    assert made.machine.makes_rows()
     made.work(1)  # a and b are swept
     made.take(buying("a", 1, id=20), buying("h", 1, id=21), buying("h", 1, id=22), buying("new", 1, id=23))
     assert len(made.machine.state.pending) == 1

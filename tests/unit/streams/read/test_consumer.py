@@ -220,6 +220,18 @@ def test_the_last_lane_closes_the_consumer() -> None:
     assert fake.closed
 
 
+def test_the_end_of_an_epoch_is_told_once_also_when_all_lanes_close() -> None:
+    consumer, _ = shared(a=1)
+    for partition in (1, 2, 3):
+        consumer.assign(partition, {"a": 0})
+    assert [consumer.is_last_to_end(partition) for partition in range(4)] == [False, False, False, True]
+    told = []
+    for partition in range(4):
+        told.append(consumer.is_last_to_end(partition))
+        consumer.release(partition)
+    assert told == [False, False, False, True]
+
+
 def test_notices_without_a_lane_are_logged_and_stop_nothing(caplog: pytest.LogCaptureFixture) -> None:
     consumer, fake = shared(a=1)
     fake.notices = [
