@@ -15,8 +15,8 @@ Array = NDArray[Any]
 _SMALLEST: Final = 64
 _MAPPED: Final = 1 << 18
 """From so many bytes on an array has a mapping of its own."""
-_HUGE: Final = 1 << 22
-"""From so many bytes on huge pages are asked for, as numpy does."""
+_HUGE: Final = 1 << 24
+"""From so many bytes on huge pages are asked for. The last page of an array is half empty: small arrays save them."""
 
 
 def room(size: int, dtype: Any) -> Array:
