@@ -16,7 +16,7 @@ _SMALLEST: Final = 64
 _MAPPED: Final = 1 << 18
 """From so many bytes on an array has a mapping of its own."""
 _HUGE: Final = 1 << 24
-"""From so many bytes on huge pages are asked for. The last page of an array is half empty: small arrays save them."""
+"""From so many bytes on an array asks for huge pages. A smaller one does not: much of its last page would be empty."""
 
 
 def room(size: int, dtype: Any) -> Array:

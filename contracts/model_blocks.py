@@ -139,9 +139,9 @@ class OutcomeScores:
 
     ``probability`` lies in [0, 1], rounded to six digits. ``percentile`` is the share in per cent of people with a
     lower probability, among people of the same kind (customers or visitors) covered by the outcome. ``reasons``
-    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). Those of a
-    sweep that is not published are features only, in ``int8``: counted from 1, negative where they lower the score, 0
-    where there is none. ``usual`` (m, features) are usual values; row i is compared with ``usual[usual_of[i]]``.
+    (n, 3) are keys of phrases, strongest first, -1 where there is none (:mod:`streams.publish.reasons`). A sweep
+    that is not published has only their features, in ``int8``: counted from 1, negative where they lower the score, 0
+    where there is no reason. ``usual`` (m, features) are usual values; row i is compared with ``usual[usual_of[i]]``.
     """
 
     probability: NDArray[np.float64]

@@ -244,11 +244,11 @@ def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSi
 def _behind(hashes: WriterSink[RedisWriter], rows: WriterSink[ClickHouseWriter], makes_rows: bool) -> bool:
     """Whether so much waits for Redis, or for ClickHouse if ``makes_rows``, that live events would feel it.
 
-    Only the writers of this process are asked, though some blocks may go to those of others.
+    It knows the writers of this process only. Some of the blocks may go to writers of other processes.
     """
-    if makes_rows and rows.writer is not None and rows.writer.waiting > MOST_ROWS_BEHIND:
-        return True
-    return hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
+    many_rows = rows.writer is not None and rows.writer.waiting > MOST_ROWS_BEHIND
+    many_hashes = hashes.writer is not None and hashes.writer.waiting > MOST_BEHIND
+    return many_hashes or (makes_rows and many_rows)
 
 
 def _write(

@@ -21,8 +21,8 @@ FINISH_SECONDS: Final = 3.0
 class Pace:
     """When the next slice may begin.
 
-    ``behind(makes_rows)`` says whether a store is behind for which a slice is; ``makes_rows`` says whether the slice
-    makes rows for ClickHouse. All slices are for Redis.
+    ``behind(makes_rows)`` says whether a store is behind to which the slice writes: all slices write to Redis, and with
+    ``makes_rows`` to ClickHouse too.
 
     ``clock`` is in seconds and never goes back, so a wall clock that is set back makes no rest longer.
     """

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from contracts.arrays import longer, room
-from contracts.ids import Texts
+from contracts.ids import Texts, as_texts
 from contracts.open_addressing import first_places, fit, next_places, places_for
 from streams.profiles.texts import JOINT, packed
 
@@ -66,16 +66,16 @@ class Names:
 
     def take(self, at: Positions) -> Texts:
         """Return the ids at positions; '' where there is none."""
+        if len(at) > _FEW:
+            return as_texts(self.column(at))
         texts = np.empty(len(at), object)
-        if len(at) <= _FEW:
-            texts[:] = [self._one(text) for text in self._text[at].tolist()]
-        else:
-            texts[:] = self._texts(at).to_numpy(zero_copy_only=False)
+        texts[:] = [self._one(text) for text in self._text[at].tolist()]
         return texts
 
     def column(self, at: Positions) -> pa.StringArray:
-        """Return the ids at positions as an Arrow column."""
-        return self._texts(at)
+        """Return the ids at positions as an Arrow column; '' where there is none."""
+        chosen = self._text[at]
+        return self._array().take(pa.array(chosen, mask=chosen < 0)).fill_null("")
 
     def one(self, position: int) -> str:
         """Return the id at a position; '' if there is none."""
@@ -85,7 +85,7 @@ class Names:
         """Return the ids at positions as one column of state, without a Python object for each of many."""
         if len(at) < _MANY:
             return packed(self.take(at))
-        taken = self._texts(at)
+        taken = self.column(at)
         every = pa.LargeListArray.from_arrays(pa.array([0, len(taken)], pa.int64()), taken)
         joined: bytes = pc.binary_join(every, pa.scalar(JOINT, taken.type))[0].as_buffer().to_pybytes()
         return joined
@@ -142,11 +142,6 @@ class Names:
         if text < 0:
             return ""
         return self._bytes[self._ends.item(text) : self._ends.item(text + 1)].tobytes().decode()
-
-    def _texts(self, at: Positions) -> pa.StringArray:
-        """Return the ids at positions as an Arrow array."""
-        chosen = self._text[at]
-        return self._array().take(pa.array(chosen, mask=chosen < 0)).fill_null("")
 
     def _array(self) -> Any:
         """Return all texts that were written, without a copy."""

@@ -10,6 +10,7 @@ estimates.
 :mod:`streams.publish.wording` turns the numbers into text, only for scores that are written to Redis or ClickHouse.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
@@ -68,6 +69,7 @@ _MAGNITUDE: Final = np.int32(2**31 - 1) & ~_LAST
 """The bits of a single-precision number without its sign and the last five."""
 Numbers = TypeVar("Numbers", int, NDArray[np.int64])
 Number = TypeVar("Number", np.float32, np.int64)
+Code = TypeVar("Code", np.int8, np.int64)
 _LARGEST: Final = 1 << 40
 
 
@@ -85,13 +87,7 @@ def explain(
     people not covered by the outcome (``asked`` (n,) is False). A person's keys do not depend on other people
     in the block.
     """
-    keys = np.full((len(features), SHOWN), NO_REASON, np.int64)
-    if asked.all():
-        if len(features):
-            keys[:] = _strongest(features, means, slopes, of)
-    elif asked.any():
-        keys[asked] = _strongest(features[asked], means, slopes, of[asked])
-    return keys
+    return _explained(_People(features, means, slopes, of, asked), np.int64(NO_REASON), _keys)
 
 
 class Key(NamedTuple):
@@ -134,25 +130,34 @@ def explain_briefly(
     asked: NDArray[np.bool_],
 ) -> NDArray[np.int8]:
     """Return the :func:`signed_features` of what :func:`explain` would return, at less cost."""
-    signed = np.zeros((len(features), SHOWN), np.int8)
-    if asked.any():
-        people: NDArray[np.bool_] | slice = slice(None) if asked.all() else asked
-        found = _Found.of(np.ascontiguousarray(features[people].T), means, slopes, of[people])
-        signs = np.sign(found.sizes).astype(np.int8)
-        signs[found.small] = 0
-        signed[people] = ((found.speaking + 1).astype(np.int8) * signs).reshape(-1, SHOWN)
-    return signed
+    return _explained(_People(features, means, slopes, of, asked), np.int8(0), _signed)
 
 
-def _strongest(
-    features: NDArray[np.float32], means: NDArray[np.floating], slopes: NDArray[np.floating], of: NDArray[np.int32]
-) -> NDArray[np.int64]:
-    """Return the keys of people covered by the outcome."""
-    columns = np.ascontiguousarray(features.T)
-    found = _Found.of(columns, means, slopes, of)
-    keys = _keys(columns, found.people, found.speaking, found.sizes)
-    keys[found.small] = NO_REASON
-    return keys.reshape(-1, SHOWN)
+class _People(NamedTuple):
+    """The arguments of :func:`explain`."""
+
+    features: NDArray[np.float32]
+    means: NDArray[np.floating]
+    slopes: NDArray[np.floating]
+    of: NDArray[np.int32]
+    asked: NDArray[np.bool_]
+
+
+def _explained(
+    people: _People, none: Code, encode: "Callable[[NDArray[np.float32], _Found], NDArray[Code]]"
+) -> NDArray[Code]:
+    """Return the codes of the strongest reasons of n people, shape (n, 3): ``none`` for people who are not asked.
+
+    ``encode`` makes the codes of the others, three each, from their features, shape (F, n), and what was found.
+    """
+    features, means, slopes, of, asked = people
+    codes = np.full((len(features), SHOWN), none)
+    count = np.count_nonzero(asked)
+    if count:
+        chosen: NDArray[np.bool_] | slice = asked if count < len(asked) else slice(None)
+        columns = np.ascontiguousarray(features[chosen].T)
+        codes[chosen] = encode(columns, _Found.of(columns, means, slopes, of[chosen])).reshape(-1, SHOWN)
+    return codes
 
 
 class _Found(NamedTuple):
@@ -252,19 +257,28 @@ def _spokesmen(
     return found
 
 
-def _keys(
-    columns: NDArray[np.float32], people: NDArray[np.int64], speaking: NDArray[np.int64], sizes: NDArray[np.float32]
-) -> NDArray[np.int64]:
+def _signed(_: NDArray[np.float32], found: _Found) -> NDArray[np.int8]:
+    """Encode features and directions only."""
+    signs = np.sign(found.sizes).astype(np.int8)
+    signs[found.small] = 0
+    signed: NDArray[np.int8] = (found.speaking + 1).astype(np.int8) * signs
+    return signed
+
+
+def _keys(columns: NDArray[np.float32], found: _Found) -> NDArray[np.int64]:
     """Encode the content of a phrase as one number: value, rhythm, feature, direction."""
-    found = _cells(columns, speaking, people).astype(np.float64)
-    found = np.where(_IS_LOG.take(speaking), np.expm1(found), found) * _SCALE.take(speaking) + _ADDED.take(speaking)
-    values = np.clip(found, 0, _LARGEST).astype(np.int64)
+    people, speaking, sizes = found
+    exact = _cells(columns, speaking, people).astype(np.float64)
+    exact = np.where(_IS_LOG.take(speaking), np.expm1(exact), exact) * _SCALE.take(speaking) + _ADDED.take(speaking)
+    values = np.clip(exact, 0, _LARGEST).astype(np.int64)
     large = np.flatnonzero(values >= 10**_DIGITS)
     step = 10 ** (np.log10(values[large]).astype(np.int64) + 1 - _DIGITS)
     values[large] = (values[large] + step // 2) // step * step
     rhythms = _cells(_rhythms(columns), (speaking == _RECENCY).astype(np.int64), people)
     keys: NDArray[np.int64] = (values << _RHYTHM_BITS) + rhythms
-    return ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
+    keys = ((keys << _FEATURE_BITS) + speaking) * 2 + (sizes > 0)
+    keys[found.small] = NO_REASON
+    return keys
 
 
 def _rhythms(columns: NDArray[np.float32]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from contracts.blocks import no_texts
 from contracts.ids import Texts, as_texts
-from contracts.model_blocks import OutcomeScores, ScoredBlock
+from contracts.model_blocks import OutcomeScores, Reasons, ScoredBlock
 from contracts.outputs import Commands, HashBlock, HashWrites, Order
 from contracts.stored import MERGED_FIELD, SCORE_PREFIX, VERSION_FIELD, top_key
 from streams.profiles.segments import LAPSED, LIFECYCLES, SEGMENTS
@@ -22,13 +22,7 @@ from streams.publish.wording import reason_lines, reason_texts
 
 def joined_numbers(parts: Sequence[OutcomeScores]) -> OutcomeScores:
     """Scores of several blocks as one, with the features of reasons, and without ``usual``, which only phrases need."""
-    return OutcomeScores(
-        np.concatenate([part.probability for part in parts]),
-        np.concatenate([part.percentile for part in parts]),
-        np.concatenate([signed_features(part.reasons) for part in parts]),
-        np.empty((0, 0)),
-        np.empty(0, np.int32),
-    )
+    return _joined(parts, [signed_features(part.reasons) for part in parts], np.empty((0, 0)), np.empty(0, np.int32))
 
 
 def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
@@ -44,12 +38,20 @@ def joined_scores(parts: Sequence[OutcomeScores]) -> OutcomeScores:
                 usual.append(means)
             at[row] = place
         usual_of.append(at[part.usual_of])
+    reasons = [part.reasons for part in parts]
+    return _joined(parts, reasons, np.array(usual).reshape(len(usual), -1), np.concatenate(usual_of))
+
+
+def _joined(
+    parts: Sequence[OutcomeScores], reasons: Sequence[Reasons], usual: NDArray[np.float64], usual_of: NDArray[np.int32]
+) -> OutcomeScores:
+    """Scores of several blocks as one, with these reasons."""
     return OutcomeScores(
         np.concatenate([part.probability for part in parts]),
         np.concatenate([part.percentile for part in parts]),
-        np.concatenate([part.reasons for part in parts]),
-        np.array(usual).reshape(len(usual), -1),
-        np.concatenate(usual_of),
+        np.concatenate(reasons),
+        usual,
+        usual_of,
     )
 
 

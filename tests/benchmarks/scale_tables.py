@@ -24,8 +24,8 @@ def scale_tables(results: Results) -> Iterable[tuple[str, Sequence[str], Rows]]:
 def memory_table(scale: Results) -> Shown:
     """What each population takes in memory and on disk, and how fast it is there again.
 
-    Memory is that of the worker, after some live events; its peaks are those of the catch-up and of a midnight. A
-    worker that has resumed has no gaps from a catch-up in its heap.
+    The worker's memory is measured after some live events, at most in a catch-up and around a midnight, and after a
+    restart: then its heap has no gaps from a catch-up.
     """
     return (
         "customers", "memory MB", "bytes per customer", "peak MB, catch-up", "peak MB, midnight", "resumed MB",

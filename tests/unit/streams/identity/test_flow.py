@@ -191,13 +191,13 @@ class Sink:
             self.slots[batch.progress.source] = batch.progress.slot
 
     def events(self, name: str, slot: int) -> int:
-        """How many events a customer has up to a slot: its own, each once, and those of the rows that moved to it."""
+        """Count a customer's events up to a slot: each of its own once, and all of the rows that moved to it."""
         parts = [part for at, part in self.parts if at <= slot and part[0] == name]
         own = {int(part[1]["id_hash"]) for part in parts if len(part) == 2}
         return len(own) + sum(int(part[1]["events"][0]) for part in parts if len(part) == 3)
 
     def changed(self, before: int, slot: int) -> set[str]:
-        """Return the customers whom the parts after the first ``before`` change up to a slot. Copies change nobody."""
+        """Return the customers who change up to a slot by the parts from ``before`` on. A copy changes nobody."""
         known = {int(part[1]["id_hash"]) for _, part in self.parts[:before] if len(part) == 2}
         return {
             part[0] for at, part in self.parts[before:]
