@@ -25,6 +25,7 @@ Delivery: state is exactly-once by Bytewax's recovery, which keeps positions and
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -129,10 +130,10 @@ def build_dataflow(
     rates = rates_of(settings) if rates is None else rates
     flow = Dataflow("crm")
     rows, hashes = _clickhouse(settings, stores, rates.base), _redis(settings, stores, rates.base)
-    pace, backlog = Pace(partial(_behind, hashes, rows)), SweepBacklog()
+    pace, backlog, alone = Pace(partial(_behind, hashes, rows)), SweepBacklog(), settings.workers == 1
     config = replace(
-        source_config(settings, stores, stopping, rates), on_money=on_money, on_epoch_end=partial(_begin_flush, rows),
-        may_wait=lambda: settings.workers == 1 and not pace.is_asked,
+        source_config(settings, stores, stopping, rates), on_money=on_money,
+        on_epoch_end=partial(_begin_flush, rows, alone), may_wait=lambda: alone and not pace.is_asked,
         is_held=lambda: backlog.is_behind,
         past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
@@ -224,14 +225,16 @@ def _past(settings: Settings, stores: Stores) -> PastLog | None:
     return None if ends is None else PastLog(stores.clickhouse_url, settings.clickhouse_database, ends)
 
 
-def _begin_flush(rows: WriterSink[ClickHouseWriter], live: bool) -> None:
+def _begin_flush(rows: WriterSink[ClickHouseWriter], alone: bool, live: bool) -> None:
     """Let ClickHouse store the epoch's rows while the steps take their snapshots, so that the flush waits less.
 
-    The first time the writer begins to send what earlier runs have left, also if no rows come.
+    In a catch-up the flush is patient, if this worker is alone: while one of several waits, the engine of the others
+    takes a whole core each to ask whether the epoch has ended, and ClickHouse may not get one. The first time the
+    writer begins to send what earlier runs have left, also if no rows come.
     """
     rows.open()
     if rows.writer is not None:
-        rows.writer.begin_flush(patient=not live)
+        rows.writer.begin_flush(patient=alone and not live)
 
 
 def _redis(settings: Settings, stores: Stores, currency: str | None) -> WriterSink[RedisWriter]:
@@ -288,6 +291,7 @@ def source_config(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
+        epoch_seconds=inf if settings.workers == 1 else settings.epoch_seconds,
         clocks=LaneClocks(SkewPolicy(
             settings.partitions, interval, int(settings.replay_epoch_days * DAY), settings.most_waiting_events)),
         breaker=BreakerPolicy.of(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 
 from streams.read.breaker import BreakerPolicy
 from streams.read.held import Rows
@@ -20,7 +21,8 @@ class SourceConfig:
     ``on_money`` is called with each currency read while the base currency is undecided. ``on_epoch_end`` is called when
     all lanes of the process have read all of their epoch, before steps take its snapshot: with whether one is near the
     end of its log. ``may_wait`` says whether a source may wait for messages: no step has work of its own, and nothing
-    can come from another process meanwhile. ``clocks`` hold lanes that are ahead. While ``is_held()``, steps of this
+    can come from another process meanwhile. ``epoch_seconds`` is the length of an epoch, if several workers end it
+    together (:mod:`streams.read.epoch_rest`). ``clocks`` hold lanes that are ahead. While ``is_held()``, steps of this
     process work off what they have, and nothing more is given to them.
     ``breaker`` (None: there is none) pauses topics whose records are invalid; ``accepted`` returns the offset before
     which somebody has accepted the records of a topic's partition in a Kafka cluster.
@@ -37,6 +39,7 @@ class SourceConfig:
     on_money: Callable[[str], None] = lambda _: None
     on_epoch_end: Callable[[bool], None] = lambda _: None
     may_wait: Callable[[], bool] = lambda: False
+    epoch_seconds: float = inf
     is_held: Callable[[], bool] = lambda: False
     clocks: LaneClocks = field(default_factory=LaneClocks)
     breaker: BreakerPolicy | None = None

@@ -6,7 +6,7 @@ after their epoch has completed and ClickHouse has its rows, so that lag in Kafk
 """
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from streams.journal import JOURNAL
 from streams.read.batch import ReportedCustomers, lane_batch
 from streams.read.config import SourceConfig
 from streams.read.consumer import SharedConsumer, connect
+from streams.read.epoch_rest import EpochRest
 from streams.read.held import HeldPositions
 from streams.read.lane import LaneState
 from streams.read.pausing import TopicPauses
@@ -71,6 +72,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         self._join_clocks()
         self._through: LaneState | None = None
         self._held = HeldPositions(config.rows)
+        self._epoch_rest = EpochRest(config.epoch_seconds)
         self._emitted: Progress | None = None
         self._idle = False
 
@@ -80,6 +82,7 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
 
         Bytewax calls this after a snapshot only when the epoch of the snapshot has completed.
         """
+        self._epoch_rest.go_on()
         self._publish_position()
         if self._config.stopping():
             raise StopIteration
@@ -108,12 +111,18 @@ class LaneReader(StatefulSourcePartition[LaneBatch, Mapping[str, Any]]):
         return [lane_batch(got, progress, self._known, turned=turned)]
 
     def next_awake(self) -> datetime | None:
-        """Pause if there was nothing to read."""
-        return self._consumer.rest() if self._idle else None
+        """Pause if there was nothing to read, and while other workers end the epoch."""
+        rest = self._consumer.rest() if self._idle else None
+        seconds = self._epoch_rest.seconds()
+        if not seconds:
+            return rest
+        end = datetime.now(UTC) + timedelta(seconds=seconds)
+        return end if rest is None else max(rest, end)
 
     @error_boundary
     def snapshot(self) -> Mapping[str, Any]:
         """Return the position after the last batch."""
+        self._epoch_rest.end()
         self._consumer.stir()
         plain = self._state.to_plain()
         self._through = self._state.copy()
