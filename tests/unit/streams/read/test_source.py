@@ -3,9 +3,11 @@
 import itertools
 import json
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from math import inf
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from streams.read import start
 from streams.read.clock import TopicClock
 from streams.read.config import SourceConfig
 from streams.read.consumer import Bound, SharedConsumer
+from streams.read.epoch_rest import PART
 from streams.read.lane import MOST_BOUNDARIES, LanePolicy, LaneState, TopicPosition
 from streams.read.source import LaneReader
 from streams.read.validation import DecodePolicy
@@ -75,6 +78,21 @@ def ids(batches: Iterable[LaneBatch]) -> list[str]:
 
 
 # What is emitted
+
+
+def test_a_busy_lane_rests_at_the_end_of_an_epoch_if_other_workers_end_it_too() -> None:
+    records = [visit(number) for number in range(5_000)]
+    alone, one_of_two = (reader(FakeConsumer(logs(*records)), epoch_seconds=seconds) for seconds in (inf, 0.0))
+    for lane in (alone, one_of_two):
+        for _ in range(3):
+            assert list(lane.next_batch())
+            lane.snapshot()
+            time.sleep(0.01)
+        assert list(lane.next_batch())
+    asked, awake = datetime.now(UTC), one_of_two.next_awake()
+    assert alone.next_awake() is None
+    assert awake is not None
+    assert awake - asked >= timedelta(seconds=0.01 * PART)
 
 
 def test_nothing_is_read_while_the_lane_is_held_and_then_all_is() -> None:
