@@ -15,6 +15,7 @@ from typing import IO
 import clickhouse_connect
 from clickhouse_connect import common
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from crmstream.stack.clickhouse_sql import InsertHead
 
@@ -103,6 +104,9 @@ class Engine:
             bound = {name: BoundValue(value) for name, value in parameters.items()}
             answer: bytes = client.raw_query(sql, parameters=bound or None, fmt=default_format)
             return answer
+        except ClickHouseError:
+            _forget_answer(client)
+            raise
         finally:
             self._give_back(key, client)
 
@@ -126,3 +130,8 @@ class Engine:
         for client in clients:
             client.close()
         shutil.rmtree(self._store / "tmp", ignore_errors=True)
+
+
+def _forget_answer(client: Client) -> None:
+    """Take the rows out of a connection that a failed statement has left: they would precede its next answer."""
+    client.raw_query("SELECT 1", fmt="Null")

@@ -255,3 +255,15 @@ def test_clients_work_side_by_side(stack: Endpoints, client: Client, table: str)
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(work, range(6))) == [500] * 6
     assert client.command(f"SELECT uniqExact(id) FROM {table}") == 3_000
+
+
+@pytest.mark.parametrize("form", ["CSVWithNames", "JSONEachRow", "Native", "TabSeparated", "Parquet"])
+def test_rows_of_a_query_that_failed_late_are_in_no_later_answer(stack: Endpoints, form: str) -> None:
+    """The engine keeps them in the connection of the query, which the next one of equal settings gets."""
+    late = f"SELECT number, throwIf(number = 5000000) FROM numbers(6000000) FORMAT {form}"
+    asked = f"SELECT 1 AS one FORMAT {form}".encode()
+    _, _, clean = ask(stack, "POST", "/", asked)
+    for _ in range(3):
+        status, _, _ = ask(stack, "POST", "/", late.encode())
+        assert status != 200
+        assert ask(stack, "POST", "/", asked)[2] == clean
