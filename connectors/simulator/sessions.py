@@ -15,7 +15,16 @@ from contracts.events import ORDER_COMPLETED, ORDER_REFUNDED
 DRAWS: Final = 24
 """Uniform numbers that one visit uses."""
 _MINUTE_US: Final = 60_000_000
-_CHANNELS: Final = ("search", "email", "direct", "social", "ads")
+_SHOP: Final = "https://shop.example"
+_CHANNELS: Final = {
+    "search": ("", "https://www.google.com/"),
+    "email": ("?utm_source=newsletter&utm_medium=email&utm_campaign=weekly", ""),
+    "direct": ("", ""),
+    "social": ("", "https://www.instagram.com/"),
+    "ads": ("?utm_source=google&utm_medium=cpc&utm_campaign=sale", "https://www.google.com/"),
+}
+"""Where visits come from: the parameters of the first address, and the page before it."""
+_CHANNEL_NAMES: Final = tuple(_CHANNELS)
 _COUNTRIES: Final = ("US", "GB", "DE", "FR", "CA", "AU")
 _LOGS_IN_SHARE: Final = 0.1
 
@@ -55,7 +64,8 @@ class SessionWriter:
                 yield _identify(visitor, at, draws[9])
                 known, at = True, at + _MINUTE_US // 6
             customer, visit = (visitor.customer_id, None) if known else (None, visitor.anonymous_id)
-            yield Draft(at, "web", name, customer, visit, _web_properties(session_id, name, product))
+            properties = _web_properties(session_id, name, product)
+            yield Draft(at, "web", name, customer, visit, properties if number else properties | _landing(draws[9]))
         if visitor.orders:
             yield from self._order(visitor, viewed, at + _MINUTE_US // 2, draws)
 
@@ -65,14 +75,14 @@ class SessionWriter:
         lines = [_line(product, visitor.spend) for product in bought]
         order = {
             "order_id": f"o-{self._orders}",
-            "total": round(sum(line["price"] for line in lines), 2),
+            "total": round(sum(map(_cost, lines)), 2),
             "currency": self._currency,
             "items": len(lines),
         }
         placed = {**order, "products": lines}
         yield Draft(at, "transaction", ORDER_COMPLETED, visitor.customer_id, None, placed)
         if draws[21] < 0.04 + 0.1 * visitor.fade:
-            part = order if draws[22] < 0.7 else {**order, "total": lines[0]["price"], "items": 1}
+            part = order if draws[22] < 0.7 else {**order, "total": _cost(lines[0]), "items": 1}
             back = at + int((2 + 18 * draws[23]) * DAY_US)
             yield Draft(back, "transaction", ORDER_REFUNDED, visitor.customer_id, None, part)
 
@@ -93,17 +103,35 @@ def _steps(visitor: Visitor, viewed: list[Product], draws: list[float]) -> list[
 def _web_properties(session_id: str, name: str, product: Product | None) -> dict[str, Any]:
     if product is None:
         path = {"Cart Viewed": "/cart", "Checkout Started": "/checkout"}.get(name, "/")
-        return {"session_id": session_id, "url": f"https://shop.example{path}"}
-    url = f"https://shop.example/{product.category}/{product.product_id}"
+        return {"session_id": session_id, "url": f"{_SHOP}{path}"}
+    url = f"{_SHOP}/{product.category}/{product.product_id}"
     return {"session_id": session_id, "url": url, "product_id": product.product_id, "price": product.price}
 
 
+def _channel(draw: float) -> str:
+    return _CHANNEL_NAMES[int(draw * 30) % len(_CHANNEL_NAMES)]
+
+
+def _landing(draw: float) -> dict[str, Any]:
+    """Return what the first page view of a visit says about where the visitor came from."""
+    parameters, referrer = _CHANNELS[_channel(draw)]
+    return {"url": f"{_SHOP}/{parameters}", **({"referrer": referrer} if referrer else {})}
+
+
 def _line(product: Product, spend: float) -> dict[str, Any]:
-    quantity = 2 if spend > 1.5 else 1
-    price = round(max(0.5, product.price * spend), 2)
-    return {"product_id": product.product_id, "quantity": quantity, "price": price}
+    cents = round(max(50, 100 * product.price * spend))
+    quantity = 2 if spend > 1.5 and cents % 2 == 0 else 1
+    return {
+        "product_id": product.product_id, "sku": product.sku, "name": product.name, "category": product.category,
+        "brand": product.brand, "quantity": quantity, "price": cents / quantity / 100,
+    }  # fmt: skip
+
+
+def _cost(line: dict[str, Any]) -> float:
+    cost: float = round(line["quantity"] * line["price"], 2)
+    return cost
 
 
 def _identify(visitor: Visitor, at: int, draw: float) -> Draft:
-    traits = {"country": _COUNTRIES[int(draw * 6)], "channel": _CHANNELS[int(draw * 30) % 5]}
+    traits = {"country": _COUNTRIES[int(draw * 6)], "channel": _channel(draw)}
     return Draft(at, "identity", "Identify", visitor.customer_id, visitor.anonymous_id, {"traits": traits})
