@@ -42,6 +42,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "identity": (READ, "Show which ids are one customer and why, or undo a wrong link."),
     "top": (READ, "List the customers with the highest score of an outcome."),
     "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),
+    "export": (READ, "Write a table, a view or the answer of a query to a file: CSV, Parquet or JSON lines."),
     "dead-letters": (READ, "List, show, retry or purge the records that were rejected; resume topics."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),
