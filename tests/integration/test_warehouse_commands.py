@@ -121,7 +121,7 @@ def test_rows_are_limited_with_a_notice(crm: Crm) -> None:
 
 @pytest.mark.parametrize(
     ("statement", "told"),
-    [("SELECT * FROM orders", "SHOW TABLES"), ("SELECT nix FROM customers", "DESCRIBE TABLE"), ("SELECT (", "Syntax")],
+    [("SELECT * FROM carts", "SHOW TABLES"), ("SELECT nix FROM customers", "DESCRIBE TABLE"), ("SELECT (", "Syntax")],
 )
 def test_errors_are_in_plain_words(crm: Crm, statement: str, told: str) -> None:
     answer = crm("sql", statement)

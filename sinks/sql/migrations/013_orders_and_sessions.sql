@@ -1,0 +1,316 @@
+-- Views for analysts. They read each fact once, so they need no FINAL. customer_id in them is the owner now: facts of a
+-- visitor who has signed in since belong to the customer; others to anonymous:<id>.
+
+-- visitor_owners: the customer to whom each visitor or e-mail address belongs now.
+CREATE OR REPLACE VIEW visitor_owners
+(
+    visitor String COMMENT 'anonymous:<id> or email:<hash>',
+    owner String COMMENT 'the customer into whose profile it went'
+)
+AS SELECT customer_id AS visitor, merged_into AS owner FROM customers FINAL WHERE merged_into != '';
+
+-- order_facts: what was told of orders, each thing once; the views below read it. An order is completed and cancelled once,
+-- by its source and order_id (the event_id where an event names no order), also when that comes again under another
+-- event_id; a refund is known by its refund_id, else by its event_id (part, empty for others). told and lines are those of
+-- the record with the greatest precedence, occurred_at is the earliest time of all. Read told and lines as a whole, by
+-- identity(told): of a single element FINAL takes that of any record. ClickHouse fills the table from inserts
+-- into transactions; rows that are inserted twice change nothing. Whoever deletes facts deletes them here too.
+CREATE TABLE IF NOT EXISTS order_facts
+(
+    source LowCardinality(String),
+    order_id String,
+    name LowCardinality(String),
+    part String,
+    occurred_at SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
+    told SimpleAggregateFunction(max, Tuple(precedence UInt128, person String, amount Decimal(18, 4), currency String, amount_base Decimal(18, 4), amount_waits UInt8, items UInt32, event_id String)),
+    lines SimpleAggregateFunction(max, Tuple(precedence UInt128, products String)) CODEC(ZSTD(1))
+)
+ENGINE = AggregatingMergeTree
+ORDER BY (source, order_id, name, part);
+CREATE MATERIALIZED VIEW IF NOT EXISTS order_facts_of_transactions TO order_facts AS SELECT
+    source,
+    if(order_id = '', event_id, order_id) AS order_id,
+    name,
+    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', JSONExtract(properties, 'refund_id', 'String'), event_id) AS part,
+    occurred_at,
+    (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id) AS told,
+    (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), '')) AS lines
+FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled');
+INSERT INTO order_facts SELECT
+    source,
+    if(order_id = '', event_id, order_id),
+    name,
+    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', JSONExtract(properties, 'refund_id', 'String'), event_id),
+    occurred_at,
+    (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id),
+    (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), ''))
+FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled')
+SETTINGS max_threads = 1, max_insert_threads = 1, min_insert_block_size_bytes = 67108864;
+
+-- order_events: the same in columns, with the owner now.
+CREATE OR REPLACE VIEW order_events
+(
+    source LowCardinality(String) COMMENT 'the source that told it',
+    order_id String COMMENT 'id of the order at its source; the event_id where an event names no order',
+    name LowCardinality(String) COMMENT 'Order Completed, Order Refunded or Order Cancelled',
+    part String COMMENT 'refund_id, else event_id, of a refund; empty for others',
+    customer_id String COMMENT 'the owner now',
+    occurred_at DateTime64(6, 'UTC') COMMENT 'the earliest time that was told',
+    amount Decimal(18, 4) COMMENT 'money in currency, never negative',
+    currency String COMMENT 'ISO 4217; empty where no money was named',
+    amount_base Decimal(18, 4) COMMENT 'money in the base currency; 0 while amount_waits',
+    amount_waits UInt8 COMMENT '1 while currency has no exchange rate',
+    items UInt32 COMMENT 'number of items',
+    event_id String COMMENT 'id of the record that counts',
+    products String COMMENT 'the lines of the order in that record, as JSON'
+)
+AS
+SELECT
+    facts.source, facts.order_id, facts.name, facts.part,
+    if(owners.owner != '', owners.owner, facts.said.person) AS customer_id,
+    facts.occurred_at, facts.said.amount AS amount, facts.said.currency AS currency, facts.said.amount_base AS amount_base,
+    facts.said.amount_waits AS amount_waits, facts.said.items AS items, facts.said.event_id AS event_id,
+    facts.listed.products AS products
+FROM
+(
+    SELECT source, order_id, name, part, occurred_at, identity(told) AS said, identity(lines) AS listed, said.person AS person
+    FROM order_facts FINAL
+) AS facts
+LEFT JOIN visitor_owners AS owners ON owners.visitor = facts.person;
+
+-- orders: each order in its present state.
+CREATE OR REPLACE VIEW orders
+(
+    source LowCardinality(String) COMMENT 'the source that told it',
+    order_id String COMMENT 'id of the order at its source; the event_id where an event names no order',
+    customer_id String COMMENT 'the owner now',
+    state LowCardinality(String) COMMENT 'completed, refunded_in_part, refunded or cancelled',
+    completed_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was placed; NULL if only a refund or a cancellation was told',
+    cancelled_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was cancelled',
+    refunded_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was refunded last',
+    items UInt32 COMMENT 'number of items',
+    currency String COMMENT 'currency of total, ISO 4217',
+    total Decimal(18, 4) COMMENT 'what it cost, in currency',
+    total_base Decimal(18, 4) COMMENT 'what it cost, in the base currency',
+    refunded Decimal(18, 4) COMMENT 'what was paid back in currency; 0 if a refund was in another one',
+    refunded_base Decimal(18, 4) COMMENT 'what was paid back, in the base currency',
+    net_base Decimal(18, 4) COMMENT 'what is left of it, in the base currency: 0 once it is cancelled',
+    amount_waits UInt8 COMMENT '1 while one of its amounts waits for an exchange rate'
+)
+AS
+SELECT
+    told.source AS source, told.order_id AS order_id, if(owners.owner != '', owners.owner, told.person) AS customer_id,
+    multiIf(
+        cancellations > 0, 'cancelled',
+        refunds = 0, 'completed',
+        if(alike, paid_back_own >= told.total, paid_back >= told.total_base), 'refunded',
+        'refunded_in_part') AS state,
+    if(completions > 0, told.completed_time, NULL) AS completed_at,
+    if(cancellations > 0, told.cancelled_time, NULL) AS cancelled_at,
+    if(refunds > 0, told.refund_time, NULL) AS refunded_at,
+    told.items AS items, told.currency AS currency, told.total AS total, told.total_base AS total_base,
+    if(alike, paid_back_own, 0) AS refunded, paid_back AS refunded_base,
+    told.total_base - paid_back - if(cancellations > 0, greatest(0, told.total_base - paid_back), 0) AS net_base, told.amount_waits AS amount_waits
+FROM
+(
+    SELECT
+        source, order_id,
+        countIf(name = 'Order Completed') AS completions,
+        countIf(name = 'Order Cancelled') AS cancellations,
+        countIf(name = 'Order Refunded') AS refunds,
+        max(if(name = 'Order Completed', concat('1', said.person), concat('0', said.person))) AS ranked_person,
+        substring(ranked_person, 2) AS person,
+        maxIf(occurred_at, name = 'Order Completed') AS completed_time,
+        maxIf(occurred_at, name = 'Order Cancelled') AS cancelled_time,
+        maxIf(occurred_at, name = 'Order Refunded') AS refund_time,
+        maxIf(said.items, name = 'Order Completed') AS items,
+        sumIf(said.amount, name = 'Order Completed') AS total,
+        sumIf(said.amount_base, name = 'Order Completed') AS total_base,
+        sumIf(said.amount, name = 'Order Refunded') AS paid_back_own,
+        sumIf(said.amount_base, name = 'Order Refunded') AS paid_back,
+        max(said.amount_waits) AS amount_waits,
+        minIf(said.currency, name != 'Order Cancelled') AS currency_first,
+        maxIf(said.currency, name != 'Order Cancelled') AS currency_last,
+        currency_first = currency_last AS alike,
+        if(alike OR completions = 0, currency_last, maxIf(said.currency, name = 'Order Completed')) AS currency
+    FROM (SELECT source, order_id, name, occurred_at, identity(told) AS said FROM order_facts FINAL)
+    GROUP BY source, order_id
+) AS told
+LEFT JOIN visitor_owners AS owners ON owners.visitor = told.person;
+
+-- revenue: signed amounts. A sale adds, a refund and the cancellation of what was left subtract. Sums need nothing else.
+CREATE OR REPLACE VIEW revenue
+(
+    occurred_at DateTime64(6, 'UTC') COMMENT 'when the money moved',
+    kind LowCardinality(String) COMMENT 'sale, refund or cancellation',
+    source LowCardinality(String) COMMENT 'the source that told it',
+    order_id String COMMENT 'the order, as in the view orders',
+    customer_id String COMMENT 'the owner now',
+    amount Decimal(18, 4) COMMENT 'money in currency; below 0 for refunds and cancellations',
+    currency String COMMENT 'ISO 4217',
+    amount_base Decimal(18, 4) COMMENT 'money in the base currency, signed; 0 while amount_waits',
+    amount_waits UInt8 COMMENT '1 while currency has no exchange rate'
+)
+AS
+SELECT
+    occurred_at, if(name = 'Order Completed', 'sale', 'refund') AS kind, source, order_id, customer_id,
+    if(name = 'Order Completed', amount, -amount) AS amount, currency,
+    if(name = 'Order Completed', amount_base, -amount_base) AS amount_base, amount_waits
+FROM order_events WHERE name IN ('Order Completed', 'Order Refunded')
+UNION ALL
+SELECT
+    assumeNotNull(cancelled_at) AS occurred_at, 'cancellation' AS kind, source, order_id, customer_id,
+    -greatest(0, total - refunded) AS amount, currency, -greatest(0, total_base - refunded_base) AS amount_base, amount_waits
+FROM orders
+WHERE cancelled_at IS NOT NULL AND completed_at IS NOT NULL
+    AND (source, order_id) IN (SELECT source, order_id FROM order_facts WHERE name = 'Order Cancelled');
+
+-- order_items: the lines of completed orders, from products of the event. A line without a quantity is one piece.
+CREATE OR REPLACE VIEW order_items
+(
+    source LowCardinality(String) COMMENT 'the source that told the order',
+    order_id String COMMENT 'the order, as in the view orders',
+    line UInt32 COMMENT 'number of the line, from 1',
+    customer_id String COMMENT 'the owner now',
+    completed_at DateTime64(6, 'UTC') COMMENT 'when the order was placed',
+    product_id String COMMENT 'id of the product at its source',
+    sku String COMMENT 'stock keeping unit',
+    name String COMMENT 'name of the product',
+    category String COMMENT 'category of the product',
+    brand String COMMENT 'brand of the product',
+    quantity Float64 COMMENT 'pieces',
+    price Decimal(18, 4) COMMENT 'price of one piece in currency',
+    discount Decimal(18, 4) COMMENT 'taken off the line, in currency',
+    coupon String COMMENT 'coupon code',
+    amount Decimal(18, 4) COMMENT 'quantity x price - discount, in currency',
+    currency String COMMENT 'ISO 4217'
+)
+AS
+SELECT
+    source, order_id, number AS line, customer_id, occurred_at AS completed_at,
+    product.1 AS product_id, product.2 AS sku, product.3 AS name, product.4 AS category, product.5 AS brand,
+    ifNull(toFloat64OrNull(product.6), 1) AS quantity,
+    toDecimal64OrZero(product.7, 4) AS price,
+    toDecimal64OrZero(product.8, 4) AS discount,
+    product.9 AS coupon,
+    toDecimal64OrZero(toString(round(ifNull(toFloat64OrNull(product.6), 1) * toFloat64OrZero(product.7) - toFloat64OrZero(product.8), 4)), 4) AS amount,
+    currency
+FROM
+(
+    SELECT
+        * EXCEPT (name, products),
+        arrayMap(raw -> (
+            JSONExtract(raw, 'product_id', 'String'), JSONExtract(raw, 'sku', 'String'), JSONExtract(raw, 'name', 'String'),
+            JSONExtract(raw, 'category', 'String'), JSONExtract(raw, 'brand', 'String'),
+            JSONExtract(raw, 'quantity', 'String'), JSONExtract(raw, 'price', 'String'),
+            JSONExtract(raw, 'discount', 'String'), JSONExtract(raw, 'coupon', 'String')),
+            JSONExtractArrayRaw(products)) AS read
+    FROM order_events
+    WHERE name = 'Order Completed'
+)
+ARRAY JOIN read AS product, arrayEnumerate(read) AS number;
+
+-- sessions: visits to the site, by source and session_id. Events without a session_id are in none.
+CREATE OR REPLACE VIEW sessions
+(
+    source LowCardinality(String) COMMENT 'the source that told it',
+    session_id String COMMENT 'id of the visit at its source',
+    customer_id String COMMENT 'the owner now: the customer who signed in on the way, else the visitor''s owner',
+    started_at DateTime64(6, 'UTC') COMMENT 'its first event',
+    ended_at DateTime64(6, 'UTC') COMMENT 'its last event',
+    seconds Float64 COMMENT 'from the first event to the last',
+    events UInt64 COMMENT 'number of events',
+    product_views UInt64 COMMENT 'events Product Viewed',
+    carts UInt64 COMMENT 'events Product Added',
+    cart_views UInt64 COMMENT 'events Cart Viewed',
+    checkouts UInt64 COMMENT 'events Checkout Started',
+    landing_url String COMMENT 'address of the first event that has one',
+    exit_url String COMMENT 'address of the last event that has one',
+    referrer String COMMENT 'property referrer of the event with landing_url',
+    utm_source String COMMENT 'parameter utm_source of landing_url',
+    utm_medium String COMMENT 'parameter utm_medium of landing_url',
+    utm_campaign String COMMENT 'parameter utm_campaign of landing_url',
+    channel LowCardinality(String) COMMENT 'paid, email, social, search, referral, direct, or another utm_medium'
+)
+AS
+SELECT
+    source, session_id,
+    if(owners.owner != '', owners.owner, person) AS customer_id,
+    started_at, ended_at, seconds, events, product_views, carts, cart_views, checkouts, landing_url, exit_url, referrer,
+    utm_source, utm_medium, utm_campaign,
+    multiIf(
+        match(medium, '^(cpc|ppc|cpm|paid.*|display|ads?)$'), 'paid',
+        medium IN ('email', 'e-mail', 'newsletter'), 'email',
+        medium LIKE 'social%', 'social',
+        medium = 'organic', 'search',
+        medium != '', medium,
+        origin IN ('', domainWithoutWWW(landing_url)), 'direct',
+        match(origin, '(^|\\.)(google|bing|duckduckgo|yahoo|ecosia|baidu|yandex|qwant)\\.'), 'search',
+        match(origin, '(^|\\.)(facebook|instagram|linkedin|tiktok|pinterest|reddit|youtube|twitter)\\.|^(t\\.co|x\\.com)$'), 'social',
+        'referral') AS channel
+FROM
+(
+    SELECT
+        *, extractURLParameter(landing_url, 'utm_source') AS utm_source, extractURLParameter(landing_url, 'utm_medium') AS utm_medium,
+        extractURLParameter(landing_url, 'utm_campaign') AS utm_campaign, lower(utm_medium) AS medium, domainWithoutWWW(referrer) AS origin
+    FROM
+    (
+        SELECT
+            visits.source AS source, visits.session_id AS session_id,
+            argMax(if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), (customer_id != '', occurred_at)) AS person,
+            min(occurred_at) AS started_at, max(occurred_at) AS ended_at,
+            dateDiff('microsecond', started_at, ended_at) / 1e6 AS seconds,
+            count() AS events,
+            countIf(name = 'Product Viewed') AS product_views, countIf(name = 'Product Added') AS carts,
+            countIf(name = 'Cart Viewed') AS cart_views, countIf(name = 'Checkout Started') AS checkouts,
+            argMinIf(url, (occurred_at, event_id), url != '') AS landing_url,
+            argMaxIf(url, (occurred_at, event_id), url != '') AS exit_url,
+            argMinIf(origin_url, (occurred_at, event_id), url != '') AS referrer
+        FROM
+        (
+            SELECT *, JSONExtract(properties, 'referrer', 'String') AS origin_url
+            FROM web_events FINAL
+            WHERE session_id != ''
+        ) AS visits
+        GROUP BY source, session_id
+    )
+) AS visited
+LEFT JOIN visitor_owners AS owners ON owners.visitor = visited.person;
+
+-- tickets: each ticket of customer service, by source and ticket_id.
+CREATE OR REPLACE VIEW tickets
+(
+    source LowCardinality(String) COMMENT 'the source that told it',
+    ticket_id String COMMENT 'id of the ticket at its source',
+    customer_id String COMMENT 'the owner now',
+    opened_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was opened; NULL if that was not told',
+    first_update_at Nullable(DateTime64(6, 'UTC')) COMMENT 'the first update after it was opened',
+    solved_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was solved last; NULL while it is open',
+    hours_to_solve Nullable(Float64) COMMENT 'from opened_at to solved_at',
+    updates UInt64 COMMENT 'events Ticket Updated',
+    reopened UInt64 COMMENT 'events Ticket Reopened',
+    satisfaction Nullable(Float32) COMMENT 'the last rating of the ticket, 1 to 5'
+)
+AS
+SELECT
+    source, ticket_id,
+    if(owners.owner != '', owners.owner, person) AS customer_id,
+    opened_at, first_update_at, solved_at, dateDiff('microsecond', opened_at, solved_at) / 3.6e9 AS hours_to_solve,
+    updates, reopened, satisfaction
+FROM
+(
+    SELECT
+        facts.source AS source, facts.ticket_id AS ticket_id,
+        argMin(if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), (customer_id = '', occurred_at)) AS person,
+        minOrNullIf(occurred_at, name = 'Ticket Opened') AS opened_at,
+        minOrNullIf(occurred_at, name = 'Ticket Updated') AS first_update_at,
+        maxOrNullIf(occurred_at, name = 'Ticket Solved') AS solved_last,
+        maxOrNullIf(occurred_at, name = 'Ticket Reopened') AS reopened_last,
+        if(reopened_last > solved_last, NULL, solved_last) AS solved_at,
+        countIf(name = 'Ticket Updated') AS updates,
+        countIf(name = 'Ticket Reopened') AS reopened,
+        argMaxOrNullIf(facts.satisfaction, occurred_at, facts.satisfaction IS NOT NULL) AS satisfaction
+    FROM (SELECT * FROM service_events FINAL WHERE ticket_id != '') AS facts
+    GROUP BY source, ticket_id
+) AS told
+LEFT JOIN visitor_owners AS owners ON owners.visitor = told.person;

@@ -1,0 +1,241 @@
+"""A year of the simulated shop: each query of ``docs/analytics.md`` answers what plain Python finds in the records."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from support.flow import Flow, Log, NewSettings
+from support.history import PARTITIONS
+from support.shop_facts import CENT4, ShopFacts, month_of
+
+from connectors.kafka.publisher import Publisher, publish_history
+from connectors.kafka.topics import ensure_topics
+from connectors.protocol import Record
+from connectors.simulator.config import ShopConfig
+from connectors.simulator.shop import Shop
+from sinks.clients import clickhouse_client
+
+PAGE = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text(encoding="utf-8")
+QUESTIONS = dict(re.findall(r"### ([^`\n]+)\n.*?```sql\n(.*?)```", PAGE.partition("\n## Views\n")[0], re.DOTALL))
+SHOP = ShopConfig(seed=11, customers=120, start=datetime(2024, 1, 1, tzinfo=UTC), history_days=366, passers_by=0.5,
+                  duplicate_share=0.02, late_share=0.02, broken_share=0.005)  # fmt: skip
+RECENCY = ((30, "0-30 days"), (90, "31-90 days"), (180, "91-180 days"))
+Rows = list[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class Told:
+    """The records of a shop, handed on and kept."""
+
+    kept: list[Record]
+
+    def records(self) -> Iterator[Record]:
+        """Yield them."""
+        for record in Shop(SHOP).records(SHOP.end_us):
+            self.kept.append(record)
+            yield record
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """What the records say, and the warehouse that was made of them."""
+
+    shop: ShopFacts
+    client: Client
+
+    def ask(self, question: str) -> Rows:
+        """Run the query under a heading of the page."""
+        return [tuple(row) for row in self.client.query(QUESTIONS[question]).result_rows]
+
+
+@pytest.fixture(scope="module")
+def year(new_settings: NewSettings) -> Iterator[Warehouse]:
+    """A year, taken through the whole dataflow, with a Kafka of its own."""
+    settings = new_settings(kafka_bootstrap_servers=None, time="history", dormant_days=730)
+    told = Told([])
+    with Flow(settings) as flow:
+        kafka = flow.endpoints.kafka
+        ensure_topics(kafka, PARTITIONS)
+        with Publisher(kafka, PARTITIONS) as publisher:
+            publish_history(told, publisher, until=SHOP.end_us)
+        flow.drain(Log(kafka, PARTITIONS))
+    assert settings.clickhouse_url is not None
+    client = clickhouse_client(settings.clickhouse_url, settings.clickhouse_database)
+    yield Warehouse(ShopFacts(told.kept), client)
+    client.close()
+
+
+def test_every_question_has_a_test() -> None:
+    tested = re.findall(r'\.ask\("(.+?)"\)', Path(__file__).read_text(encoding="utf-8"))
+    assert sorted(tested) == sorted(QUESTIONS)
+
+
+def test_there_is_something_to_ask_about(year: Warehouse) -> None:
+    shop = year.shop
+    assert len(shop.orders) > 200
+    assert sum(order.refunded > 0 for order in shop.orders.values()) > 10
+    assert len({visit.channel for visit in shop.visits}) == 5
+    assert sum(visit.customer.startswith("anonymous:") for visit in shop.visits) > 10
+    of_customers = [visit.events for visit in shop.visits if visit.customer.startswith("c-")]
+    assert any(event.customer_id is None for events in of_customers for event in events)
+
+
+def test_revenue_by_month(year: Warehouse) -> None:
+    months: dict[date, list[Decimal]] = defaultdict(lambda: [Decimal(0)] * 3)
+    for at, amount in year.shop.movements:
+        sums = months[month_of(at)]
+        months[month_of(at)] = [sums[0] + max(amount, Decimal(0)), sums[1] + min(amount, Decimal(0)), sums[2] + amount]
+    assert year.ask("Revenue by month") == [(month, *sums) for month, sums in sorted(months.items())]
+
+
+def test_sales_by_category(year: Warehouse) -> None:
+    found: dict[str, tuple[set[str], float, Decimal]] = {}
+    for number, order in year.shop.orders.items():
+        for line in order.lines:
+            orders, pieces, sales = found.get(line["category"], (set(), 0.0, Decimal(0)))
+            cost = Decimal(str(round(line["quantity"] * line["price"], 4))).quantize(CENT4)
+            found[line["category"]] = (orders | {number}, pieces + line["quantity"], sales + cost)
+    answer = year.ask("Sales by category")
+    assert {row[0]: row[1:] for row in answer} == {
+        name: ("USD", len(orders), pieces, sales) for name, (orders, pieces, sales) in found.items()
+    }
+    assert [row[4] for row in answer] == sorted((row[4] for row in answer), reverse=True)
+    assert sum(row[4] for row in answer) == sum(order.total for order in year.shop.orders.values())
+
+
+def test_best_sellers(year: Warehouse) -> None:
+    pieces: Counter[tuple[str, str]] = Counter()
+    for order in year.shop.orders.values():
+        for line in order.lines:
+            pieces[line["product_id"], line["name"]] += line["quantity"]
+    wanted = sorted(((*product, float(count)) for product, count in pieces.items()), key=lambda row: (-row[2], row[0]))
+    assert year.ask("Best sellers") == wanted[:10]
+
+
+def test_orders_by_channel(year: Warehouse) -> None:
+    orders: Counter[str] = Counter()
+    net: dict[str, Decimal] = defaultdict(Decimal)
+    for order in year.shop.orders.values():
+        visit = year.shop.last_visit(order)
+        channel = "unknown" if visit is None else visit.channel
+        orders[channel] += 1
+        net[channel] += order.total - order.refunded
+    wanted = sorted(((name, count, net[name]) for name, count in orders.items()), key=lambda row: (-row[1], row[0]))
+    assert year.ask("Orders by channel") == wanted
+    assert len(wanted) >= 5
+
+
+def test_funnel(year: Warehouse) -> None:
+    visits = year.shop.visits
+    viewed = [visit for visit in visits if visit.count("Product Viewed")]
+    carted = [visit for visit in viewed if visit.count("Product Added")]
+    checked = [visit for visit in carted if visit.count("Checkout Started")]
+    ordered = [visit for visit in checked if year.shop.has_ordered(visit)]
+    assert year.ask("Funnel") == [tuple(map(len, (visits, viewed, carted, checked, ordered)))]
+    assert 0 < len(ordered) < len(checked) < len(carted) < len(viewed)
+
+
+def test_conversion_by_channel(year: Warehouse) -> None:
+    visits = Counter(visit.channel for visit in year.shop.visits)
+    ordered = Counter(visit.channel for visit in year.shop.visits if year.shop.has_ordered(visit))
+    wanted = [(name, count, ordered[name], round(ordered[name] / count, 4)) for name, count in visits.items()]
+    assert year.ask("Conversion by channel") == sorted(wanted, key=lambda row: (-row[1], row[0]))
+
+
+def test_retention_of_cohorts(year: Warehouse) -> None:
+    found: Counter[tuple[date, int]] = Counter()
+    for months in year.shop.months_of().values():
+        first = min(months)
+        found.update({(first, 12 * (month.year - first.year) + month.month - first.month) for month in months})
+    assert year.ask("Retention of cohorts") == sorted((*key, count) for key, count in found.items())
+
+
+def test_recency_frequency_money(year: Warehouse) -> None:
+    newest = max(order.at for order in year.shop.orders.values()).date()
+    of_customer: dict[str, list[Any]] = defaultdict(list)
+    for order in year.shop.orders.values():
+        of_customer[order.customer].append(order)
+    grid: dict[tuple[str, str], tuple[int, Decimal]] = {}
+    for orders in of_customer.values():
+        days, placed = (newest - max(order.at for order in orders).date()).days, len(orders)
+        recency = next((name for most, name in RECENCY if days <= most), "longer")
+        frequency = "1" if placed == 1 else "2-3" if placed <= 3 else "4 or more"
+        count, net = grid.get((recency, frequency), (0, Decimal(0)))
+        grid[recency, frequency] = count + 1, net + sum(order.total - order.refunded for order in orders)
+    assert year.ask("Recency, frequency, money") == sorted((*cell, *sums) for cell, sums in grid.items())
+
+
+def test_repeat_rate(year: Warehouse) -> None:
+    days: dict[str, list[date]] = defaultdict(list)
+    for order in year.shop.orders.values():
+        days[order.customer].append(order.at.date())
+    spans = [(max(each) - min(each)).days for each in days.values() if len(each) > 1]
+    [(customers, rate, mean)] = year.ask("Repeat rate")
+    assert (customers, rate) == (len(days), pytest.approx(len(spans) / len(days)))
+    assert mean == pytest.approx(fmean(spans))
+
+
+def test_tickets_and_satisfaction_by_month(year: Warehouse) -> None:
+    tickets: dict[str, dict[str, Any]] = defaultdict(dict)
+    for event in year.shop.events:
+        if event.kind == "service":
+            tickets[event.properties.model_dump()["ticket_id"]][event.name] = event
+    months: dict[date, list[dict[str, Any]]] = defaultdict(list)
+    for ticket in tickets.values():
+        months[month_of(ticket["Ticket Opened"].occurred_at)].append(ticket)
+    for row, (month, group) in zip(year.ask("Tickets and satisfaction by month"), sorted(months.items()), strict=True):
+        hours = [
+            (each["Ticket Solved"].occurred_at - each["Ticket Opened"].occurred_at) / timedelta(hours=1)
+            for each in group if "Ticket Solved" in each
+        ]  # fmt: skip
+        scores = [each["CSAT Submitted"].properties.score for each in group if "CSAT Submitted" in each]
+        assert row[:3] == (month, len(group), sum(each <= 24 for each in hours))
+        assert row[3] == pytest.approx(fmean(hours), abs=1e-3)
+        assert row[4] == (pytest.approx(fmean(scores), abs=1e-3) if scores else None)
+
+
+def sweeps(year: Warehouse) -> dict[datetime, dict[str, tuple[str, float]]]:
+    """Lifecycle and churn of each customer in each sweep, the newest last."""
+    found: dict[datetime, dict[str, tuple[str, float]]] = defaultdict(dict)
+    rows = year.client.query("SELECT as_of, customer_id, lifecycle, probability['churn'] FROM customer_daily FINAL")
+    for as_of, customer, lifecycle, churn in sorted(rows.result_rows):
+        found[as_of][customer] = lifecycle, churn
+    return found
+
+
+def test_changes_of_lifecycle(year: Warehouse) -> None:
+    found = sweeps(year)
+    newest = max(found)
+    before, after = found[newest - timedelta(days=30)], found[newest]
+    moved = Counter((before[each][0], after[each][0]) for each in before.keys() & after.keys())
+    wanted = [(*pair, count) for pair, count in moved.items() if pair[0] != pair[1]]
+    assert year.ask("Changes of lifecycle in 30 days") == sorted(wanted, key=lambda row: (-row[2], *row[:2]))
+    assert wanted
+
+
+def test_who_became_at_risk(year: Warehouse) -> None:
+    """As of the last day, and as of the last on which somebody became it."""
+    found = sweeps(year)
+    became = {
+        day: {
+            name: round(churn, 3) for name, (lifecycle, churn) in found[day].items()
+            if lifecycle == "at_risk" and found[day - timedelta(days=1)].get(name, ("at_risk",))[0] != "at_risk"
+        } for day in sorted(found)[1:]
+    }  # fmt: skip
+    assert {row[0] for row in year.ask("Who became at risk since yesterday, and why")} == set(became[max(became)])
+    day = max(day for day, people in became.items() if people)
+    query = QUESTIONS["Who became at risk since yesterday, and why"]
+    midnight = f"SELECT toDateTime('{day:%Y-%m-%d %H:%M:%S}', 'UTC')"
+    then = query.replace("SELECT max(as_of) FROM customer_daily", midnight)
+    assert then != query
+    answer = year.client.query(then).result_rows
+    assert {row[0]: pytest.approx(row[1], abs=1e-6) for row in answer} == became[day]
+    assert all(row[2] for row in answer)

@@ -1,0 +1,278 @@
+"""The views over facts on the real engine: orders that are told again, paid back, cancelled; lines, visits, tickets."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import count
+from random import Random
+from typing import Any, Final
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from crmstream.stack.endpoints import Endpoints
+from sinks.clients import clickhouse_client
+from sinks.migrations import migrate
+
+pytestmark = pytest.mark.stack
+DATABASE: Final = "crm_order_views"
+NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+READ: Final = NOON.replace(tzinfo=None)
+"""Noon as the client returns it."""
+OFFSETS: Final = count(1)
+
+
+@pytest.fixture(scope="module")
+def migrated(stack: Endpoints) -> Iterator[Client]:
+    made = clickhouse_client(stack.clickhouse_url, DATABASE)
+    migrate(made, DATABASE)
+    yield made
+    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
+    made.close()
+
+
+@pytest.fixture
+def client(migrated: Client) -> Iterator[Client]:
+    yield migrated
+    for table in ("web_events", "transactions", "order_facts", "service_events", "customers"):
+        migrated.command(f"TRUNCATE TABLE {table}")
+
+
+def insert(client: Client, table: str, **changes: Any) -> None:
+    """A fact, as the dataflow writes it; its money counts one to one in the base currency."""
+    given = changes.pop("properties", {})
+    at = changes.pop("at", 0)
+    row = {
+        "event_id": f"e-{next(OFFSETS)}", "customer_id": "c-1", "anonymous_id": "", "source": "shop",
+        "occurred_at": NOON + timedelta(hours=at), "received_at": NOON + timedelta(hours=at),
+        "properties": given if isinstance(given, str) else json.dumps(given), "schema_version": 1, "is_late": 0,
+        "log_partition": 0, "log_offset": next(OFFSETS), **changes,
+    }  # fmt: skip
+    client.insert(table, [list(row.values())], column_names=list(row))
+
+
+def tell(client: Client, name: str, order_id: str = "o-1", money: float = 0, **changes: Any) -> None:
+    """Tell something of an order."""
+    amount = Decimal(str(money))
+    common = {"amount": amount, "currency": "EUR" if money else "", "amount_base": amount, "order_id": order_id}
+    insert(client, "transactions", name=name, **common | changes)
+
+
+def orders(client: Client, *columns: str) -> list[tuple[Any, ...]]:
+    found = client.query(f"SELECT {', '.join(columns)} FROM orders ORDER BY source, order_id")
+    return [tuple(row) for row in found.result_rows]
+
+
+def revenue(client: Client) -> list[tuple[str, float]]:
+    found = client.query("SELECT kind, amount_base FROM revenue ORDER BY occurred_at, kind")
+    return [(kind, float(amount)) for kind, amount in found.result_rows]
+
+
+def test_an_order_told_under_other_event_ids_counts_once_with_what_was_received_last(client: Client) -> None:
+    """A thank-you page that is loaded twice, and the export of the next night with another total."""
+    tell(client, "Order Completed", money=50, items=2)
+    tell(client, "Order Completed", money=50, items=2, at=1)
+    late = NOON + timedelta(days=1)
+    tell(client, "Order Completed", money=45, items=1, received_at=late)
+    assert orders(client, "order_id", "total", "items", "state", "completed_at") == [
+        ("o-1", Decimal(45), 1, "completed", READ)
+    ]
+    assert revenue(client) == [("sale", 45.0)]
+
+
+def test_a_correction_that_was_received_before_counts_less(client: Client) -> None:
+    tell(client, "Order Completed", money=45, received_at=NOON + timedelta(days=1))
+    tell(client, "Order Completed", money=50)
+    assert orders(client, "total") == [(Decimal(45),)]
+
+
+def test_another_source_is_another_order(client: Client) -> None:
+    tell(client, "Order Completed", money=50)
+    tell(client, "Order Completed", money=50, source="stripe")
+    assert orders(client, "source", "order_id") == [("shop", "o-1"), ("stripe", "o-1")]
+
+
+@pytest.mark.parametrize(
+    ("refunds", "state", "net"),
+    [
+        ([], "completed", 50),
+        ([{"money": 20}], "refunded_in_part", 30),
+        ([{"money": 20}, {"money": 30}], "refunded", 0),
+        ([{"money": 20, "properties": {"refund_id": "r-1"}}] * 2, "refunded_in_part", 30),
+        ([{"money": 20, "properties": {"refund_id": number}} for number in (7, 8)], "refunded_in_part", 10),
+        ([{"money": 60}], "refunded", -10),
+    ],
+)  # fmt: skip
+def test_refunds(refunds: list[dict[str, Any]], state: str, net: float, client: Client) -> None:
+    tell(client, "Order Completed", money=50)
+    for hours, refund in enumerate(refunds, 1):
+        tell(client, "Order Refunded", at=hours, **refund)
+    assert orders(client, "state", "net_base") == [(state, Decimal(net))]
+    assert sum(amount for _, amount in revenue(client)) == net
+
+
+def test_a_cancellation_takes_back_what_refunds_have_left(client: Client) -> None:
+    tell(client, "Order Completed", money=50)
+    tell(client, "Order Refunded", money=20, at=1)
+    tell(client, "Order Cancelled", at=2)
+    tell(client, "Order Cancelled", at=3)
+    assert orders(client, "state", "net_base", "cancelled_at") == [("cancelled", Decimal(0), READ + timedelta(hours=2))]
+    assert revenue(client) == [("sale", 50.0), ("refund", -20.0), ("cancellation", -30.0)]
+
+
+def test_what_is_told_of_an_unknown_order_is_kept(client: Client) -> None:
+    tell(client, "Order Refunded", "o-7", money=20)
+    tell(client, "Order Cancelled", "o-8")
+    assert orders(client, "order_id", "state", "completed_at", "net_base") == [
+        ("o-7", "refunded", None, Decimal(-20)), ("o-8", "cancelled", None, Decimal(0)),
+    ]  # fmt: skip
+    assert revenue(client) == [("refund", -20.0)]
+
+
+def test_events_without_an_order_id_are_orders_of_their_own(client: Client) -> None:
+    tell(client, "Order Completed", "", money=5, event_id="a")
+    tell(client, "Order Completed", "", money=6, event_id="b")
+    assert orders(client, "order_id", "total") == [("a", Decimal(5)), ("b", Decimal(6))]
+
+
+def test_other_currencies_and_money_that_waits(client: Client) -> None:
+    """A refund in another currency is part of the base amounts only."""
+    tell(client, "Order Completed", money=50)
+    tell(client, "Order Refunded", money=22, currency="USD", amount_base=Decimal(20), at=1)
+    tell(client, "Order Completed", "o-2", money=70, currency="JPY", amount_base=Decimal(0), amount_waits=1)
+    tell(client, "Order Refunded", "o-2", money=30, currency="JPY", amount_base=Decimal(0), amount_waits=1, at=1)
+    columns = ("state", "currency", "total", "refunded", "refunded_base", "net_base", "amount_waits")
+    assert orders(client, *columns) == [
+        ("refunded_in_part", "EUR", Decimal(50), Decimal(0), Decimal(20), Decimal(30), 0),
+        ("refunded_in_part", "JPY", Decimal(70), Decimal(30), Decimal(0), Decimal(0), 1),
+    ]
+
+
+def test_facts_of_a_visitor_belong_to_the_owner(client: Client) -> None:
+    tell(client, "Order Completed", money=50, customer_id="", anonymous_id="v-1")
+    tell(client, "Order Completed", "o-2", money=50, customer_id="", anonymous_id="v-2")
+    columns = ["customer_id", "version", "merged_into"]
+    client.insert("customers", [["anonymous:v-1", 1, "c-9"], ["c-9", 1, ""]], column_names=columns)
+    assert orders(client, "customer_id") == [("c-9",), ("anonymous:v-2",)]
+    owners = client.query("SELECT customer_id FROM revenue ORDER BY order_id").result_rows
+    assert owners == [("c-9",), ("anonymous:v-2",)]
+
+
+def test_lines_of_orders(client: Client) -> None:
+    """Numbers may be texts and ids may be numbers; what cannot be read is empty, and never an error."""
+    lines = [
+        {"product_id": 17, "sku": "S", "name": 'A "pan"', "category": "kitchen", "brand": "B", "quantity": "2",
+         "price": 9.99, "discount": "1.50", "coupon": "MAY"},
+        {"product_id": "p-2", "price": "5"},
+        {"quantity": None, "price": "free", "name": None},
+        "no line", 5, None,
+        {"product_id": "p-3", "price": 1e300, "quantity": 1e300},
+    ]  # fmt: skip
+    tell(client, "Order Completed", money=50, properties={"products": lines})
+    for number, broken in enumerate(("", "[", '{"products": 5}', '{"products": {"a": 1}}', "{}", "null")):
+        tell(client, "Order Completed", f"broken-{number}", money=1, properties=broken)
+    found = client.query(
+        "SELECT line, product_id, sku, name, category, brand, quantity, price, discount, coupon, amount, currency "
+        "FROM order_items WHERE order_id = 'o-1' ORDER BY line"
+    ).result_rows
+    assert found[:3] == [
+        (1, "17", "S", 'A "pan"', "kitchen", "B", 2.0, Decimal("9.99"), Decimal("1.5"), "MAY", Decimal("18.48"), "EUR"),
+        (2, "p-2", "", "", "", "", 1.0, Decimal(5), Decimal(0), "", Decimal(5), "EUR"),
+        (3, "", "", "", "", "", 1.0, Decimal(0), Decimal(0), "", Decimal(0), "EUR"),
+    ]
+    assert [row[0] for row in found] == list(range(1, len(lines) + 1))
+    assert client.query("SELECT count() FROM order_items WHERE order_id != 'o-1'").first_row == (0,)
+
+
+def visit(client: Client, hours: float, name: str, url: str, **changes: Any) -> None:
+    insert(client, "web_events", name=name, url=url, session_id="s-1", at=hours, **changes)
+
+
+def test_a_visit_belongs_to_the_customer_who_signed_in_on_the_way(client: Client) -> None:
+    anonymous = {"customer_id": "", "anonymous_id": "v-1"}
+    visit(client, 0, "Page Viewed", "https://shop.example/?utm_source=x&utm_medium=CPC&utm_campaign=may", **anonymous)
+    visit(client, 0.1, "Product Viewed", "https://shop.example/p")
+    visit(client, 0.2, "Product Added", "https://shop.example/p", **anonymous)
+    visit(client, 9, "Page Viewed", "https://shop.example/", source="app")
+    insert(client, "web_events", name="Page Viewed", session_id="")
+    found = client.query(
+        "SELECT source, customer_id, events, seconds, product_views, carts, utm_source, utm_medium, utm_campaign, "
+        "channel, exit_url FROM sessions ORDER BY source"
+    ).result_rows
+    assert found == [
+        ("app", "c-1", 1, 0.0, 0, 0, "", "", "", "direct", "https://shop.example/"),
+        ("shop", "c-1", 3, 720.0, 1, 1, "x", "CPC", "may", "paid", "https://shop.example/p"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "referrer", "channel"),
+    [
+        ("", "", "direct"),
+        ("", "https://www.shop.example/before", "direct"),
+        ("", "https://www.google.co.uk/search?q=x", "search"),
+        ("", "https://l.facebook.com/", "social"),
+        ("", "https://t.co/abc", "social"),
+        ("", "https://blog.example/", "referral"),
+        ("", "https://notgoogle.example/", "referral"),
+        ("?utm_medium=email", "https://www.google.com/", "email"),
+        ("?utm_medium=paid_social", "", "paid"),
+        ("?utm_medium=social-media", "", "social"),
+        ("?utm_medium=organic", "", "search"),
+        ("?utm_medium=affiliate", "", "affiliate"),
+    ],
+)
+def test_channels(parameters: str, referrer: str, channel: str, client: Client) -> None:
+    visit(client, 0, "Page Viewed", f"https://shop.example/{parameters}", properties={"referrer": referrer})
+    visit(client, 1, "Page Viewed", "https://shop.example/?utm_medium=email", properties={"referrer": "https://x.com/"})
+    assert client.query("SELECT channel FROM sessions").result_rows == [(channel,)]
+
+
+def test_tickets(client: Client) -> None:
+    def happens(hours: float, name: str, ticket: str = "t-1", **changes: Any) -> None:
+        insert(client, "service_events", name=name, ticket_id=ticket, at=hours, **changes)
+
+    happens(0, "Ticket Opened")
+    happens(1, "Ticket Updated")
+    happens(2, "Ticket Solved")
+    happens(3, "Ticket Reopened")
+    happens(5, "Ticket Solved")
+    happens(6, "CSAT Submitted", satisfaction=2.0)
+    happens(7, "CSAT Submitted", satisfaction=4.0)
+    happens(0, "Ticket Opened", "t-2")
+    happens(2, "Ticket Solved", "t-2")
+    happens(3, "Ticket Reopened", "t-2")
+    happens(2, "Ticket Updated", "t-3")
+    insert(client, "service_events", name="Live Chat Message Sent", ticket_id="")
+    found = client.query(
+        "SELECT ticket_id, customer_id, opened_at, solved_at, hours_to_solve, updates, reopened, satisfaction "
+        "FROM tickets ORDER BY ticket_id"
+    ).result_rows
+    assert found == [
+        ("t-1", "c-1", READ, READ + timedelta(hours=5), 5.0, 1, 1, 4.0),
+        ("t-2", "c-1", READ, None, None, 0, 1, None),
+        ("t-3", "c-1", None, None, None, 1, 0, None),
+    ]
+
+
+def test_the_newest_record_counts_in_whatever_order_and_however_often_records_come(client: Client) -> None:
+    """Each record is a part of its own, as long as ClickHouse has not merged them."""
+    random = Random(7)
+    records = [
+        {"order_id": f"o-{random.randrange(12)}", "money": number, "items": number, "at": random.randrange(-9, 9),
+         "received_at": NOON + timedelta(minutes=random.randrange(10_000)), "event_id": f"r-{number}"}
+        for number in range(1, 61)
+    ]  # fmt: skip
+    for record in random.sample([*records, *records[:30]], 90):
+        tell(client, "Order Completed", log_offset=record["money"], **record)
+    newest: dict[str, dict[str, Any]] = {}
+    for record in sorted(records, key=lambda each: each["received_at"]):
+        earliest = min(record["at"], newest.get(record["order_id"], record)["at"])
+        newest[record["order_id"]] = record | {"at": earliest}
+    assert orders(client, "order_id", "total", "items", "completed_at") == [
+        (name, Decimal(record["money"]), record["items"], READ + timedelta(hours=record["at"]))
+        for name, record in sorted(newest.items())
+    ]
+    client.command("OPTIMIZE TABLE order_facts FINAL")
+    assert sum(total for (total,) in orders(client, "total")) == sum(record["money"] for record in newest.values())
