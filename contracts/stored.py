@@ -39,7 +39,7 @@ TABLES: Final = {
     "customer_daily": "every customer at every sweep: features, scores, segment, lifecycle",
     "score_changes": "a row when events moved a customer's score between sweeps",
     "model_quality": "each model at each sweep: its measures, weights and version",
-    "order_facts": "what was told of orders, each thing once: the views for analysts read it",
+    "order_facts": "events of orders without repeats: the views for analysts read it",
     "log_events": "one row per record of an event, in the order of the log: for a rebuild",
     "log_clocks": "where in the log the clock of a topic-partition entered a slot: for a rebuild",
     "exchange_rates": "what currencies are worth in the base currency, by day",

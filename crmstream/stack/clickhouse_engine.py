@@ -100,15 +100,17 @@ class Engine:
 
         """
         client = self._take(key)
+        is_clean = False
         try:
             bound = {name: BoundValue(value) for name, value in parameters.items()}
             answer: bytes = client.raw_query(sql, parameters=bound or None, fmt=default_format)
+            is_clean = True
             return answer
-        except ClickHouseError:
-            _forget_answer(client)
-            raise
         finally:
-            self._give_back(key, client)
+            if is_clean or _forgets_answer(client):
+                self._give_back(key, client)
+            else:
+                client.close()
 
     def insert(self, head: InsertHead, data: IO[bytes], database: str, settings: Mapping[str, str]) -> dict[str, str]:
         """Insert the data and return the summary (``written_rows``, ``written_bytes``)."""
@@ -132,6 +134,13 @@ class Engine:
         shutil.rmtree(self._store / "tmp", ignore_errors=True)
 
 
-def _forget_answer(client: Client) -> None:
-    """Take the rows out of a connection that a failed statement has left: they would precede its next answer."""
-    client.raw_query("SELECT 1", fmt="Null")
+def _forgets_answer(client: Client) -> bool:
+    """Take the rows out of a connection that a failed statement has left, since they would precede its next answer.
+
+    Return whether that worked.
+    """
+    try:
+        client.raw_query("SELECT 1", fmt="Null")
+    except ClickHouseError:
+        return False
+    return True

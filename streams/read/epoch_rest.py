@@ -14,6 +14,7 @@ PART: Final = 0.75
 """The part of a wait for which a lane rests. Waits that become shorter make the next rest shorter."""
 REMEMBERED: Final = 3
 """The shortest of so many waits counts: one is long after a long epoch, and the next are short."""
+LONGEST_SECONDS: Final = 1.0
 
 
 class EpochRest:
@@ -43,4 +44,4 @@ class EpochRest:
         """Return how long to rest after the batch that was read last: 0 unless it is the last one of its epoch."""
         if self._monotonic() < self._due:
             return 0.0
-        return PART * min(self._waits)
+        return min(PART * min(self._waits), LONGEST_SECONDS)

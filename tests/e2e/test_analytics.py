@@ -1,5 +1,6 @@
 """A year of the simulated shop: each query of ``docs/analytics.md`` answers what plain Python finds in the records."""
 
+import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from pydantic import ValidationError
 from support.flow import Flow, Log, NewSettings
 from support.history import PARTITIONS
 from support.shop_facts import CENT4, ShopFacts, month_of
@@ -21,6 +23,7 @@ from connectors.kafka.topics import ensure_topics
 from connectors.protocol import Record
 from connectors.simulator.config import ShopConfig
 from connectors.simulator.shop import Shop
+from contracts.events import Event
 from sinks.clients import clickhouse_client
 
 PAGE = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text(encoding="utf-8")
@@ -32,16 +35,40 @@ Rows = list[tuple[Any, ...]]
 
 
 @dataclass(frozen=True)
-class Told:
-    """The records of a shop, handed on and kept."""
+class Source:
+    """The records of a shop, handed on and kept. Every fifth order is cancelled as soon as it is placed."""
 
     kept: list[Record]
 
     def records(self) -> Iterator[Record]:
         """Yield them."""
+        placed = set()
         for record in Shop(SHOP).records(SHOP.end_us):
-            self.kept.append(record)
-            yield record
+            yield self._kept(record)
+            order = _order_of(record)
+            if order is not None and order["event_id"] not in placed:
+                placed.add(order["event_id"])
+                if len(placed) % 5 == 0:
+                    yield self._kept(_cancellation(record, order))
+
+    def _kept(self, record: Record) -> Record:
+        self.kept.append(record)
+        return record
+
+
+def _order_of(record: Record) -> dict[str, Any] | None:
+    """The event of a valid order; None for all other records."""
+    try:
+        event = Event.model_validate_json(record.value or b"")
+    except ValidationError:
+        return None
+    return json.loads(record.value or b"") if event.name == "Order Completed" else None
+
+
+def _cancellation(record: Record, order: dict[str, Any]) -> Record:
+    number = {"order_id": order["properties"]["order_id"]}
+    event = order | {"event_id": f"{order['event_id']}-cancelled", "name": "Order Cancelled", "properties": number}
+    return record._replace(value=json.dumps(event).encode())
 
 
 @dataclass(frozen=True)
@@ -60,16 +87,16 @@ class Warehouse:
 def year(new_settings: NewSettings) -> Iterator[Warehouse]:
     """A year, taken through the whole dataflow, with a Kafka of its own."""
     settings = new_settings(kafka_bootstrap_servers=None, time="history", dormant_days=730)
-    told = Told([])
+    source = Source([])
     with Flow(settings) as flow:
         kafka = flow.endpoints.kafka
         ensure_topics(kafka, PARTITIONS)
         with Publisher(kafka, PARTITIONS) as publisher:
-            publish_history(told, publisher, until=SHOP.end_us)
+            publish_history(source, publisher, until=SHOP.end_us)
         flow.drain(Log(kafka, PARTITIONS))
     assert settings.clickhouse_url is not None
     client = clickhouse_client(settings.clickhouse_url, settings.clickhouse_database)
-    yield Warehouse(ShopFacts(told.kept), client)
+    yield Warehouse(ShopFacts(source.kept), client)
     client.close()
 
 
@@ -82,6 +109,8 @@ def test_there_is_something_to_ask_about(year: Warehouse) -> None:
     shop = year.shop
     assert len(shop.orders) > 200
     assert sum(order.refunded > 0 for order in shop.orders.values()) > 10
+    assert sum(order.cancelled_at is not None for order in shop.orders.values()) > 20
+    assert any(order.cancelled_at and order.refunded for order in shop.orders.values())
     assert len({visit.channel for visit in shop.visits}) == 5
     assert sum(visit.customer.startswith("anonymous:") for visit in shop.visits) > 10
     of_customers = [visit.events for visit in shop.visits if visit.customer.startswith("c-")]
@@ -98,7 +127,8 @@ def test_revenue_by_month(year: Warehouse) -> None:
 
 def test_sales_by_category(year: Warehouse) -> None:
     found: dict[str, tuple[set[str], float, Decimal]] = {}
-    for number, order in year.shop.orders.items():
+    kept = {number: order for number, order in year.shop.orders.items() if order.cancelled_at is None}
+    for number, order in kept.items():
         for line in order.lines:
             orders, pieces, sales = found.get(line["category"], (set(), 0.0, Decimal(0)))
             cost = Decimal(str(round(line["quantity"] * line["price"], 4))).quantize(CENT4)
@@ -108,7 +138,7 @@ def test_sales_by_category(year: Warehouse) -> None:
         name: ("USD", len(orders), pieces, sales) for name, (orders, pieces, sales) in found.items()
     }
     assert [row[4] for row in answer] == sorted((row[4] for row in answer), reverse=True)
-    assert sum(row[4] for row in answer) == sum(order.total for order in year.shop.orders.values())
+    assert sum(row[4] for row in answer) == sum(order.total for order in kept.values())
 
 
 def test_best_sellers(year: Warehouse) -> None:
@@ -127,7 +157,7 @@ def test_orders_by_channel(year: Warehouse) -> None:
         visit = year.shop.last_visit(order)
         channel = "unknown" if visit is None else visit.channel
         orders[channel] += 1
-        net[channel] += order.total - order.refunded
+        net[channel] += order.net
     wanted = sorted(((name, count, net[name]) for name, count in orders.items()), key=lambda row: (-row[1], row[0]))
     assert year.ask("Orders by channel") == wanted
     assert len(wanted) >= 5
@@ -152,7 +182,8 @@ def test_conversion_by_channel(year: Warehouse) -> None:
 
 def test_retention_of_cohorts(year: Warehouse) -> None:
     found: Counter[tuple[date, int]] = Counter()
-    for months in year.shop.months_of().values():
+    for orders in year.shop.kept.values():
+        months = [month_of(order.at) for order in orders]
         first = min(months)
         found.update({(first, 12 * (month.year - first.year) + month.month - first.month) for month in months})
     assert year.ask("Retention of cohorts") == sorted((*key, count) for key, count in found.items())
@@ -160,24 +191,19 @@ def test_retention_of_cohorts(year: Warehouse) -> None:
 
 def test_recency_frequency_money(year: Warehouse) -> None:
     newest = max(order.at for order in year.shop.orders.values()).date()
-    of_customer: dict[str, list[Any]] = defaultdict(list)
-    for order in year.shop.orders.values():
-        of_customer[order.customer].append(order)
     grid: dict[tuple[str, str], tuple[int, Decimal]] = {}
-    for orders in of_customer.values():
+    for orders in year.shop.kept.values():
         days, placed = (newest - max(order.at for order in orders).date()).days, len(orders)
         recency = next((name for most, name in RECENCY if days <= most), "longer")
         frequency = "1" if placed == 1 else "2-3" if placed <= 3 else "4 or more"
         count, net = grid.get((recency, frequency), (0, Decimal(0)))
-        grid[recency, frequency] = count + 1, net + sum(order.total - order.refunded for order in orders)
+        grid[recency, frequency] = count + 1, net + sum(order.net for order in orders)
     assert year.ask("Recency, frequency, money") == sorted((*cell, *sums) for cell, sums in grid.items())
 
 
 def test_repeat_rate(year: Warehouse) -> None:
-    days: dict[str, list[date]] = defaultdict(list)
-    for order in year.shop.orders.values():
-        days[order.customer].append(order.at.date())
-    spans = [(max(each) - min(each)).days for each in days.values() if len(each) > 1]
+    days = [[order.at.date() for order in orders] for orders in year.shop.kept.values()]
+    spans = [(max(each) - min(each)).days for each in days if len(each) > 1]
     [(customers, rate, mean)] = year.ask("Repeat rate")
     assert (customers, rate) == (len(days), pytest.approx(len(spans) / len(days)))
     assert mean == pytest.approx(fmean(spans))

@@ -182,7 +182,7 @@ def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(empty: Client, mon
     assert empty.query("SELECT identity, person, outcome FROM identity_links FINAL").result_rows == [
         ("anonymous:a", "c-1", "linked")
     ]
-    assert empty.query("SELECT order_id, name FROM order_facts FINAL").result_rows == [("t1", "Order Completed")]
+    assert empty.query("SELECT order_id, name FROM order_facts FINAL").result_rows == [("t1 c-1", "Order Completed")]
     left = {str(row[0]) for row in empty.query("SHOW TABLES").result_rows}
     assert {re.sub(r"_new_[0-9a-f]{8}$", "", name) for name in left} == {
         *TABLES,

@@ -26,6 +26,17 @@ class Order:
     total: Decimal
     lines: list[dict[str, Any]]
     refunded: Decimal = Decimal(0)
+    cancelled_at: datetime | None = None
+
+    @property
+    def rest(self) -> Decimal:
+        """What refunds have left of it."""
+        return self.total - self.refunded
+
+    @property
+    def net(self) -> Decimal:
+        """What is left of it in the end."""
+        return self.rest if self.cancelled_at is None else Decimal(0)
 
 
 @dataclass
@@ -72,6 +83,8 @@ class ShopFacts:
         for event in self.events:
             if event.kind == "transaction":
                 self._transaction(event)
+        cancelled = ((order.cancelled_at, -order.rest) for order in self.orders.values() if order.cancelled_at)
+        self.movements += cancelled
         self.visits = self._visits()
 
     def owner(self, event: Event) -> str:
@@ -83,6 +96,9 @@ class ShopFacts:
 
     def _transaction(self, event: Event) -> None:
         said = event.properties.model_dump()
+        if event.name == "Order Cancelled":
+            self.orders[said["order_id"]].cancelled_at = event.occurred_at
+            return
         amount = Decimal(str(said["total"])).quantize(CENT4)
         if event.name == "Order Completed":
             assert said["order_id"] not in self.orders
@@ -116,12 +132,14 @@ class ShopFacts:
         later = [at for at in own if at >= visit.starts]
         return bool(later) and min(later) <= visit.ends + HOUR
 
-    def months_of(self) -> dict[str, list[date]]:
-        """The months in which each customer ordered, one for each order."""
-        months: dict[str, list[date]] = defaultdict(list)
+    @property
+    def kept(self) -> dict[str, list[Order]]:
+        """The orders of each customer that were not cancelled."""
+        found: dict[str, list[Order]] = defaultdict(list)
         for order in self.orders.values():
-            months[order.customer].append(month_of(order.at))
-        return months
+            if order.cancelled_at is None:
+                found[order.customer].append(order)
+        return found
 
 
 def month_of(time: datetime) -> date:

@@ -1,20 +1,27 @@
--- Views for analysts. They read each fact once, so they need no FINAL. customer_id in them is the owner now: facts of a
--- visitor who has signed in since belong to the customer; others to anonymous:<id>.
+-- Views for analysts. They contain FINAL where it is needed. customer_id in them is the owner now: facts of a visitor who
+-- has signed in since belong to the customer; others to anonymous:<id>.
 
--- visitor_owners: the customer to whom each visitor or e-mail address belongs now.
+-- visitor_owners: the customer to whom each visitor or e-mail address belongs now. A visitor may belong to an address, and
+-- the address to a customer.
 CREATE OR REPLACE VIEW visitor_owners
 (
     visitor String COMMENT 'anonymous:<id> or email:<hash>',
     owner String COMMENT 'the customer into whose profile it went'
 )
-AS SELECT customer_id AS visitor, merged_into AS owner FROM customers FINAL WHERE merged_into != '';
+AS
+SELECT first.customer_id AS visitor, if(second.merged_into != '', second.merged_into, first.merged_into) AS owner
+FROM (SELECT customer_id, merged_into FROM customers FINAL WHERE merged_into != '') AS first
+LEFT JOIN (SELECT customer_id, merged_into FROM customers FINAL WHERE merged_into != '') AS second
+ON second.customer_id = first.merged_into
+SETTINGS join_use_nulls = 0;
 
--- order_facts: what was told of orders, each thing once; the views below read it. An order is completed and cancelled once,
--- by its source and order_id (the event_id where an event names no order), also when that comes again under another
--- event_id; a refund is known by its refund_id, else by its event_id (part, empty for others). told and lines are those of
--- the record with the greatest precedence, occurred_at is the earliest time of all. Read told and lines as a whole, by
--- identity(told): of a single element FINAL takes that of any record. ClickHouse fills the table from inserts
--- into transactions; rows that are inserted twice change nothing. Whoever deletes facts deletes them here too.
+-- order_facts: events of orders without repeats; the views below read it. An order is completed and cancelled once, by its
+-- source and order_id, also when the event comes again under another event_id. An event without an order_id is an order of
+-- its own, known by event and person. A refund is known by its refund_id and currency, else by its event_id (part, empty
+-- for others). newest and newest_lines are those of the record with the greatest precedence, occurred_at is the earliest
+-- time of all records. Read newest and newest_lines as a whole, by identity(newest): of a single element, FINAL takes that
+-- of any record. ClickHouse fills the table from inserts into transactions; rows that are inserted twice change nothing.
+-- Whoever deletes facts deletes them here too.
 CREATE TABLE IF NOT EXISTS order_facts
 (
     source LowCardinality(String),
@@ -22,42 +29,42 @@ CREATE TABLE IF NOT EXISTS order_facts
     name LowCardinality(String),
     part String,
     occurred_at SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
-    told SimpleAggregateFunction(max, Tuple(precedence UInt128, person String, amount Decimal(18, 4), currency String, amount_base Decimal(18, 4), amount_waits UInt8, items UInt32, event_id String)),
-    lines SimpleAggregateFunction(max, Tuple(precedence UInt128, products String)) CODEC(ZSTD(1))
+    newest SimpleAggregateFunction(max, Tuple(precedence UInt128, person String, amount Decimal(18, 4), currency String, amount_base Decimal(18, 4), amount_waits UInt8, items UInt32, event_id String)),
+    newest_lines SimpleAggregateFunction(max, Tuple(precedence UInt128, products String)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (source, order_id, name, part);
 CREATE MATERIALIZED VIEW IF NOT EXISTS order_facts_of_transactions TO order_facts AS SELECT
     source,
-    if(order_id = '', event_id, order_id) AS order_id,
+    if(order_id = '', concat(event_id, ' ', if(customer_id = '', concat('anonymous:', anonymous_id), customer_id)), order_id) AS order_id,
     name,
-    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', JSONExtract(properties, 'refund_id', 'String'), event_id) AS part,
+    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', concat(JSONExtract(properties, 'refund_id', 'String'), ' ', currency), event_id) AS part,
     occurred_at,
-    (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id) AS told,
-    (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), '')) AS lines
+    (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id) AS newest,
+    (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), '')) AS newest_lines
 FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled');
 INSERT INTO order_facts SELECT
     source,
-    if(order_id = '', event_id, order_id),
+    if(order_id = '', concat(event_id, ' ', if(customer_id = '', concat('anonymous:', anonymous_id), customer_id)), order_id),
     name,
-    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', JSONExtract(properties, 'refund_id', 'String'), event_id),
+    multiIf(name != 'Order Refunded', '', JSONExtract(properties, 'refund_id', 'String') != '', concat(JSONExtract(properties, 'refund_id', 'String'), ' ', currency), event_id),
     occurred_at,
     (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id),
     (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), ''))
 FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled')
 SETTINGS max_threads = 1, max_insert_threads = 1, min_insert_block_size_bytes = 67108864;
 
--- order_events: the same in columns, with the owner now.
+-- order_events: the same in columns, with the owner now. Refunds and cancellations belong to the owner of the order.
 CREATE OR REPLACE VIEW order_events
 (
-    source LowCardinality(String) COMMENT 'the source that told it',
-    order_id String COMMENT 'id of the order at its source; the event_id where an event names no order',
+    source LowCardinality(String) COMMENT 'the source of the event',
+    order_id String COMMENT 'id of the order at its source; event and person where an event names no order',
     name LowCardinality(String) COMMENT 'Order Completed, Order Refunded or Order Cancelled',
-    part String COMMENT 'refund_id, else event_id, of a refund; empty for others',
+    part String COMMENT 'refund_id and currency, else event_id, of a refund; empty for others',
     customer_id String COMMENT 'the owner now',
-    occurred_at DateTime64(6, 'UTC') COMMENT 'the earliest time that was told',
+    occurred_at DateTime64(6, 'UTC') COMMENT 'the earliest time of its records',
     amount Decimal(18, 4) COMMENT 'money in currency, never negative',
-    currency String COMMENT 'ISO 4217; empty where no money was named',
+    currency String COMMENT 'ISO 4217; empty where the event names no money',
     amount_base Decimal(18, 4) COMMENT 'money in the base currency; 0 while amount_waits',
     amount_waits UInt8 COMMENT '1 while currency has no exchange rate',
     items UInt32 COMMENT 'number of items',
@@ -67,50 +74,62 @@ CREATE OR REPLACE VIEW order_events
 AS
 SELECT
     facts.source, facts.order_id, facts.name, facts.part,
-    if(owners.owner != '', owners.owner, facts.said.person) AS customer_id,
-    facts.occurred_at, facts.said.amount AS amount, facts.said.currency AS currency, facts.said.amount_base AS amount_base,
-    facts.said.amount_waits AS amount_waits, facts.said.items AS items, facts.said.event_id AS event_id,
-    facts.listed.products AS products
+    if(owners.owner != '', owners.owner, facts.person) AS customer_id,
+    facts.occurred_at, facts.record.amount AS amount, facts.record.currency AS currency,
+    facts.record.amount_base AS amount_base, facts.record.amount_waits AS amount_waits, facts.record.items AS items,
+    facts.record.event_id AS event_id, facts.record_lines.products AS products
 FROM
 (
-    SELECT source, order_id, name, part, occurred_at, identity(told) AS said, identity(lines) AS listed, said.person AS person
+    SELECT
+        source, order_id, name, part, occurred_at, identity(newest) AS record, identity(newest_lines) AS record_lines,
+        if(placed.person != '' AND name != 'Order Completed', placed.person, record.person) AS person
     FROM order_facts FINAL
+    LEFT JOIN
+    (
+        SELECT source, order_id, identity(newest).person AS person
+        FROM order_facts FINAL
+        WHERE name = 'Order Completed'
+            AND (source, order_id) IN (SELECT source, order_id FROM order_facts WHERE name != 'Order Completed')
+    ) AS placed USING (source, order_id)
 ) AS facts
-LEFT JOIN visitor_owners AS owners ON owners.visitor = facts.person;
+LEFT JOIN visitor_owners AS owners ON owners.visitor = facts.person
+SETTINGS join_use_nulls = 0;
 
--- orders: each order in its present state.
+-- orders: each order in its present state. A refund that names no money is one of the whole order.
 CREATE OR REPLACE VIEW orders
 (
-    source LowCardinality(String) COMMENT 'the source that told it',
-    order_id String COMMENT 'id of the order at its source; the event_id where an event names no order',
+    source LowCardinality(String) COMMENT 'the source of its events',
+    order_id String COMMENT 'id of the order at its source; event and person where an event names no order',
     customer_id String COMMENT 'the owner now',
     state LowCardinality(String) COMMENT 'completed, refunded_in_part, refunded or cancelled',
-    completed_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was placed; NULL if only a refund or a cancellation was told',
+    completed_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was placed; NULL if there is only a refund or a cancellation',
     cancelled_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was cancelled',
     refunded_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was refunded last',
     items UInt32 COMMENT 'number of items',
     currency String COMMENT 'currency of total, ISO 4217',
     total Decimal(18, 4) COMMENT 'what it cost, in currency',
     total_base Decimal(18, 4) COMMENT 'what it cost, in the base currency',
-    refunded Decimal(18, 4) COMMENT 'what was paid back in currency; 0 if a refund was in another one',
+    refunded Decimal(18, 4) COMMENT 'what was paid back, in currency; 0 if a refund was in another one',
     refunded_base Decimal(18, 4) COMMENT 'what was paid back, in the base currency',
-    net_base Decimal(18, 4) COMMENT 'what is left of it, in the base currency: 0 once it is cancelled',
+    net_base Decimal(18, 4) COMMENT 'what is left of it, in the base currency; below 0 if more was paid back than it cost',
     amount_waits UInt8 COMMENT '1 while one of its amounts waits for an exchange rate'
 )
 AS
 SELECT
-    told.source AS source, told.order_id AS order_id, if(owners.owner != '', owners.owner, told.person) AS customer_id,
+    sums.source AS source, sums.order_id AS order_id, if(owners.owner != '', owners.owner, sums.person) AS customer_id,
     multiIf(
         cancellations > 0, 'cancelled',
         refunds = 0, 'completed',
-        if(alike, paid_back_own >= told.total, paid_back >= told.total_base), 'refunded',
+        whole_refunds > 0 OR if(one_currency, paid_back >= sums.total, paid_back_base >= sums.total_base), 'refunded',
         'refunded_in_part') AS state,
-    if(completions > 0, told.completed_time, NULL) AS completed_at,
-    if(cancellations > 0, told.cancelled_time, NULL) AS cancelled_at,
-    if(refunds > 0, told.refund_time, NULL) AS refunded_at,
-    told.items AS items, told.currency AS currency, told.total AS total, told.total_base AS total_base,
-    if(alike, paid_back_own, 0) AS refunded, paid_back AS refunded_base,
-    told.total_base - paid_back - if(cancellations > 0, greatest(0, told.total_base - paid_back), 0) AS net_base, told.amount_waits AS amount_waits
+    if(completions > 0, completed_time, NULL) AS completed_at,
+    if(cancellations > 0, cancelled_time, NULL) AS cancelled_at,
+    if(refunds > 0, refund_time, NULL) AS refunded_at,
+    sums.items AS items, sums.currency AS currency, sums.total AS total, sums.total_base AS total_base,
+    if(one_currency, if(whole_refunds > 0, greatest(paid_back, sums.total), paid_back), 0) AS refunded,
+    if(whole_refunds > 0, greatest(paid_back_base, sums.total_base), paid_back_base) AS refunded_base,
+    if(cancellations > 0, least(0, sums.total_base - refunded_base), sums.total_base - refunded_base) AS net_base,
+    sums.amount_waits AS amount_waits
 FROM
 (
     SELECT
@@ -118,32 +137,34 @@ FROM
         countIf(name = 'Order Completed') AS completions,
         countIf(name = 'Order Cancelled') AS cancellations,
         countIf(name = 'Order Refunded') AS refunds,
-        max(if(name = 'Order Completed', concat('1', said.person), concat('0', said.person))) AS ranked_person,
+        countIf(name = 'Order Refunded' AND record.amount = 0) AS whole_refunds,
+        max(if(name = 'Order Completed', concat('1', record.person), concat('0', record.person))) AS ranked_person,
         substring(ranked_person, 2) AS person,
         maxIf(occurred_at, name = 'Order Completed') AS completed_time,
         maxIf(occurred_at, name = 'Order Cancelled') AS cancelled_time,
         maxIf(occurred_at, name = 'Order Refunded') AS refund_time,
-        maxIf(said.items, name = 'Order Completed') AS items,
-        sumIf(said.amount, name = 'Order Completed') AS total,
-        sumIf(said.amount_base, name = 'Order Completed') AS total_base,
-        sumIf(said.amount, name = 'Order Refunded') AS paid_back_own,
-        sumIf(said.amount_base, name = 'Order Refunded') AS paid_back,
-        max(said.amount_waits) AS amount_waits,
-        minIf(said.currency, name != 'Order Cancelled') AS currency_first,
-        maxIf(said.currency, name != 'Order Cancelled') AS currency_last,
-        currency_first = currency_last AS alike,
-        if(alike OR completions = 0, currency_last, maxIf(said.currency, name = 'Order Completed')) AS currency
-    FROM (SELECT source, order_id, name, occurred_at, identity(told) AS said FROM order_facts FINAL)
+        maxIf(record.items, name = 'Order Completed') AS items,
+        sumIf(record.amount, name = 'Order Completed') AS total,
+        sumIf(record.amount_base, name = 'Order Completed') AS total_base,
+        sumIf(record.amount, name = 'Order Refunded') AS paid_back,
+        sumIf(record.amount_base, name = 'Order Refunded') AS paid_back_base,
+        max(record.amount_waits) AS amount_waits,
+        minIf(record.currency, record.currency != '') AS first_currency,
+        maxIf(record.currency, record.currency != '') AS last_currency,
+        first_currency = last_currency AS one_currency,
+        if(one_currency OR completions = 0, last_currency, maxIf(record.currency, name = 'Order Completed')) AS currency
+    FROM (SELECT source, order_id, name, occurred_at, identity(newest) AS record FROM order_facts FINAL)
     GROUP BY source, order_id
-) AS told
-LEFT JOIN visitor_owners AS owners ON owners.visitor = told.person;
+) AS sums
+LEFT JOIN visitor_owners AS owners ON owners.visitor = sums.person
+SETTINGS join_use_nulls = 0;
 
--- revenue: signed amounts. A sale adds, a refund and the cancellation of what was left subtract. Sums need nothing else.
+-- revenue: signed amounts. A sale adds; refunds, and the cancellation of what they have left, subtract.
 CREATE OR REPLACE VIEW revenue
 (
     occurred_at DateTime64(6, 'UTC') COMMENT 'when the money moved',
     kind LowCardinality(String) COMMENT 'sale, refund or cancellation',
-    source LowCardinality(String) COMMENT 'the source that told it',
+    source LowCardinality(String) COMMENT 'the source of the event',
     order_id String COMMENT 'the order, as in the view orders',
     customer_id String COMMENT 'the owner now',
     amount Decimal(18, 4) COMMENT 'money in currency; below 0 for refunds and cancellations',
@@ -156,19 +177,37 @@ SELECT
     occurred_at, if(name = 'Order Completed', 'sale', 'refund') AS kind, source, order_id, customer_id,
     if(name = 'Order Completed', amount, -amount) AS amount, currency,
     if(name = 'Order Completed', amount_base, -amount_base) AS amount_base, amount_waits
-FROM order_events WHERE name IN ('Order Completed', 'Order Refunded')
+FROM order_events WHERE name = 'Order Completed' OR (name = 'Order Refunded' AND order_events.amount != 0)
 UNION ALL
 SELECT
-    assumeNotNull(cancelled_at) AS occurred_at, 'cancellation' AS kind, source, order_id, customer_id,
-    -greatest(0, total - refunded) AS amount, currency, -greatest(0, total_base - refunded_base) AS amount_base, amount_waits
-FROM orders
-WHERE cancelled_at IS NOT NULL AND completed_at IS NOT NULL
-    AND (source, order_id) IN (SELECT source, order_id FROM order_facts WHERE name = 'Order Cancelled');
+    rests.at AS occurred_at, if(rests.is_whole_refund, 'refund', 'cancellation') AS kind,
+    placed.source AS source, placed.order_id AS order_id, placed.customer_id AS customer_id,
+    -greatest(0, placed.amount - if(rests.currencies IN ([], [placed.currency]), rests.paid_back, 0)) AS amount,
+    placed.currency AS currency,
+    -greatest(0, placed.amount_base - rests.paid_back_base) AS amount_base, placed.amount_waits AS amount_waits
+FROM (SELECT * FROM order_events WHERE name = 'Order Completed') AS placed
+JOIN
+(
+    SELECT
+        source, order_id,
+        countIf(name = 'Order Refunded' AND record.amount = 0) > 0 AS is_whole_refund,
+        if(
+            is_whole_refund,
+            maxIf(occurred_at, name = 'Order Refunded' AND record.amount = 0),
+            maxIf(occurred_at, name = 'Order Cancelled')) AS at,
+        groupUniqArrayIf(record.currency, record.currency != '') AS currencies,
+        sumIf(record.amount, name = 'Order Refunded') AS paid_back,
+        sumIf(record.amount_base, name = 'Order Refunded') AS paid_back_base
+    FROM (SELECT source, order_id, name, occurred_at, identity(newest) AS record FROM order_facts FINAL WHERE name != 'Order Completed')
+    GROUP BY source, order_id
+    HAVING is_whole_refund OR countIf(name = 'Order Cancelled') > 0
+) AS rests ON rests.source = placed.source AND rests.order_id = placed.order_id
+SETTINGS join_use_nulls = 0;
 
 -- order_items: the lines of completed orders, from products of the event. A line without a quantity is one piece.
 CREATE OR REPLACE VIEW order_items
 (
-    source LowCardinality(String) COMMENT 'the source that told the order',
+    source LowCardinality(String) COMMENT 'the source of the order',
     order_id String COMMENT 'the order, as in the view orders',
     line UInt32 COMMENT 'number of the line, from 1',
     customer_id String COMMENT 'the owner now',
@@ -189,11 +228,11 @@ AS
 SELECT
     source, order_id, number AS line, customer_id, occurred_at AS completed_at,
     product.1 AS product_id, product.2 AS sku, product.3 AS name, product.4 AS category, product.5 AS brand,
-    ifNull(toFloat64OrNull(product.6), 1) AS quantity,
+    if(product.6 = '', 1, if(isFinite(toFloat64OrZero(product.6)), toFloat64OrZero(product.6), 0)) AS quantity,
     toDecimal64OrZero(product.7, 4) AS price,
     toDecimal64OrZero(product.8, 4) AS discount,
     product.9 AS coupon,
-    toDecimal64OrZero(toString(round(ifNull(toFloat64OrNull(product.6), 1) * toFloat64OrZero(product.7) - toFloat64OrZero(product.8), 4)), 4) AS amount,
+    toDecimal64OrZero(toString(round(quantity * toFloat64OrZero(product.7) - toFloat64OrZero(product.8), 4)), 4) AS amount,
     currency
 FROM
 (
@@ -213,7 +252,7 @@ ARRAY JOIN read AS product, arrayEnumerate(read) AS number;
 -- sessions: visits to the site, by source and session_id. Events without a session_id are in none.
 CREATE OR REPLACE VIEW sessions
 (
-    source LowCardinality(String) COMMENT 'the source that told it',
+    source LowCardinality(String) COMMENT 'the source of its events',
     session_id String COMMENT 'id of the visit at its source',
     customer_id String COMMENT 'the owner now: the customer who signed in on the way, else the visitor''s owner',
     started_at DateTime64(6, 'UTC') COMMENT 'its first event',
@@ -251,8 +290,8 @@ SELECT
 FROM
 (
     SELECT
-        *, extractURLParameter(landing_url, 'utm_source') AS utm_source, extractURLParameter(landing_url, 'utm_medium') AS utm_medium,
-        extractURLParameter(landing_url, 'utm_campaign') AS utm_campaign, lower(utm_medium) AS medium, domainWithoutWWW(referrer) AS origin
+        *, decodeURLFormComponent(extractURLParameter(landing_url, 'utm_source')) AS utm_source, decodeURLFormComponent(extractURLParameter(landing_url, 'utm_medium')) AS utm_medium,
+        decodeURLFormComponent(extractURLParameter(landing_url, 'utm_campaign')) AS utm_campaign, lower(utm_medium) AS medium, domainWithoutWWW(referrer) AS origin
     FROM
     (
         SELECT
@@ -275,16 +314,17 @@ FROM
         GROUP BY source, session_id
     )
 ) AS visited
-LEFT JOIN visitor_owners AS owners ON owners.visitor = visited.person;
+LEFT JOIN visitor_owners AS owners ON owners.visitor = visited.person
+SETTINGS join_use_nulls = 0;
 
 -- tickets: each ticket of customer service, by source and ticket_id.
 CREATE OR REPLACE VIEW tickets
 (
-    source LowCardinality(String) COMMENT 'the source that told it',
+    source LowCardinality(String) COMMENT 'the source of its events',
     ticket_id String COMMENT 'id of the ticket at its source',
     customer_id String COMMENT 'the owner now',
-    opened_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was opened; NULL if that was not told',
-    first_update_at Nullable(DateTime64(6, 'UTC')) COMMENT 'the first update after it was opened',
+    opened_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was opened; NULL if no event says it',
+    first_update_at Nullable(DateTime64(6, 'UTC')) COMMENT 'the earliest event Ticket Updated',
     solved_at Nullable(DateTime64(6, 'UTC')) COMMENT 'when it was solved last; NULL while it is open',
     hours_to_solve Nullable(Float64) COMMENT 'from opened_at to solved_at',
     updates UInt64 COMMENT 'events Ticket Updated',
@@ -312,5 +352,6 @@ FROM
         argMaxOrNullIf(facts.satisfaction, occurred_at, facts.satisfaction IS NOT NULL) AS satisfaction
     FROM (SELECT * FROM service_events FINAL WHERE ticket_id != '') AS facts
     GROUP BY source, ticket_id
-) AS told
-LEFT JOIN visitor_owners AS owners ON owners.visitor = told.person;
+) AS sums
+LEFT JOIN visitor_owners AS owners ON owners.visitor = sums.person
+SETTINGS join_use_nulls = 0;

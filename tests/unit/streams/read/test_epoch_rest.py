@@ -4,7 +4,7 @@ from math import inf
 
 import pytest
 
-from streams.read.epoch_rest import PART, EpochRest
+from streams.read.epoch_rest import LONGEST_SECONDS, PART, EpochRest
 
 
 class Clock:
@@ -51,8 +51,15 @@ def test_the_shortest_of_the_last_waits_counts(clock: Clock) -> None:
         waited(rest, clock, seconds)
     assert rest.seconds() == pytest.approx(PART * 0.8)
     for _ in range(3):
-        waited(rest, clock, 1.6)
-    assert rest.seconds() == pytest.approx(PART * 1.6), "old waits are forgotten"
+        waited(rest, clock, 1.2)
+    assert rest.seconds() == pytest.approx(PART * 1.2), "old waits are forgotten"
+
+
+def test_a_rest_is_never_long(clock: Clock) -> None:
+    rest = EpochRest(2.0, clock)
+    for _ in range(3):
+        waited(rest, clock, 120.0)
+    assert rest.seconds() == LONGEST_SECONDS
 
 
 def test_a_rest_that_was_too_long_becomes_shorter(clock: Clock) -> None:
