@@ -5,8 +5,10 @@ files are deleted, between two slices of a sweep. The log is that of the stored 
 """
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -109,7 +111,10 @@ def test_the_log_is_worth_comparing(complete: tuple[Settings, Written]) -> None:
 def test_state_of_an_older_release_is_read(
     servers: Endpoints, begun: Settings, log: Log, complete: tuple[Settings, Written]
 ) -> None:
-    """The tables hold the older part of the log; everything else comes from the state of that release."""
+    """The tables hold the older part of the log; everything else comes from the state of that release.
+
+    That state was made on another processor, whose sums may differ in the last bit; so may the digests of models.
+    """
     recovery = recovery_folder(begun)
     shutil.rmtree(recovery)
     unpack_state(OLDER, recovery.parent)
@@ -122,8 +127,17 @@ def test_state_of_an_older_release_is_read(
     assert lanes
     assert all("resumes crm-" in line for line in lanes), lanes
     assert json.loads((recovery / LAYOUT_FILE).read_text())[VERSION] == STATE_VERSION
-    found = differences(*(without(written, LINKED_AGAIN) for written in (complete[1], read_written(begun))))
+    found = differences(*(rounded(without(each, LINKED_AGAIN)) for each in (complete[1], read_written(begun))))
     assert not found, "\n".join(found)
+
+
+def rounded(written: Written) -> Written:
+    """With the figures of models rounded to nine digits, and without their digests, which are last in each line."""
+    lines = [
+        re.sub(rb"-?\d+\.\d+(e-?\d+)?", lambda found: b"%.9g" % float(found[0]), line.rpartition(b"\t")[0])
+        for line in written.lines["model_quality"]
+    ]
+    return replace(written, lines=written.lines | {"model_quality": lines})
 
 
 def test_a_worker_that_is_killed_in_a_snapshot_or_in_a_base_changes_nothing(
