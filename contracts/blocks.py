@@ -231,8 +231,8 @@ class PeopleBlock:
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
     a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
     leave during a catch-up. ``keys`` are the xxh3_64 of the ids of live and restated people. ``table`` names the table:
-    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column; after a restart,
-    those of a sweep that waited for its models are texts.
+    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column. A sweep that
+    waited for its models over a restart has them as texts.
     """
 
     bucket: int

@@ -133,7 +133,8 @@ def build_dataflow(
     pace, backlog, alone = Pace(partial(_behind, hashes, rows)), SweepBacklog(), settings.workers == 1
     config = replace(
         source_config(settings, stores, stopping, rates), on_money=on_money,
-        on_epoch_end=partial(_begin_flush, rows, alone), may_wait=lambda: alone and not pace.is_asked,
+        on_epoch_end=partial(_begin_flush, rows, alone), epoch_seconds=inf if alone else settings.epoch_seconds,
+        may_wait=lambda: alone and not pace.is_asked,
         is_held=lambda: backlog.is_behind,
         past=_past(settings, stores), rows=lambda: rows.writer,
     )  # fmt: skip
@@ -291,7 +292,6 @@ def source_config(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
         stopping=stopping,
-        epoch_seconds=inf if settings.workers == 1 else settings.epoch_seconds,
         clocks=LaneClocks(SkewPolicy(
             settings.partitions, interval, int(settings.replay_epoch_days * DAY), settings.most_waiting_events)),
         breaker=BreakerPolicy.of(

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import IO, Final
-from uuid import uuid4
 
 import pyarrow.parquet
 from clickhouse_connect.driver.client import Client
@@ -82,10 +81,9 @@ def export_to_stream(client: Client, query: str, form: Form, stream: IO[bytes], 
 def _copy(client: Client, query: str, form: Form, file: IO[bytes], moved: Moved) -> Body:
     """Copy the answer of a query to an open file, and check at its end that all of it came.
 
-    The comment is in ClickHouse's query log. It also gives the query a connection of its own in the local server, whose
-    engine (chDB 26.9) begins the next answer of a connection with what a failed query had written.
+    The comment is in ClickHouse's query log.
     """
-    settings = {"readonly": "2", "log_comment": f"crmstream export {uuid4()}"}
+    settings = {"readonly": "2", "log_comment": f"crmstream export {form}"}
     if _ERROR_IN_FORMAT in client.server_settings:
         settings[_ERROR_IN_FORMAT] = "0"
     try:

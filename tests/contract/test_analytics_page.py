@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.installation import migrated_database
 
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client
-from sinks.migrations import migrate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "analytics.md").read_text(encoding="utf-8")
 VIEWS = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^### |\Z)", PAGE, re.MULTILINE | re.DOTALL))
@@ -20,11 +19,8 @@ ELSEWHERE = {"newest_scores", "daily_reasons"}
 
 @pytest.fixture(scope="module")
 def client(stack: Endpoints) -> Iterator[Client]:
-    made = clickhouse_client(stack.clickhouse_url, DATABASE)
-    migrate(made, DATABASE)
-    yield made
-    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
-    made.close()
+    with migrated_database(stack, DATABASE) as made:
+        yield made
 
 
 def test_every_view_is_on_the_page_and_no_other(client: Client) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.installation import migrated_database
 
 from contracts import stored
 from contracts.topics import ALL_TOPICS, Topic
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client, redis_client
-from sinks.migrations import migrate
+from sinks.clients import redis_client
 
 PAGE = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text(encoding="utf-8")
 DATABASE = "crm_page_tests"
@@ -25,11 +25,8 @@ SORTING_KEY = "SELECT sorting_key FROM system.tables WHERE database = {database:
 
 @pytest.fixture(scope="module")
 def client(stack: Endpoints) -> Iterator[Client]:
-    made = clickhouse_client(stack.clickhouse_url, DATABASE)
-    migrate(made, DATABASE)
-    yield made
-    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
-    made.close()
+    with migrated_database(stack, DATABASE) as made:
+        yield made
 
 
 def section(heading: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.installation import migrated_database
 from support.rows import fill
 from support.scored import DAY, random_scored
 
@@ -42,11 +43,8 @@ WHEN = datetime(2026, 3, 1, 12, 30, 0, 123_456, UTC)
 
 @pytest.fixture(scope="module")
 def client(stack: Endpoints) -> Iterator[Client]:
-    made = clickhouse_client(stack.clickhouse_url, DATABASE)
-    migrate(made, DATABASE)
-    yield made
-    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
-    made.close()
+    with migrated_database(stack, DATABASE) as made:
+        yield made
 
 
 @pytest.fixture

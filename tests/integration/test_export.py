@@ -8,12 +8,11 @@ import stat
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.request import Request, urlopen
-from uuid import uuid4
 
 import orjson
 import pyarrow as pa
@@ -21,15 +20,13 @@ import pyarrow.parquet as pq
 import pytest
 from clickhouse_connect.driver.client import Client
 from support.flow import CRMSTREAM
-from typer.testing import CliRunner, Result
+from support.installation import Crm, crmstream_on
 
-from crmstream import cli
 from crmstream.sql.body import Form
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client
 
 pytestmark = pytest.mark.stack
-Crm = Callable[..., Result]
 FORMS: list[Form] = ["csv", "parquet", "jsonl"]
 NASTY = ["plain", 'a "quoted" one', "two\nlines", "comma, and \\ and \t", "Zoë 🎉", "", "'"]
 TAG = "rwzhvnamhqcfyfbh"
@@ -39,13 +36,7 @@ MESSAGE = "Code: 395. DB::Exception: Too warm: while executing 'FUNCTION'. (FUNC
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own."""
-    monkeypatch.setenv("CRM_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("CRM_KAFKA_BOOTSTRAP_SERVERS", stack.kafka)
-    monkeypatch.setenv("CRM_CLICKHOUSE_URL", stack.clickhouse_url)
-    monkeypatch.setenv("CRM_REDIS_URL", stack.redis_url)
-    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", f"export_{uuid4().hex[:8]}")
-    runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
-    return lambda *given, **more: runner.invoke(cli.app, [str(one) for one in given], **more)
+    return crmstream_on(stack, monkeypatch, tmp_path, "export")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,17 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, TopicPartition
-from typer.testing import CliRunner, Result
+from support.installation import Crm, crmstream_on
 
 from connectors.kafka.topics import ensure_topics
 from contracts.identity import email_key, visitor_id
 from contracts.stored import profile_key, score_key
 from contracts.topics import TOPIC_OF_KIND
-from crmstream import cli
 from crmstream.commands import shared
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client, redis_client
 
 pytestmark = pytest.mark.stack
-Crm = Callable[..., Result]
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 EMAIL = email_key("c@example.com")
 TOPIC = TOPIC_OF_KIND["identity"].name
@@ -32,15 +30,9 @@ TOPIC = TOPIC_OF_KIND["identity"].name
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own, in a terminal of 80 columns."""
-    monkeypatch.setenv("CRM_DATA_DIR", str(tmp_path / "data"))
-    monkeypatch.setenv("CRM_KAFKA_BOOTSTRAP_SERVERS", stack.kafka)
-    monkeypatch.setenv("CRM_CLICKHOUSE_URL", stack.clickhouse_url)
-    monkeypatch.setenv("CRM_REDIS_URL", stack.redis_url)
-    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", f"identity_{uuid4().hex[:8]}")
+    run = crmstream_on(stack, monkeypatch, tmp_path, "identity")
     ensure_topics(stack.kafka, partitions=4)
     monkeypatch.setattr(shared.console, "width", 80)
-    runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
-    run: Crm = lambda *given, **more: runner.invoke(cli.app, [str(one) for one in given], **more)  # noqa: E731
     assert run("migrate").exit_code == 0
     return run
 

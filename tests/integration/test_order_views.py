@@ -10,10 +10,9 @@ from typing import Any, Final
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from support.installation import migrated_database
 
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client
-from sinks.migrations import migrate
 
 pytestmark = pytest.mark.stack
 DATABASE: Final = "crm_order_views"
@@ -25,11 +24,8 @@ OFFSETS: Final = count(1)
 
 @pytest.fixture(scope="module")
 def migrated(stack: Endpoints) -> Iterator[Client]:
-    made = clickhouse_client(stack.clickhouse_url, DATABASE)
-    migrate(made, DATABASE)
-    yield made
-    made.command(f"DROP DATABASE {DATABASE}", use_database=False)
-    made.close()
+    with migrated_database(stack, DATABASE) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 -- Views for analysts. They contain FINAL where it is needed. customer_id in them is the owner now: facts of a visitor who
 -- has signed in since belong to the customer; others to anonymous:<id>.
 
--- visitor_owners: the customer to whom each visitor or e-mail address belongs now. A visitor may belong to an address, and
--- the address to a customer.
+-- visitor_owners: the customer to whom each visitor or e-mail address belongs now. A visitor may lead to an
+-- address, and the address to a customer.
 CREATE OR REPLACE VIEW visitor_owners
 (
     visitor String COMMENT 'anonymous:<id> or email:<hash>',
@@ -18,8 +18,8 @@ SETTINGS join_use_nulls = 0;
 -- order_facts: events of orders without repeats; the views below read it. An order is completed and cancelled once, by its
 -- source and order_id, also when the event comes again under another event_id. An event without an order_id is an order of
 -- its own, known by event and person. A refund is known by its refund_id and currency, else by its event_id (part, empty
--- for others). newest and newest_lines are those of the record with the greatest precedence, occurred_at is the earliest
--- time of all records. Read newest and newest_lines as a whole, by identity(newest): of a single element, FINAL takes that
+-- for others). newest and newest_lines come from the record with the greatest precedence; occurred_at is the
+-- earliest time of all records. Read newest and newest_lines as a whole, by identity(newest): of a single element, FINAL takes that
 -- of any record. ClickHouse fills the table from inserts into transactions; rows that are inserted twice change nothing.
 -- Whoever deletes facts deletes them here too.
 CREATE TABLE IF NOT EXISTS order_facts
