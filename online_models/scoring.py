@@ -2,12 +2,14 @@
 
 A sweep waits for the models of its boundaries, so its scores are a function of the data. Live people are scored at once
 by the newest models, unless these are older than those of the boundary before; restated people wait for those of their
-boundary.
+boundary. They come after the sweep of that boundary and before the next one: models of several boundaries may arrive
+together, and whoever reads the scores must find the newest.
 
 The reasons of published scores are keys, from which phrases are made. Most sweeps of a catch-up are only stored: their
 reasons are features only.
 """
 
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
@@ -118,7 +120,7 @@ class Score(Machine[Input, ScoredBlock]):
         self._stacked: Stacked | None = None
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
-        """Take models and people; return the people who can be scored now: live ones, sweeps, restated ones."""
+        """Take models and people; return the people who can be scored now: live ones, then sweeps and restated ones."""
         for item in items:
             if isinstance(item, BoundaryModels):
                 self._learn(item)
@@ -127,11 +129,15 @@ class Score(Machine[Input, ScoredBlock]):
             if isinstance(item, PeopleBlock) and len(item):
                 (state.waiting if item.kind == "sweep" else state.others).append(item)
         others = self._scorable()
-        live = [self._newest(people) for people in others if people.kind == "live"]
-        swept = [self._sweep(people) for people in self._ready()]
+        found = [self._newest(people) for people in others if people.kind == "live"]
+        restated = deque(people for people in others if people.kind == "restated")
+        for people in self._ready():
+            while restated and _through(restated[0]) < people.boundaries[0]:
+                found.append(self._newest(restated.popleft()))
+            found.append(self._sweep(people))
         if items:
             self._note_waiting(items[0].bucket)
-        return live + swept + [self._newest(people) for people in others if people.kind == "restated"]
+        return found + [self._newest(people) for people in restated]
 
     def resumed(self) -> list[ScoredBlock]:
         """Note the rows that wait since before the restart."""
