@@ -130,7 +130,7 @@ class Score(Machine[Input, ScoredBlock]):
                 (state.waiting if item.kind == "sweep" else state.others).append(item)
         others = self._scorable()
         found = [self._newest(people) for people in others if people.kind == "live"]
-        restated = deque(people for people in others if people.kind == "restated")
+        restated = deque(sorted((people for people in others if people.kind == "restated"), key=_through))
         for people in self._ready():
             while restated and _through(restated[0]) < people.boundaries[0]:
                 found.append(self._newest(restated.popleft()))

@@ -36,6 +36,6 @@ def test_stopped_and_resumed_with_other_numbers_of_workers_gives_the_same(
     settings = new_settings(workers=1, **SLOWLY)
     log.forget_progress()
     with Flow(settings) as flow:
-        disturb(flow, log, [(0.2, StopAndStart(workers=3)), (0.6, StopAndStart(workers=2))])
+        disturb(flow, [(0.2, StopAndStart(workers=3)), (0.6, StopAndStart(workers=2))])
         flow.drain(log)
     assert differences(undisturbed, read_written(settings)) == []

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from support.flow import Flow, Log, wait_until
+from support.flow import Flow, wait_until
+from support.history import part_read
 
 
 class Disturbance(Protocol):
@@ -58,12 +59,12 @@ class StopAndStart:
         flow.start(workers=self.workers)
 
 
-def disturb(flow: Flow, log: Log, plan: Sequence[tuple[float, Disturbance]]) -> None:
-    """Let each disturbance strike when its part of the log (0 to 1) is done, in the order given.
+def disturb(flow: Flow, plan: Sequence[tuple[float, Disturbance]]) -> None:
+    """Let each disturbance strike when its part of the rich history (0 to 1) has been read, in the order given.
 
-    Fails if the log is done before a disturbance has struck: such a run would prove nothing.
+    Fails if everything has been read before a disturbance strikes: such a run would prove nothing.
     """
     for moment, disturbance in plan:
-        flow.await_that(lambda moment=moment: log.progress() >= moment, f"{moment:.0%} of the log is done")  # type: ignore[misc]
-        assert log.progress() < 1, f"the log was done before {disturbance} at {moment:.0%}"
+        flow.await_that(lambda moment=moment: part_read(flow) >= moment, f"{moment:.0%} has been read")  # type: ignore[misc]
+        assert part_read(flow) < 1, f"everything had been read before {disturbance} at {moment:.0%}"
         disturbance.strike(flow)

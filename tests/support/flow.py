@@ -18,6 +18,8 @@ from confluent_kafka.admin import AdminClient
 
 from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
+from crmstream.observe.lanes import CLOCK
+from crmstream.observe.metrics import read_samples
 from crmstream.stack.endpoints import Endpoints, running_stack
 from crmstream.stack.environment import settings_environment
 from sinks.outbox_folder import waiting_in
@@ -136,6 +138,11 @@ class Flow:
     def collector_pid(self) -> int:
         """The process id of the collector; 0 while there is none."""
         return next((pid for _, pid in self._children("crmstream.collector")), 0)
+
+    def clocks(self) -> dict[str, float]:
+        """The event clocks of the lanes, in Unix seconds, by partition; of workers that answer and have one."""
+        pages = [read_samples(url) or () for url in self.endpoints.worker_metrics]
+        return {each.labels["partition"]: each.value for page in pages for each in page if each.name == CLOCK}
 
     def __enter__(self) -> Self:
         self.start()

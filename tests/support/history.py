@@ -8,6 +8,7 @@ from heapq import heappop, heappush, merge
 from itertools import takewhile
 
 from support.data import real
+from support.flow import Flow
 
 from connectors.files.replay import FileConnector
 from connectors.kafka.publisher import Publisher, Summary, publish_history
@@ -17,6 +18,7 @@ from connectors.rows.mapping import load_mapping
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.shop import Shop
 from contracts.outcomes import Outcome
+from contracts.times import SECOND
 from contracts.unlinks import OWN_SOURCE
 
 PARTITIONS = 4
@@ -38,6 +40,9 @@ SHOP = ShopConfig(
     late_share=0.02,
     broken_share=0.005,
 )
+
+END_US = SHOP.end_us + DAY_US
+"""Ticks follow until here."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +88,16 @@ def cdnow_records(every: int) -> Iterator[Record]:
     return (record for record in connector.records() if int(record.key or b"0") % every == 0)
 
 
+def part_read(flow: Flow) -> float:
+    """The part of the days (0 to 1) that the slowest lane has read, as the workers say; 0 while one does not say."""
+    clocks = flow.clocks()
+    if len(clocks) < PARTITIONS:
+        return 0.0
+    return (min(clocks.values()) * SECOND - SHOP.start_us) / (END_US - SHOP.start_us)
+
+
 def publish_rich_history(bootstrap_servers: str) -> Summary:
     """Publish it, with its ticks."""
     ensure_topics(bootstrap_servers, PARTITIONS)
     with Publisher(bootstrap_servers, PARTITIONS) as publisher:
-        return publish_history(RichHistory(), publisher, until=SHOP.end_us + DAY_US)
+        return publish_history(RichHistory(), publisher, until=END_US)

@@ -237,13 +237,17 @@ def test_restated_people_wait_for_the_models_of_their_boundary(score: Score) -> 
 
 
 def test_restated_people_come_before_the_sweeps_of_later_boundaries(score: Score) -> None:
-    """The models of both boundaries arrive together; Redis keeps what is written last."""
-    restated = [people(features_of(3, count=2), kind="restated", slot=slot) for slot in (4, 5)]
-    waiting = [sweep(0, [2, 3]), sweep(0, [4]), restated[0], sweep(0, [5]), restated[1], sweep(0, [6])]
+    """The models of all boundaries arrive together; Redis keeps what is written last.
+
+    Visitors wait in the same queue, and devices are ahead of customers.
+    """
+    fourth, fifth, visitors = (people(features_of(3, count=2), kind="restated", slot=slot) for slot in (4, 5, 6))
+    visitors = replace(visitors, table="devices")
+    waiting = [visitors, sweep(0, [2, 3]), sweep(0, [4]), fourth, sweep(0, [5]), fifth, sweep(0, [6])]
     assert score.take(waiting) == []
     found = score.take(models(2, 3, 4, 5, 6))
     assert [(block.people.kind, int(block.people.boundaries[-1])) for block in found] == [
-        ("sweep", 3), ("sweep", 4), ("restated", 4), ("sweep", 5), ("restated", 5), ("sweep", 6),
+        ("sweep", 3), ("sweep", 4), ("restated", 4), ("sweep", 5), ("restated", 5), ("sweep", 6), ("restated", 6),
     ]  # fmt: skip
     for one, other in itertools.pairwise(found):
         assert one.people.versions.max() <= other.people.versions.max()
