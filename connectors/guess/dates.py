@@ -1,6 +1,7 @@
 """The format of a column of times, decided over all of its values but a few that fit nothing, such as 31.02.2026."""
 
 import itertools
+import re
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
@@ -43,8 +44,9 @@ def time_format(texts: Sequence[str]) -> TimeFormat | None:
         return None
     if (found := _format_of_all(distinct)) is not None or len(texts) < _LEAST_WITH_MISFIT:
         return found
-    readers = [read for read in (datetime.fromisoformat, *map(_reader, _patterns()))
-               if len(_misfits(read, distinct[:_FIRST], 3)) <= min(3, len(distinct) - 1)]  # fmt: skip
+    few = min(3, len(distinct) - 1)
+    readers = [read for read in (datetime.fromisoformat, *map(_reader, _patterns(distinct[:_FIRST], few)))
+               if len(_misfits(read, distinct[:_FIRST], 3)) <= few]  # fmt: skip
     most = max(1, len(distinct) // 10)
     kept = min((_misfits(read, distinct, most) for read in readers), key=len, default=set(distinct))
     if len(kept) > most or sum(text in kept for text in texts) * 5 > len(texts):
@@ -71,7 +73,7 @@ def _format_of_all(distinct: Sequence[str]) -> TimeFormat | None:
         return TimeFormat("iso", None, any(len(text) > 10 for text in distinct), _iso_zone(distinct[0]))
     if (unix := _unix(distinct)) is not None:
         return TimeFormat(unix, None, has_clock=True, has_zone=True)
-    fitting = [pattern for pattern in _patterns() if _fits_all(_reader(pattern), distinct)]
+    fitting = [pattern for pattern in _patterns(distinct) if _fits_all(_reader(pattern), distinct)]
     if not fitting:
         return None
     best = min(fitting, key=lambda pattern: _disorder(pattern, distinct))
@@ -86,9 +88,29 @@ def is_clock(texts: Iterable[str]) -> str | None:
     return next((one for one in clocks if given and _fits_all(_reader(one), given)), None)
 
 
-def _patterns() -> Iterable[str]:
-    parts = itertools.product(_DATES, _CLOCKS, _ZONES)
-    return (date + clock + zone for date, clock, zone in parts if clock or not zone)
+def _patterns(texts: Sequence[str], misfits: int = 0) -> list[str]:
+    """Return the patterns whose shape all texts have but a few.
+
+    Python compiles a regular expression for each pattern, which takes a millisecond: shapes rule nearly all out.
+    """
+    shapes = [_shape(text) for text in texts]
+    return [pattern for pattern, shape in _SHAPES
+            if sum(not each.startswith(shape) for each in shapes) <= misfits]  # fmt: skip
+
+
+def _shape(text: str) -> str:
+    """Return a text with ``0`` for each run of digits and ``a`` for each word: ``0.0.0 0:0``."""
+    return re.sub(r"[^\W\d_]+", "a", re.sub(r"\d+", "0", " ".join(text.split())))
+
+
+def _all_patterns() -> Iterable[tuple[str, str]]:
+    """Yield each pattern with the shape of its date and clock; zones have several shapes."""
+    for date, clock, zone in itertools.product(_DATES, _CLOCKS, _ZONES):
+        if clock or not zone:
+            yield date + clock + zone, _shape(re.sub("%[dmYyHMSI]", "0", re.sub("%[bBp]", "a", date + clock)))
+
+
+_SHAPES: Final = tuple(_all_patterns())
 
 
 def _reader(pattern: str) -> Callable[[str], datetime]:
