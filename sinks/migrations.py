@@ -17,6 +17,8 @@ from sinks.queries import migrations, query, statements
 
 ANSWER_SECONDS: Final = 24 * 3_600
 """Timeout of a statement, for the client passed to :func:`migrate`: a migration may copy a large table."""
+REPLACING: Final = ("EXCHANGE TABLES", "CREATE OR REPLACE TABLE")
+"""How statements begin that replace a table with all its rows."""
 RUN: Final = "{run}"
 """Placeholder in a migration for a name that is unique to a run, so that runs do not share their copies of tables."""
 
@@ -43,12 +45,12 @@ def migrate(client: Client, database: str) -> list[str]:
 def _apply(client: Client, name: str, script: str) -> None:
     """Run one migration, then record it. After a crash it runs again from its start.
 
-    If another run has finished the same migration meanwhile, this one stops before its next statement: writers may have
-    started by then, and exchanging tables would replace theirs by an older copy.
+    If another run has finished the same migration meanwhile, this one stops before its next statement that replaces a
+    table: writers may have started by then, and their rows would be replaced by an older copy.
     """
     run = token_hex(4)
     for statement in statements(script):
-        if name in _applied(client):
+        if statement.startswith(REPLACING) and name in _applied(client):
             return
         client.command(statement.replace(RUN, run))
     client.command(query("note_migration"), parameters={"name": name, "sha256": _digest(script)})

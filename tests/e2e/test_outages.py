@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.flow import Flow, Log, NewSettings, wait_until
-from support.history import SLOWLY
+from support.history import EVEN_SLOWER
 from support.tables import Written, differences, read_written
 
 from crmstream.stack.parts import ClickHousePart, RedisPart, ServerPart
@@ -15,7 +15,6 @@ from crmstream.stack.ports import free_port
 from crmstream.stack.process import stop_all
 
 DOWN_SECONDS = 2
-EVEN_SLOWER = SLOWLY | {"replay_epoch_days": 2}
 """Much of the history must be left when ClickHouse is killed."""
 
 

@@ -30,7 +30,7 @@ TOPIC = TOPIC_OF_KIND["identity"].name
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own, in a terminal of 80 columns."""
-    run = crmstream_on(stack, monkeypatch, tmp_path, "identity")
+    run = crmstream_on(stack, monkeypatch, tmp_path, "identity", reused=True)
     ensure_topics(stack.kafka, partitions=4)
     monkeypatch.setattr(shared.console, "width", 80)
     assert run("migrate").exit_code == 0

@@ -65,6 +65,6 @@ def disturb(flow: Flow, plan: Sequence[tuple[float, Disturbance]]) -> None:
     Fails if everything has been read before a disturbance strikes: such a run would prove nothing.
     """
     for moment, disturbance in plan:
-        flow.await_that(lambda moment=moment: part_read(flow) >= moment, f"{moment:.0%} has been read")  # type: ignore[misc]
-        assert part_read(flow) < 1, f"everything had been read before {disturbance} at {moment:.0%}"
+        flow.await_that(lambda moment=moment: part_read(flow.clocks()) >= moment, f"{moment:.0%} has been read")  # type: ignore[misc]
+        assert part_read(flow.clocks()) < 1, f"everything had been read before {disturbance} at {moment:.0%}"
         disturbance.strike(flow)

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient
 
 from contracts.settings import Settings
 from contracts.topics import CONSUMER_GROUP, INPUT_TOPICS
-from crmstream.observe.lanes import CLOCK
+from crmstream.observe.lanes import CLOCK, Pages
 from crmstream.observe.metrics import read_samples
 from crmstream.stack.endpoints import Endpoints, running_stack
 from crmstream.stack.environment import settings_environment
@@ -102,6 +102,12 @@ class Log:
         return {(place.topic, place.partition): place.offset for place in found if place.offset >= 0}
 
 
+def clocks_of(pages: Pages) -> dict[str, float]:
+    """The event clocks of lanes, in Unix seconds, by partition, by the metrics of workers."""
+    samples = [each for page in pages for each in page or ()]
+    return {each.labels["partition"]: each.value for each in samples if each.name == CLOCK}
+
+
 class Flow:
     """``crmstream up`` with the given settings. Use it as a context manager; it may be stopped and started inside."""
 
@@ -141,8 +147,7 @@ class Flow:
 
     def clocks(self) -> dict[str, float]:
         """The event clocks of the lanes, in Unix seconds, by partition; of workers that answer and have one."""
-        pages = [read_samples(url) or () for url in self.endpoints.worker_metrics]
-        return {each.labels["partition"]: each.value for page in pages for each in page if each.name == CLOCK}
+        return clocks_of([read_samples(url) for url in self.endpoints.worker_metrics])
 
     def __enter__(self) -> Self:
         self.start()

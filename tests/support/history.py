@@ -1,14 +1,13 @@
 """A small but rich history for whole-system tests: a simulated shop with all its noise, and real purchases among it."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import heappop, heappush, merge
 from itertools import takewhile
 
 from support.data import real
-from support.flow import Flow
 
 from connectors.files.replay import FileConnector
 from connectors.kafka.publisher import Publisher, Summary, publish_history
@@ -30,6 +29,8 @@ OUTCOMES = (
 """Windows that close within the history."""
 SLOWLY = {"epoch_seconds": 0.2, "replay_epoch_days": 6, "max_batch_events": 50}
 """Settings with which the history takes some ten seconds, so that something can happen in its middle."""
+EVEN_SLOWER = SLOWLY | {"replay_epoch_days": 2}
+"""The same for disturbances that strike when a part of the results is durable: several workers publish that late."""
 SHOP = ShopConfig(
     seed=5,
     customers=150,
@@ -88,9 +89,8 @@ def cdnow_records(every: int) -> Iterator[Record]:
     return (record for record in connector.records() if int(record.key or b"0") % every == 0)
 
 
-def part_read(flow: Flow) -> float:
-    """The part of the days (0 to 1) that the slowest lane has read, as the workers say; 0 while one does not say."""
-    clocks = flow.clocks()
+def part_read(clocks: Mapping[str, float]) -> float:
+    """The part of the days (0 to 1) that the slowest lane has read, by the lanes' clocks; 0 while one is not known."""
     if len(clocks) < PARTITIONS:
         return 0.0
     return (min(clocks.values()) * SECOND - SHOP.start_us) / (END_US - SHOP.start_us)

@@ -25,8 +25,21 @@ class Order:
     at: datetime
     total: Decimal
     lines: list[dict[str, Any]]
-    refunded: Decimal = Decimal(0)
     cancelled_at: datetime | None = None
+
+    refunds: list[tuple[datetime, Decimal]] = field(default_factory=list)
+
+    @property
+    def movements(self) -> list[tuple[datetime, Decimal]]:
+        """The money that came in and went back, with its times."""
+        back = [(at, -amount) for at, amount in self.refunds]
+        cancelled = [] if self.cancelled_at is None else [(self.cancelled_at, -self.rest)]
+        return [(self.at, self.total), *back, *cancelled]
+
+    @property
+    def refunded(self) -> Decimal:
+        """What was paid back."""
+        return sum((amount for _, amount in self.refunds), Decimal(0))
 
     @property
     def rest(self) -> Decimal:
@@ -79,12 +92,10 @@ class ShopFacts:
             if event.name == "Identify" and event.anonymous_id and event.customer_id
         }  # fmt: skip
         self.orders: dict[str, Order] = {}
-        self.movements: list[tuple[datetime, Decimal]] = []
         for event in self.events:
             if event.kind == "transaction":
                 self._transaction(event)
-        cancelled = ((order.cancelled_at, -order.rest) for order in self.orders.values() if order.cancelled_at)
-        self.movements += cancelled
+        self.movements = [moved for order in self.orders.values() for moved in order.movements]
         self.visits = self._visits()
 
     def owner(self, event: Event) -> str:
@@ -103,10 +114,8 @@ class ShopFacts:
         if event.name == "Order Completed":
             assert said["order_id"] not in self.orders
             self.orders[said["order_id"]] = Order(self.owner(event), event.occurred_at, amount, said["products"])
-            self.movements.append((event.occurred_at, amount))
         elif event.name == "Order Refunded":
-            self.orders[said["order_id"]].refunded += amount
-            self.movements.append((event.occurred_at, -amount))
+            self.orders[said["order_id"]].refunds.append((event.occurred_at, amount))
 
     def _visits(self) -> list[Visit]:
         visits: dict[str, Visit] = {}
@@ -131,6 +140,15 @@ class ShopFacts:
         own = (order.at for order in self.orders.values() if order.customer == visit.customer)
         later = [at for at in own if at >= visit.starts]
         return bool(later) and min(later) <= visit.ends + HOUR
+
+    @property
+    def countries(self) -> dict[str, str]:
+        """The newest country that each customer told."""
+        told: dict[str, str] = {}
+        for event in self.events:
+            if event.name == "Identify" and event.customer_id:
+                told[event.customer_id] = event.properties.model_dump()["traits"]["country"]
+        return told
 
     @property
     def kept(self) -> dict[str, list[Order]]:
