@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     sources_file: Path | None = Field(
         None, description="File of the sources, their write keys and rules. Unset: sources.yaml in CRM_DATA_DIR."
     )
+    traits_file: Path | None = Field(
+        None, description="File of declared traits. Unset: traits.yaml in CRM_DATA_DIR, if there is one."
+    )
     privacy_key: SecretStr | None = Field(
         None,
         min_length=32,

@@ -39,6 +39,7 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "rates": (FEED, "Say what currencies are worth in the base currency."),
     "connect": (FEED, "Publish the changes of a database, each exactly once."),
     "score": (READ, "Show the scores and the profile of one customer."),
+    "customer": (READ, "Show who somebody is, find people, list what they did."),
     "identity": (READ, "Show which ids are one customer and why, or undo a wrong link."),
     "top": (READ, "List the customers with the highest score of an outcome."),
     "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),

@@ -14,8 +14,8 @@ from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
-from sinks.clients import check_redis, clickhouse_client
-from sinks.migrations import ANSWER_SECONDS, migrate
+from crmstream.tables import prepare_tables
+from sinks.clients import check_redis
 
 
 def whoever_listens(say: Callable[[str], None]) -> Callable[[str], None]:
@@ -59,8 +59,7 @@ def prepared_stack(
         ensure_topics(endpoints.kafka, settings.partitions)
         if settings.redis_url is not None:
             check_redis(endpoints.redis_url)
-        database = settings.clickhouse_database
-        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+        prepare_tables(settings, endpoints.clickhouse_url)
         keeper.convert(endpoints)
 
     collector = COLLECTOR if settings.kafka_bootstrap_servers else (*COLLECTOR, WATCH_DISK)
@@ -80,8 +79,7 @@ def servers_only(settings: Settings, on_event: Callable[[str], None]) -> LocalSt
 
     def prepare(endpoints: Endpoints) -> None:
         ensure_topics(endpoints.kafka, settings.partitions)
-        database = settings.clickhouse_database
-        migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+        prepare_tables(settings, endpoints.clickhouse_url)
 
     return LocalStack(
         settings, with_dataflow=False, prepare=prepare, on_event=whoever_listens(on_event),

@@ -5,8 +5,7 @@ from contracts.settings import load_settings
 from contracts.topics import ALL_TOPICS
 from crmstream.commands.shared import console, new_app
 from crmstream.stack.endpoints import resolve_endpoints
-from sinks.clients import clickhouse_client
-from sinks.migrations import ANSWER_SECONDS, migrate
+from crmstream.tables import prepare_tables
 
 app = new_app()
 
@@ -15,9 +14,10 @@ app = new_app()
 def run() -> None:
     """Create the Kafka topics and bring the ClickHouse database up to date.
 
-    `crmstream up` does this by itself; run it by hand for outside servers. Stop
-    `up` first: a migration may copy tables, and rows that are written meanwhile
-    are lost. Topics get CRM_PARTITIONS partitions, which cannot be changed later.
+    `crmstream up` does this by itself; run it by hand for outside servers, and
+    when traits.yaml has changed. Stop `up` first: a migration may copy tables,
+    and rows that are written meanwhile are lost. Topics get CRM_PARTITIONS
+    partitions, which cannot be changed later.
 
     [bold]Examples[/bold]
 
@@ -30,7 +30,7 @@ def run() -> None:
     ensure_topics(endpoints.kafka, settings.partitions)
     console.print(f"{len(ALL_TOPICS)} topics are there, those of events with {settings.partitions} partitions each.")
     database = settings.clickhouse_database
-    applied = migrate(clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS), database)
+    applied = prepare_tables(settings, endpoints.clickhouse_url)
     for name in applied:
         console.print(f"Migration {name} applied to database {database}.")
     if not applied:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import exp, log
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -207,6 +208,54 @@ def test_repeat_rate(year: Warehouse) -> None:
     [(customers, rate, mean)] = year.ask("Repeat rate")
     assert (customers, rate) == (len(days), pytest.approx(len(spans) / len(days)))
     assert mean == pytest.approx(fmean(spans))
+
+
+def test_loyalty(year: Warehouse) -> None:
+    newest = max(order.at for order in year.shop.orders.values())
+    days, shares = [], []
+    for orders in year.shop.kept.values():
+        first = min(order.at for order in orders)
+        months = 12 * (newest.year - first.year) + newest.month - first.month + 1
+        days.append((newest.date() - first.date()).days)
+        shares.append(len({month_of(order.at) for order in orders}) / months)
+    [answer] = year.ask("Loyalty")
+    assert answer == (len(days), pytest.approx(fmean(days), abs=1e-3), pytest.approx(fmean(shares), abs=1e-4))
+
+
+def test_revenue_by_week_and_segment(year: Warehouse) -> None:
+    segments = dict(year.client.query("SELECT customer_id, segment FROM newest_scores").result_rows)
+    weeks: dict[tuple[date, str], Decimal] = defaultdict(Decimal)
+    for order in year.shop.orders.values():
+        for at, amount in order.movements:
+            monday = at.date() - timedelta(days=at.weekday())
+            weeks[monday, segments.get(order.customer, "none")] += amount
+    assert year.ask("Revenue by week and segment") == sorted((*key, net) for key, net in weeks.items())
+    assert len({segment for _, segment in weeks}) > 3
+
+
+def test_customers_by_country(year: Warehouse) -> None:
+    countries: dict[str, list[str]] = defaultdict(list)
+    for customer, country in year.shop.countries.items():
+        countries[country].append(customer)
+    wanted = []
+    for country, customers in countries.items():
+        orders = [order for order in year.shop.orders.values() if order.customer in customers]
+        wanted.append((country, len(customers), len(orders), sum(order.total for order in orders)))
+    assert year.ask("Customers by country") == sorted(wanted, key=lambda row: (-row[1], row[0]))
+    assert len(wanted) > 2
+
+
+def test_favourite_categories(year: Warehouse) -> None:
+    """What counts is how the weights stand to each other: that does not depend on the day."""
+    newest = max(order.at for order in year.shop.orders.values())
+    favourites: Counter[str] = Counter()
+    for orders in year.shop.kept.values():
+        weights: dict[str, float] = defaultdict(float)
+        for order in orders:
+            for category in {line["category"] for line in order.lines}:
+                weights[category] += exp((order.at - newest) / timedelta(days=90))
+        favourites[min(weights, key=lambda name: (-round(log(weights[name]), 6), name))] += 1
+    assert year.ask("Favourite categories") == sorted(favourites.items(), key=lambda row: (-row[1], row[0]))
 
 
 def test_tickets_and_satisfaction_by_month(year: Warehouse) -> None:

@@ -84,9 +84,15 @@ def table(rows: list[dict[str, Any]], **types: pa.DataType) -> pa.Table:
     return pa.table({name: values for name, values in columns.items() if values is not None})
 
 
-FILLING = {f"log_events_of_{name}" for name in FACT_TABLES.values()}
-VIEWS = {"visitor_owners", "order_events", "orders", "revenue", "order_items", "sessions", "tickets"}
-OTHERS = {"schema_migrations", "newest_scores", "daily_reasons", "order_facts_of_transactions", *FILLING, *VIEWS}
+VIEWS = {
+    "visitor_owners", "order_events", "orders", "revenue", "order_items", "sessions", "tickets", "customer_traits",
+    "memberships", "accounts", "preferences",
+}  # fmt: skip
+FILLING = {f"log_events_of_{name}" for name in FACT_TABLES.values()} | {
+    "order_facts_of_transactions", "trait_facts_of_identity_events", "account_members_of_identity_events",
+    "account_facts_of_identity_events",
+}  # fmt: skip
+OTHERS = {"schema_migrations", "newest_scores", "daily_reasons", *FILLING, *VIEWS}
 """The views, and the table of migrations."""
 
 

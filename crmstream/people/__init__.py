@@ -1,0 +1,1 @@
+"""What the stores hold about one person: for ``crmstream customer``."""

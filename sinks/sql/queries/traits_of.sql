@@ -1,0 +1,17 @@
+-- The newest value of each trait of a person who has several ids; for `crmstream customer`. As in the view customer_traits,
+-- what was said under a customer id counts more than what a device said.
+SELECT
+    trait,
+    if(startsWith(found.value, '"'), JSONExtractString(found.value), found.value) AS value,
+    found.value AS json,
+    found.occurred_at AS told_at,
+    found.source AS source
+FROM
+(
+    SELECT trait, max((NOT startsWith(person, 'anonymous:'), newest)).2 AS found
+    FROM trait_facts
+    WHERE person IN {ids:Array(String)}
+    GROUP BY trait
+)
+WHERE found.value != 'null'
+ORDER BY trait
