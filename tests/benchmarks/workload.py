@@ -63,7 +63,7 @@ DEMO: Final = Workload("the demo's two years", _CATCH_UP, 2_000, 730, 2, DEFAULT
 PACED: Final = Workload("a small shop, paced", _PACED, 3_000, 30, 2, DEFAULT_BACKLOG, recent=True)
 LARGE: Final = Workload("50,000 customers, paced", _PACED, 50_000, 2, 0.2, DEFAULT_BACKLOG, recent=True)
 QUICK: Final = Workload("ten days, live", _LIVE, 200, 10, 2, EVERYTHING)
-SMALL: Final = Workload("one busy day, live", _LIVE, 4_000, 2, 1, EVERYTHING)
+SMALL: Final = Workload("one busy day, live", _LIVE, 2_000, 2, 1, EVERYTHING)
 SMALL_CATCH_UP: Final = Workload("half a year, catch-up", _CATCH_UP, 250, 180, 2, DEFAULT_BACKLOG, batch=300)
 WORKLOADS: Final = {each.name: each for each in (LIVE, CATCH_UP, DEMO, PACED, LARGE, QUICK, SMALL, SMALL_CATCH_UP)}
 
