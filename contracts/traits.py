@@ -1,7 +1,7 @@
 """Traits: what is known of a person besides the events, such as a country. Declared ones have a type and a column.
 
 Names of traits in events are those of their senders. A declared trait has one name here, and lists the names (or paths,
-such as ``address.city``) under which sources send it; the first one that has a value counts.
+such as ``address.city``) under which sources send it; the first one with a value of its type counts.
 """
 
 from typing import Annotated, Final, Literal

@@ -6,7 +6,7 @@
       loyalty_tier: text                  # a type alone
       seats:
         type: number                      # text, number, boolean, date or time
-        sent_as: [seats, plan.seats]      # names or paths in events; the first that has a value counts
+        sent_as: [seats, plan.seats]      # names or paths in events; the first with a value of the type counts
       tax_number:
         personal: true
         description: VAT number of a company

@@ -1,12 +1,14 @@
 """Makes the view ``customers_360``: a row per customer with profile, newest sweep and a column per declared trait."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contracts.errors import CrmError
+from contracts.errors import CrmError, StoreRefusedError
 from contracts.traits import Trait, TraitType
 from sinks.queries import query
 
@@ -18,24 +20,49 @@ TYPES: Final[dict[TraitType, str]] = {
     "date": "Nullable(Date32)",
     "time": "Nullable(DateTime64(3, 'UTC'))",
 }
-_DAY: Final = "^[0-9]{4}-[0-9]{2}-[0-9]{2}"
+LONGEST_QUERY: Final = 8_000_000
+"""Characters of the statement that makes the view: ClickHouse's own limit is reached by some hundred paths."""
+_DAY: Final = "[1-9][0-9]{3}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])"
+_CASTS: Final[dict[TraitType, str]] = {
+    "text": "t",
+    "number": "if(isFinite(toFloat64OrNull(t)), toFloat64OrNull(t), NULL)",
+    "boolean": "multiIf(lower(t) IN ('true', 'yes', '1'), true, lower(t) IN ('false', 'no', '0'), false, NULL)",
+    "date": f"if(match(t, '^{_DAY}'), toDate32(parseDateTime64BestEffortOrNull(substring(t, 1, 10), 0, 'UTC')), NULL)",
+    "time": (
+        "multiIf(match(t, '^[0-9]{10}$'), fromUnixTimestamp64Milli(toInt64OrZero(t) * 1000, 'UTC'), "
+        "match(t, '^[0-9]{13}$'), fromUnixTimestamp64Milli(toInt64OrZero(t), 'UTC'), "
+        f"match(t, '^{_DAY}([T ]([01][0-9]|2[0-3]):[0-5][0-9]|$)'), parseDateTime64BestEffortOrNull(t, 3, 'UTC'), NULL)"
+    ),
+}
+"""A text ``t`` as a value of the type, NULL if it is none. A time may be in Unix seconds or milliseconds."""
+_TEXT: Final = "if(startsWith(j, '\"'), JSONExtractString(j), j)"
+_SCALAR: Final = "j NOT IN ('', 'null', '\"\"') AND NOT match(j, '^[[{]')"
 
 
-def declare_traits(client: Client, traits: Mapping[str, Trait]) -> None:
-    """Make the view with a column for each of ``traits``.
-
-    Raises :class:`CrmError` if a trait has the name of another column.
-    """
-    script = query(VIEW)
-    taken = sorted(name for name in traits if f"    {name} " in script)
+def check_names(traits: Iterable[str]) -> None:
+    """Raise :class:`CrmError` if a trait has the name of another column of the view."""
+    columns = re.findall(r"^ {4}(\w+) .* COMMENT '", query(VIEW), re.MULTILINE)
+    taken = sorted({*traits} & {*columns})
     if taken:
         raise CrmError(
             f"The view {VIEW} has a column {taken[0]} already: give the trait another name, and list the name in "
             "events under sent_as."
         )
+
+
+def declare_traits(client: Client, traits: Mapping[str, Trait]) -> None:
+    """Make the view with a column for each of ``traits``.
+
+    Raises :class:`CrmError` if a trait has the name of another column, or if ClickHouse does not take the view.
+    """
+    check_names(traits)
+    head, middle, tail = re.split(r"/\* \w+ \*/", query(VIEW))
     columns = "".join(f",\n    {quote_identifier(name)} {_column(name, trait)}" for name, trait in traits.items())
     values = "".join(f",\n    {_value(name, trait)}" for name, trait in traits.items())
-    client.command(script.replace("/* columns */", columns).replace("/* values */", values))
+    try:
+        client.command(f"{head}{columns}{middle}{values}{tail}", settings={"max_query_size": LONGEST_QUERY})
+    except ClickHouseError as error:
+        raise StoreRefusedError(f"ClickHouse refused the view {VIEW}: {str(error).splitlines()[0][:300]}") from error
 
 
 def _column(name: str, trait: Trait) -> str:
@@ -44,38 +71,18 @@ def _column(name: str, trait: Trait) -> str:
 
 
 def _value(name: str, trait: Trait) -> str:
-    """Return the value in ``told``, a map from the names of a customer's traits to their values as JSON."""
-    found = [f"nullIf({_json(path)}, '')" for path in trait.paths(name)]
-    json = f"coalesce({', '.join(found)}, '')"
-    text = f"nullIf(if(startsWith({json}, '\"'), JSONExtractString({json}), {json}), '')"
-    return f"{_cast(text, trait.type)} AS {quote_identifier(name)}"
+    """Return the first value of the type among those of the trait's paths.
 
-
-def _cast(text: str, kind: TraitType) -> str:
-    """Return a text as a type; NULL if it is no value of the type. A time may be in Unix seconds or milliseconds."""
-    match kind:
-        case "number":
-            return f"toFloat64OrNull({text})"
-        case "boolean":
-            low = f"lower({text})"
-            return f"multiIf({low} IN ('true', 'yes', '1'), true, {low} IN ('false', 'no', '0'), false, NULL)"
-        case "date":
-            day = f"parseDateTime64BestEffortOrNull(substring({text}, 1, 10), 0, 'UTC')"
-            return f"if(match({text}, '{_DAY}'), toDate32({day}), NULL)"
-        case "time":
-            number = f"toInt64OrZero(assumeNotNull({text}))"
-            return (
-                f"multiIf(match({text}, '^[0-9]{{10}}$'), fromUnixTimestamp64Milli({number} * 1000, 'UTC'), "
-                f"match({text}, '^[0-9]{{13}}$'), fromUnixTimestamp64Milli({number}, 'UTC'), "
-                f"match({text}, '{_DAY}'), parseDateTime64BestEffortOrNull({text}, 3, 'UTC'), NULL)"
-            )
-        case _:
-            return text
+    ``_set`` is a map from the names of a customer's traits to their values as JSON.
+    """
+    found = ", ".join(_json(path) for path in trait.paths(name))
+    texts = f"arrayMap(j -> {_TEXT}, arrayFilter(j -> {_SCALAR}, [{found}]))"
+    cast = f"CAST({_CASTS[trait.type]}, {format_str(TYPES[trait.type])})"
+    return f"arrayFirst(v -> isNotNull(v), arrayMap(t -> {cast}, {texts})) AS {quote_identifier(name)}"
 
 
 def _json(path: str) -> str:
-    """Return the value of a path, empty if there is none: a trait of that name, or a field of an object."""
+    """Return the value of a path as JSON: that of a trait, or of a field of an object."""
     name, *fields = path.split(".")
-    told = f"told[{format_str(name)}]"
-    value = f"JSONExtractRaw({', '.join([told, *map(format_str, fields)])})" if fields else told
-    return f"if({value} = 'null' OR match({value}, '^[[{{]'), '', {value})"
+    value = f"_set[{format_str(name)}]"
+    return f"JSONExtractRaw({', '.join([value, *map(format_str, fields)])})" if fields else value

@@ -1,7 +1,7 @@
 """``crmstream customer``: who somebody is: traits, profile, scores, events. Reads only."""
 
+import shlex
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final
 
@@ -15,7 +15,16 @@ from crmstream.commands.shared import connect_redis, console, new_app, notes, pr
 from crmstream.commands.warehouse import warehouse
 from crmstream.observe.clock import read_as_of
 from crmstream.observe.workers import read_pages
-from crmstream.people.lookup import Person, find_person, read_events, read_traits, search
+from crmstream.people.lookup import (
+    FROM_THE_NEWEST,
+    Cursor,
+    Person,
+    find_person,
+    printable,
+    read_events,
+    read_traits,
+    search,
+)
 from crmstream.stack.endpoints import Endpoints, stack_folder
 
 app = new_app()
@@ -114,7 +123,9 @@ def find(
     if as_json:
         print_json(found)
     elif found:
-        rows = [[row["customer_id"], row["lifecycle"], row["segment"], _short(row["found"])] for row in found]
+        rows = [
+            [printable(row["customer_id"]), row["lifecycle"], row["segment"], _short(row["found"])] for row in found
+        ]
         print_lines(aligned(["customer", "lifecycle", "segment", "found"], rows, width=console.width, needed=1))
     else:
         notes.print(f"Nobody has {text!r} in an id or a trait.", markup=False, highlight=False)
@@ -130,13 +141,14 @@ def events(
     ] = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=1_000_000, help="At most so many events.")] = 50,
     before: Annotated[
-        datetime | None, typer.Option(help="Only events before this time (UTC): for the ones after the last page.")
+        str | None, typer.Option(metavar="TIME", help="Only events before this time (UTC); a full page says the next.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the events of one person, the newest first, from all channels.
 
-    With --json each event has its properties.
+    With --json each event has its properties. A full page says how to ask for
+    the older ones.
 
     [bold]Examples[/bold]
 
@@ -146,19 +158,20 @@ def events(
 
     crmstream customer events c-000042 --before "2026-11-01" --json
     """
+    start = FROM_THE_NEWEST if before is None else Cursor.of_text(before)
     with warehouse("trait_facts") as (_, endpoints, client):
         person = find_person(client, connect_redis(endpoints), asked)
-        found = read_events(client, person, limit, [str(kind) for kind in kinds or ()], before)
+        found = read_events(client, person, limit, [str(kind) for kind in kinds or ()], start)
     if as_json:
-        print_json([_in_utc(each) for each in found])
+        print_json(found)
         return
     if not found:
-        notes.print(f"{person.name} has no such events.", markup=False, highlight=False)
+        notes.print(f"{printable(person.name)} has no such events.", markup=False, highlight=False)
         return
-    print_lines([person.name, *event_lines(found, console.width)])
+    print_lines([printable(person.name), *event_lines(found, console.width)])
     if len(found) == limit:
-        oldest = found[-1]["occurred_at"]
-        notes.print(f'Older ones: --before "{oldest:%Y-%m-%d %H:%M:%S}"', markup=False, highlight=False)
+        older = shlex.quote(str(Cursor.after(found[-1])))
+        notes.print(f"Older ones: --before {printable(older)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _found(client: Any, endpoints: Endpoints, text: str, limit: int) -> list[dict[str, Any]]:
@@ -174,29 +187,31 @@ def _found(client: Any, endpoints: Endpoints, text: str, limit: int) -> list[dic
     ]
 
 
-def _in_utc(event: Mapping[str, Any]) -> dict[str, Any]:
-    return {**event, "occurred_at": event["occurred_at"].replace(tzinfo=UTC)}
-
-
 def trait_lines(traits: Sequence[Mapping[str, Any]], width: int) -> list[str]:
-    """Lay out traits: name, value, and when it was told."""
+    """Lay out traits: name, value, and since when it has been so."""
     if not traits:
         return []
-    rows = [[f"  {each['trait']}", _short(_text(each["value"])), f"{each['told_at']:%Y-%m-%d}", each["source"]]
-            for each in traits]  # fmt: skip
+    rows = [
+        [
+            f"  {_short(each['trait'])}", _short(_text(each["value"])), f"{each['set_at']:%Y-%m-%d}",
+            _short(each["source"]),
+        ] for each in traits
+    ]  # fmt: skip
     return ["", *aligned(["Traits", "", "since", "source"], rows, width=width, needed=2)]
 
 
 def id_lines(person: Person) -> list[str]:
     """Lay out the other ids of a person."""
-    others = [each for each in person.ids if each != person.name]
+    others = [printable(each) for each in person.ids if each != person.name]
     return ["", "Ids", *(f"  {each}" for each in others)] if others else []
 
 
 def event_lines(events: Sequence[Mapping[str, Any]], width: int) -> list[str]:
     """Lay out events, a line for each."""
-    rows = [[f"  {each['occurred_at']:%Y-%m-%d %H:%M}", each["name"], _short(each["about"]), each["source"]]
-            for each in events]  # fmt: skip
+    rows = [
+        [f"  {each['occurred_at']:%Y-%m-%d %H:%M}", *(_short(each[name]) for name in ("name", "about", "source"))]
+        for each in events
+    ]
     return aligned(["  time", "event", "about", "source"], rows, width=width, needed=2) if rows else ["  none"]
 
 
@@ -205,6 +220,6 @@ def _text(value: Any) -> str:
 
 
 def _short(text: str) -> str:
-    """One line of printable characters: what comes from outside must not move the cursor."""
-    line = "".join(each if each.isprintable() else " " for each in text)
+    """One short line: what comes from outside must not move the cursor."""
+    line = printable(text)
     return line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…"

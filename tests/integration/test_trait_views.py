@@ -77,10 +77,16 @@ def test_the_newest_event_counts_in_whatever_order_they_come(client: Client) -> 
 
 
 def test_of_two_values_of_one_moment_the_record_received_last_counts_and_null_removes(client: Client) -> None:
-    tell(client, {"plan": "gold", "city": "Bonn"})
-    tell(client, {"plan": "silver"}, received_at=NOON + timedelta(hours=1))
+    tell(client, {"plan": "gold", "city": "Bonn"}, received_at=NOON + timedelta(hours=1))
+    tell(client, {"plan": "silver"})
     tell(client, {"city": None}, at=1)
-    assert traits(client) == {"plan": ("silver", "text")}
+    assert traits(client) == {"plan": ("gold", "text")}
+
+
+def test_of_two_values_of_one_batch_the_later_one_counts(client: Client) -> None:
+    tell(client, {"plan": "first"})
+    tell(client, {"plan": "second"})
+    assert traits(client) == {"plan": ("second", "text")}
 
 
 def test_types_follow_the_values(client: Client) -> None:
@@ -142,6 +148,51 @@ def test_a_file_may_declare_others_with_any_name_in_events(client: Client) -> No
         assert whole(client, "c-1", "vip", "odd", "milliseconds") == (True, "found", at)
         about = "SELECT name, comment FROM system.columns WHERE table = 'customers_360' AND name IN ('odd', 'email')"
         assert client.query(about + " AND database = currentDatabase()").result_rows == [("odd", "what's \\ odd")]
+    finally:
+        declare_traits(client, KNOWN)
+
+
+def test_the_first_of_several_names_that_has_a_value_of_the_type_counts(client: Client) -> None:
+    profile(client, ("c-1", ""))
+    tell(client, {
+        "firstName": "", "first_name": "Jo", "createdAt": "yesterday", "created_at": "2024-05-17T10:00:00Z",
+        "company": {"size": 3}, "employees": 7, "address": {"city": None}, "city": "Bonn",
+    })  # fmt: skip
+    columns = ("first_name", "created_at", "company", "employees", "city")
+    assert whole(client, "c-1", *columns) == ("Jo", read(2024, 5, 17, 10), None, 7, "Bonn")
+
+
+@pytest.mark.parametrize(
+    "moment", ["0000-00-00 00:00:00", "2024-05-17T25:00:00Z", "2024-13-01", "2024-02-30", "12345678901"]
+)
+def test_what_is_no_time_is_null(moment: str, client: Client) -> None:
+    profile(client, ("c-1", ""))
+    tell(client, {"createdAt": moment, "birthday": "0000-00-00", "age": "NaN", "employees": "inf"})
+    assert whole(client, "c-1", "created_at", "birthday", "age", "employees") == (None,) * 4
+
+
+def test_two_hundred_traits_of_long_paths_make_a_view(client: Client) -> None:
+    profile(client, ("c-1", ""))
+    path = "a" * 40
+    declare_traits(client, {
+        f"t{number}": Trait(type="time", sent_as=(f"{path}.b{number}", f"{path}.c{number}")) for number in range(200)
+    })  # fmt: skip
+    try:
+        tell(client, {path: {"c7": 1_700_000_000}})
+        assert whole(client, "c-1", "t7", "t8") == (read(2023, 11, 14, 22, 13, 20), None)
+    finally:
+        declare_traits(client, KNOWN)
+
+
+@pytest.mark.parametrize(
+    "name", ["told", "customers", "scores", "version", "merged_into", "as_of", "trait", "j", "t", "v"]
+)
+def test_a_trait_may_have_any_name_that_no_column_has(name: str, client: Client) -> None:
+    profile(client, ("c-1", ""))
+    declare_traits(client, {name: Trait(description="a /* values */ b"), "other": Trait()})
+    try:
+        tell(client, {name: "found", "other": "too"})
+        assert whole(client, "c-1", name, "other", "events") == ("found", "too", 0)
     finally:
         declare_traits(client, KNOWN)
 

@@ -1,39 +1,39 @@
 -- trait_facts: the newest value that each customer or visitor gave of each trait; the view customer_traits reads it. person
--- is the customer id of the event, else anonymous:<id>. The event with the newest occurred_at counts, and of equal ones the one
--- with the greatest precedence. value is JSON; null says that the trait was removed. Read the newest of a person and a trait
--- as max(newest). ClickHouse fills the table from inserts into identity_events; rows that are inserted twice change nothing.
--- Whoever deletes facts deletes them here too.
+-- is the customer id of the event, else anonymous:<id>. The event with the newest occurred_at counts; of equal ones the one
+-- received last, then the one later in the log. value is JSON; null says that the trait was removed. Read the newest of a person
+-- and a trait as max(newest). ClickHouse fills the table from inserts into identity_events; rows that are inserted twice change
+-- nothing. If you delete facts, delete them here too.
 CREATE TABLE IF NOT EXISTS trait_facts
 (
     person String,
     trait LowCardinality(String),
-    newest SimpleAggregateFunction(max, Tuple(occurred_at DateTime64(6, 'UTC'), precedence UInt128, source String, value String)) CODEC(ZSTD(1))
+    newest SimpleAggregateFunction(max, Tuple(occurred_at DateTime64(6, 'UTC'), received_at DateTime64(6, 'UTC'), log_offset UInt64, source String, value String)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (person, trait);
 CREATE MATERIALIZED VIEW IF NOT EXISTS trait_facts_of_identity_events TO trait_facts AS SELECT
     if(customer_id = '', concat('anonymous:', anonymous_id), customer_id) AS person,
-    told.1 AS trait,
-    (occurred_at, precedence, source, told.2) AS newest
-FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'traits') AS told
-WHERE name = 'Identify' AND told.1 != '';
+    pair.1 AS trait,
+    (occurred_at, received_at, log_offset, source, pair.2) AS newest
+FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'traits') AS pair
+WHERE name = 'Identify' AND pair.1 != '';
 INSERT INTO trait_facts SELECT
     if(customer_id = '', concat('anonymous:', anonymous_id), customer_id),
-    told.1,
-    (occurred_at, precedence, source, told.2)
-FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'traits') AS told
-WHERE name = 'Identify' AND told.1 != ''
+    pair.1,
+    (occurred_at, received_at, log_offset, source, pair.2)
+FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'traits') AS pair
+WHERE name = 'Identify' AND pair.1 != ''
 SETTINGS max_threads = 1, max_insert_threads = 1, min_insert_block_size_bytes = 67108864;
 
--- customer_traits: what a customer said under the customer id counts more than what a device said before it was the customer's.
+-- customer_traits: a value set under the customer id counts more than one that a device set.
 CREATE OR REPLACE VIEW customer_traits
 (
-    customer_id String COMMENT 'the owner now; of visitors anonymous:<id>',
+    customer_id String COMMENT 'the owner now; of visitors anonymous:<id> or email:<hash>',
     trait LowCardinality(String) COMMENT 'name of the trait, as it was sent',
     value String COMMENT 'the newest value as text; lists and objects as JSON',
     type LowCardinality(String) COMMENT 'text, number, boolean, list or object',
     json String COMMENT 'the newest value as JSON',
-    told_at DateTime64(6, 'UTC') COMMENT 'when the event with this value happened',
+    set_at DateTime64(6, 'UTC') COMMENT 'when the event with this value happened',
     source LowCardinality(String) COMMENT 'the source of the event'
 )
 AS
@@ -43,7 +43,7 @@ SELECT
     if(startsWith(found.value, '"'), JSONExtractString(found.value), found.value) AS value,
     multiIf(startsWith(found.value, '"'), 'text', startsWith(found.value, '{'), 'object', startsWith(found.value, '['), 'list', found.value IN ('true', 'false'), 'boolean', 'number') AS type,
     found.value AS json,
-    found.occurred_at AS told_at,
+    found.occurred_at AS set_at,
     found.source AS source
 FROM
 (
@@ -65,7 +65,7 @@ CREATE TABLE IF NOT EXISTS account_members
     account_id String,
     person String,
     joined_at SimpleAggregateFunction(min, DateTime64(6, 'UTC')),
-    told_at SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
+    last_at SimpleAggregateFunction(max, DateTime64(6, 'UTC'))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account_id, person);
@@ -73,7 +73,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS account_members_of_identity_events TO acc
     JSONExtractString(properties, 'group_id') AS account_id,
     if(customer_id = '', concat('anonymous:', anonymous_id), customer_id) AS person,
     occurred_at AS joined_at,
-    occurred_at AS told_at
+    occurred_at AS last_at
 FROM identity_events WHERE name = 'Group' AND account_id != '';
 INSERT INTO account_members SELECT
     JSONExtractString(properties, 'group_id') AS account_id,
@@ -86,38 +86,38 @@ CREATE TABLE IF NOT EXISTS account_facts
 (
     account_id String,
     trait LowCardinality(String),
-    newest SimpleAggregateFunction(max, Tuple(occurred_at DateTime64(6, 'UTC'), precedence UInt128, source String, value String)) CODEC(ZSTD(1))
+    newest SimpleAggregateFunction(max, Tuple(occurred_at DateTime64(6, 'UTC'), received_at DateTime64(6, 'UTC'), log_offset UInt64, source String, value String)) CODEC(ZSTD(1))
 )
 ENGINE = AggregatingMergeTree
 ORDER BY (account_id, trait);
 CREATE MATERIALIZED VIEW IF NOT EXISTS account_facts_of_identity_events TO account_facts AS SELECT
     JSONExtractString(properties, 'group_id') AS account_id,
-    told.1 AS trait,
-    (occurred_at, precedence, source, told.2) AS newest
-FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'group_traits') AS told
-WHERE name = 'Group' AND account_id != '' AND told.1 != '';
+    pair.1 AS trait,
+    (occurred_at, received_at, log_offset, source, pair.2) AS newest
+FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'group_traits') AS pair
+WHERE name = 'Group' AND account_id != '' AND pair.1 != '';
 INSERT INTO account_facts SELECT
     JSONExtractString(properties, 'group_id') AS account_id,
-    told.1,
-    (occurred_at, precedence, source, told.2)
-FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'group_traits') AS told
-WHERE name = 'Group' AND account_id != '' AND told.1 != ''
+    pair.1,
+    (occurred_at, received_at, log_offset, source, pair.2)
+FROM identity_events ARRAY JOIN JSONExtractKeysAndValuesRaw(properties, 'group_traits') AS pair
+WHERE name = 'Group' AND account_id != '' AND pair.1 != ''
 SETTINGS max_threads = 1, max_insert_threads = 1, min_insert_block_size_bytes = 67108864;
 
 -- accounts: companies with the sums of their members. The view memberships has the owners now of account_members.
 CREATE OR REPLACE VIEW memberships
 (
     account_id String COMMENT 'id of the account',
-    customer_id String COMMENT 'the owner now; of visitors anonymous:<id>',
+    customer_id String COMMENT 'the owner now; of visitors anonymous:<id> or email:<hash>',
     joined_at DateTime64(6, 'UTC') COMMENT 'the first event that names the account',
-    told_at DateTime64(6, 'UTC') COMMENT 'the newest one'
+    last_at DateTime64(6, 'UTC') COMMENT 'the newest one'
 )
 AS
 SELECT
     account_id,
     if(owners.owner != '', owners.owner, members.person) AS customer_id,
     min(members.joined_at) AS joined_at,
-    max(members.told_at) AS told_at
+    max(members.last_at) AS last_at
 FROM account_members AS members
 LEFT JOIN visitor_owners AS owners ON owners.visitor = members.person
 GROUP BY account_id, customer_id
@@ -146,8 +146,8 @@ WITH
     (SELECT max(as_of) FROM customer_daily WHERE as_of < last_sweep) AS sweep_before
 SELECT
     sums.account_id AS account_id,
-    JSONExtractString(told.traits['name']) AS name,
-    told.traits AS traits, customers, visitors, first_seen, last_seen, last_order, events, orders, revenue, refunded, tickets,
+    JSONExtractString(found.traits['name']) AS name,
+    found.traits AS traits, customers, visitors, first_seen, last_seen, last_order, events, orders, revenue, refunded, tickets,
     satisfaction, highest
 FROM
 (
@@ -178,9 +178,9 @@ FROM
 ) AS sums
 LEFT JOIN
 (
-    SELECT account_id, CAST((groupArray(toString(trait)), groupArray(found.value)), 'Map(String, String)') AS traits
-    FROM (SELECT account_id, trait, max(newest) AS found FROM account_facts GROUP BY account_id, trait)
-    WHERE found.value != 'null'
+    SELECT account_id, CAST((groupArray(toString(trait)), groupArray(facts.newest.value)), 'Map(String, String)') AS traits
+    FROM (SELECT account_id, trait, max(account_facts.newest) AS newest FROM account_facts GROUP BY account_id, trait) AS facts
+    WHERE facts.newest.value != 'null'
     GROUP BY account_id
-) AS told ON told.account_id = sums.account_id
+) AS found ON found.account_id = sums.account_id
 SETTINGS join_use_nulls = 0;

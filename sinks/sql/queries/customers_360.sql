@@ -30,18 +30,21 @@ CREATE OR REPLACE VIEW customers_360
 )
 AS
 WITH
-    (SELECT max(as_of) FROM customer_daily) AS last_sweep,
-    (SELECT max(as_of) FROM customer_daily WHERE as_of < last_sweep) AS sweep_before
+    (SELECT max(as_of) FROM customer_daily) AS _last_sweep,
+    (SELECT max(as_of) FROM customer_daily WHERE as_of < _last_sweep) AS _sweep_before
 SELECT
-    customers.customer_id AS customer_id, first_seen, last_seen, first_order, last_order, events, orders, items, revenue,
+    _people.customer_id AS customer_id, first_seen, last_seen, first_order, last_order, events, orders, items, revenue,
     refunded, currency, cancelled, mean_gap_days, web_events, sessions, product_views, carts, checkouts, tickets,
     tickets_solved, satisfaction, segment, lifecycle, probability, percentile,
     nullIf(scored_at, toDateTime(0, 'UTC')) AS scored_at/* values */
 FROM
 (
-    SELECT * FROM customers FINAL
+    SELECT
+        customer_id, first_seen, last_seen, first_order, last_order, events, orders, items, revenue, refunded, currency, cancelled,
+        mean_gap_days, web_events, sessions, product_views, carts, checkouts, tickets, tickets_solved, satisfaction
+    FROM customers FINAL
     WHERE merged_into = '' AND NOT startsWith(customer_id, 'anonymous:') AND NOT startsWith(customer_id, 'email:')
-) AS customers
+) AS _people
 LEFT JOIN
 (
     SELECT
@@ -52,13 +55,13 @@ LEFT JOIN
         argMax(customer_daily.percentile, (as_of, version)) AS percentile,
         max(as_of) AS scored_at
     FROM customer_daily
-    WHERE as_of IN (last_sweep, sweep_before)
+    WHERE as_of IN (_last_sweep, _sweep_before)
     GROUP BY customer_id
-) AS scores ON scores.customer_id = customers.customer_id
+) AS _scores ON _scores.customer_id = _people.customer_id
 LEFT JOIN
 (
-    SELECT customer_id, CAST((groupArray(toString(trait)), groupArray(json)), 'Map(String, String)') AS told
+    SELECT customer_id, CAST((groupArray(toString(trait)), groupArray(json)), 'Map(String, String)') AS _set
     FROM customer_traits
     GROUP BY customer_id
-) AS traits ON traits.customer_id = customers.customer_id
+) AS _traits ON _traits.customer_id = _people.customer_id
 SETTINGS join_use_nulls = 0

@@ -32,6 +32,6 @@ FROM
     WHERE customer_id IN {customers:Array(String)} OR (customer_id = '' AND visitor IN {visitors:Array(String)})
 )
 WHERE (empty({kinds:Array(String)}) OR has({kinds:Array(String)}, kind))
-    AND occurred_at < toDateTime64({before:String}, 6, 'UTC')
-ORDER BY occurred_at DESC, kind, event_id
+    AND (occurred_at, kind, event_id) < (toDateTime64({before:String}, 6, 'UTC'), {before_kind:String}, {before_id:String})
+ORDER BY occurred_at DESC, kind DESC, event_id DESC
 LIMIT {most:UInt32}

@@ -1,24 +1,34 @@
--- People with a text in their id or in a trait, those in whom it is the whole value first; for `crmstream customer search`.
--- digits are compared with those of phone numbers, if there are any; they come without the zeros in front.
+-- People with a text in an id or in a trait, those in whom it is the whole value first; for `crmstream customer`. digits (without
+-- the zeros in front) are compared with those of phone numbers, if there are any.
 SELECT customer_id, argMin(where_found, nearness) AS found, min(nearness) AS rank
 FROM
 (
     SELECT
         customer_id,
         concat(trait, ': ', value) AS where_found,
-        multiIf(lowerUTF8(value) = lowerUTF8({text:String}), 0, startsWith(lowerUTF8(value), lowerUTF8({text:String})), 1, 2) AS nearness
+        replaceRegexpAll(value, '[^0-9]', '') AS value_digits,
+        {digits:String} != '' AND trait ILIKE '%phone%' AND position(value_digits, {digits:String}) > 0 AS is_phone,
+        multiIf(
+            lowerUTF8(value) = lowerUTF8({text:String}), 0,
+            is_phone AND endsWith(value_digits, {digits:String}) AND length({digits:String}) >= 7, 0,
+            startsWith(lowerUTF8(value), lowerUTF8({text:String})), 1,
+            2) AS nearness
     FROM customer_traits
-    WHERE type NOT IN ('boolean', 'object') AND (
-        positionCaseInsensitiveUTF8(value, {text:String}) > 0
-        OR ({digits:String} != '' AND trait ILIKE '%phone%' AND position(replaceRegexpAll(value, '[^0-9]', ''), {digits:String}) > 0)
-    )
+    WHERE type != 'boolean' AND (positionCaseInsensitiveUTF8(value, {text:String}) > 0 OR is_phone)
     UNION ALL
     SELECT
-        customer_id,
-        'id',
-        multiIf(lowerUTF8(customer_id) = lowerUTF8({text:String}), 0, startsWith(lowerUTF8(customer_id), lowerUTF8({text:String})), 1, 2)
-    FROM customers FINAL
-    WHERE merged_into = '' AND NOT startsWith(customer_id, 'email:') AND positionCaseInsensitiveUTF8(customer_id, {text:String}) > 0
+        id.2 AS customer_id,
+        if(id.1 = id.2, 'id', concat('id: ', id.1)),
+        '',
+        0,
+        multiIf(lowerUTF8(id.1) = lowerUTF8({text:String}), 0, startsWith(lowerUTF8(id.1), lowerUTF8({text:String})), 1, 2)
+    FROM
+    (
+        SELECT (customers.customer_id, customers.customer_id) AS id FROM customers FINAL WHERE merged_into = ''
+        UNION ALL
+        SELECT (visitor, owner) FROM visitor_owners
+    )
+    WHERE NOT startsWith(id.1, 'email:') AND positionCaseInsensitiveUTF8(id.1, {text:String}) > 0
 )
 GROUP BY customer_id
 ORDER BY rank, customer_id

@@ -1,10 +1,10 @@
 -- The newest value of each trait of a person who has several ids; for `crmstream customer`. As in the view customer_traits,
--- what was said under a customer id counts more than what a device said.
+-- a value set under a customer id counts more than one that a device set.
 SELECT
     trait,
     if(startsWith(found.value, '"'), JSONExtractString(found.value), found.value) AS value,
     found.value AS json,
-    found.occurred_at AS told_at,
+    found.occurred_at AS set_at,
     found.source AS source
 FROM
 (
