@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import IO, Final
+from typing import IO, Any, Final, NamedTuple, Protocol
 
 import pyarrow.parquet
 from clickhouse_connect.driver.client import Client
@@ -30,6 +30,21 @@ _ERROR_IN_FORMAT: Final = "http_write_exception_in_output_format"
 """ClickHouse's setting that writes an error as one more row of JSON, where nothing distinguishes it from data."""
 
 Moved = Callable[[Body], None]
+
+
+class Query(NamedTuple):
+    """A query and the values of its parameters."""
+
+    text: str
+    parameters: dict[str, Any] | None = None
+
+
+class Writable(Protocol):
+    """What takes bytes."""
+
+    def write(self, chunk: bytes, /) -> int:
+        """Write all of them."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -63,8 +78,8 @@ class Written:
 def export_to_file(client: Client, query: str, form: Form, target: Target, moved: Moved) -> Written:
     """Write a file that only its owner may read. Raises :class:`ExportError`; then the file is as it was."""
     began = time.monotonic()
-    with _whole_file(target) as file:
-        body = _copy(client, query, form, file, moved)
+    with whole_file(target) as file:
+        body = copy(client, Query(query), form, file, moved)
         file.flush()
         rows = _rows_of_parquet(Path(file.name)) if form == "parquet" else body.rows
     return Written(rows, body.bytes, time.monotonic() - began)
@@ -73,21 +88,21 @@ def export_to_file(client: Client, query: str, form: Form, target: Target, moved
 def export_to_stream(client: Client, query: str, form: Form, stream: IO[bytes], moved: Moved) -> Written:
     """Write to an open stream. Raises :class:`ExportError`; then the stream has a part of the rows."""
     began = time.monotonic()
-    body = _copy(client, query, form, stream, moved)
+    body = copy(client, Query(query), form, stream, moved)
     stream.flush()
     return Written(body.rows, body.bytes, time.monotonic() - began)
 
 
-def _copy(client: Client, query: str, form: Form, file: IO[bytes], moved: Moved) -> Body:
+def copy(client: Client, query: Query, form: Form, file: Writable, moved: Moved) -> Body:
     """Copy the answer of a query to an open file, and check at its end that all of it came.
 
-    The comment is in ClickHouse's query log.
+    Raises :class:`ExportError`. The comment is in ClickHouse's query log.
     """
     settings = {"readonly": "2", "log_comment": f"crmstream export {form}"}
     if _ERROR_IN_FORMAT in client.server_settings:
         settings[_ERROR_IN_FORMAT] = "0"
     try:
-        response = client.raw_stream(query, settings=settings, fmt=_FORMATS[form])
+        response = client.raw_stream(query.text, parameters=query.parameters, settings=settings, fmt=_FORMATS[form])
     except ClickHouseError as error:
         raise ExportError(_reason(str(error))) from None
     body, broken = Body(form, response.headers.get(EXCEPTION_TAG_HEADER)), False
@@ -123,7 +138,7 @@ def _rows_of_parquet(path: Path) -> int:
 
 
 @contextmanager
-def _whole_file(target: Target) -> Iterator[IO[bytes]]:
+def whole_file(target: Target) -> Iterator[IO[bytes]]:
     """Yield a hidden file beside the target, and rename it when the block ends without an error."""
     path = target.path
     target.check()

@@ -116,7 +116,8 @@ def scale_parts(options: argparse.Namespace, note: Note) -> dict[str, Any]:
     """Measure what grows with customers, time and workers. Each part tells machine and time of its own."""
     sizes = options.customers or [*SIZES, *[HUGE] * options.huge]
     days = options.days or (QUICK_DAYS if options.quick else HISTORY_DAYS)
-    plan = Plan(options.rate, options.seconds, days, **{"after_midnight": 5} if options.quick else {})
+    short = {"after_midnight": 5.0, "trimmed_seconds": 2.0} if options.quick else {}
+    plan = Plan(options.rate, options.seconds, days, **short)
     parts: dict[str, Callable[[], dict[str, Any]]] = {
         "scale": lambda: measure_scale(sizes, plan, note),
         "workers": lambda: measure_workers(QUICK if options.quick else CATCH_UP, options.rounds, note),

@@ -42,6 +42,7 @@ class Plan:
     seconds: float = 20.0
     history_days: int = HISTORY_DAYS
     after_midnight: float = 60.0
+    trimmed_seconds: float = TRIMMED_SECONDS
 
 
 def measure_scale(sizes: Sequence[int], plan: Plan, note: Note) -> dict[str, Any]:
@@ -155,7 +156,7 @@ class _Population:
                 sent = stack.loaded()
                 times = [at + delay for at, delay in delays_by_time(sent["probes"], watched.redis, sent["shift"])]
                 if times:
-                    time.sleep(TRIMMED_SECONDS)
+                    time.sleep(self._plan.trimmed_seconds)
                     return {
                         "resume_seconds": round(min(times) - began, 1), "resumed_state_bytes": state,
                         "resumed_megabytes": round(fleet.resident(), 1),

@@ -24,6 +24,7 @@ EVENT: Final = (
     "customer_id, at AS occurred_at, at AS received_at, 'shop' AS source, '{\"crm_notes\": [\"name: x\"]}' AS "
     "properties, 1 AS log_partition, number AS log_offset"
 )
+IDENTIFY: Final = EVENT.replace("Order Completed", "Identify").replace('{"crm', '{"traits": {"plan": "gold"}, "crm')
 SCORES: Final = (
     "concat('anonymous:', toString(number)) AS customer_id, at AS as_of, number AS version, 'new' AS segment, "
     "map('churn', toFloat64(number) / 100) AS probability"
@@ -32,7 +33,7 @@ ROWS: Final = {
     "web_events": EVENT,
     "transactions": f"{EVENT}, 5 AS amount, 'GBP' AS currency, number % 2 AS amount_waits",
     "service_events": EVENT,
-    "identity_events": EVENT,
+    "identity_events": IDENTIFY,
     "customers": "concat('c-', toString(number)) AS customer_id, number AS version, number AS events, 3 AS orders",
     "customer_daily": SCORES,
     "score_changes": SCORES,
@@ -53,6 +54,10 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_groups": {**FILTER, "shown": 50},
     "dead_letter_reasons": {"shown": 9},
     "dead_letters_after": {**FILTER, "after_topic": "", "after_partition": 0, "after_offset": -1, "shown": 50},
+    "events_of": {
+        "customers": ["c-1", "c-2"], "visitors": [], "kinds": [], "most": 50, "before": "2299-01-01 00:00:00",
+        "before_kind": "", "before_id": "",
+    },
     "exchange_rates": {},
     "links_of": {"identities": ["anonymous:1", "anonymous:2"], "persons": ["c-1"]},
     "log_clocks": {"topic": "crm-web-events", "partition": 1},
@@ -61,12 +66,14 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "log_events": {"kind": "transaction", "partition": 1, "start": 0, "end": 99, "most": 50},
     "log_extents": {"kind": "transaction", "starts": [5, 5]},
     "note_counts": {"shown": 9},
+    "people_with": {"text": "c-", "digits": "", "most": 50},
     "plan_refusals": FILTER,
     "profiles_of": {"ids": ["c-1", "c-2"]},
     "quality_at": {"until": 2**32 - 1},
     "recent_events": FILTER,
     "scores_at": {"first": "churn", "second": "x", "times": [int(NOW.timestamp())]},
     "status_counts": {},
+    "traits_of": {"ids": ["c-1", "c-2"]},
     "top_visitors": {"outcome": "churn", "days": 30, "shown": 50},
     "unscored_at": {"time": int(NOW.timestamp())},
     "waiting_amounts": {},

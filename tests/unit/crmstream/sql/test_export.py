@@ -69,7 +69,8 @@ class FakeClient:
         assert "{database:String}" in query
         return type("Result", (), {"result_rows": self._tables})
 
-    def raw_stream(self, query: str, settings: dict[str, str], fmt: str) -> Answer:
+    def raw_stream(self, query: str, parameters: None, settings: dict[str, str], fmt: str) -> Answer:
+        assert parameters is None
         self.asked.append((query, settings, fmt))
         if isinstance(self._answer, Exception):
             raise self._answer

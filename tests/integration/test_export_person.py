@@ -1,0 +1,119 @@
+"""``crmstream export-person`` against the real servers: every table's rows about one person, and nobody else's."""
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from support.installation import Crm, crmstream_on
+
+from connectors.kafka.topics import ensure_topics
+from contracts.identity import email_key, visitor_id
+from contracts.stored import FACT_TABLES, TABLES, profile_key, score_key
+from crmstream.people.personal import NOT_PERSONAL, PERSONAL
+from crmstream.stack.endpoints import Endpoints
+from sinks.clients import clickhouse_client, redis_client
+
+pytestmark = pytest.mark.stack
+NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OFFSETS: Final = count(1)
+ADDRESS: Final = email_key("jo@example.com")
+
+
+@pytest.fixture
+def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
+    run = crmstream_on(stack, monkeypatch, tmp_path, "export_person", reused=True)
+    ensure_topics(stack.kafka, partitions=4)
+    assert run("migrate").exit_code == 0
+    return run
+
+
+@pytest.fixture
+def client(crm: Crm, stack: Endpoints) -> Iterator[Client]:
+    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    yield connected
+    connected.close()
+
+
+def add_person(client: Client, customer: str, device: str, address: str) -> None:
+    """Insert rows about a person, with all ids, into every table about people."""
+    def insert(table: str, *rows: dict[str, Any]) -> None:
+        whole = [{**row, "log_offset": next(OFFSETS)} if "received_at" in row else row for row in rows]
+        client.insert(table, [list(row.values()) for row in whole], column_names=list(whole[0]))
+
+    for table in FACT_TABLES.values():
+        name = {"transactions": "Order Completed", "identity_events": "Identify"}.get(table, "Page Viewed")
+        common = {"name": name, "occurred_at": NOON, "received_at": NOON, "source": "shop",
+                  "properties": json.dumps({"traits": {"note": f"of\n{customer}"}})}  # fmt: skip
+        insert(table, {"event_id": f"{customer}-1", "customer_id": customer, "anonymous_id": device, **common},
+               {"event_id": f"{customer}-2", "customer_id": "", "anonymous_id": device, **common})  # fmt: skip
+    group = {"name": "Group", "properties": json.dumps({"group_id": "acme"}), "customer_id": customer}
+    insert("identity_events", {"event_id": f"{customer}-3", "occurred_at": NOON, "received_at": NOON, **group})
+    insert("customers", {"customer_id": customer, "version": 1, "merged_into": ""},
+           {"customer_id": visitor_id(device), "version": 1, "merged_into": customer})  # fmt: skip
+    link = {"outcome": "linked", "occurred_at": NOON}
+    insert("identity_links", {"identity": visitor_id(device), "person": customer, **link},
+           {"identity": address, "person": customer, **link})  # fmt: skip
+    insert("customer_daily", {"as_of": NOON, "customer_id": customer, "version": 1})
+    insert("score_changes", {"as_of": NOON, "customer_id": customer, "version": 1})
+    letter = {"topic": "crm-web-events", "log_partition": 0, "entered_at": NOON, "body": json.dumps({"id": customer})}
+    insert("dead_letters", {"log_offset": len(customer), **letter})
+
+
+def test_every_table_is_about_people_or_not() -> None:
+    assert PERSONAL.keys() | NOT_PERSONAL == TABLES.keys()
+    assert not PERSONAL.keys() & NOT_PERSONAL
+
+
+def test_the_file_has_every_row_about_the_person_and_none_about_others(
+    client: Client, crm: Crm, stack: Endpoints, tmp_path: Path
+) -> None:
+    add_person(client, "c-17", "phone", ADDRESS)
+    add_person(client, "stranger", "tv", email_key("other@example.com"))
+    redis = redis_client(stack.redis_url)
+    hashes = {score_key("c-17"): {"churn": "0.5"}, profile_key("c-17"): {"orders": "2"},
+              score_key(visitor_id("phone")): {"merged_into": "c-17"}}  # fmt: skip
+    for key, fields in hashes.items():
+        redis.hset(key, mapping=fields)
+    file = tmp_path / "person.json"
+    answer = crm("export-person", "Jo@Example.com", "--out", file)
+    redis.delete(*hashes)
+    assert answer.exit_code == 0, answer.output
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    found = json.loads(file.read_text())
+    assert found["person"] == {"id": "c-17", "ids": ["c-17", visitor_id("phone"), ADDRESS]}
+    assert found["redis"] == hashes
+    counts = {table: len(rows) for table, rows in found["clickhouse"].items()}
+    assert counts == {
+        "customers": 2, "identity_links": 2, "trait_facts": 2, "account_members": 1, "web_events": 2,
+        "transactions": 2, "service_events": 2, "identity_events": 3, "order_facts": 2, "customer_daily": 1,
+        "score_changes": 1, "log_events": 9, "dead_letters": 1,
+    }  # fmt: skip
+    assert counts.keys() == PERSONAL.keys()
+    assert f"Wrote {sum(counts.values())} rows about c-17 to" in " ".join(answer.output.split())
+    assert "stranger" not in file.read_text()
+    assert json.loads(found["clickhouse"]["web_events"][0]["properties"])["traits"]["note"] == "of\nc-17"
+    again = crm("export-person", "c-17", "--out", file)
+    assert again.exit_code == 1
+    assert "exists already" in again.output
+    assert json.loads(crm("export-person", "phone", "--out", "-").stdout)["person"] == found["person"]
+
+
+def test_nobody_and_a_failure_leave_no_file(client: Client, crm: Crm, tmp_path: Path) -> None:
+    file = tmp_path / "person.json"
+    assert crm("export-person", "nobody", "--out", file).exit_code == 1
+    client.insert("customers", [["c-18", 1]], column_names=["customer_id", "version"])
+    client.command("RENAME TABLE score_changes TO hidden")
+    try:
+        answer = crm("export-person", "c-18", "--out", file)
+    finally:
+        client.command("RENAME TABLE hidden TO score_changes")
+    assert answer.exit_code == 1
+    assert "score_changes" in answer.output
+    assert list(tmp_path.glob("*person*")) == []
