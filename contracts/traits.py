@@ -1,7 +1,7 @@
 """Traits: what is known of a person besides the events, such as a country. Declared ones have a type and a column.
 
-Names of traits in events are those of their senders. A declared trait has one name here, and lists the names (or paths,
-such as ``address.city``) under which sources send it; the first one with a value of its type counts.
+Each source names traits in its own way. A declared trait has one name here and lists the names (or paths, such as
+``address.city``) under which sources send it. The first of them with a value of its type counts.
 """
 
 from typing import Annotated, Final, Literal
@@ -60,4 +60,4 @@ KNOWN: Final[dict[str, Trait]] = {
     "timezone": _text("timezone"),
     "created_at": Trait(type="time", sent_as=("createdAt", "created_at")),
 }
-"""The reserved traits of Segment's ``identify``, which are declared always."""
+"""The reserved traits of Segment's ``identify``. They are declared unless a file takes one out."""

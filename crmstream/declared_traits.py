@@ -1,4 +1,4 @@
-"""The traits that an installation declares: those of Segment, and those of its file ``traits.yaml``.
+"""The declared traits of an installation: Segment's reserved ones and the ones in its file ``traits.yaml``.
 
 ::
 

@@ -71,7 +71,7 @@ def _column(name: str, trait: Trait) -> str:
 
 
 def _value(name: str, trait: Trait) -> str:
-    """Return the first value of the type among those of the trait's paths.
+    """Return the SQL of a column: the value of the first path that has one of the trait's type.
 
     ``_set`` is a map from the names of a customer's traits to their values as JSON.
     """

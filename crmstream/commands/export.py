@@ -4,22 +4,20 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from contracts.settings import load_settings
+from crmstream.commands.exporting import place_of, spinner, stoppable, target_of
 from crmstream.commands.shared import new_app, notes
 from crmstream.commands.status_view import plural
 from crmstream.sql.body import Body, Form
 from crmstream.sql.export import Moved, Target, Written, export_to_file, export_to_stream
 from crmstream.sql.export_source import STDOUT, ExportError, Source, choose_form, find_source
 from crmstream.stack.endpoints import resolve_endpoints
-from crmstream.stack.signals import StopSignals
 from sinks.clients import clickhouse_client
 
 ANSWER_SECONDS = 3_600
@@ -63,18 +61,9 @@ def run(
     chosen = choose_form(out, form)
     if out == STDOUT and chosen == "parquet" and sys.stdout.isatty():
         raise ExportError("Parquet is not for a terminal: name a file, or pipe standard output to a program.")
-    target = None if out == STDOUT else Target(Path(out), overwrite)
-    if target is not None:
-        target.check()  # before the connection
-    signals = StopSignals()
-    signals.install()
-    try:
+    target = target_of(out, overwrite=overwrite)  # before the connection
+    with stoppable():
         written = _export(what, chosen, target)
-    except KeyboardInterrupt:
-        notes.print("Stopped: the export is not complete.")
-        raise typer.Exit(130) from None
-    finally:
-        signals.restore()
     notes.print(escape(_summary(written, chosen, out)), highlight=False, soft_wrap=True)
 
 
@@ -93,17 +82,15 @@ def _export(what: str, form: Form, target: Target | None) -> Written:
 
 
 def _summary(written: Written, form: Form, out: str) -> str:
-    place = "standard output" if out == STDOUT else out
     size = decimal(written.bytes)
     what = f"{size} ({form})" if written.rows is None else f"{plural(written.rows, 'row')} ({size}, {form})"
-    return f"Wrote {what} to {place} in {written.seconds:.1f} s."
+    return f"Wrote {what} to {place_of(out)} in {written.seconds:.1f} s."
 
 
 @contextmanager
 def _progress(source: Source) -> Iterator[Moved]:
     """Show bytes, speed, rows and time on standard error while it is a terminal; yields what moves it."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal) as progress:
+    with spinner() as progress:
         task = progress.add_task("waiting for the first rows", total=None)
         began = time.monotonic()
 

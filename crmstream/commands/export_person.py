@@ -2,13 +2,12 @@
 
 import sys
 from contextlib import nullcontext
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+from crmstream.commands.exporting import place_of, spinner, stoppable, target_of
 from crmstream.commands.shared import connect_redis, new_app, notes
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
@@ -16,8 +15,6 @@ from crmstream.people.lookup import find_person, printable
 from crmstream.people.record import Stores, write_record
 from crmstream.sql.body import Body
 from crmstream.sql.export import Target, whole_file
-from crmstream.sql.export_source import STDOUT
-from crmstream.stack.signals import StopSignals
 
 app = new_app()
 
@@ -44,31 +41,19 @@ def run(
 
     crmstream export-person someone@example.com --out - | jq .person
     """
-    target = None if out == STDOUT else Target(Path(out), overwrite)
-    if target is not None:
-        target.check()  # before the connection
-    signals = StopSignals()
-    signals.install()
-    try:
+    target = target_of(out, overwrite=overwrite)  # before the connection
+    with stoppable():
         name, counts = _write(asked, target)
-    except KeyboardInterrupt:
-        notes.print("Stopped: the export is not complete.")
-        raise typer.Exit(130) from None
-    finally:
-        signals.restore()
-    place = "standard output" if target is None else out
     what = f"{plural(sum(counts.values()), 'row')} about {printable(name)}"
-    notes.print(escape(f"Wrote {what} to {place}."), highlight=False, soft_wrap=True)
+    notes.print(escape(f"Wrote {what} to {place_of(out)}."), highlight=False, soft_wrap=True)
 
 
 def _write(asked: str, target: Target | None) -> tuple[str, dict[str, int]]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with warehouse("trait_facts") as (_, endpoints, client):
         redis = connect_redis(endpoints)
         person = find_person(client, redis, asked)
-        progress = Progress(*columns, console=notes, transient=True, disable=not notes.is_terminal)
         opened = nullcontext(sys.stdout.buffer) if target is None else whole_file(target)
-        with progress, opened as file:
+        with spinner() as progress, opened as file:
             task = progress.add_task("waiting for the first rows", total=None)
 
             def moved(table: str, body: Body) -> None:

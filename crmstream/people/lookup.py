@@ -112,7 +112,7 @@ def printable(text: str) -> str:
 
 
 def _person(client: Client, redis: Redis, found: Identity) -> Person:
-    """Return the owner of an id with all ids: those of the owner, and those of an address that is the owner's."""
+    """Return the owner of an id with all ids of the owner. The devices of the owner's e-mail address are among them."""
     name = found.person or found.address or _own_name(found)
     if name.startswith(EMAIL) and name != found.asked:  # nobody has signed in: the devices are the address's
         found = read_identity(client, redis, name)

@@ -1,7 +1,6 @@
 """``crmstream customer`` against the real servers: a person by any id, search, events of all channels."""
 
 import json
-import os
 import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -11,14 +10,12 @@ from typing import Any, Final
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from support.installation import Crm, crmstream_on
+from support.installation import Crm, client_of_crm, crmstream_on, migrated_crm
 
-from connectors.kafka.topics import ensure_topics
 from contracts.identity import email_key, visitor_id
 from contracts.stored import score_key
-from crmstream.commands import shared
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client, redis_client
+from sinks.clients import redis_client
 
 pytestmark = pytest.mark.stack
 NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -31,18 +28,13 @@ COLUMNS: Final = (
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own, in a terminal of 80 columns."""
-    run = crmstream_on(stack, monkeypatch, tmp_path, "customer", reused=True)
-    ensure_topics(stack.kafka, partitions=4)
-    monkeypatch.setattr(shared.console, "width", 80)
-    assert run("migrate").exit_code == 0
-    return run
+    return migrated_crm(stack, monkeypatch, tmp_path, "customer")
 
 
 @pytest.fixture
 def client(crm: Crm, stack: Endpoints) -> Iterator[Client]:
-    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
-    yield connected
-    connected.close()
+    with client_of_crm(stack) as connected:
+        yield connected
 
 
 def add(client: Client, table: str, name: str, customer: str, device: str = "", **more: Any) -> None:

@@ -1,7 +1,6 @@
 """``crmstream export-person`` against the real servers: every table's rows about one person, and nobody else's."""
 
 import json
-import os
 import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -11,14 +10,13 @@ from typing import Any, Final
 
 import pytest
 from clickhouse_connect.driver.client import Client
-from support.installation import Crm, crmstream_on
+from support.installation import Crm, client_of_crm, migrated_crm
 
-from connectors.kafka.topics import ensure_topics
 from contracts.identity import email_key, visitor_id
 from contracts.stored import FACT_TABLES, TABLES, profile_key, score_key
 from crmstream.people.personal import NOT_PERSONAL, PERSONAL
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client, redis_client
+from sinks.clients import redis_client
 
 pytestmark = pytest.mark.stack
 NOON: Final = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -28,17 +26,13 @@ ADDRESS: Final = email_key("jo@example.com")
 
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
-    run = crmstream_on(stack, monkeypatch, tmp_path, "export_person", reused=True)
-    ensure_topics(stack.kafka, partitions=4)
-    assert run("migrate").exit_code == 0
-    return run
+    return migrated_crm(stack, monkeypatch, tmp_path, "export_person")
 
 
 @pytest.fixture
 def client(crm: Crm, stack: Endpoints) -> Iterator[Client]:
-    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
-    yield connected
-    connected.close()
+    with client_of_crm(stack) as connected:
+        yield connected
 
 
 def add_person(client: Client, customer: str, device: str, address: str) -> None:

@@ -1,7 +1,6 @@
 """``crmstream identity`` and ``crmstream score`` of ids that are linked, against the real servers."""
 
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,15 +10,13 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, TopicPartition
-from support.installation import Crm, crmstream_on
+from support.installation import Crm, client_of_crm, migrated_crm
 
-from connectors.kafka.topics import ensure_topics
 from contracts.identity import email_key, visitor_id
 from contracts.stored import profile_key, score_key
 from contracts.topics import TOPIC_OF_KIND
-from crmstream.commands import shared
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client, redis_client
+from sinks.clients import redis_client
 
 pytestmark = pytest.mark.stack
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
@@ -30,18 +27,13 @@ TOPIC = TOPIC_OF_KIND["identity"].name
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own, in a terminal of 80 columns."""
-    run = crmstream_on(stack, monkeypatch, tmp_path, "identity", reused=True)
-    ensure_topics(stack.kafka, partitions=4)
-    monkeypatch.setattr(shared.console, "width", 80)
-    assert run("migrate").exit_code == 0
-    return run
+    return migrated_crm(stack, monkeypatch, tmp_path, "identity")
 
 
 @pytest.fixture
 def client(crm: Crm, stack: Endpoints) -> Iterator[Client]:
-    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
-    yield connected
-    connected.close()
+    with client_of_crm(stack) as connected:
+        yield connected
 
 
 def decide(client: Client, *rows: tuple[str, str, str], minutes: int = 0) -> None:

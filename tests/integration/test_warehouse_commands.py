@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,16 +13,13 @@ from uuid import uuid4
 import pytest
 from clickhouse_connect.driver.client import Client
 from confluent_kafka import Consumer, TopicPartition
-from support.installation import Crm, crmstream_on
+from support.installation import Crm, client_of_crm, migrated_crm
 
-from connectors.kafka.topics import ensure_topics
 from contracts.events import TICK_KEY
 from contracts.outputs import DeadLetter
 from contracts.refused import REFUSED_KEY
 from contracts.topics import INPUT_TOPICS
-from crmstream.commands import shared
 from crmstream.stack.endpoints import Endpoints
-from sinks.clients import clickhouse_client
 from sinks.dead_letters import dead_letters_table
 
 pytestmark = pytest.mark.stack
@@ -34,18 +30,13 @@ SECRET = "very-private-value"
 @pytest.fixture
 def crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Crm:
     """Runs ``crmstream`` on the shared servers, with a database of its own, in a terminal of 80 columns."""
-    run = crmstream_on(stack, monkeypatch, tmp_path, "warehouse", reused=True)
-    ensure_topics(stack.kafka, partitions=4)
-    monkeypatch.setattr(shared.console, "width", 80)
-    assert run("migrate").exit_code == 0
-    return run
+    return migrated_crm(stack, monkeypatch, tmp_path, "warehouse")
 
 
 @pytest.fixture
 def client(crm: Crm, stack: Endpoints) -> Iterator[Client]:
-    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
-    yield connected
-    connected.close()
+    with client_of_crm(stack) as connected:
+        yield connected
 
 
 # crmstream sql

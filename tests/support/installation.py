@@ -10,8 +10,10 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from typer.testing import CliRunner, Result
 
+from connectors.kafka.topics import ensure_topics
 from contracts.traits import KNOWN
 from crmstream import cli
+from crmstream.commands import shared
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import clickhouse_client
 from sinks.migrations import migrate
@@ -31,21 +33,36 @@ def migrated_database(stack: Endpoints, name: str) -> Iterator[Client]:
     made.close()
 
 
-def crmstream_on(
-    stack: Endpoints, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str, *, reused: bool = False
-) -> Crm:
-    """What runs ``crmstream`` on the servers, with a data folder and a database of its own, which are not made yet.
+def migrated_crm(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> Crm:
+    """What runs ``crmstream`` on the servers, with topics and tables, in a terminal of 80 columns.
 
-    A ``reused`` database is shared by the tests of a process, and its tables are empty: to migrate it takes seconds.
+    The tests of a process share the database, whose tables are empty: to migrate a new one takes seconds.
     """
+    run = crmstream_on(stack, monkeypatch, folder, name)
+    database = f"{name}_{os.getpid()}"
+    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", database)
+    _empty(stack, database)
+    ensure_topics(stack.kafka, partitions=4)
+    monkeypatch.setattr(shared.console, "width", 80)
+    assert run("migrate").exit_code == 0
+    return run
+
+
+@contextmanager
+def client_of_crm(stack: Endpoints) -> Iterator[Client]:
+    """A client of the database of ``crmstream``."""
+    connected = clickhouse_client(stack.clickhouse_url, os.environ["CRM_CLICKHOUSE_DATABASE"])
+    yield connected
+    connected.close()
+
+
+def crmstream_on(stack: Endpoints, monkeypatch: pytest.MonkeyPatch, folder: Path, name: str) -> Crm:
+    """What runs ``crmstream`` on the servers, with a data folder and a database of its own, which are not made yet."""
     monkeypatch.setenv("CRM_DATA_DIR", str(folder / "data"))
     monkeypatch.setenv("CRM_KAFKA_BOOTSTRAP_SERVERS", stack.kafka)
     monkeypatch.setenv("CRM_CLICKHOUSE_URL", stack.clickhouse_url)
     monkeypatch.setenv("CRM_REDIS_URL", stack.redis_url)
-    database = f"{name}_{os.getpid()}" if reused else f"{name}_{uuid4().hex[:8]}"
-    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", database)
-    if reused:
-        _empty(stack, database)
+    monkeypatch.setenv("CRM_CLICKHOUSE_DATABASE", f"{name}_{uuid4().hex[:8]}")
     runner = CliRunner(env={"COLUMNS": "80", "NO_COLOR": "1"})
     return lambda *given, **more: runner.invoke(cli.app, [str(one) for one in given], **more)
 

@@ -1,5 +1,5 @@
--- People with a text in an id or in a trait, those in whom it is the whole value first; for `crmstream customer`. digits (without
--- the zeros in front) are compared with those of phone numbers, if there are any.
+-- Finds people by a text in an id or in a trait; for `crmstream customer`. People come first if the text is the whole value.
+-- {digits} are the digits of a phone number without leading zeros; they are empty if the text is no phone number.
 SELECT customer_id, argMin(where_found, nearness) AS found, min(nearness) AS rank
 FROM
 (

@@ -2,7 +2,6 @@
 -- a value set under a customer id counts more than one that a device set.
 SELECT
     trait,
-    if(startsWith(found.value, '"'), JSONExtractString(found.value), found.value) AS value,
     found.value AS json,
     found.occurred_at AS set_at,
     found.source AS source
