@@ -62,7 +62,7 @@ def _line(what: str) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What the dataflow costs, beside a loop; and how long a score takes.")
     parser.add_argument("--quick", action="store_true", help="a small log, one round, no latency, no demo")
-    parser.add_argument("--small", action="store_true", help="a small shop, live and catching up, for CI")
+    parser.add_argument("--small", action="store_true", help="a small shop, live and catching up, one round, for CI")
     parser.add_argument("--parts", nargs="+", choices=PARTS + SCALE_PARTS, help="measure only these")
     parser.add_argument("--scale", action="store_true", help="only: 1,000 to 1,000,000 customers, and 1, 2, 4 workers")
     parser.add_argument("--huge", action="store_true", help="with --scale: 5,000,000 customers too")
@@ -79,7 +79,7 @@ def _options() -> argparse.Namespace:
     if options.quick:
         options.rounds = 1
     if options.small:
-        options.rounds, options.parts = 2, options.parts or ["whole"]
+        options.rounds, options.parts = 1, options.parts or ["whole"]
     if options.quick and not (options.scale or options.soak):
         options.parts = options.parts or ["steps", "one_event", "whole"]
     if options.scale or options.soak:

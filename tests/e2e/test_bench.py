@@ -9,7 +9,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
+MOST_SECONDS = 1_200
+"""A machine that is busy with something else may be many times slower; times are not what these tests are about."""
+pytestmark = pytest.mark.timeout(MOST_SECONDS + 60)
 FACTS = ("web_events", "transactions", "service_events", "identity_events")
 MOST, MOST_LIVE, MOST_IN_CATCH_UP = 1.5, 1.0, 3.0
 """The dataflow may use so many times the hand-written loop's CPU: on both logs together, and on each. Measured on a
@@ -20,7 +25,7 @@ does not."""
 def bench(*options: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "tests/benchmarks/bench.py", "--json", *options],
-        cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
+        cwd=ROOT, capture_output=True, text=True, timeout=MOST_SECONDS, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2_000:]
     figures: dict[str, Any] = json.loads(done.stdout)
