@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     traits_file: Path | None = Field(
         None, description="File of declared traits. Unset: traits.yaml in CRM_DATA_DIR, if there is one."
     )
+    order_sources: str | None = Field(
+        None, description="Sources that report the same orders, the leading one first, like `shop,stripe`; separate "
+        "shops by semicolons. Unset: each source has orders of its own."
+    )  # fmt: skip
     privacy_key: SecretStr | None = Field(
         None,
         min_length=32,
@@ -207,6 +211,7 @@ class Settings(BaseSettings):
         if not names or len(set(names)) != len(names):
             raise ValueError("CRM_OUTCOMES must hold at least one outcome, each with a name of its own")
         self._check_money()
+        self._check_order_sources()
         longest = (
             max(-(-outcome.within_days * 24 // self.sweep_hours) for outcome in self.outcomes) * self.sweep_hours / 24
         )
@@ -224,6 +229,20 @@ class Settings(BaseSettings):
         """``dead_letter_breaker`` as a number from 0 to 1."""
         share = self.dead_letter_breaker
         return None if share is None else float(share.removesuffix("%")) / 100
+
+    @property
+    def order_source_groups(self) -> tuple[tuple[str, ...], ...]:
+        """``order_sources``: one group of sources per shop, the leading source of each first."""
+        groups = (self.order_sources or "").split(";")
+        return tuple(tuple(name.strip() for name in group.split(",")) for group in groups if group.strip())
+
+    def _check_order_sources(self) -> None:
+        names = [name for group in self.order_source_groups for name in group]
+        if "" in names:
+            raise ValueError("CRM_ORDER_SOURCES: there is a comma without a source beside it")
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise ValueError(f"CRM_ORDER_SOURCES: {twice} is listed twice")
 
     def _check_money(self) -> None:
         if self.base_currency == NO_CURRENCY:

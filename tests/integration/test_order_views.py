@@ -13,6 +13,7 @@ from clickhouse_connect.driver.client import Client
 from support.installation import migrated_database
 
 from crmstream.stack.endpoints import Endpoints
+from sinks.order_sources import declare_order_sources
 
 pytestmark = pytest.mark.stack
 DATABASE: Final = "crm_order_views"
@@ -87,6 +88,85 @@ def test_another_source_is_another_order(client: Client) -> None:
     tell(client, "Order Completed", money=50)
     tell(client, "Order Completed", money=50, source="stripe")
     assert orders(client, "source", "order_id") == [("shop", "o-1"), ("stripe", "o-1")]
+
+
+@pytest.fixture
+def leading(client: Client) -> Iterator[Client]:
+    """Two shops: ``shop`` leads before ``sdk`` and ``stripe``, and ``store`` before ``till``."""
+    declare_order_sources(client, (("shop", "sdk", "stripe"), ("store", "till")))
+    yield client
+    declare_order_sources(client, ())
+
+
+def test_an_order_of_several_sources_counts_once_from_the_one_that_leads(leading: Client) -> None:
+    tell(leading, "Order Completed", money=50, source="stripe", customer_id="", anonymous_id="guest")
+    tell(leading, "Order Completed", money=48, source="sdk", at=1)
+    assert orders(leading, "source", "customer_id", "net_base") == [("sdk", "c-1", Decimal(48))]
+    tell(leading, "Order Completed", money=49, source="shop", at=2)
+    assert orders(leading, "source", "order_id", "net_base", "state") == [("shop", "o-1", Decimal(49), "completed")]
+    assert revenue(leading) == [("sale", 49.0)]
+    lines = leading.query("SELECT source, count() FROM order_events GROUP BY source").result_rows
+    assert lines == [("shop", 1)]
+
+
+def test_what_the_leading_source_does_not_report_counts_from_the_next(leading: Client) -> None:
+    """A refund that was made at the payment provider, and an order that only the till knows."""
+    tell(leading, "Order Completed", money=50)
+    tell(leading, "Order Completed", money=50, source="stripe")
+    tell(leading, "Order Refunded", money=20, source="stripe", at=1)
+    tell(leading, "Order Refunded", money=5, source="stripe", at=2)
+    tell(leading, "Order Completed", "o-2", money=7, source="till", at=-1)
+    assert orders(leading, "source", "order_id", "state", "net_base") == [
+        ("shop", "o-1", "refunded_in_part", Decimal(25)), ("till", "o-2", "completed", Decimal(7)),
+    ]  # fmt: skip
+    told = leading.query("SELECT name, source, customer_id FROM order_events WHERE order_id = 'o-1' ORDER BY occurred_at")
+    assert told.result_rows == [
+        ("Order Completed", "shop", "c-1"), ("Order Refunded", "shop", "c-1"), ("Order Refunded", "shop", "c-1"),
+    ]  # fmt: skip
+    assert revenue(leading) == [("sale", 7.0), ("sale", 50.0), ("refund", -20.0), ("refund", -5.0)]
+    tell(leading, "Order Refunded", money=24, at=3)
+    assert orders(leading, "net_base")[0] == (Decimal(26),)
+    assert [row for row in revenue(leading) if row[0] == "refund"] == [("refund", -24.0)]
+
+
+def test_orders_of_other_shops_and_sources_are_their_own(leading: Client) -> None:
+    for source in ("shop", "store", "fair", "sdk"):
+        tell(leading, "Order Completed", money=50, source=source)
+    tell(leading, "Order Completed", "", money=1, source="sdk", event_id="x")
+    tell(leading, "Order Completed", "", money=1, source="shop", event_id="x")
+    assert orders(leading, "source", "order_id") == [
+        ("fair", "o-1"), ("shop", "o-1"), ("shop", "x c-1"), ("store", "o-1"),
+    ]  # fmt: skip
+
+
+def test_a_name_of_a_source_may_hold_anything(client: Client) -> None:
+    odd = "it's \\ a {shop}; DROP"
+    declare_order_sources(client, ((odd, "shop"),))
+    try:
+        for source in (odd, "shop"):
+            tell(client, "Order Completed", money=50, source=source)
+        assert orders(client, "source") == [(odd,)]
+    finally:
+        declare_order_sources(client, ())
+
+
+def test_orders_know_channel_and_payment(client: Client) -> None:
+    tell(client, "Order Completed", money=1, properties={"channel": "app", "payment_method": "card"})
+    tell(client, "Order Refunded", money=1, properties={"channel": "phone", "payment_method": "cash"}, at=9)
+    tell(client, "Order Completed", "o-2", money=1, properties={"channel": 7, "payment_method": None})
+    tell(client, "Order Completed", "o-3", money=1, at=60)
+    tell(client, "Order Completed", "o-4", money=1, customer_id="c-2")
+    visit = {"name": "Page Viewed", "session_id": "s-1", "url": "https://a.example/?utm_medium=email&utm_campaign=may"}
+    insert(client, "web_events", at=-2, **visit)
+    insert(client, "web_events", at=-1, **visit | {"session_id": "s-2"}, properties={"referrer": "https://b.example/"})
+    assert orders(client, "order_id", "channel", "payment_method") == [
+        ("o-1", "app", "card"), ("o-2", "7", ""), ("o-3", "", ""), ("o-4", "", ""),
+    ]  # fmt: skip
+    columns = "order_id, channel, told_by, campaign, session_id"
+    assert client.query(f"SELECT {columns} FROM order_channels ORDER BY order_id").result_rows == [
+        ("o-1", "app", "order", "may", "s-2"), ("o-2", "7", "order", "may", "s-2"),
+        ("o-3", "unknown", "nobody", "", ""), ("o-4", "unknown", "nobody", "", ""),
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from connectors.door.door import Door
 from connectors.webhooks.mapping import load_webhook_mapping, shipped_mappings
 from connectors.webhooks.receiver import BodyError, Received, Receiver
 from connectors.webhooks.trial import event_names, events_of, trial_source
+from contracts.events import MAX_EVENT_BYTES
 from contracts.refused import REFUSED_KEY
 
 SAMPLES = Path(__file__).parents[4] / "docs" / "sources" / "samples"
@@ -179,13 +180,27 @@ def test_goods_that_are_sold_by_length_or_weight_are_whole_items(quantity: objec
     assert order["properties"]["items"] == items
 
 
-@pytest.mark.parametrize(("quantity", "is_kept"), [(5_000_000_000, False), (-3, False), (2**70, False), (1_000, True)])
-def test_a_quantity_that_no_order_has_is_left_out_and_noted(quantity: int, *, is_kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("quantity", "items"), [(5_000_000_000, 1_000_000), (-3, 0), (2**70, 1_000_000), (1_000, 1_000)]
+)
+def test_a_quantity_that_no_order_has_is_bounded_and_noted(quantity: int, items: int) -> None:
     body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text())
     (order,) = woo(line_items=[{**body["line_items"][0], "quantity": quantity}])
-    assert order["properties"].get("items") == (quantity if is_kept else None)
-    notes = [] if is_kept else ["items: is a number that no event can hold, and is left out"]
-    assert order["properties"].get("crm_notes", []) == notes
+    assert order["properties"]["items"] == items
+    notes = order["properties"].get("crm_notes", [])
+    assert bool(notes) == (quantity != items)
+    if notes:
+        assert notes[0] == "items: is a number that no event can hold, and is left out"
+        assert len(notes) == 2, notes
+
+
+def test_an_order_of_many_lines_is_kept_with_the_first_of_them() -> None:
+    body = json.loads((SAMPLES / "woocommerce-order-guest.json").read_text())
+    line = {**body["line_items"][0], "name": "n" * 255, "sku": "s" * 100, "quantity": 1}
+    (order,) = woo(line_items=[line] * 500)
+    assert order["properties"]["items"] == 500
+    assert len(order["properties"]["products"]) == 60
+    assert len(json.dumps(order)) < MAX_EVENT_BYTES
 
 
 def test_stripes_second_refund_counts_its_own_amount_only() -> None:
