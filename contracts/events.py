@@ -99,6 +99,8 @@ ORDER_COMPLETED: Final = "Order Completed"
 ORDER_REFUNDED: Final = "Order Refunded"
 ORDER_CANCELLED: Final = "Order Cancelled"
 CSAT_SUBMITTED: Final = "CSAT Submitted"
+NPS_SUBMITTED: Final = "NPS Submitted"
+CES_SUBMITTED: Final = "CES Submitted"
 IDENTIFY: Final = "Identify"
 ALIAS: Final = "Alias"
 UNLINK: Final = "Unlink"
@@ -109,6 +111,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Product Added": ("web", ("product_id",)),
     "Cart Viewed": ("web", ()),
     "Checkout Started": ("web", ()),
+    "Product Reviewed": ("web", ()),
     ORDER_COMPLETED: ("transaction", ("total", "currency")),
     ORDER_REFUNDED: ("transaction", ("total", "currency")),
     ORDER_CANCELLED: ("transaction", ("order_id",)),
@@ -117,6 +120,9 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     "Ticket Solved": ("service", ("ticket_id",)),
     "Ticket Reopened": ("service", ("ticket_id",)),
     CSAT_SUBMITTED: ("service", ("score",)),
+    NPS_SUBMITTED: ("service", ()),
+    CES_SUBMITTED: ("service", ()),
+    "Complaint Received": ("service", ()),
     "Live Chat Conversation Started": ("service", ("conversation_id",)),
     "Live Chat Conversation Ended": ("service", ("conversation_id",)),
     "Live Chat Message Sent": ("service", ("conversation_id",)),

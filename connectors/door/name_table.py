@@ -92,7 +92,7 @@ RESEMBLING: Final[Mapping[str, str]] = {
 
 OTHERS: Final = (
     "Products Searched", "Product List Viewed", "Product List Filtered", "Product Clicked", "Product Removed",
-    "Product Shared", "Product Reviewed", "Product Added to Wishlist", "Product Removed from Wishlist", "Cart Shared",
+    "Product Shared", "Product Added to Wishlist", "Product Removed from Wishlist", "Cart Shared",
     "Checkout Step Viewed", "Checkout Step Completed", "Payment Info Entered", "Order Updated", "Order Fulfilled",
     "Promotion Viewed", "Promotion Clicked", "Coupon Entered", "Coupon Applied", "Coupon Denied", "Coupon Removed",
     "Screen Viewed", "Group", "Page Left",

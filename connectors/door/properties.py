@@ -12,13 +12,15 @@ from connectors.door.amounts import complete_total, count_items
 from connectors.door.spellings import spell
 from connectors.door.values import as_number, as_text, is_absent
 from contracts.currencies import NO_CURRENCY, SIGNS, is_code
-from contracts.events import EVENT_TYPES, MAX_AMOUNT, ORDER_REFUNDED, Kind
+from contracts.events import CES_SUBMITTED, EVENT_TYPES, MAX_AMOUNT, NPS_SUBMITTED, ORDER_REFUNDED, Kind
 from contracts.notes import Note
 
 Properties = dict[str, Any]
 Convert = Callable[[object], object]
 """Returns a value as the contract wants it; None if it cannot be that."""
 
+OTHER_SCALES: Final = frozenset({NPS_SUBMITTED, CES_SUBMITTED})
+"""Ratings that do not go from 1 to 5, as ``score`` does: they are in ``rating``."""
 LONGEST_LABEL: Final = 500
 LONGEST_URL: Final = 4_000
 LETTERS_NOTE: Final = Note("currency", "was not written in capital letters")
@@ -32,6 +34,8 @@ def fit(kind: Kind, name: str, properties: Properties, notes: list[Note]) -> dic
     Returns the path from which each property that was added was taken, by its name.
     """
     taken = spell(kind, name, properties, notes)
+    if name in OTHER_SCALES and "score" in properties:
+        set_aside(properties, "score")
     required = EVENT_TYPES[name][1] if name in EVENT_TYPES else ()
     fields = _FIELDS.get(kind)
     if fields is None:

@@ -8,7 +8,16 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from connectors.door.values import is_absent
-from contracts.events import CSAT_SUBMITTED, EVENT_TYPES, ORDER_CANCELLED, ORDER_COMPLETED, ORDER_REFUNDED, Kind
+from contracts.events import (
+    CES_SUBMITTED,
+    CSAT_SUBMITTED,
+    EVENT_TYPES,
+    NPS_SUBMITTED,
+    ORDER_CANCELLED,
+    ORDER_COMPLETED,
+    ORDER_REFUNDED,
+    Kind,
+)
 from contracts.notes import Note
 
 Names = tuple[str, ...]
@@ -53,6 +62,9 @@ OF_EVENTS: Final[Mapping[str, Mapping[str, Names]]] = {
     ORDER_REFUNDED: {"order_id": ("id",), "total": _TOTAL},
     ORDER_CANCELLED: {"order_id": ("id",), "total": _TOTAL},
     CSAT_SUBMITTED: {"score": ("rating", "csat_score", "csatScore")},
+    NPS_SUBMITTED: {"rating": ("score", "nps", "nps_score", "npsScore", "value")},
+    CES_SUBMITTED: {"rating": ("score", "ces", "ces_score", "cesScore", "value")},
+    "Product Reviewed": {"rating": ("score", "stars")},
     **{name: {"ticket_id": ("id",)} for name in EVENT_TYPES if name.startswith("Ticket ")},
     **{name: {"conversation_id": ("id",)} for name in EVENT_TYPES if name.startswith("Live Chat ")},
 }

@@ -10,6 +10,10 @@ DRAWS: Final = 8
 """Uniform numbers that one ticket uses."""
 _HOUR_US: Final = 3_600_000_000
 _SUBJECTS: Final = ("delivery", "return", "quality", "invoice", "account")
+_TEAMS: Final = {
+    "delivery": "logistics", "return": "logistics", "quality": "shop", "invoice": "office", "account": "office",
+}  # fmt: skip
+_AGENTS: Final = ("agent-1", "agent-2", "agent-3", "agent-4")
 _CONTENT: Final = (0.04, 0.06, 0.12, 0.30, 0.48)
 """How often a content customer gives 1, 2, 3, 4, 5."""
 _FADED: Final = (0.36, 0.26, 0.20, 0.12, 0.06)
@@ -27,7 +31,9 @@ class TicketWriter:
         self._tickets += 1
         ticket = {"ticket_id": f"t-{self._tickets}"}
         subject = _SUBJECTS[int(draws[0] * len(_SUBJECTS))]
-        yield Draft(opened_at, "service", "Ticket Opened", customer_id, None, {**ticket, "subject": subject})
+        agent = {"agent": _AGENTS[self._tickets % len(_AGENTS)], "team": _TEAMS[subject]}
+        opened = {**ticket, **agent, "subject": subject}
+        yield Draft(opened_at, "service", "Ticket Opened", customer_id, None, opened)
         at = opened_at
         for number in range(int(draws[1] * 3)):
             at += int((0.5 + 20 * draws[2 + number]) * _HOUR_US)

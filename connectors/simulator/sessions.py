@@ -25,6 +25,7 @@ _CHANNELS: Final = {
 }
 """Where visits come from: the parameters of the first address, and the page before it."""
 _CHANNEL_NAMES: Final = tuple(_CHANNELS)
+_PAYMENTS: Final = ("card", "card", "wallet", "invoice")
 _COUNTRIES: Final = ("US", "GB", "DE", "FR", "CA", "AU")
 _LOGS_IN_SHARE: Final = 0.1
 
@@ -79,7 +80,7 @@ class SessionWriter:
             "currency": self._currency,
             "items": len(lines),
         }
-        placed = {**order, "products": lines}
+        placed = {**order, "payment_method": _PAYMENTS[int(draws[9] * 90) % len(_PAYMENTS)], "products": lines}
         yield Draft(at, "transaction", ORDER_COMPLETED, visitor.customer_id, None, placed)
         if draws[21] < 0.04 + 0.1 * visitor.fade:
             part = order if draws[22] < 0.7 else {**order, "total": _cost(lines[0]), "items": 1}

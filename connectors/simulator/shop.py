@@ -18,6 +18,7 @@ from connectors.simulator.catalogue import Catalogue
 from connectors.simulator.config import DAY_US, ShopConfig
 from connectors.simulator.customers import Day, Population, Visits
 from connectors.simulator.drafts import Draft, encode, envelope
+from connectors.simulator.feedback import FeedbackWriter
 from connectors.simulator.noise import KINDS, broken_body
 from connectors.simulator.sessions import Visitor
 from connectors.simulator.truth import CustomerTruth, NoiseCounts, ShopTruth, customer_id, to_datetime
@@ -60,12 +61,14 @@ class Shop:
         self._population = Population(config, self._rng)
         self._sessions = sessions.SessionWriter(Catalogue(self._rng), config.currency)
         self._tickets = service.TicketWriter()
+        self._feedback = FeedbackWriter(config.seed, config.currency)
         self._prefix = config.fingerprint
         self._next_day = config.start_us
         self._told_until = config.start_us
         self._pending: list[Sent] = []
         self._sequence = 0
         self._broken = 0
+        self._opinions = 0
         self._visitors = 0
         self._counts = dict.fromkeys(_MARKS, 0)
 
@@ -114,6 +117,7 @@ class Shop:
         drafts = list(chain(self._visits(day), self._complaints(day.complaining)))
         self._send(drafts)
         self._send_broken(len(drafts))
+        self._send_feedback(drafts)
         self._next_day += DAY_US
 
     def _visits(self, day: Day) -> Iterator[Draft]:
@@ -158,10 +162,16 @@ class Shop:
                 self._push(draft, event_id, received + wait, "duplicate")
 
     def _push(self, draft: Draft, event_id: str, received_at: int, mark: str) -> None:
-        body = encode(envelope(draft, event_id, received_at))
-        record = Record(_TOPICS[draft.kind], draft.key, body, draft.occurred_at)
-        heappush(self._pending, Sent(received_at, self._sequence, mark, record))
+        heappush(self._pending, Sent(received_at, self._sequence, mark, _record(draft, event_id, received_at)))
         self._sequence += 1
+
+    def _send_feedback(self, drafts: list[Draft]) -> None:
+        """Send what follows from the day, with numbers of its own."""
+        for draft in self._feedback.write(self._next_day, drafts):
+            self._opinions += 1
+            received = draft.occurred_at + _SECOND_US
+            record = _record(draft, f"{self._prefix}-x{self._opinions:x}", received)
+            heappush(self._pending, Sent(received, -self._opinions, "plain", record))
 
     def _send_broken(self, events: int) -> None:
         """Add the day's records that are no events, spread over all topics."""
@@ -176,6 +186,10 @@ class Shop:
             heappush(self._pending, Sent(received_at, self._sequence, "broken", record))
             self._sequence += 1
             self._broken += 1
+
+
+def _record(draft: Draft, event_id: str, received_at: int) -> Record:
+    return Record(_TOPICS[draft.kind], draft.key, encode(envelope(draft, event_id, received_at)), draft.occurred_at)
 
 
 @dataclass(frozen=True)

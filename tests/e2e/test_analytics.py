@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -258,23 +258,127 @@ def test_favourite_categories(year: Warehouse) -> None:
     assert year.ask("Favourite categories") == sorted(favourites.items(), key=lambda row: (-row[1], row[0]))
 
 
+def hours_to(ticket: dict[str, list[Event]], *names: str) -> float | None:
+    """Hours from the opening of a ticket to the first event of some names; None if there is none."""
+    opened = ticket["Ticket Opened"][0].occurred_at
+    times = [event.occurred_at for name in names for event in ticket[name]]
+    return (min(times) - opened) / timedelta(hours=1) if times else None
+
+
+def rating_of(ticket: dict[str, list[Event]]) -> float | None:
+    return ticket["CSAT Submitted"][-1].properties.model_dump()["score"] if ticket["CSAT Submitted"] else None
+
+
+def mean(values: Iterable[float | None]) -> Any:
+    """The mean of those that are there, as the queries round it."""
+    known = [value for value in values if value is not None]
+    return pytest.approx(fmean(known), abs=1e-3) if known else None
+
+
 def test_tickets_and_satisfaction_by_month(year: Warehouse) -> None:
-    tickets: dict[str, dict[str, Any]] = defaultdict(dict)
-    for event in year.shop.events:
-        if event.kind == "service":
-            tickets[event.properties.model_dump()["ticket_id"]][event.name] = event
-    months: dict[date, list[dict[str, Any]]] = defaultdict(list)
-    for ticket in tickets.values():
-        months[month_of(ticket["Ticket Opened"].occurred_at)].append(ticket)
+    months: dict[date, list[dict[str, list[Event]]]] = defaultdict(list)
+    for ticket in year.shop.tickets.values():
+        months[month_of(ticket["Ticket Opened"][0].occurred_at)].append(ticket)
     for row, (month, group) in zip(year.ask("Tickets and satisfaction by month"), sorted(months.items()), strict=True):
-        hours = [
-            (each["Ticket Solved"].occurred_at - each["Ticket Opened"].occurred_at) / timedelta(hours=1)
-            for each in group if "Ticket Solved" in each
-        ]  # fmt: skip
-        scores = [each["CSAT Submitted"].properties.score for each in group if "CSAT Submitted" in each]
-        assert row[:3] == (month, len(group), sum(each <= 24 for each in hours))
-        assert row[3] == pytest.approx(fmean(hours), abs=1e-3)
-        assert row[4] == (pytest.approx(fmean(scores), abs=1e-3) if scores else None)
+        hours = [hours_to(each, "Ticket Solved") for each in group]
+        quickly = sum(each is not None and each <= 24 for each in hours)
+        assert row == (month, len(group), quickly, mean(hours), mean(map(rating_of, group)))
+
+
+def of_tickets(year: Warehouse, about: str) -> dict[str, list[dict[str, list[Event]]]]:
+    """The tickets by a property of their opening."""
+    found: dict[str, list[dict[str, list[Event]]]] = defaultdict(list)
+    for ticket in year.shop.tickets.values():
+        found[ticket["Ticket Opened"][0].properties.model_dump()[about]].append(ticket)
+    return dict(sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0])))
+
+
+def test_service_by_team(year: Warehouse) -> None:
+    teams = of_tickets(year, "team")
+    answer = year.ask("Service by team")
+    assert [row[0] for row in answer] == list(teams)
+    assert len(teams) == 3
+    for (_, opened, answered, solved), tickets in zip(answer, teams.values(), strict=True):
+        assert opened == len(tickets)
+        for share, names in ((answered, ("Ticket Updated", "Ticket Solved")), (solved, ("Ticket Solved",))):
+            hours = [hours_to(each, *names) for each in tickets]
+            in_time = sum(each is not None and each <= 24 for each in hours)
+            assert share == pytest.approx(in_time / len(tickets), abs=1e-4)
+
+
+def test_service_by_agent(year: Warehouse) -> None:
+    wanted = [
+        (agent, len(tickets), mean(hours_to(each, "Ticket Updated", "Ticket Solved") for each in tickets),
+         mean(hours_to(each, "Ticket Solved") for each in tickets), mean(map(rating_of, tickets)))
+        for agent, tickets in of_tickets(year, "agent").items()
+    ]  # fmt: skip
+    assert year.ask("Service by agent") == wanted
+    assert len(wanted) == 4
+
+
+def test_net_promoter_score(year: Warehouse) -> None:
+    months: dict[date, list[int]] = defaultdict(list)
+    for event, said in year.shop.named("NPS Submitted"):
+        months[month_of(event.occurred_at)].append(said["rating"])
+    wanted = []
+    for month, ratings in sorted(months.items()):
+        promoters, detractors = sum(each >= 9 for each in ratings), sum(each <= 6 for each in ratings)
+        score = pytest.approx(100 * (promoters - detractors) / len(ratings), abs=0.051)
+        wanted.append((month, len(ratings), score))
+    assert year.ask("Net promoter score by month") == wanted
+    assert len(wanted) > 6
+
+
+def test_reviews_of_products(year: Warehouse) -> None:
+    products: dict[str, list[float]] = defaultdict(list)
+    for _, said in year.shop.named("Product Reviewed"):
+        products[said["product_id"]].append(said["rating"])
+    wanted = {product: (len(ratings), mean(ratings)) for product, ratings in products.items()}
+    answer = year.ask("Reviews of products")
+    assert {row[0]: row[1:] for row in answer} == wanted
+    assert answer == sorted(answer, key=lambda row: (row[2], row[0]))
+    assert len(answer) > 10
+
+
+def test_complaints(year: Warehouse) -> None:
+    months: dict[date, list[str]] = defaultdict(list)
+    for event, _ in year.shop.named("Complaint Received"):
+        months[month_of(event.occurred_at)].append(year.shop.owner(event))
+    wanted = [(month, len(people), len(set(people))) for month, people in sorted(months.items())]
+    assert year.ask("Complaints by month") == wanted
+    assert wanted
+
+
+def test_payment_methods(year: Warehouse) -> None:
+    found: dict[str, tuple[int, Decimal]] = {}
+    for order in year.shop.orders.values():
+        count, net = found.get(order.payment, (0, Decimal(0)))
+        found[order.payment] = count + 1, net + order.net
+    wanted = sorted(((method, *sums) for method, sums in found.items()), key=lambda row: (-row[1], row[0]))
+    assert year.ask("Payment methods") == wanted
+    assert len(wanted) == 3
+
+
+def test_deals_by_seller(year: Warehouse) -> None:
+    deals: dict[str, dict[str, tuple[Event, dict[str, Any]]]] = defaultdict(dict)
+    for name in ("Deal Created", "Deal Won", "Deal Lost"):
+        for event, said in year.shop.named(name):
+            deals[said["deal_id"]][name] = event, said
+    sellers: dict[str, list[dict[str, tuple[Event, dict[str, Any]]]]] = defaultdict(list)
+    for deal in deals.values():
+        sellers[deal["Deal Created"][1]["owner"]].append(deal)
+    answer = year.ask("Deals by seller")
+    assert {row[0] for row in answer} == set(sellers)
+    for owner, won, lost, still_open, worth, days in answer:
+        group = sellers[owner]
+        counts = [sum(name in deal for deal in group) for name in ("Deal Won", "Deal Lost")]
+        assert [won, lost, still_open] == [*counts, len(group) - sum(counts)]
+        ended = [deal for deal in group if "Deal Won" in deal]
+        assert (worth or 0) == sum(Decimal(str(deal["Deal Created"][1]["amount"])) for deal in ended)
+        times = [(deal["Deal Won"][0].occurred_at - deal["Deal Created"][0].occurred_at) for deal in ended]
+        lasted = [each / timedelta(days=1) for each in times]
+        assert lasted == [] or days == pytest.approx(fmean(lasted), abs=0.006)
+    assert sum(row[1] for row in answer) > 0
 
 
 def sweeps(year: Warehouse) -> dict[datetime, dict[str, tuple[str, float]]]:

@@ -119,7 +119,7 @@ def test_what_the_leading_source_does_not_report_counts_from_the_next(leading: C
     assert orders(leading, "source", "order_id", "state", "net_base") == [
         ("shop", "o-1", "refunded_in_part", Decimal(25)), ("till", "o-2", "completed", Decimal(7)),
     ]  # fmt: skip
-    told = leading.query("SELECT name, source, customer_id FROM order_events WHERE order_id = 'o-1' ORDER BY occurred_at")
+    told = leading.query("SELECT name, source, customer_id FROM order_events WHERE order_id = 'o-1' ORDER BY name")
     assert told.result_rows == [
         ("Order Completed", "shop", "c-1"), ("Order Refunded", "shop", "c-1"), ("Order Refunded", "shop", "c-1"),
     ]  # fmt: skip

@@ -25,6 +25,7 @@ class Order:
     at: datetime
     total: Decimal
     lines: list[dict[str, Any]]
+    payment: str = ""
     cancelled_at: datetime | None = None
 
     refunds: list[tuple[datetime, Decimal]] = field(default_factory=list)
@@ -113,19 +114,34 @@ class ShopFacts:
         amount = Decimal(str(said["total"])).quantize(CENT4)
         if event.name == "Order Completed":
             assert said["order_id"] not in self.orders
-            self.orders[said["order_id"]] = Order(self.owner(event), event.occurred_at, amount, said["products"])
+            self.orders[said["order_id"]] = Order(
+                self.owner(event), event.occurred_at, amount, said["products"], said["payment_method"]
+            )
         elif event.name == "Order Refunded":
             self.orders[said["order_id"]].refunds.append((event.occurred_at, amount))
 
     def _visits(self) -> list[Visit]:
         visits: dict[str, Visit] = {}
         for event in self.events:
-            if event.kind == "web":
+            if event.kind == "web" and event.name != "Product Reviewed":
                 visits.setdefault(event.properties.model_dump()["session_id"], Visit("")).events.append(event)
         for visit in visits.values():
             known = [event for event in visit.events if event.customer_id is not None]
             visit.customer = self.owner((known or visit.events)[-1])
         return list(visits.values())
+
+    def named(self, name: str) -> list[tuple[Event, dict[str, Any]]]:
+        """The events of a name, with their properties."""
+        return [(event, event.properties.model_dump()) for event in self.events if event.name == name]
+
+    @property
+    def tickets(self) -> dict[str, dict[str, list[Event]]]:
+        """The events of each ticket by their names, in the order of their times."""
+        found: dict[str, dict[str, list[Event]]] = defaultdict(lambda: defaultdict(list))
+        for event in self.events:
+            if event.name.startswith("Ticket ") or event.name == "CSAT Submitted":
+                found[event.properties.model_dump()["ticket_id"]][event.name].append(event)
+        return found
 
     def last_visit(self, order: Order) -> Visit | None:
         """The customer's visit that began last before an order, at most a day."""
