@@ -86,7 +86,8 @@ def table(rows: list[dict[str, Any]], **types: pa.DataType) -> pa.Table:
 
 VIEWS = {
     "visitor_owners", "order_events", "orders", "revenue", "order_items", "sessions", "tickets", "customer_traits",
-    "memberships", "accounts", "preferences", "deals",
+    "memberships", "accounts", "preferences", "deals", "order_sources", "counted_order_facts", "order_channels",
+    "feedback", "service_levels",
 }  # fmt: skip
 FILLING = {f"log_events_of_{name}" for name in FACT_TABLES.values()} | {
     "order_facts_of_transactions", "trait_facts_of_identity_events", "account_members_of_identity_events",
