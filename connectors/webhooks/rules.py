@@ -6,10 +6,11 @@ What is no event comes out as a :class:`RejectedError` among the drafts: a field
 from collections.abc import Callable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from hashlib import sha256
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from connectors.door.draft import Draft
 from connectors.rows.drafts import bound_count
+from connectors.rows.properties import cut_items
 from connectors.rows.values import BadValueError, as_text
 from connectors.webhooks.mapping import Group, Rule, WebhookMapping
 from connectors.webhooks.paths import compile_path
@@ -146,7 +147,10 @@ class _DraftReader:
         draft["received_at"] = received_at
         properties = self._properties.read(view)
         notes: list[Note] = []
-        bound_count(properties, notes)
+        has_lines = isinstance(properties.get("products"), list)
+        if has_lines:
+            _fit_lines(properties, notes)
+        bound_count(properties, [] if has_lines else notes)  # the door counts the pieces of lines, and notes it
         if self._names_total and draft["name"] == ORDER_COMPLETED:
             properties.setdefault("total", None)  # so that the door does not take the order for one without money
         if traits := self._traits.read(view):
@@ -168,6 +172,15 @@ class _DraftReader:
         if shared:
             parts += ["group", shared]
         return sha256("\x00".join(parts).encode(errors="replace")).hexdigest()[:_ID_DIGITS]
+
+
+def _fit_lines(properties: dict[str, object], notes: list[Note]) -> None:
+    """Keep as many lines of an order as an event has room for."""
+    lines = cast("list[dict[str, object]]", properties["products"])
+    kept = cut_items(lines)
+    properties["products"] = kept
+    if len(kept) < len(lines):
+        notes.append(Note("products", f"holds only the first {len(kept):,} of {len(lines):,}"))
 
 
 class _Fields:

@@ -15,7 +15,7 @@ def run() -> None:
     """Create the Kafka topics and bring the ClickHouse database up to date.
 
     `crmstream up` does this by itself; run it by hand for outside servers, and
-    when traits.yaml has changed. Stop `up` first: a migration may copy tables,
+    when traits.yaml or CRM_ORDER_SOURCES has changed. Stop `up` first: a migration may copy tables,
     and rows that are written meanwhile are lost. Topics get CRM_PARTITIONS
     partitions, which cannot be changed later.
 
@@ -35,3 +35,5 @@ def run() -> None:
         console.print(f"Migration {name} applied to database {database}.")
     if not applied:
         console.print(f"Database {database} is up to date.")
+    for leading, *others in settings.order_source_groups:
+        console.print(f"Orders of {leading} lead those of {', '.join(others) or 'no other source'}.", markup=False)

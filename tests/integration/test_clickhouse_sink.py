@@ -198,6 +198,34 @@ def test_tables_made_anew_keep_their_rows_wherever_a_run_dies(empty: Client, mon
     ]  # fmt: skip
 
 
+def test_orders_of_an_older_version_get_what_their_records_say(empty: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channel, payment method and other number, of the newest record that says them; new records fill them too."""
+    ours = migrations()
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: {n: s for n, s in ours.items() if n < "017"})
+    migrate(empty, "crm_migration_tests")
+    columns = ["event_id", "name", "customer_id", "order_id", "occurred_at", "received_at", "properties", "log_offset"]
+
+    def order(event: str, number: str, properties: str, offset: int) -> None:
+        at = datetime(2026, 1, 1, tzinfo=UTC)
+        empty.insert(
+            "transactions", [[event, "Order Completed", "c", number, at, at, properties, offset]], column_names=columns
+        )
+
+    order("e1", "o1", '{"channel": "app", "order_name": "#1"}', 1)
+    order("e2", "o1", '{"payment_method": "card"}', 2)
+    monkeypatch.setattr(sinks.migrations, "migrations", lambda: ours)
+    migrate(empty, "crm_migration_tests")
+    order("e3", "o2", '{"channel": "web", "order_number": 7}', 3)
+    found = empty.query(
+        "SELECT order_id, identity(newest_channel).value, identity(newest_payment).value, "
+        "identity(newest_number).value FROM order_facts FINAL ORDER BY order_id"
+    )
+    assert found.result_rows == [("o1", "app", "card", "#1"), ("o2", "web", "", "7")]
+    assert empty.query("SELECT order_id, channel, payment_method FROM orders ORDER BY 1").result_rows == [
+        ("o1", "app", "card"), ("o2", "web", ""),
+    ]  # fmt: skip
+
+
 def kill_after(client: Client, monkeypatch: pytest.MonkeyPatch, at: int, name: str) -> None:
     """Run the migration, and die after so many of its statements."""
     whole = sinks.migrations.migrations

@@ -125,8 +125,29 @@ def test_what_the_leading_source_does_not_report_counts_from_the_next(leading: C
     ]  # fmt: skip
     assert revenue(leading) == [("sale", 7.0), ("sale", 50.0), ("refund", -20.0), ("refund", -5.0)]
     tell(leading, "Order Refunded", money=24, at=3)
-    assert orders(leading, "net_base")[0] == (Decimal(26),)
-    assert [row for row in revenue(leading) if row[0] == "refund"] == [("refund", -24.0)]
+    assert orders(leading, "net_base")[0] == (Decimal(25),), "the provider has paid back more"
+    tell(leading, "Order Refunded", money=6, at=4)
+    assert orders(leading, "net_base")[0] == (Decimal(20),)
+    assert [row for row in revenue(leading) if row[0] == "refund"] == [("refund", -24.0), ("refund", -6.0)]
+
+
+def test_an_order_that_is_called_otherwise_elsewhere_is_the_same(leading: Client) -> None:
+    """A shop's export knows the name of an order, its webhooks number and name."""
+    tell(leading, "Order Completed", "#1001", money=50, source="stripe")
+    tell(leading, "Order Completed", "820982", money=50, source="shop", properties={"order_name": "#1001"})
+    tell(leading, "Order Refunded", "#1001", money=20, source="stripe", at=1)
+    tell(leading, "Order Refunded", "820982", money=20, source="shop", at=1, properties={"order_name": "#1001"})
+    tell(leading, "Order Completed", "#1001", money=50, source="fair")
+    assert orders(leading, "source", "order_id", "net_base") == [
+        ("fair", "#1001", Decimal(50)), ("shop", "820982", Decimal(30)),
+    ]  # fmt: skip
+
+
+def test_two_numbers_of_one_source_for_an_order_count_once(leading: Client) -> None:
+    """A webhook and an export under one source."""
+    tell(leading, "Order Completed", "7", money=50, properties={"order_number": "#7"})
+    tell(leading, "Order Completed", "#7", money=50, at=1)
+    assert orders(leading, "order_id", "net_base") == [("#7", Decimal(50))]
 
 
 def test_orders_of_other_shops_and_sources_are_their_own(leading: Client) -> None:
@@ -153,6 +174,7 @@ def test_a_name_of_a_source_may_hold_anything(client: Client) -> None:
 def test_orders_know_channel_and_payment(client: Client) -> None:
     tell(client, "Order Completed", money=1, properties={"channel": "app", "payment_method": "card"})
     tell(client, "Order Refunded", money=1, properties={"channel": "phone", "payment_method": "cash"}, at=9)
+    tell(client, "Order Completed", money=1, at=5)
     tell(client, "Order Completed", "o-2", money=1, properties={"channel": 7, "payment_method": None})
     tell(client, "Order Completed", "o-3", money=1, at=60)
     tell(client, "Order Completed", "o-4", money=1, customer_id="c-2")
@@ -162,11 +184,17 @@ def test_orders_know_channel_and_payment(client: Client) -> None:
     assert orders(client, "order_id", "channel", "payment_method") == [
         ("o-1", "app", "card"), ("o-2", "7", ""), ("o-3", "", ""), ("o-4", "", ""),
     ]  # fmt: skip
-    columns = "order_id, channel, told_by, campaign, session_id"
+    columns = "order_id, channel, told_by, visit_channel, campaign, session_id"
     assert client.query(f"SELECT {columns} FROM order_channels ORDER BY order_id").result_rows == [
-        ("o-1", "app", "order", "may", "s-2"), ("o-2", "7", "order", "may", "s-2"),
-        ("o-3", "unknown", "nobody", "", ""), ("o-4", "unknown", "nobody", "", ""),
+        ("o-1", "app", "order", "email", "may", "s-2"), ("o-2", "7", "order", "email", "may", "s-2"),
+        ("o-3", "unknown", "nobody", "", "", ""), ("o-4", "unknown", "nobody", "", "", ""),
     ]  # fmt: skip
+
+
+def test_what_the_leading_source_does_not_know_of_an_order_another_one_says(leading: Client) -> None:
+    tell(leading, "Order Completed", money=50)
+    tell(leading, "Order Completed", money=50, source="stripe", properties={"payment_method": "card", "channel": "x"})
+    assert orders(leading, "source", "channel", "payment_method") == [("shop", "x", "card")]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,11 @@ CREATE OR REPLACE VIEW order_sources
 AS
 SELECT toLowCardinality('') AS source, toUInt32(0) AS shop, toUInt32(0) AS place WHERE 0;
 
--- newest_way is empty for records of an older version until the INSERT below has read them again.
-ALTER TABLE order_facts ADD COLUMN IF NOT EXISTS newest_way SimpleAggregateFunction(max, Tuple(precedence UInt128, channel String, payment_method String));
+-- The newest value that is not empty counts; newest_number is how the order is called otherwise (order_name, else order_number).
+-- They are empty for records of an older version until the INSERT below has read them again.
+ALTER TABLE order_facts ADD COLUMN IF NOT EXISTS newest_channel SimpleAggregateFunction(max, Tuple(told UInt8, precedence UInt128, value String));
+ALTER TABLE order_facts ADD COLUMN IF NOT EXISTS newest_payment SimpleAggregateFunction(max, Tuple(told UInt8, precedence UInt128, value String));
+ALTER TABLE order_facts ADD COLUMN IF NOT EXISTS newest_number SimpleAggregateFunction(max, Tuple(told UInt8, precedence UInt128, value String));
 ALTER TABLE order_facts_of_transactions MODIFY QUERY SELECT
     source,
     if(order_id = '', concat(event_id, ' ', if(customer_id = '', concat('anonymous:', anonymous_id), customer_id)), order_id) AS order_id,
@@ -21,9 +24,11 @@ ALTER TABLE order_facts_of_transactions MODIFY QUERY SELECT
     occurred_at,
     (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id) AS newest,
     (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), '')) AS newest_lines,
-    (precedence, if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), ''), if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), '')) AS newest_way
+    (toUInt8(if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), '') != ''), precedence, if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), '')) AS newest_channel,
+    (toUInt8(if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), '') != ''), precedence, if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), '')) AS newest_payment,
+    (toUInt8(if(JSONExtract(properties, 'order_name', 'String') != '', JSONExtract(properties, 'order_name', 'String'), JSONExtract(properties, 'order_number', 'String')) != ''), precedence, if(JSONExtract(properties, 'order_name', 'String') != '', JSONExtract(properties, 'order_name', 'String'), JSONExtract(properties, 'order_number', 'String'))) AS newest_number
 FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled');
-INSERT INTO order_facts (source, order_id, name, part, occurred_at, newest, newest_lines, newest_way) SELECT
+INSERT INTO order_facts (source, order_id, name, part, occurred_at, newest, newest_lines, newest_channel, newest_payment, newest_number) SELECT
     source,
     if(order_id = '', concat(event_id, ' ', if(customer_id = '', concat('anonymous:', anonymous_id), customer_id)), order_id),
     name,
@@ -31,12 +36,15 @@ INSERT INTO order_facts (source, order_id, name, part, occurred_at, newest, newe
     occurred_at,
     (precedence, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), amount, currency, amount_base, amount_waits, items, event_id),
     (precedence, if(name = 'Order Completed', JSONExtractRaw(properties, 'products'), '')),
-    (precedence, if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), ''), if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), ''))
+    (toUInt8(if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), '') != ''), precedence, if(name = 'Order Completed', JSONExtract(properties, 'channel', 'String'), '')),
+    (toUInt8(if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), '') != ''), precedence, if(name = 'Order Completed', JSONExtract(properties, 'payment_method', 'String'), '')),
+    (toUInt8(if(JSONExtract(properties, 'order_name', 'String') != '', JSONExtract(properties, 'order_name', 'String'), JSONExtract(properties, 'order_number', 'String')) != ''), precedence, if(JSONExtract(properties, 'order_name', 'String') != '', JSONExtract(properties, 'order_name', 'String'), JSONExtract(properties, 'order_number', 'String')))
 FROM transactions WHERE name IN ('Order Completed', 'Order Refunded', 'Order Cancelled')
 SETTINGS max_threads = 1, max_insert_threads = 1, min_insert_block_size_bytes = 67108864;
 
--- counted_order_facts: the facts of orders that count. Of sources that report the same orders, each kind of event (completed,
--- refunded, cancelled) of an order_id counts from the first of them that has one. source is the first that knows the order.
+-- counted_order_facts: the facts of orders that count. Sources of one shop report the same order if its order_id is equal, or
+-- what one of them calls it otherwise. Each kind of event (completed, cancelled) counts from the first source that has one,
+-- refunds from the source that has paid back most. source and order_id are those of the first source that knows the order.
 CREATE OR REPLACE VIEW counted_order_facts
 (
     source LowCardinality(String) COMMENT 'the source that counts for the order',
@@ -46,35 +54,56 @@ CREATE OR REPLACE VIEW counted_order_facts
     occurred_at DateTime64(6, 'UTC') COMMENT 'the earliest time of its records',
     record Tuple(precedence UInt128, person String, amount Decimal(18, 4), currency String, amount_base Decimal(18, 4), amount_waits UInt8, items UInt32, event_id String) COMMENT 'the record that counts',
     record_lines Tuple(precedence UInt128, products String) COMMENT 'the lines of that record, as JSON',
-    way Tuple(precedence UInt128, channel String, payment_method String) COMMENT 'channel and payment method of that record',
+    channel String COMMENT 'property channel of the order, of the first source that has one',
+    payment_method String COMMENT 'property payment_method of the order, of the first source that has one',
     reported_by LowCardinality(String) COMMENT 'the source of the record'
 )
 AS
 SELECT
     source, order_id, name, part, occurred_at, identity(newest) AS record, identity(newest_lines) AS record_lines,
-    identity(newest_way) AS way, source AS reported_by
+    identity(newest_channel).value AS channel, identity(newest_payment).value AS payment_method, source AS reported_by
 FROM order_facts FINAL
 WHERE source NOT IN (SELECT source FROM order_sources)
 UNION ALL
 SELECT
-    leader AS source, order_id, name, part, occurred_at, record, record_lines, way, reported_by
+    leader.1 AS source, leader.2 AS order_id, name, part, occurred_at, record, record_lines,
+    told_channel AS channel, told_payment AS payment_method, reported_by
 FROM
 (
     SELECT
-        facts.*, ranked.place AS place,
-        argMin(reported_by, ranked.place) OVER (PARTITION BY ranked.shop, order_id) AS leader,
-        min(ranked.place) OVER (PARTITION BY ranked.shop, order_id, name) AS first_place
+        *,
+        (if(name = 'Order Refunded', -paid_back, 0), place, own_id) AS turn,
+        min(turn) OVER (PARTITION BY shop, number, name) AS first_turn,
+        argMin((reported_by, own_id), (place, own_id)) OVER (PARTITION BY shop, number) AS leader,
+        argMinIf(own_channel, (place, own_id), own_channel != '') OVER (PARTITION BY shop, number) AS told_channel,
+        argMinIf(own_payment, (place, own_id), own_payment != '') OVER (PARTITION BY shop, number) AS told_payment
     FROM
     (
         SELECT
-            source AS reported_by, order_id, name, part, occurred_at, identity(newest) AS record,
-            identity(newest_lines) AS record_lines, identity(newest_way) AS way
-        FROM order_facts FINAL
-        WHERE source IN (SELECT source FROM order_sources)
-    ) AS facts
-    JOIN order_sources AS ranked ON ranked.source = facts.reported_by
+            facts.*, if(others.number != '', others.number, own_id) AS number,
+            sum(record.amount_base) OVER (PARTITION BY facts.shop, number, name, reported_by, own_id) AS paid_back
+        FROM
+        (
+            SELECT
+                order_facts.source AS reported_by, order_id AS own_id, name, part, occurred_at, identity(newest) AS record,
+                identity(newest_lines) AS record_lines, identity(newest_channel).value AS own_channel,
+                identity(newest_payment).value AS own_payment, ranked.shop AS shop, ranked.place AS place
+            FROM order_facts FINAL
+            JOIN order_sources AS ranked ON ranked.source = order_facts.source
+            WHERE order_facts.source IN (SELECT source FROM order_sources)
+        ) AS facts
+        LEFT JOIN
+        (
+            SELECT ranked.shop AS shop, identity(newest_number).value AS called, argMin(order_id, (ranked.place, order_id)) AS number
+            FROM order_facts FINAL
+            JOIN order_sources AS ranked ON ranked.source = order_facts.source
+            WHERE order_facts.source IN (SELECT source FROM order_sources)
+                AND identity(newest_number).value NOT IN ('', order_id)
+            GROUP BY shop, called
+        ) AS others ON others.shop = facts.shop AND others.called = facts.own_id
+    )
 )
-WHERE place = first_place
+WHERE turn = first_turn
 SETTINGS join_use_nulls = 0;
 
 -- order_events: the same in columns, with the owner now. Refunds and cancellations belong to the owner of the order.
@@ -178,9 +207,9 @@ FROM
         maxIf(record.currency, record.currency != '') AS last_currency,
         first_currency = last_currency AS one_currency,
         if(one_currency OR completions = 0, last_currency, maxIf(record.currency, name = 'Order Completed')) AS currency,
-        maxIf(way.channel, name = 'Order Completed') AS channel,
-        maxIf(way.payment_method, name = 'Order Completed') AS payment_method
-    FROM (SELECT source, order_id, name, occurred_at, record, way FROM counted_order_facts)
+        maxIf(counted.channel, name = 'Order Completed') AS channel,
+        maxIf(counted.payment_method, name = 'Order Completed') AS payment_method
+    FROM (SELECT source, order_id, name, occurred_at, record, channel, payment_method FROM counted_order_facts) AS counted
     GROUP BY source, order_id
 ) AS sums
 LEFT JOIN visitor_owners AS owners ON owners.visitor = sums.person
@@ -240,6 +269,7 @@ CREATE OR REPLACE VIEW order_channels
     completed_at DateTime64(6, 'UTC') COMMENT 'when it was placed',
     channel String COMMENT 'property channel of the order, else the channel of the visit, else unknown',
     told_by LowCardinality(String) COMMENT 'order, visit or nobody: where the channel is from',
+    visit_channel String COMMENT 'channel of the visit; empty without one',
     campaign String COMMENT 'utm_campaign of the visit',
     session_id String COMMENT 'the customer''s last visit that began before the order, at most a day before; else empty',
     net_base Decimal(18, 4) COMMENT 'what is left of the order, in the base currency',
@@ -250,6 +280,7 @@ SELECT
     placed.source AS source, placed.order_id AS order_id, placed.customer_id AS customer_id, placed.at AS completed_at,
     multiIf(placed.channel != '', placed.channel, visits.is_there AND visits.started_at >= placed.at - INTERVAL 1 DAY AS is_near, toString(visits.channel), 'unknown') AS channel,
     multiIf(placed.channel != '', 'order', is_near, 'visit', 'nobody') AS told_by,
+    if(is_near, toString(visits.channel), '') AS visit_channel,
     if(is_near, visits.utm_campaign, '') AS campaign,
     if(is_near, visits.session_id, '') AS session_id,
     placed.net_base AS net_base, placed.state AS state

@@ -20,7 +20,7 @@ AS
 SELECT
     source, event_id, if(owners.owner != '', owners.owner, person) AS customer_id, occurred_at, kind,
     if(isFinite(told) AND told BETWEEN if(kind = 'nps', 0, 1) AND multiIf(kind = 'nps', 10, kind = 'ces', 7, kind = 'complaint', -1, 5), told, NULL) AS rating,
-    arrayFirst(each -> each != '', arrayMap(name -> JSONExtractString(properties, name), ['comment', 'review_body', 'text', 'body', 'message', 'subject'])) AS text,
+    arrayFirst(each -> each != '', arrayMap(name -> if(JSONType(properties, name) = 'String', JSONExtractString(properties, name), ''), ['comment', 'review_body', 'text', 'body', 'message', 'subject'])) AS text,
     JSONExtract(properties, 'product_id', 'String') AS product_id,
     JSONExtract(properties, 'order_id', 'String') AS order_id,
     ticket_id,
@@ -31,7 +31,7 @@ FROM
     SELECT
         source, event_id, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id) AS person, occurred_at,
         multiIf(name = 'CSAT Submitted', 'csat', name = 'NPS Submitted', 'nps', name = 'CES Submitted', 'ces', 'complaint') AS kind,
-        if(kind = 'csat', toFloat64(satisfaction), toFloat64OrNull(JSONExtract(properties, 'rating', 'String'))) AS told,
+        if(kind = 'csat', toFloat64OrNull(toString(satisfaction)), toFloat64OrNull(JSONExtract(properties, 'rating', 'String'))) AS told,
         ticket_id, properties
     FROM service_events FINAL
     WHERE name IN ('CSAT Submitted', 'NPS Submitted', 'CES Submitted', 'Complaint Received')
@@ -39,10 +39,11 @@ FROM
     UNION ALL
     SELECT
         source, event_id, if(customer_id = '', concat('anonymous:', anonymous_id), customer_id) AS person, occurred_at,
-        'review' AS kind, toFloat64OrNull(JSONExtract(properties, 'rating', 'String')) AS told,
+        multiIf(name = 'Product Reviewed', 'review', name = 'NPS Submitted', 'nps', name = 'CES Submitted', 'ces', 'complaint') AS kind,
+        toFloat64OrNull(JSONExtract(properties, 'rating', 'String')) AS told,
         JSONExtract(properties, 'ticket_id', 'String') AS ticket_id, properties
     FROM web_events FINAL
-    WHERE name = 'Product Reviewed'
+    WHERE name IN ('Product Reviewed', 'NPS Submitted', 'CES Submitted', 'Complaint Received')
 ) AS told
 LEFT JOIN visitor_owners AS owners ON owners.visitor = told.person
 SETTINGS join_use_nulls = 0;
@@ -73,9 +74,9 @@ AS
 SELECT
     source, ticket_id,
     if(owners.owner != '', owners.owner, person) AS customer_id,
-    opened_at, first_update_at, solved_at, dateDiff('microsecond', opened_at, solved_at) / 3.6e9 AS hours_to_solve,
+    opened_at, first_update_at, solved_at, if(solved_at < opened_at, NULL, dateDiff('microsecond', opened_at, solved_at) / 3.6e9) AS hours_to_solve,
     updates, reopened, satisfaction,
-    coalesce(least(answered_first, solved_first), answered_first, solved_first) AS answered_at,
+    if(empty(arrayFilter(at -> at >= opened_at OR opened_at IS NULL, answers) AS after), NULL, after[1]) AS answered_at,
     dateDiff('microsecond', opened_at, answered_at) / 3.6e9 AS hours_to_answer,
     agent, team, channel, category, priority, subject
 FROM
@@ -85,8 +86,7 @@ FROM
         argMin(if(customer_id = '', concat('anonymous:', anonymous_id), customer_id), (customer_id = '', occurred_at)) AS person,
         minOrNullIf(occurred_at, name = 'Ticket Opened') AS opened_at,
         minOrNullIf(occurred_at, name = 'Ticket Updated') AS first_update_at,
-        minOrNullIf(occurred_at, is_answer) AS answered_first,
-        minOrNullIf(occurred_at, name = 'Ticket Solved') AS solved_first,
+        arraySort(groupArrayIf(occurred_at, is_answer OR name = 'Ticket Solved')) AS answers,
         maxOrNullIf(occurred_at, name = 'Ticket Solved') AS solved_last,
         maxOrNullIf(occurred_at, name = 'Ticket Reopened') AS reopened_last,
         if(reopened_last > solved_last, NULL, solved_last) AS solved_at,
@@ -103,8 +103,8 @@ FROM
     (
         SELECT
             * EXCEPT (properties), precedence,
-            name = 'Ticket Updated' AND JSONExtractRaw(properties, 'by_staff') != 'false'
-                AND JSONExtractRaw(properties, 'public') != 'false'
+            name = 'Ticket Updated' AND lower(JSONExtract(properties, 'by_staff', 'String')) NOT IN ('false', '0', 'no')
+                AND lower(JSONExtract(properties, 'public', 'String')) NOT IN ('false', '0', 'no')
                 AND JSONExtractString(properties, 'change') IN ('', 'comment') AS is_answer,
             JSONExtract(properties, 'agent', 'String') AS said_agent,
             JSONExtract(properties, 'team', 'String') AS said_team,
@@ -128,22 +128,20 @@ CREATE OR REPLACE VIEW service_levels
     team String COMMENT 'as in the view tickets',
     agent String COMMENT 'as in the view tickets',
     hours UInt16 COMMENT '1, 4, 8, 24, 48, 72 or 168: choose one',
-    tickets UInt64 COMMENT 'tickets of which is known whether they were answered within hours: those opened longer ago, and those answered',
+    tickets UInt64 COMMENT 'tickets opened at least so many hours ago',
     answered UInt64 COMMENT 'those of them that were answered within hours',
-    due UInt64 COMMENT 'tickets of which is known whether they were solved within hours',
-    solved UInt64 COMMENT 'those of due that were solved within hours'
+    solved UInt64 COMMENT 'those of them that were solved within hours'
 )
 AS
 SELECT
     toStartOfMonth(assumeNotNull(opened_at)) AS month, source, team, agent, level AS hours,
-    countIf(answered_at IS NOT NULL OR is_over) AS tickets,
+    count() AS tickets,
     countIf(ifNull(hours_to_answer <= level, 0)) AS answered,
-    countIf(solved_at IS NOT NULL OR is_over) AS due,
     countIf(ifNull(hours_to_solve <= level, 0)) AS solved
 FROM
 (
-    SELECT *, toUInt16(arrayJoin([1, 4, 8, 24, 48, 72, 168])) AS level, opened_at < now('UTC') - toIntervalHour(level) AS is_over
+    SELECT *, toUInt16(arrayJoin([1, 4, 8, 24, 48, 72, 168])) AS level
     FROM tickets
-    WHERE opened_at IS NOT NULL
+    WHERE opened_at <= now('UTC') - toIntervalHour(level)
 )
 GROUP BY month, source, team, agent, hours;
