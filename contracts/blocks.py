@@ -11,14 +11,14 @@ A *profile id* names a profile: the customer id itself, ``anonymous:<id>`` for a
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
-from typing import Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.ids import Ids, Texts
+from contracts.ids import Ids, Texts, chosen_ids
 from contracts.outputs import DeadLetter, FewRows, TableRows
 
 EVENT_DTYPE: Final = np.dtype([
@@ -256,6 +256,12 @@ class PeopleBlock:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def pick(self, chosen: NDArray[np.bool_]) -> "PeopleBlock":
+        """Return a block of the chosen people."""
+        columns = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "ids"}
+        picked: dict[str, Any] = {name: each[chosen] for name, each in columns.items() if isinstance(each, np.ndarray)}
+        return replace(self, ids=chosen_ids(self.ids, chosen), **picked)
 
     @property
     def visitors(self) -> bool:

@@ -139,6 +139,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     IDENTIFY: ("identity", ()),
     ALIAS: ("identity", ("previous_id",)),
     UNLINK: ("identity", ("previous_id",)),
+    "Delete User": ("identity", ()),
 }
 """The event names that crmstream knows: kind and required properties."""
 

@@ -3,7 +3,7 @@
 A text of Python takes 60 bytes and more, and Python hardly returns the memory of many of them to the system.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TypeAlias
 
 import numpy as np
@@ -36,6 +36,11 @@ def chosen_ids(ids: Ids, chosen: NDArray[np.bool_]) -> Ids:
         return ids[chosen]
     kept: Ids = ids.filter(pa.array(chosen))
     return kept
+
+
+def among(ids: Ids, people: Set[str]) -> NDArray[np.bool_]:
+    """Return which ids are in a set."""
+    return np.fromiter((each in people for each in as_texts(ids).tolist()), np.bool_, len(ids))
 
 
 def joined_ids(parts: Sequence[Ids]) -> Ids:

@@ -1,6 +1,6 @@
 """What a keyed step runs: a pure state machine of one bucket."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol, TypeVar
 
 from contracts.state import Part
@@ -26,6 +26,13 @@ class Machine(Protocol[Taken_contra, Made_co]):
     def parts(self) -> Mapping[str, Part]:
         """Return the parts of the state by name, always the same objects."""
         ...
+
+    def forget(self, people: Set[str]) -> None:  # noqa: ARG002 - most machines override it
+        """Remove what the state holds about people, by their profile ids. Called once, after the state is restored.
+
+        Outputs that went on before may still name them: whoever asks for this removes them from the stores afterwards.
+        """
+        return
 
     def has_work(self) -> bool:
         """Whether work is left that may be done between batches, such as the rest of a sweep."""

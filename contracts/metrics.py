@@ -27,6 +27,9 @@ LATE: Final = Counter("crm_late_events", "Events that came after the sweep of th
 TOO_LATE: Final = Counter(
     "crm_too_late_events", "Events from before the window of known ids: kept as facts, not counted in profiles."
 )
+LEFT_OUT: Final = Counter(
+    "crm_left_out_events", "Events of people who were forgotten or are suppressed: neither stored nor counted."
+)
 SWEEPS: Final = Counter("crm_sweeps", "Sweeps of a bucket of customers.")
 SCORES: Final = Counter("crm_scores", "Customer scores computed, by reason (sweep or event).", ["reason"])
 EXAMPLES: Final = Counter("crm_examples", "Labelled examples learned, by outcome.", ["outcome"])
@@ -104,7 +107,8 @@ COLLECTOR_SECONDS: Final = Histogram(
 COLLECTOR_BYTES: Final = Gauge("crm_collector_bytes_in_flight", "Bytes that Kafka has not acknowledged yet.")
 
 CATALOGUE: Final = (
-    EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS, IDENTITIES,
+    EVENTS, TICKS, DEAD_LETTERS, DUPLICATES, LATE, TOO_LATE, LEFT_OUT, SWEEPS, SCORES, EXAMPLES, CUSTOMERS, VISITORS,
+    IDENTITIES,
     EVENT_CLOCK, CATCHING_UP, LANE_WAITS, AHEAD_EVENTS, BOUNDARIES_LEFT, TOPIC_PAUSED, STORE_WAITED, ROWS_WRITTEN,
     HASHES_WRITTEN, STORE_RETRIES, LATENCY, COLLECTOR_REQUESTS, COLLECTOR_EVENTS, COLLECTOR_SECONDS, COLLECTOR_BYTES,
     WEBHOOKS, SNAPSHOT_BYTES, SNAPSHOT_SECONDS, OUTBOX_ROWS, OUTBOX_BYTES,

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     traits_file: Path | None = Field(
         None, description="File of declared traits. Unset: traits.yaml in CRM_DATA_DIR, if there is one."
     )
+    forgotten_file: Path | None = Field(
+        None, description="List of forgotten and suppressed people. Unset: forgotten.json in CRM_DATA_DIR."
+    )
     order_sources: str | None = Field(
         None, description="Sources that report the same orders, the leading one first, like `shop,stripe`; separate "
         "shops by semicolons. Unset: each source has orders of its own."

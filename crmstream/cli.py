@@ -45,6 +45,8 @@ COMMANDS: Final[dict[str, tuple[str, str]]] = {
     "sql": (READ, "Ask the warehouse: run SQL on ClickHouse, or open a shell."),
     "export": (READ, "Write a table, a view or the answer of a query to a file: CSV, Parquet or JSON lines."),
     "export-person": (READ, "Write all that is stored about one person to a file, as JSON."),
+    "forget": (RUN, "Erase people for good, after a question."),
+    "suppress": (RUN, "Keep the events of people out from now on."),
     "dead-letters": (READ, "List, show, retry or purge the records that were rejected; resume topics."),
     "status": (READ, "Show which parts are up, how far the dataflow is behind, and how fast it goes."),
     "backtest": (READ, "Score a purchase history as of dates in the past, to see what the scores are worth."),

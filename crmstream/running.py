@@ -10,6 +10,7 @@ from contracts.settings import Settings
 from crmstream.cluster.addresses import Cluster
 from crmstream.cluster.reports import forget_reports
 from crmstream.money.keeper import RatesKeeper
+from crmstream.people.keeper import ForgottenKeeper
 from crmstream.stack.dataflow import COLLECTOR, WATCH_DISK, DataflowCommands
 from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
@@ -47,14 +48,16 @@ def prepared_stack(
     look_after: Callable[[LocalStack], None] = lambda _: None,
 ) -> LocalStack:
     """Describe a stack with topics, tables, state and rates made ready, and perhaps the workers of one host only."""
-    keeper = RatesKeeper(settings, on_event)
+    keeper, people = RatesKeeper(settings, on_event), ForgottenKeeper(settings, on_event)
 
     def look(stack: LocalStack) -> None:
         keeper.look_after(stack)
+        people.look_after(stack)
         look_after(stack)
 
     def prepare(endpoints: Endpoints) -> None:
         forget_reports(settings.data_dir, 0 if cluster is None else len(cluster.addresses))
+        people.begin()
         keeper.bring_into_force()
         ensure_topics(endpoints.kafka, settings.partitions)
         if settings.redis_url is not None:

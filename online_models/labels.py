@@ -73,6 +73,15 @@ def label(
     return examples
 
 
+def forget(state: LabelState, keys: NDArray[np.uint64]) -> None:
+    """Remove people from the snapshots, by their keys: no model learns from them any more."""
+    for boundary, snapshot in list(state.waiting.items()):
+        stays = ~np.isin(snapshot.keys, keys)
+        if not stays.all():
+            kept = (snapshot.keys[stays], snapshot.features[stays], snapshot.buyers[stays])
+            state.waiting[boundary] = Snapshot(*kept)
+
+
 def window_slots(outcome: Outcome, interval_hours: int) -> int:
     """Return the window of an outcome in sweep intervals."""
     return -(-outcome.within_days * 24 // interval_hours)

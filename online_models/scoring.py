@@ -10,7 +10,7 @@ reasons are features only.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Final, NamedTuple
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from contracts.backlog import SweepBacklog
 from contracts.blocks import PeopleBlock
 from contracts.entries import Queue, Replaced, StoredDict
+from contracts.ids import among
 from contracts.machine import Machine
 from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import (
@@ -118,6 +119,16 @@ class Score(Machine[Input, ScoredBlock]):
         self.state = ScoreState(BoundaryModel(BEFORE_ANY, f"{FAMILY}@untrained", untrained(policy)))
         self._parts = self.state.parts()
         self._stacked: Stacked | None = None
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people from the blocks that wait."""
+        for queue in (self.state.waiting, self.state.others):
+            for number, block in list(queue.data.items()):
+                stays = ~among(block.ids, people)
+                if not stays.any():
+                    del queue[number]
+                elif not stays.all():
+                    queue[number] = block.pick(stays)
 
     def take(self, items: Sequence[Input]) -> list[ScoredBlock]:
         """Take models and people; return the people who can be scored now: live ones, then sweeps and restated ones."""

@@ -22,7 +22,7 @@ Delivery: state is exactly-once by Bytewax's recovery, which keeps positions and
 (:mod:`streams.state.store`). Outputs are written at least once; the stores keep one per key.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
@@ -35,13 +35,14 @@ from bytewax.operators import KeyedStream
 
 from contracts.backlog import SweepBacklog
 from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
+from contracts.forgotten import Forgotten, forgotten_path, read_forgotten
 from contracts.machine import Machine
 from contracts.metrics import AHEAD_EVENTS, BOUNDARIES_LEFT
 from contracts.model_blocks import BoundaryModels, Released, ScoredBlock, VisitorSample
 from contracts.rates import Rates, constant_steps
 from contracts.settings import Settings
 from contracts.times import DAY, HOUR, SECOND
-from online_models.labels import LabelState, label, window_slots
+from online_models.labels import LabelState, forget, label, window_slots
 from online_models.policy import ModelsPolicy
 from online_models.scoring import Score
 from online_models.trainer import Learn
@@ -125,14 +126,14 @@ def build_dataflow(
 
     Sources call ``stopping`` before every batch; True ends the dataflow cleanly. ``rates`` are the exchange rates in
     force (None: the rates of the settings). ``on_money`` is called with each currency read while the base currency is
-    undecided.
+    undecided. Events of people who were forgotten are left out; those who are pending are removed from the state.
     """
-    rates = rates_of(settings) if rates is None else rates
+    rates, forgotten = rates_of(settings) if rates is None else rates, read_forgotten(forgotten_path(settings))
     flow = Dataflow("crm")
     rows, hashes = _clickhouse(settings, stores, rates.base), _redis(settings, stores, rates.base)
     pace, backlog, alone = Pace(partial(_behind, hashes, rows)), SweepBacklog(), settings.workers == 1
     config = replace(
-        source_config(settings, stores, stopping, rates), on_money=on_money,
+        source_config(settings, stores, stopping, rates, forgotten), on_money=on_money,
         on_epoch_end=partial(_begin_flush, rows, alone), epoch_seconds=inf if alone else settings.epoch_seconds,
         may_wait=lambda: alone and not pace.is_asked,
         is_held=lambda: backlog.is_behind,
@@ -146,7 +147,7 @@ def build_dataflow(
         op.output("announce-clocks", clocks, WriterSink(settings.partitions, partial(ClockWriter, config.clocks)))
     batches = op.flat_map("split-lanes", lanes, partial(
         split_lane, buckets=settings.buckets, partitions=settings.partitions))  # fmt: skip
-    machines = _Machines(state_folder(settings), pace)
+    machines = _Machines(state_folder(settings), pace, forgotten.pending)
     identity = identity_policy(settings, rates)
     devices = machines.run("keep-devices", batches, partial(Devices, policy=identity))
     forwarded = _of("forwarded", devices, Forwarded)
@@ -171,17 +172,21 @@ def build_dataflow(
 
 @dataclass(frozen=True)
 class _Machines:
-    """Runs state machines whose state is stored in a folder, and who share the pace of work between batches."""
+    """Runs state machines whose state is stored in a folder, and who share the pace of work between batches.
+
+    ``forget`` are the profile ids of people who are removed from it.
+    """
 
     state: Path
     pace: Pace
+    forget: Set[str]
 
     def run(
         self, name: str, up: KeyedStream[In], make: Callable[[], Machine[In, Out]],
         name_of: Callable[[In], str] | None = None,
     ) -> KeyedStream[Out]:  # fmt: skip
         """Run one state machine per key, made by ``make``. ``name_of`` names its folder; None: the bucket does."""
-        stores = StepStore(self.state, name)
+        stores = StepStore(self.state, name, forget=self.forget)
         return op.stateful_batch(name, up, partial(
             Step, make=make, stores=stores, name_of=name_of or _bucket, pace=self.pace))  # fmt: skip
 
@@ -280,14 +285,16 @@ def rates_of(settings: Settings) -> Rates:
 
 
 def source_config(
-    settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None
-) -> SourceConfig:
+    settings: Settings, stores: Stores, stopping: Callable[[], bool], rates: Rates | None = None,
+    forgotten: Forgotten | None = None,
+) -> SourceConfig:  # fmt: skip
     """Return the settings of reading; ``rates`` are the exchange rates in force (None: the rates of the settings)."""
     interval = settings.sweep_hours * HOUR
     return SourceConfig(
         bootstrap_servers=stores.kafka,
         decoding=DecodePolicy(
-            interval, settings.partitions, settings.buckets, rates_of(settings) if rates is None else rates),
+            interval, settings.partitions, settings.buckets, rates_of(settings) if rates is None else rates,
+            forgotten=forgotten or Forgotten()),
         reading=LanePolicy(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,
@@ -341,7 +348,7 @@ def labeller(settings: Settings) -> Labeller:
     """Return the functions by which customers' buckets label their training snapshots."""
     most = -(-settings.training_sample // settings.buckets)
     return Labeller(
-        LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours, most=most)
+        LabelState, partial(label, outcomes=settings.outcomes, interval_hours=settings.sweep_hours, most=most), forget
     )
 
 

@@ -1,7 +1,7 @@
 """The one wrapper that makes a keyed Bytewax step of a pure state machine."""
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeVar
 
 from bytewax.operators import StatefulBatchLogic
@@ -15,6 +15,8 @@ from streams.state.token import Token
 RETAIN: Final = False
 AT_ONCE: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """A time in the past: the engine wakes a step for it at once."""
+RENEWAL: Final = timedelta(seconds=0.25)
+"""How soon a step is woken again whose files are written anew: each epoch in which it is awake saves it once."""
 In = TypeVar("In")
 Out = TypeVar("Out")
 
@@ -23,7 +25,8 @@ class Step(StatefulBatchLogic[In, Out, Token]):
     """Runs one machine and stores its state. ``saved`` is the token of its last snapshot, None for a new machine.
 
     ``name_of(item)`` names the folder of the machine's state within the step's; it is the same for all items of a key.
-    ``pace`` is shared by all steps of the process; it limits their work between batches.
+    ``pace`` is shared by all steps of the process; it limits their work between batches. People who are to
+    be forgotten (``stores.forget``) are removed from the restored state; its files are written anew then.
     """
 
     def __init__(
@@ -38,6 +41,11 @@ class Step(StatefulBatchLogic[In, Out, Token]):
         self._stores, self._name_of = stores, name_of
         self._store = None if saved is None else stores.resume(saved, self._machine.parts())
         self._resumed = saved is not None
+        self._renews = False
+        if stores.forget and self._store is not None:
+            self._machine.forget(stores.forget)
+            self._store.renew()
+            self._renews = True
         self._pace = Pace() if pace is None else pace
 
     @error_boundary
@@ -47,7 +55,7 @@ class Step(StatefulBatchLogic[In, Out, Token]):
             return AT_ONCE
         machine = self._machine
         if not machine.has_work():
-            return None
+            return self._next_renewal()
         if machine.is_held():
             return self._pace.later
         return AT_ONCE if machine.is_urgent() else self._pace.next
@@ -90,6 +98,13 @@ class Step(StatefulBatchLogic[In, Out, Token]):
         if self._store is None:
             raise RuntimeError("a snapshot of a step that has taken nothing")
         return self._store.save()
+
+    def _next_renewal(self) -> datetime | None:
+        """Return when to wake the step so that it is saved again: until no file holds who was forgotten."""
+        if not self._renews or self._store is None:
+            return None
+        self._renews = self._store.is_renewing
+        return datetime.now(UTC) + RENEWAL if self._renews else None
 
     def _resume(self) -> list[Out]:
         due, self._resumed = self._resumed, False

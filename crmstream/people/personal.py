@@ -4,7 +4,7 @@ Conditions take the parameters of :func:`parameters`. They are on rows that FINA
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -31,9 +31,9 @@ NOT_PERSONAL: Final = frozenset({"model_quality", "account_facts", "log_clocks",
 """Tables that hold nothing about people."""
 
 
-def parameters(person: Person, asked: str) -> dict[str, Any]:
+def parameters(person: Person, *asked: str) -> dict[str, list[str]]:
     """Return the parameters of the conditions. ``asked`` is how the person was asked for, such as an e-mail address."""
-    names = list(dict.fromkeys([*person.customers, *person.visitors, asked]))
+    names = list(dict.fromkeys([*person.customers, *person.visitors, *asked]))
     return {
         "ids": list(person.ids), "customers": person.customers, "visitors": person.visitors, "names": names,
         "texts": [orjson.dumps(name).decode() for name in names],

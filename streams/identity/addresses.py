@@ -5,7 +5,7 @@ reported progress is the progress of this step, which follows the slowest bucket
 no clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Literal
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from contracts.arrays import compress, take
 from contracts.blocks import CustomerBatch, EventArray, Forwarded, MovedRows, Parcel, Progress, Verdicts
+from contracts.ids import among
 from contracts.machine import Machine
 from contracts.metrics import VISITORS, labelled
 from contracts.state import Part
@@ -44,6 +45,12 @@ class AddressesState(Kept):
     def parts(self) -> dict[str, Part]:
         """Return the parts of the state by name."""
         return super().parts() | {"senders": self.senders, "waiting": self.waiting, "moved": self.moved}
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people from everything."""
+        super().forget(people)
+        self.waiting.remove(lambda columns: among(columns[1], people))
+        self.moved.forget(people)
 
 
 class Addresses(Keeper[AddressesState], Machine[Forwarded, Output]):

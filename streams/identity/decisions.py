@@ -9,7 +9,7 @@
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Final
 
 import numpy as np
@@ -52,6 +52,11 @@ class WaitingLinks(Queue[Link]):
     def apply(self, columns: Columns) -> None:
         """Apply stored links."""
         super().apply(columns)
+        self._find_first()
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove links that name any of these people."""
+        self.remove(lambda link: not people.isdisjoint((link.identity, link.person, link.undoes)))
         self._find_first()
 
     def is_due(self, slot: int) -> bool:

@@ -4,7 +4,7 @@ Events with a customer id go to that customer at once, whoever owns the device. 
 here until the bucket's lane has reached their slot. Pure: no engine, no client, no clock.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import attrgetter
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from contracts.arrays import compress, take
 from contracts.blocks import DeviceBatch, EventArray, Forwarded, Link, Parcel, Verdicts, no_events, no_texts
 from contracts.identity import ANONYMOUS, EMAIL
-from contracts.ids import Texts
+from contracts.ids import Texts, among
 from contracts.machine import Machine
 from contracts.metrics import DUPLICATES, TOO_LATE, VISITORS, labelled
 from contracts.state import Part
@@ -29,7 +29,7 @@ from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import CustomerVisits, silent_before, visits_of, web_events
 from streams.profiles.known_ids import KnownIds
-from streams.profiles.waiting import Waiting
+from streams.profiles.waiting import Columns, Waiting
 
 Output = Forwarded | Verdicts | Block
 _NOTHING = Parcel()
@@ -56,6 +56,19 @@ class DevicesState(Kept):
             "notices": self.notices,
             "visits": self.visits,
         }
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people from everything: an event belongs to its customer, else to its device."""
+        super().forget(people)
+
+        def theirs(columns: Columns) -> NDArray[np.bool_]:
+            _, customers, devices, _ = columns
+            pairs = zip(customers.tolist(), devices.tolist(), strict=True)
+            return np.array([(customer or ANONYMOUS + device) in people for customer, device in pairs], np.bool_)
+
+        self.waiting.remove(theirs)
+        self.notices.remove(lambda columns: among(columns[1], people))
+        self.visits.remove(people)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Shared by devices and addresses: advances to a slot, crosses the boundary before it, and emits visitors."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Generic, TypeVar
 
 from contracts.blocks import Departures, PeopleBlock, Pointers, ProfileBlock, Progress
@@ -25,6 +25,10 @@ class Keeper(Generic[S]):
     def resumed(self) -> list[Block]:
         """Convert the amounts that waited and have a rate now."""
         return _convert_waiting(self._state, self._policy)
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people: their devices and addresses, and what waits for these."""
+        self._state.forget(people)
 
     def has_work(self) -> bool:
         """Whether visitors are left to emit at the newest boundary."""

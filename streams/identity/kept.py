@@ -1,5 +1,6 @@
 """The state that buckets of devices and of addresses have in common."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,6 +58,11 @@ class Kept:
     def parts(self) -> dict[str, Part]:
         """Return the parts of the state by name."""
         return {"standing": Value(Standing, self._standing, self._stand), **self.owned.parts(), "links": self.links}
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people from the table and from the links that wait."""
+        self.links.forget(people)
+        self.owned.forget(people)
 
     def _standing(self) -> Standing:
         return Standing(self.bucket, self.slot, self.fresh, self.guarded, self.stale, self.restating,

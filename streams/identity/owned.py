@@ -6,7 +6,7 @@ device that has an owner at the start of a slot keeps it for the whole slot, bec
 or an upgrade cannot be taken back.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from itertools import repeat
 from typing import Final, NamedTuple
 
@@ -207,6 +207,23 @@ class Owned:
         done = [position for position, spans in self._timelines.items() if spans[-1].start <= slot]
         for position in done:
             del self._timelines[position]
+
+    def forget(self, people: Set[str]) -> None:
+        """Forget people and all that is theirs: their rows, the rows they own, and what links to them are undone."""
+        at = np.union1d(self.table.find_all(people), self._owners.owned_by(people))
+        names = {*people, *self.table.names.take(at).tolist()}
+        for position in at.tolist():
+            self._timelines.pop(position, None)
+            if self._owners.is_owned(position):
+                self._owners.assign(position, NO_OWNER, NO_ROUTE, 0)
+        for position, spans in list(self._timelines.items()):
+            if any(span.owner in people for span in spans):
+                del self._timelines[position]
+        for name in names:
+            self._undone.pop(name, None)
+            self._full.pop(name, None)
+        self.visitors -= int((self.table.column("events", at) > 0).sum())
+        self.release(at)
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget rows without an owner; other ids may reuse their positions."""

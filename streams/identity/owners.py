@@ -3,6 +3,7 @@
 A part: its changes are the rows that got another owner, an event or a link since the state was stored last.
 """
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -84,6 +85,11 @@ class Owners:
     def merges(self, person: str) -> int:
         """Return how many rows a person owns."""
         return self._people.count(person)
+
+    def owned_by(self, people: Iterable[str]) -> Positions:
+        """Return the positions of the rows that people own, ascending."""
+        numbers = [number for number in map(self._people.number, people) if number is not None]
+        return np.flatnonzero(np.isin(self._numbers[: self._size], np.array(numbers, np.int32)))
 
     def assign(self, position: int, owner: str, route: int, since: int) -> None:
         """Set the owner of a row ('' removes it)."""

@@ -40,6 +40,11 @@ class People:
         number = self._find(person)
         return 0 if number == _UNKNOWN else int(self._counts[number])
 
+    def number(self, person: str) -> int | None:
+        """Return the number of an id; None if nothing refers to it."""
+        number = self._find(person)
+        return None if number == _UNKNOWN else number
+
     def add(self, person: str) -> int:
         """Add a reference to an id; return its number."""
         number = self._find(person)

@@ -4,6 +4,7 @@ The previous event is the newest one before it in the log: a running maximum, wh
 cut. A previous event counts only if it is too recent for the device to be forgotten, so forgetting changes no session.
 """
 
+from collections.abc import Set
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeVar
 
@@ -109,9 +110,13 @@ class CustomerVisits:
         """Forget customers without a web event since ``before`` (seconds)."""
         kept = self._last[: len(self._rows)] >= before
         if not kept.all():
-            names = [name for name, stays in zip(self._rows, kept.tolist(), strict=True) if stays]
-            self._set(names, self._last[: len(kept)][kept])
-            self._stored = -1
+            self._keep(kept)
+
+    def remove(self, people: Set[str]) -> None:
+        """Forget some customers."""
+        kept = np.fromiter((name not in people for name in self._rows), np.bool_, len(self._rows))
+        if not kept.all():
+            self._keep(kept)
 
     def changes(self) -> Columns:
         """Return the customers seen since the last call, with the names of new ones; or all if some were forgotten."""
@@ -142,6 +147,11 @@ class CustomerVisits:
         else:
             self._set(new, found["last"])
         self._stored = len(self._rows)
+
+    def _keep(self, kept: NDArray[np.bool_]) -> None:
+        names = [name for name, stays in zip(self._rows, kept.tolist(), strict=True) if stays]
+        self._set(names, self._last[: len(kept)][kept])
+        self._stored = -1
 
     def _grow(self) -> None:
         if len(self._rows) > len(self._last):

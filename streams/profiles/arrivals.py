@@ -1,6 +1,6 @@
 """Holds events and moved rows until their slot, then turns them into rows to add to a table of customers."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from heapq import merge
 from itertools import chain, pairwise, starmap
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from contracts.arrays import compress, take
 from contracts.blocks import EventArray, Parcel, RowArray
 from contracts.entries import Group
-from contracts.ids import Texts
+from contracts.ids import Texts, among
 from contracts.metrics import DUPLICATES, LATE, TOO_LATE
 from contracts.rates import Rates
 from streams.journal import JOURNAL
@@ -74,6 +74,11 @@ class Arrivals(Group):
             self.events.put(parcel.events["slot"], parcel.events, parcel.owners)
         if parcel.moved is not None and len(parcel.moved):
             self.moved.append(parcel.moved)
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove the events and rows of people."""
+        self.events.remove(lambda columns: among(columns[1], people))
+        self.moved.forget(people)
 
     def due(self, target: int, slot: int, to: Destination) -> Iterator[Step]:
         """Yield the rows to add up to slot ``target``, in the order of slots. Late arrivals count in ``slot``.

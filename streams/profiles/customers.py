@@ -14,7 +14,7 @@ activations (:meth:`Customers.work`) the bucket crosses the boundaries that were
 are the customers to publish anew after a catch-up.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -122,6 +122,16 @@ class Customers(Machine[CustomerBatch, Output]):
         if len(changed) and state.pending:
             state.at.restating = 0  # after the sweep, whose rows are from before
         return self._live(changed, guarded=True) if state.at.fresh else []
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove people: their profiles, what waits for these, and their part in training and in a pending sweep."""
+        state = self._state
+        state.arrivals.forget(people)
+        at = state.table.find_all(people)
+        if len(at):
+            self._labeller.forget(state.labels, state.table.keys[at])
+            state.table.erase(at)
+            state.pending.erase(at)
 
     def has_work(self) -> bool:
         """Whether boundaries are left to cross, or customers to sweep or to publish anew."""

@@ -1,6 +1,6 @@
 """Profile rows that move from one table to another, with their amounts that wait for an exchange rate."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from functools import cache
 
 import numpy as np
@@ -10,6 +10,7 @@ from contracts.arrays import compress
 from contracts.arrays import join as join_rows
 from contracts.blocks import MovedRows, no_texts
 from contracts.entries import Queue
+from contracts.ids import among
 from streams.profiles.rows import blank_rows
 from streams.profiles.unconverted import entries_of, join_entries
 
@@ -75,3 +76,13 @@ class WaitingRows(Queue[MovedRows]):
             else:
                 del self[number]
         return join(found)
+
+    def forget(self, people: Set[str]) -> None:
+        """Remove rows of and for people."""
+        for number, moved in list(self.data.items()):
+            stays = ~(among(moved.owners, people) | among(moved.sources, people))
+            if stays.any():
+                if not stays.all():
+                    self[number] = pick(moved, stays)
+            else:
+                del self[number]

@@ -61,6 +61,16 @@ class PendingSweep:
         at = np.unique(at)
         self._append(at, take(rows, at))
 
+    def erase(self, at: Positions) -> None:
+        """Blank the kept rows of positions: people without a history are in no sweep. The next base has it."""
+        if not self or not len(at):
+            return
+        places = self._by_position()[at[at < self._size]]
+        places = places[places != _UNCHANGED]
+        if len(places):
+            put(self._rows, places, blank_rows(len(places)))
+            self._stored_rows = 0
+
     def advance(self, rows: RowArray, most: int, swept: Swept) -> tuple[Positions, RowArray]:
         """Return the next positions of the sweep, about ``most`` of them, and their rows as of the boundary."""
         def chosen(start: int, stop: int) -> NDArray[np.bool_]:

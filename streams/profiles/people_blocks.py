@@ -1,13 +1,12 @@
 """Makes blocks of people with their features from a table of profiles, for scoring. Pure."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from contracts.blocks import PeopleBlock, ProfileBlock, RowArray
-from contracts.ids import chosen_ids
 from streams.profiles.features import compute_features, rhythm_of
 from streams.profiles.rows import times_of, versions_of
 from streams.profiles.segments import lifecycle_of, segment_of
@@ -97,10 +96,3 @@ def _look(rows: RowArray, now: NDArray[np.int64], interval: int) -> Looks:
     rhythm = rhythm_of(rows)
     lifecycle = lifecycle_of(rows, now, rhythm)
     return compute_features(rows, now, interval, rhythm), lifecycle, segment_of(rows, lifecycle)
-
-
-def some_of(block: PeopleBlock, chosen: NDArray[np.bool_]) -> PeopleBlock:
-    """Return a block of the chosen people."""
-    columns = {each.name: getattr(block, each.name) for each in fields(block) if each.name != "ids"}
-    picked: dict[str, Any] = {name: each[chosen] for name, each in columns.items() if isinstance(each, np.ndarray)}
-    return replace(block, ids=chosen_ids(block.ids, chosen), **picked)

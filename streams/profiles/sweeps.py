@@ -21,7 +21,7 @@ from contracts.metrics import SWEEPS
 from contracts.model_blocks import Examples, Population, Released, SweptPeople
 from streams.profiles.features import compute_features
 from streams.profiles.pending import PendingSweep
-from streams.profiles.people_blocks import Maker, some_of
+from streams.profiles.people_blocks import Maker
 from streams.profiles.rows import LAST_OF_COUNTER, blank_rows, reach_of, times_of
 from streams.profiles.table import ProfileTable
 
@@ -239,5 +239,5 @@ def _with_leavers_apart(block: PeopleBlock, rows: RowArray) -> list[PeopleBlock]
     if not block.leaving.any():
         return [block]
     leaving = block.leaving
-    leavers = replace(some_of(block, leaving), publish=True, rows=compress(rows, leaving))
-    return [leavers] if leaving.all() else [some_of(block, ~leaving), leavers]
+    leavers = replace(block.pick(leaving), publish=True, rows=compress(rows, leaving))
+    return [leavers] if leaving.all() else [block.pick(~leaving), leavers]

@@ -165,6 +165,20 @@ class ProfileTable:
         self.given_out(positions)
         self.unconverted.take(positions)
 
+    def erase(self, positions: NDArray[np.int64]) -> None:
+        """Forget profiles for good. Their positions stay empty: what others note by position would fit nobody else."""
+        self._forget(positions)
+        self._renamed.note(positions)
+        self._rows.clear(positions)
+        self.given_out(positions)
+        self.unconverted.take(positions)
+
+    def find_all(self, ids: Iterable[str]) -> NDArray[np.int64]:
+        """Return the positions of those of the ids that are known."""
+        at = self.names.find(list(ids))
+        found: NDArray[np.int64] = at[at >= 0]
+        return found
+
     def in_order(self) -> NDArray[np.int64]:
         """Return all positions in use in the order of their keys, which is independent of the order of arrival."""
         return self._order.positions(self.keys, self.names)

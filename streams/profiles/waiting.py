@@ -1,6 +1,6 @@
 """Holds columns of items until their slot, in the order of arrival."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -56,6 +56,16 @@ class Waiting:
                  if batch.first <= slot]  # fmt: skip
         self._find_first()
         return tuple(join(columns) for columns in zip(*found, strict=True))
+
+    def remove(self, chosen: Callable[[Columns], NDArray[np.bool_]]) -> None:
+        """Remove the items that ``chosen(columns)`` says."""
+        for number, batch in list(self._batches.data.items()):
+            stays = ~chosen(batch.columns)
+            if not stays.any():
+                del self._batches[number]
+            elif not stays.all():
+                self._batches[number] = _batch(batch.slots[stays], [compress(each, stays) for each in batch.columns])
+        self._find_first()
 
     def changes(self) -> state.Columns:
         """Return the batches that came or changed since the last call, and those that went."""

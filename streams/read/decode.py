@@ -27,6 +27,7 @@ from streams.read.bodies import read_bodies
 from streams.read.clock import TopicClock
 from streams.read.columns import Columns, Message, Money, Reading, texts, to_columns
 from streams.read.facts import to_clocks, to_facts
+from streams.read.left_out import is_left_out, kept
 from streams.read.links import links_of
 from streams.read.places import buckets_of
 from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, judge, suspect_positions
@@ -62,7 +63,8 @@ def decode(
     dead: list[DeadLetter] = []
 
     def refuse(stage: str, message: Message, why: wire.RejectedError) -> None:
-        dead.append(_letter(message, topic, partition, stage, why))
+        if not is_left_out(message, policy.forgotten):
+            dead.append(_letter(message, topic, partition, stage, why))
 
     ticks: list[tuple[int, int]] = []
     bodies = _without_marks(messages, ticks, refuse)
@@ -75,6 +77,7 @@ def decode(
         columns = columns.without(refused)
     moving = [tick for tick in ticks if tick[1]]  # a tick at 1970 only carries its writer's note
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, moving, policy.interval)
+    columns, slot, late = without_left_out(columns, stand, slot, late)
     dead.sort(key=lambda letter: letter.offset)
     decoded = Decoded(dead=dead, read=len(messages), ticks=len(ticks))
     if clock.turns:
@@ -83,6 +86,16 @@ def decode(
         fill(decoded, columns, stand, slot, late)
         decoded.facts = to_facts(columns, stand.kind, partition, late)
     return decoded
+
+
+def without_left_out(
+    columns: Columns, stand: Stand, slot: NDArray[np.int64], late: NDArray[np.bool_]
+) -> tuple[Columns, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return columns, slots and lateness without the events of people who were forgotten."""
+    stays = kept(columns, stand.kind, stand.policy.forgotten)
+    if stays is None:
+        return columns, slot, late
+    return columns.without(np.flatnonzero(~stays).tolist()), slot[stays], late[stays]
 
 
 def fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> None:

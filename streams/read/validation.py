@@ -4,7 +4,7 @@ The pre-check may flag valid events; it must not miss invalid ones. The judge ch
 the rules of its partition, and has the last word.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from contracts import wire
 from contracts.events import EVENT_TYPES, FUTURE_TOLERANCE, UNLINK, Kind, key_of
+from contracts.forgotten import Forgotten
 from contracts.rates import Rates
 from streams.codes import CODE_OF_NAME
 from streams.read.columns import Columns, Reading
@@ -31,6 +32,8 @@ class DecodePolicy:
     rates: Rates
     chunk: int = 256
     """Number of bodies parsed at once."""
+    forgotten: Forgotten = field(default_factory=Forgotten)
+    """People whose events are left out."""
 
 
 class Stand(NamedTuple):

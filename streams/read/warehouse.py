@@ -20,7 +20,7 @@ from contracts.events import Kind
 from contracts.topics import Topic
 from streams.read.clock import TopicClock
 from streams.read.columns import Columns, Stamps, Where, columns_of
-from streams.read.decode import Decoded, fill, kind_of
+from streams.read.decode import Decoded, fill, kind_of, without_left_out
 from streams.read.validation import MILLISECOND, DecodePolicy, Stand
 
 BLOCK_ROWS: Final = 8_000
@@ -102,6 +102,7 @@ def decode_past(rows: pa.Table, turns: list[tuple[int, int]], stand: Stand, cloc
         columns = _columns(rows.filter(pa.array(~astray)), stand)
     slot, late = clock.place(columns.occurred, columns.received, columns.offset, turns, stand.policy.interval)
     decoded = Decoded(read=len(columns))
+    columns, slot, late = without_left_out(columns, stand, slot, late)
     if len(columns):
         fill(decoded, columns, stand, slot, late)
     return decoded

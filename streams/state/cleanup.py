@@ -32,6 +32,11 @@ class Cleanup:
         if names:
             self._due.append((self._saves + 1 + SAVES_UNTIL_DELETED, names))
 
+    @property
+    def is_due(self) -> bool:
+        """Whether files wait to be deleted, or are being deleted."""
+        return bool(self._due) or self._deleting is not None
+
     def saved(self, background: Background) -> None:
         """Count a save, and delete in the background what is due."""
         self._saves += 1

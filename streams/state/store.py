@@ -10,7 +10,7 @@ written again by another run, and none is deleted before later tokens have been 
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -37,10 +37,17 @@ BACKGROUND: Final = Background()
 
 
 class StepStore:
-    """The folders of one step's buckets, ``<root>/<step>/<bucket>``, for one run of the dataflow."""
+    """The folders of one step's buckets, ``<root>/<step>/<bucket>``, for one run of the dataflow.
 
-    def __init__(self, root: Path, step: str, background: Background = BACKGROUND, owner: Owner = OWNER):
+    ``forget`` are the profile ids of people who are to be removed from what is restored.
+    """
+
+    def __init__(
+        self, root: Path, step: str, background: Background = BACKGROUND, owner: Owner = OWNER,
+        forget: Set[str] = frozenset(),
+    ):  # fmt: skip
         self._folder, self.step, self.background, self._owner = root / step, step, background, owner
+        self.forget = forget
         self.run = uuid4().hex[:12]
         self.seconds = SNAPSHOT_SECONDS.labels(step)
         self.log_bytes, self.base_bytes = (SNAPSHOT_BYTES.labels(step, file) for file in (LOG, BASE))
@@ -89,8 +96,8 @@ class BucketStore:
         self._broken: BaseException | None = None
         self._base: Future[None] | None = None
         self._new_base = EMPTY
-        self._rebase = damaged
-        """Whether a new base is due because the newest one cannot be read."""
+        self._rebases = int(damaged)
+        """How many new bases are due whatever their size: one because the newest one cannot be read, two to renew."""
         self._log, self._length = "", 0
         try:
             there = files_in(folder)
@@ -101,6 +108,15 @@ class BucketStore:
         self._cleanup = Cleanup(folder, there, step.run)
         self._cleanup.drop({str(file) for file in there} - place.names)
         self._token = self._named()
+
+    def renew(self) -> None:
+        """Let two new bases be written: then no file holds what was removed from the parts."""
+        self._rebases = 2
+
+    @property
+    def is_renewing(self) -> bool:
+        """Whether bases are due or being written, or older files wait to be deleted: it goes on with each save."""
+        return self._rebases > 0 or self._base is not None or self._cleanup.is_due
 
     def save(self) -> Token:
         """Store what changed since the last snapshot, and return the token of this snapshot.
@@ -152,13 +168,13 @@ class BucketStore:
         newest = self._place.bases[0]
         logs = self._place.logs_since(newest)
         written = sum(length for _, length in logs)
-        return self._rebase or len(logs) > MOST_LOGS or written > max(SMALLEST_BASE, LOGS_PER_BASE * newest[1])
+        return self._rebases > 0 or len(logs) > MOST_LOGS or written > max(SMALLEST_BASE, LOGS_PER_BASE * newest[1])
 
     def _begin_base(self) -> None:
         """Copy everything, let it be written, and go on with a new log."""
         frame = copied({name: part.whole() for name, part in self._parts.items()})
         name = self._next(BASE)
-        self._new_base, self._rebase = (name, HEAD.size + len(frame)), False
+        self._new_base, self._rebases = (name, HEAD.size + len(frame)), max(0, self._rebases - 1)
         self._base = self._step.background.write_base(partial(_write_base, self._folder / name, frame))
         self._step.base_bytes.inc(len(frame))
         self._open_log()

@@ -1,0 +1,143 @@
+"""``crmstream forget``: erases people, and keeps them out when their events come again."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from contracts.errors import CrmError
+from contracts.forgotten import forgotten_path, read_forgotten
+from contracts.settings import Settings, load_settings
+from crmstream.commands.exporting import spinner
+from crmstream.commands.shared import connect_redis, console, new_app, notes, print_lines
+from crmstream.commands.status_view import plural
+from crmstream.commands.warehouse import warehouse
+from crmstream.identity.lookup import UnknownIdentityError
+from crmstream.observe.workers import read_pages
+from crmstream.people.forget import Erased, begin, erase, finish, names_for, pending_person, texts_of
+from crmstream.people.lookup import Person, check_text, find_person, printable
+from crmstream.people.record import Stores
+from crmstream.people.requests import requested
+from crmstream.stack.endpoints import Endpoints, stack_folder
+
+app = new_app()
+_LATER = (
+    "The dataflow does not run. It removes them from its state when it starts: run `crmstream forget --pending` then."
+)
+_KAFKA = "Kafka has their records until the retention of its topics ends; no worker reads them again."
+
+
+@app.command(name="forget")
+def run(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids, e-mail addresses, phone numbers.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    source: Annotated[
+        str | None, typer.Option("--requested-by", metavar="SOURCE", help="Those of whom a source sent Delete User.")
+    ] = None,
+    pending: Annotated[bool, typer.Option("--pending", help="Go on with what was begun and not finished.")] = False,
+    log: Annotated[bool, typer.Option("--log", help="Only list what was asked for and when.")] = False,
+) -> None:
+    """Erase people for good, after a question.
+
+    Everything of a person goes: all ids, the profile, what waits to train a
+    model, every row of ClickHouse, the hashes of Redis, rejected records that
+    name an id. The workers restart for it, which takes some seconds. A list of
+    hashed ids keeps the person out: events from before this moment are left
+    out when they are read again, sent again or restored from a backup. Later
+    events make a new customer of the same id; `crmstream suppress` keeps
+    these out, too. Models keep what they have learned.
+
+    [bold]Examples[/bold]
+
+    crmstream forget c-000042
+
+    crmstream forget someone@example.com c-000043 --yes
+
+    crmstream forget --requested-by shop --yes
+    """
+    if log:
+        print_lines(_log(load_settings()))
+        return
+    asked = ids or []
+    if not asked and source is None and not pending:
+        raise CrmError("Whom? Name ids, or --requested-by SOURCE, or --pending. `crmstream forget --help` explains.")
+    with warehouse("trait_facts") as (settings, endpoints, client):
+        stores = Stores(client, connect_redis(endpoints))
+        people = _people(stores, asked, source)
+        unfinished = pending_person(settings)
+        if not people and unfinished is None:
+            notes.print("There is nobody to forget.")
+            return
+        if not yes:
+            print_lines(_question(people, unfinished))
+            typer.confirm("Erase for good?", abort=True, err=True)
+        erased, removed = _forget(settings, endpoints, stores, people)
+    for line in _told(erased, removed=removed):
+        notes.print(escape(line), highlight=False, soft_wrap=True)
+
+
+def _people(stores: Stores, asked: Sequence[str], source: str | None) -> list[Person]:
+    found = [_find(stores, each) for each in asked]
+    if source is not None:
+        found += [_find(stores, each) for each in requested(stores.clickhouse, source)]
+    return found
+
+
+def _find(stores: Stores, asked: str) -> Person:
+    """Return a person; one of whom nothing is known has the ids that the text may be."""
+    try:
+        return find_person(stores.clickhouse, stores.redis, asked)
+    except UnknownIdentityError:
+        check_text(asked)
+        return Person(asked, names_for(asked))
+
+
+def _forget(
+    settings: Settings, endpoints: Endpoints, stores: Stores, people: Sequence[Person]
+) -> tuple[Erased, bool]:  # fmt: skip
+    """Erase people. Return what was erased, and whether the state is rid of them."""
+    running = any(page is not None for page in read_pages(endpoints, stack_folder(settings)))
+    with spinner() as progress:
+        task = progress.add_task("listing them", total=None)
+
+        def told(what: str) -> None:
+            progress.update(task, description=what)
+
+        texts = texts_of(stores.clickhouse, people)
+        waiting = begin(settings, people, datetime.now(UTC))
+        if running:
+            told("the dataflow restarts, and removes them from its state")
+            waiting.wait()
+        erased = erase(settings, stores, texts, told)
+        if running:
+            finish(settings)
+    return erased, running
+
+
+def _question(people: Sequence[Person], unfinished: Person | None) -> list[str]:
+    lines = [f"{printable(person.name)}, with {plural(len(person.ids), 'id')} in all" for person in people]
+    if unfinished is not None:
+        lines.append(f"{plural(len(unfinished.ids), 'id')} of before, whose erasure was not finished")
+    return lines
+
+
+def _told(erased: Erased, *, removed: bool) -> list[str]:
+    rows = sum(erased.rows.values())
+    lines = [
+        f"Forgot {plural(erased.ids, 'id')}: {plural(rows, 'row')} of {plural(len(erased.rows), 'table')}, "
+        f"{plural(erased.hashes, 'key')} of Redis."
+    ]
+    return [*lines, _KAFKA if removed else _LATER]
+
+
+def _log(settings: Settings) -> list[str]:
+    """Lay the list out: it says when, not who."""
+    people = read_forgotten(forgotten_path(settings)).people
+    width = max(console.width - 34, 10)
+    lines = [
+        f"{entry.asked_at}  {'suppressed' if entry.is_for_ever else 'forgotten '}  {hashed[:width]}"
+        for hashed, entry in sorted(people.items(), key=lambda pair: (pair[1].asked_at, pair[0]))
+    ]
+    return lines or ["Nobody was forgotten so far."]
