@@ -98,6 +98,8 @@ PROPERTIES: Final[Mapping[Kind, type[Properties]]] = {
 ORDER_COMPLETED: Final = "Order Completed"
 ORDER_REFUNDED: Final = "Order Refunded"
 ORDER_CANCELLED: Final = "Order Cancelled"
+DELETE_USER: Final = "Delete User"
+"""Asks to erase somebody. It does nothing by itself: `crmstream forget --requested-by SOURCE` does."""
 CSAT_SUBMITTED: Final = "CSAT Submitted"
 NPS_SUBMITTED: Final = "NPS Submitted"
 CES_SUBMITTED: Final = "CES Submitted"
@@ -139,7 +141,7 @@ EVENT_TYPES: Final[Mapping[str, tuple[Kind, tuple[str, ...]]]] = {
     IDENTIFY: ("identity", ()),
     ALIAS: ("identity", ("previous_id",)),
     UNLINK: ("identity", ("previous_id",)),
-    "Delete User": ("identity", ()),
+    DELETE_USER: ("identity", ()),
 }
 """The event names that crmstream knows: kind and required properties."""
 

@@ -131,7 +131,9 @@ def read_forgotten(path: Path) -> Forgotten:
 def change_forgotten(path: Path, change: Callable[[Forgotten], None], *, quietly: bool = False) -> Forgotten:
     """Change the list and write it; return it. One process changes it at a time.
 
-    Unless it is done ``quietly``, running workers restart with the new list. Raises :class:`SettingsError` if it cannot be read, and ``OSError`` if it cannot be written.
+    Unless it is done ``quietly``, running workers restart with the new list.
+
+    Raises :class:`SettingsError` if it cannot be read, and ``OSError`` if it cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path):

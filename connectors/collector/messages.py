@@ -18,14 +18,14 @@ from connectors.door.draft import Draft
 from connectors.door.properties import Properties, put
 from connectors.door.values import as_text
 from connectors.sources.source import Clock
-from contracts.events import EVENT_TYPES
+from contracts.events import ALIAS, IDENTIFY, UNLINK
 from contracts.wire import RejectedError
 
 Message = Mapping[str, Any]
 
 GROUP: Final = "Group"
 SCREEN_VIEWED: Final = "Screen Viewed"
-_LINKING: Final = frozenset(name for name, (kind, _) in EVENT_TYPES.items() if kind == "identity")
+_LINKING: Final = frozenset((IDENTIFY, ALIAS, UNLINK))
 """Names that ``track`` cannot use."""
 _USER: Final = ("user_id", "userId")
 _MERGEABLE: Final = (*_USER, "anonymous_id", "anonymousId")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
-from contracts.events import EVENT_TYPES
+from contracts.events import DELETE_USER, EVENT_TYPES
 
 
 class Origin(NamedTuple):
@@ -21,7 +21,7 @@ class Origin(NamedTuple):
 
 ORIGINS: Final = (
     Origin("crmstream's own names, in any spelling", True, {
-        name: name for name, (kind, _) in EVENT_TYPES.items() if kind != "identity"
+        name: name for name, (kind, _) in EVENT_TYPES.items() if kind != "identity" or name == DELETE_USER
     }),
     Origin("Segment's older specification", True, {
         "Completed Order": "Order Completed",

@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from contracts.errors import CrmError
 from contracts.forgotten import forgotten_path, read_forgotten
 from contracts.settings import Settings, load_settings
 from crmstream.commands.exporting import spinner
-from crmstream.commands.shared import connect_redis, console, new_app, notes, print_lines
+from crmstream.commands.shared import connect_redis, console, new_app, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
 from crmstream.identity.lookup import UnknownIdentityError
@@ -31,7 +30,9 @@ _KAFKA = "Kafka has their records until the retention of its topics ends; no wor
 
 @app.command(name="forget")
 def run(
-    ids: Annotated[list[str] | None, typer.Argument(metavar="ID...", help="Ids, e-mail addresses, phone numbers.")] = None,
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="ID...", help="Ids, e-mail addresses, phone numbers.")
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     source: Annotated[
         str | None, typer.Option("--requested-by", metavar="SOURCE", help="Those of whom a source sent Delete User.")
@@ -68,14 +69,13 @@ def run(
         people = _people(stores, asked, source)
         unfinished = pending_person(settings)
         if not people and unfinished is None:
-            notes.print("There is nobody to forget.")
+            print_lines(["There is nobody to forget."])
             return
         if not yes:
             print_lines(_question(people, unfinished))
             typer.confirm("Erase for good?", abort=True, err=True)
         erased, removed = _forget(settings, endpoints, stores, people)
-    for line in _told(erased, removed=removed):
-        notes.print(escape(line), highlight=False, soft_wrap=True)
+    print_lines(_told(erased, removed=removed))
 
 
 def _people(stores: Stores, asked: Sequence[str], source: str | None) -> list[Person]:

@@ -4,10 +4,9 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from contracts.forgotten import FOR_EVER, Forgotten, change_forgotten, forgotten_path
-from crmstream.commands.shared import connect_redis, new_app, notes
+from crmstream.commands.shared import connect_redis, new_app, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
 from crmstream.identity.lookup import UnknownIdentityError
@@ -59,4 +58,4 @@ def run(
 
     change_forgotten(forgotten_path(settings), change)
     what = f"Took {plural(lifted, 'id')} from the list." if lift else f"Suppressed {plural(len(names), 'id')}."
-    notes.print(escape(f"{what} It holds when the workers have restarted, in some seconds."), soft_wrap=True)
+    print_lines([f"{what} It holds when the workers have restarted, in some seconds."])

@@ -90,7 +90,7 @@ def texts_of(client: Client, people: Iterable[Person]) -> list[str]:
 
 
 def erase(settings: Settings, stores: Stores, texts: Sequence[str], told: Told) -> Erased:
-    """Erase all pending people from the stores; they stay pending. ``texts`` are looked for in rejected records, too."""
+    """Erase all pending people from the stores; they stay pending. ``texts`` are looked for in rejected records."""
     person = pending_person(settings)
     if person is None:
         return Erased(0, {}, 0)
@@ -129,8 +129,8 @@ class Waiting:
         while not condition():
             if time.monotonic() > deadline:
                 raise NotRemovedError(
-                    "The dataflow has not removed them from its state in time; nothing is erased yet. `crmstream status` "
-                    "shows how it is; run `crmstream forget --pending` when it is well."
+                    "The dataflow has not removed them from its state in time; nothing is erased yet. "
+                    "`crmstream status` shows how it is; run `crmstream forget --pending` when it is well."
                 )
             time.sleep(LOOK_SECONDS)
 

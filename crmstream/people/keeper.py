@@ -36,7 +36,7 @@ class ForgottenKeeper:
         found = read_forgotten(self._path)
         self._request = found.request
         if found.pending:
-            self._say("the erasure of people is not finished: run `crmstream forget --pending` when the dataflow is well")
+            self._say("the erasure of people is not finished: `crmstream forget --pending` goes on with it")
 
     def look_after(self, stack: Stack) -> None:
         """Restart the workers if more is to be left out or removed. Call it often; it looks about twice a second."""

@@ -205,8 +205,11 @@ class Installation:
     _rows: ClickHouseWriter | None = None
     _writer: RedisWriter = field(init=False)
 
-    def run(self, workers: int = 1, *, stops_at: float = 2, dies_at: float = 2, epoch: timedelta = EPOCH) -> None:
-        """Run until the logs are read, or a part of them (0 to 1).
+    def run(
+        self, workers: int = 1, *, stops_at: float = 2, dies_at: float = 2, epoch: timedelta = EPOCH,
+        until: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
+        """Run until the logs are read and ``until()`` holds, or until a part of them (0 to 1) is read.
 
         A stop is clean. A death ends the run as a failure does: what was written since the last snapshot stays written.
         """
@@ -216,7 +219,7 @@ class Installation:
             (lanes,) = made
             if lanes.progress() >= dies_at:
                 raise DiedError
-            return lanes.are_through() or lanes.progress() >= stops_at
+            return (lanes.are_through() and until()) or lanes.progress() >= stops_at
 
         def source(config: SourceConfig) -> Lanes:
             made.append(Lanes(config, self.logs))

@@ -199,14 +199,14 @@ def test_the_engine_commits_nothing_that_is_not_on_the_disk(tmp_path: Path, monk
 
     failures: list[BaseException] = []
     monkeypatch.setattr(error_boundary, "failures", failures)
-    monkeypatch.setattr(StepStore.__init__, "__defaults__", (background.Background(), Owner()))
+    monkeypatch.setattr(StepStore.__init__, "__defaults__", (background.Background(), Owner(), frozenset()))
     monkeypatch.setattr(Adding, "take", lambda self, items: self._set(self.total + sum(items)) or [])
     with monkeypatch.context() as patch:
         patch.setattr(background.os, "fdatasync", broken)
         with pytest.raises(StateError, match="Input/output error"):
             _sum([("a", 1), ("a", 2)], tmp_path, [])
     assert len(failures) == 1
-    monkeypatch.setattr(StepStore.__init__, "__defaults__", (background.Background(), Owner()))
+    monkeypatch.setattr(StepStore.__init__, "__defaults__", (background.Background(), Owner(), frozenset()))
     monkeypatch.undo()
     out: list[object] = []
     _sum([("a", 1), ("a", 2)], tmp_path, out)

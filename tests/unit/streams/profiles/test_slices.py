@@ -235,3 +235,31 @@ def test_a_state_restored_as_a_whole_goes_on_as_well() -> None:
     made.work()
     assert recorded(rest) == recorded(made.out)
     assert np.array_equal(other.state.table.rows, made.machine.state.table.rows)
+
+
+def test_who_is_forgotten_in_the_middle_of_a_sweep_is_in_no_slice_of_it() -> None:
+    """Some are swept already, some are not, and the rows of some were kept because they changed since."""
+    swept = []
+    nobody: set[str] = set()
+    for people in (nobody, {"b", "e", "g"}):
+        made = bucket(slice_=2)
+        made.take(*(buying(name, 0, id=number) for number, name in enumerate("abcdefgh")))
+        made.slot = 1
+        made.take()
+        made.work(1)
+        made.take(buying("e", 1, id=20), buying("h", 1, id=21))
+        made.restart()
+        made.machine.forget(people)
+        made.restart()
+        made.take(buying("new", 1, id=22))
+        made.work()
+        made.slot = 2
+        made.take()
+        made.work()
+        swept.append(recorded(made.out))
+        assert not people & {name for name in made.machine.state.table.names.take(np.arange(9)).tolist() if name}
+    everybody, others = (
+        [row for row in rows if not {"b", "e", "g"} & {str(field) for field in row}] for rows in swept
+    )
+    assert others == everybody
+    assert len(swept[1]) < len(swept[0])

@@ -401,3 +401,22 @@ def test_a_run_makes_a_new_base_when_many_runs_left_logs(root: Path) -> None:
     assert shop.cells.numbers.tolist() == list(range(3 * store.MOST_LOGS))
     assert len(token["logs"]) <= 2 * store.MOST_LOGS + 4  # type: ignore[arg-type]
     assert named(token["bases"][0][0]).kind == BASE  # type: ignore[index]
+
+
+def test_a_bucket_that_is_renewed_gets_two_bases_and_loses_all_older_files(root: Path) -> None:
+    shop, kept = begun(root)
+    shop.put(0, 4)
+    token = committed(kept.save())
+    shop, kept = resumed(root, token)
+    older = {str(file) for file in files_in(root / "keep" / NAME)}
+    kept.renew()
+    saves = 0
+    while kept.is_renewing:
+        token = committed(kept.save())
+        settled()
+        saves += 1
+        assert saves < 20
+    left = {str(file) for file in files_in(root / "keep" / NAME)}
+    assert not {each for each in left & older if named(each).run != kept._step.run}
+    assert len([each for each in left if named(each).kind == BASE]) == 2
+    assert state_at(root, token) == shop.state()
