@@ -21,6 +21,7 @@ SAMPLES = Path(__file__).parents[4] / "docs" / "sources" / "samples"
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text(encoding="utf-8"))
 TOPICS = {
     "shopify-customer-created": "customers/create",
+    "shopify-customer-redact": "customers/redact",
     "shopify-order-cancelled": "orders/cancelled",
     "shopify-order-paid": "orders/paid",
     "shopify-order-test": "orders/paid",
