@@ -1,8 +1,8 @@
-"""The list of people who were forgotten or are suppressed: one file, which says it without saying who.
+"""The list of people who were forgotten or are suppressed: one file with hashes of their ids.
 
 An entry holds a hash of a profile id, keyed by a random salt of the installation, and the time up to which events of
-that id are left out: the moment of the request, or :data:`FOR_EVER`. Who has the file can ask it about an id that they
-know; it does not tell the ids. Ids that are being erased stand in it in clear until that is done.
+that id are left out: the moment of the request, or :data:`FOR_EVER`. Who has the file can test ids that they know or
+guess, so it is personal data still. Ids that are being erased stand in it in clear until that is done.
 
 Whoever restores a backup keeps the newest of these files: it is what keeps people forgotten.
 """

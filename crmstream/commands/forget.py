@@ -1,6 +1,7 @@
 """``crmstream forget``: erases people, and keeps them out when their events come again."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -15,11 +16,13 @@ from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
 from crmstream.identity.lookup import UnknownIdentityError
 from crmstream.observe.workers import read_pages
-from crmstream.people.forget import Erased, begin, erase, finish, names_for, pending_person, texts_of
+from crmstream.people.forget import Erased, Work, forget, is_contact, names_for, pending_person
 from crmstream.people.lookup import Person, check_text, find_person, printable
 from crmstream.people.record import Stores
-from crmstream.people.requests import requested
+from crmstream.people.requests import requested, there_again
 from crmstream.stack.endpoints import Endpoints, stack_folder
+from sinks.clients import clickhouse_client
+from sinks.migrations import ANSWER_SECONDS
 
 app = new_app()
 _LATER = (
@@ -29,7 +32,7 @@ _KAFKA = "Kafka has their records until the retention of its topics ends; no wor
 
 
 @app.command(name="forget")
-def run(
+def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     ids: Annotated[
         list[str] | None, typer.Argument(metavar="ID...", help="Ids, e-mail addresses, phone numbers.")
     ] = None,
@@ -38,17 +41,21 @@ def run(
         str | None, typer.Option("--requested-by", metavar="SOURCE", help="Those of whom a source sent Delete User.")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Go on with what was begun and not finished.")] = False,
+    listed: Annotated[
+        bool, typer.Option("--listed", help="People of the list who are there again, as after a restored backup.")
+    ] = False,
     log: Annotated[bool, typer.Option("--log", help="Only list what was asked for and when.")] = False,
 ) -> None:
     """Erase people for good, after a question.
 
     Everything of a person goes: all ids, the profile, what waits to train a
-    model, every row of ClickHouse, the hashes of Redis, rejected records that
-    name an id. The workers restart for it, which takes some seconds. A list of
-    hashed ids keeps the person out: events from before this moment are left
-    out when they are read again, sent again or restored from a backup. Later
-    events make a new customer of the same id; `crmstream suppress` keeps
-    these out, too. Models keep what they have learned.
+    model, every row of ClickHouse, the hashes of Redis, rejected records. The
+    workers restart for it, which takes some seconds. A list of hashed ids keeps
+    the person out: events from before this moment are left out when they are
+    read or sent again. Later events make a new customer of the same id; say
+    `crmstream suppress ID` before to keep these out, too. After a restored
+    backup, --listed erases those of the list who are there again. Models keep
+    what they have learned.
 
     [bold]Examples[/bold]
 
@@ -62,11 +69,13 @@ def run(
         print_lines(_log(load_settings()))
         return
     asked = ids or []
-    if not asked and source is None and not pending:
-        raise CrmError("Whom? Name ids, or --requested-by SOURCE, or --pending. `crmstream forget --help` explains.")
+    if not asked and source is None and not (pending or listed):
+        raise CrmError("Whom? Name ids, or --requested-by, --listed or --pending. `crmstream forget --help` explains.")
     with warehouse("trait_facts") as (settings, endpoints, client):
         stores = Stores(client, connect_redis(endpoints))
-        people = _people(stores, asked, source)
+        people = [_find(stores, each) for each in asked]
+        people += requested(stores, source) if source is not None else []
+        people += _listed(settings, stores) if listed else []
         unfinished = pending_person(settings)
         if not people and unfinished is None:
             print_lines(["There is nobody to forget."])
@@ -74,14 +83,14 @@ def run(
         if not yes:
             print_lines(_question(people, unfinished))
             typer.confirm("Erase for good?", abort=True, err=True)
-        erased, removed = _forget(settings, endpoints, stores, people)
+        erased, removed = _forget(settings, endpoints, people, [each for each in asked if is_contact(each)])
     print_lines(_told(erased, removed=removed))
 
 
-def _people(stores: Stores, asked: Sequence[str], source: str | None) -> list[Person]:
-    found = [_find(stores, each) for each in asked]
-    if source is not None:
-        found += [_find(stores, each) for each in requested(stores.clickhouse, source)]
+def _listed(settings: Settings, stores: Stores) -> list[Person]:
+    found, back = there_again(stores.clickhouse, read_forgotten(forgotten_path(settings)))
+    if back:
+        print_lines([f"{plural(back, 'id')} of the list came back after the request and stay: name them to erase."])
     return found
 
 
@@ -95,25 +104,19 @@ def _find(stores: Stores, asked: str) -> Person:
 
 
 def _forget(
-    settings: Settings, endpoints: Endpoints, stores: Stores, people: Sequence[Person]
+    settings: Settings, endpoints: Endpoints, people: Sequence[Person], contacts: Sequence[str]
 ) -> tuple[Erased, bool]:  # fmt: skip
     """Erase people. Return what was erased, and whether the state is rid of them."""
     running = any(page is not None for page in read_pages(endpoints, stack_folder(settings)))
-    with spinner() as progress:
+    url, database = endpoints.clickhouse_url, settings.clickhouse_database
+    with spinner() as progress, closing(clickhouse_client(url, database, answer_seconds=ANSWER_SECONDS)) as patient:
         task = progress.add_task("listing them", total=None)
 
         def told(what: str) -> None:
             progress.update(task, description=what)
 
-        texts = texts_of(stores.clickhouse, people)
-        waiting = begin(settings, people, datetime.now(UTC))
-        if running:
-            told("the dataflow restarts, and removes them from its state")
-            waiting.wait()
-        erased = erase(settings, stores, texts, told)
-        if running:
-            finish(settings)
-    return erased, running
+        work = Work(running, datetime.now(UTC), told)
+        return forget(settings, Stores(patient, connect_redis(endpoints)), people, contacts, work), running
 
 
 def _question(people: Sequence[Person], unfinished: Person | None) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from contracts.errors import CrmError
 from contracts.forgotten import FOR_EVER, Forgotten, change_forgotten, forgotten_path
 from crmstream.commands.shared import connect_redis, new_app, print_lines
 from crmstream.commands.status_view import plural
@@ -33,7 +34,7 @@ def run(
 
     crmstream suppress c-000042
 
-    crmstream forget c-000042 --yes && crmstream suppress c-000042
+    crmstream suppress c-000042 && crmstream forget c-000042 --yes
 
     crmstream suppress c-000042 --lift
     """
@@ -57,5 +58,7 @@ def run(
             forgotten.add(names, FOR_EVER, now)
 
     change_forgotten(forgotten_path(settings), change)
+    if lift and not lifted:
+        raise CrmError("None of these ids is suppressed: name each id as it was suppressed.")
     what = f"Took {plural(lifted, 'id')} from the list." if lift else f"Suppressed {plural(len(names), 'id')}."
     print_lines([f"{what} It holds when the workers have restarted, in some seconds."])

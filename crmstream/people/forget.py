@@ -5,32 +5,32 @@ stores. A death in between leaves the ids pending in the list: the next call goe
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
-
-from clickhouse_connect.driver.client import Client
 
 from contracts.errors import CrmError
 from contracts.forgotten import Forgotten, change_forgotten, forgotten_path, microseconds, read_forgotten
 from contracts.identity import EMAIL_ADDRESS, email_key, visitor_id
 from contracts.settings import Settings
 from crmstream.people.erase import erase_keys, erase_rows
-from crmstream.people.lookup import Person, read_traits
+from crmstream.people.lookup import PHONE, Person, read_traits
 from crmstream.people.record import Stores
 from sinks.outbox_folder import waiting_in
+from sinks.queries import query
 from streams.recovery import outbox_folder, state_folder
-from streams.state.files import files_in
+from streams.state.files import FileName, files_in
 
-MOST_SECONDS: Final = 300.0
-"""How long the state may take to be written anew: a million customers take some ten seconds."""
+STILL_SECONDS: Final = 300.0
+"""How long nothing may change while the state is written anew."""
 LOOK_SECONDS: Final = 0.3
-TEXT_TRAITS: Final = ("email", "phone", "name")
-"""Traits that are looked for in rejected records, too."""
-_SHORTEST: Final = 5
+CONTACTS: Final = ("email", "phone")
+"""Traits that are looked for in rejected records, too: names are those of others as well."""
+_SHORTEST: Final = 7
 """Shorter texts are in too many records of others."""
+_ROUNDS: Final = 3
 Told = Callable[[str], None]
 
 
@@ -47,17 +47,52 @@ class Erased:
     hashes: int
 
 
+def forget(
+    settings: Settings, stores: Stores, people: Sequence[Person], contacts: Sequence[str], work: "Work"
+) -> Erased:  # fmt: skip
+    """Forget people, and those whose erasure was begun before and not finished.
+
+    ``contacts`` are e-mail addresses and phone numbers that were asked for. Raises :class:`NotRemovedError` if running
+    workers do not remove them from the state; nothing is erased then, and the next call goes on.
+    """
+    before = pending_person(settings)
+    texts = [*contacts, *contacts_of(stores, [*people, *([before] if before else [])])]
+    waiting = begin(settings, people, work.now)
+    for _ in range(_ROUNDS if work.running else 0):
+        work.told("the dataflow restarts, and removes them from its state")
+        waiting.wait()
+        more = linked_to(stores, waiting.ids)
+        if not more:
+            break
+        waiting = begin(settings, [Person(more[0], more)], work.now)
+    person = Person(min(waiting.ids, default=""), sorted(waiting.ids))
+    rows = erase_rows(stores.clickhouse, person, lambda table: work.told(f"ClickHouse: {table}"), texts)
+    work.told("Redis")
+    hashes = erase_keys(stores.redis, person.ids, settings)
+    if work.running:
+        finish(settings, waiting.ids)
+    return Erased(len(person.ids), rows, hashes)
+
+
+@dataclass(frozen=True)
+class Work:
+    """How to do it: whether workers run, the time of the request, and who is told what is done next."""
+
+    running: bool
+    now: datetime
+    told: Told
+
+
 def begin(settings: Settings, people: Sequence[Person], now: datetime) -> "Waiting":
     """List people as forgotten up to now and as pending, and let running workers restart; return what to wait for."""
-    waiting = Waiting(settings, _state_files(settings))
+    runs = {file.run for file in _state_files(settings).values()}
     ids = {each for person in people for each in ids_of(person)}
 
     def change(forgotten: Forgotten) -> None:
-        forgotten.add(ids, microseconds(now), now)
         forgotten.pending |= ids
+        forgotten.add(forgotten.pending, microseconds(now), now)
 
-    change_forgotten(forgotten_path(settings), change)
-    return waiting
+    return Waiting(settings, runs, change_forgotten(forgotten_path(settings), change).pending)
 
 
 def ids_of(person: Person) -> list[str]:
@@ -81,60 +116,67 @@ def pending_person(settings: Settings) -> Person | None:
     return Person(pending[0], pending) if pending else None
 
 
-def texts_of(client: Client, people: Iterable[Person]) -> list[str]:
+def contacts_of(stores: Stores, people: Iterable[Person]) -> list[str]:
     """Return traits of people by which rejected records are found that name no id of theirs."""
-    found = [
-        trait["value"] for person in people for trait in read_traits(client, person) if trait["trait"] in TEXT_TRAITS
-    ]
-    return [each for each in found if isinstance(each, str) and len(each) >= _SHORTEST]
+    traits = [trait for person in people for trait in read_traits(stores.clickhouse, person)]
+    found = [trait["value"] for trait in traits if trait["trait"] in CONTACTS]
+    return [each for each in found if isinstance(each, str) and is_contact(each)]
 
 
-def erase(settings: Settings, stores: Stores, texts: Sequence[str], told: Told) -> Erased:
-    """Erase all pending people from the stores; they stay pending. ``texts`` are looked for in rejected records."""
-    person = pending_person(settings)
-    if person is None:
-        return Erased(0, {}, 0)
-    rows = erase_rows(stores.clickhouse, person, lambda table: told(f"ClickHouse: {table}"), texts)
-    told("Redis")
-    return Erased(len(person.ids), rows, erase_keys(stores.redis, person.ids, settings))
+def is_contact(text: str) -> bool:
+    """Return whether a text is an e-mail address or a phone number, long enough to be of one person only."""
+    return len(text) >= _SHORTEST and (is_address(text) or PHONE.fullmatch(text) is not None)
 
 
-def finish(settings: Settings) -> None:
-    """Note that nothing is pending any more: the list has no id in clear then."""
+def linked_to(stores: Stores, ids: Set[str]) -> list[str]:
+    """Return ids that were linked to people since they were looked up, as ClickHouse has it now."""
+    rows = stores.clickhouse.query(query("identities_of"), parameters={"people": sorted(ids)}).result_rows
+    return [str(identity) for (identity,) in rows if identity not in ids]
+
+
+def finish(settings: Settings, ids: Set[str]) -> None:
+    """Note that ids are not pending any more: the list does not have them in clear then."""
 
     def change(forgotten: Forgotten) -> None:
-        forgotten.pending = frozenset()
+        forgotten.pending -= ids
 
     change_forgotten(forgotten_path(settings), change, quietly=True)
 
 
 @dataclass(frozen=True)
 class Waiting:
-    """The files of the state from before the request: workers that have started since write others and delete these."""
+    """The runs that wrote the state before the request, and all pending ids.
+
+    Workers that have started since write files of their own and delete those of earlier runs.
+    """
 
     settings: Settings
-    older: set[Path]
+    runs: Set[str]
+    ids: frozenset[str]
 
-    def wait(self, most_seconds: float = MOST_SECONDS) -> None:
+    def wait(self, still_seconds: float = STILL_SECONDS) -> None:
         """Wait until the state is written anew, and what then waited for ClickHouse is sent.
 
-        Raises :class:`NotRemovedError` if that takes too long.
+        Raises :class:`NotRemovedError` if nothing changes for ``still_seconds``.
         """
-        deadline = time.monotonic() + most_seconds
-        self._until(lambda: not _state_files(self.settings) & self.older, deadline)
+        self._until_none(lambda: {path for path, file in _state_files(self.settings).items() if file.run in self.runs},
+                         still_seconds)  # fmt: skip
         unsent = waiting_in(outbox_folder(self.settings))
-        self._until(lambda: not unsent & waiting_in(outbox_folder(self.settings)), deadline)
+        self._until_none(lambda: unsent & waiting_in(outbox_folder(self.settings)), still_seconds)
 
-    def _until(self, condition: Callable[[], bool], deadline: float) -> None:
-        while not condition():
+    def _until_none(self, left: Callable[[], Set[object]], still_seconds: float) -> None:
+        count, deadline = -1, 0.0
+        while found := left():
+            if len(found) != count:
+                count, deadline = len(found), time.monotonic() + still_seconds
             if time.monotonic() > deadline:
                 raise NotRemovedError(
-                    "The dataflow has not removed them from its state in time; nothing is erased yet. "
+                    "The dataflow has not removed them from its state; nothing is erased yet. "
                     "`crmstream status` shows how it is; run `crmstream forget --pending` when it is well."
                 )
             time.sleep(LOOK_SECONDS)
 
 
-def _state_files(settings: Settings) -> set[Path]:
-    folder = state_folder(settings)
-    return {bucket / str(file) for bucket in folder.glob("*/*") if bucket.is_dir() for file in files_in(bucket)}
+def _state_files(settings: Settings) -> dict[Path, FileName]:
+    buckets = [bucket for bucket in state_folder(settings).glob("*/*") if bucket.is_dir()]
+    return {bucket / str(file): file for bucket in buckets for file in files_in(bucket)}

@@ -1,8 +1,9 @@
 """Leaves out events of people who were forgotten or are suppressed, also when they are read again or sent anew. Pure.
 
 An event belongs to its customer, else to its device. An Identify of a device that names a forgotten e-mail address is
-left out too. Left out means: no fact, no dead letter, no effect on a profile. The clocks of the log still follow it, so
-that all other events count in the slots in which they counted before.
+left out too. What was received before the request is left out, also if its own time lies ahead. Left out means: no
+fact, no dead letter, no effect on a profile. The clocks of the log still follow it, so that all other events count in
+the slots in which they counted before.
 """
 
 import numpy as np
@@ -27,7 +28,7 @@ def kept(columns: Columns, kind: Kind, forgotten: Forgotten) -> NDArray[np.bool_
         for at, customer in enumerate(columns.customer):
             email = None if customer else email_of(columns.properties[at])
             until[at] = max(int(until[at]), NEVER if email is None else forgotten.until(email))
-    stays: NDArray[np.bool_] = columns.occurred > until
+    stays: NDArray[np.bool_] = np.minimum(columns.occurred, columns.received) > until
     left_out = len(stays) - int(np.count_nonzero(stays))
     if not left_out:
         return None

@@ -173,6 +173,7 @@ def test_suppressed_people_stay_out_until_that_is_lifted(flow: Flow) -> None:
     flow.run("forget", PERSON, "--yes")
     workers = flow.worker_pids
     said = flow.run("suppress", PERSON)
+    assert traces(flow) == []
     assert "Suppressed" in said, said
 
     def order(number: int) -> dict[str, Any]:

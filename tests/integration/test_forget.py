@@ -2,16 +2,18 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
 from support.installation import Crm, client_of_crm, migrated_crm
-from support.person_rows import ADDRESS, add_person
+from support.person_rows import ADDRESS, NOON, add_person
 
-from contracts.forgotten import read_forgotten
+from contracts.forgotten import change_forgotten, read_forgotten
 from contracts.identity import email_key, visitor_id
 from contracts.stored import TABLES, profile_key, score_key, top_key
+from crmstream.people.erase import ERASED
 from crmstream.people.personal import PERSONAL
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import redis_client
@@ -84,8 +86,60 @@ def test_every_row_and_key_goes_and_nobody_elses(client: Client, crm: Crm, stack
     assert len(crm("forget", "--log").output.splitlines()) == 3 + 2
 
 
+def test_rejected_records_of_others_stay(client: Client, crm: Crm) -> None:
+    """A short id, and a name that others have: only the fields of ids count, and contacts."""
+    columns = ["topic", "log_partition", "log_offset", "entered_at", "key", "body"]
+    bodies = {
+        1: '{"customer_id": "17"}', 2: '{"total": "17", "customer_id": "18"}', 3: '{"userId": "17"',
+        4: '{"anonymous_id": "phone"}', 5: '{"note": "jo@example.com"}', 6: '{"name": "Jo Doe"}', 7: "no json",
+    }  # fmt: skip
+    letters = [
+        ["crm-web-events", 0, number, NOON, "17" if number == 7 else "", body] for number, body in bodies.items()
+    ]
+    client.insert("dead_letters", letters, column_names=columns)
+    common = {"event_id": "e", "occurred_at": NOON, "received_at": NOON, "name": "Identify", "customer_id": "17",
+              "anonymous_id": "phone", "log_offset": 1}  # fmt: skip
+    said = json.dumps({"traits": {"email": "jo@example.com", "name": "Jo Doe"}})
+    client.insert("identity_events", [[*common.values(), said]], column_names=[*common, "properties"])
+    client.insert("customers", [["17", 1, ""]], column_names=["customer_id", "version", "merged_into"])
+    link = [visitor_id("phone"), "17", "linked", NOON]
+    client.insert("identity_links", [link], column_names=["identity", "person", "outcome", "occurred_at"])
+    assert crm("forget", "17", "--yes").exit_code == 0
+    left = client.query("SELECT log_offset FROM dead_letters FINAL ORDER BY 1").result_rows
+    assert left == [(2,), (3,), (6,)]
+
+
+def test_a_request_for_an_unknown_id_erases_nobody_who_has_it_as_a_trait(client: Client, crm: Crm) -> None:
+    add_person(client, "c-17", "phone", ADDRESS)
+    columns = ["event_id", "occurred_at", "received_at", "name", "customer_id", "source", "properties", "log_offset"]
+    card = ["card", NOON, NOON, "Identify", "c-17", "shop", '{"traits": {"loyalty_no": "1001"}}', 900]
+    wanted = ["gone", NOON, NOON, "Delete User", "1001", "shop", "{}", 901]
+    client.insert("identity_events", [card, wanted], column_names=columns)
+    before = rows(client)
+    assert "nobody to forget" in crm("forget", "--requested-by", "other", "--yes").output
+    assert "Forgot 1 id:" in crm("forget", "--requested-by", "shop", "--yes").output
+    gone = {table: count - rows(client).get(table, 0) for table, count in before.items()}
+    assert {table: count for table, count in gone.items() if count} == {"identity_events": 1, "log_events": 1}
+
+
+def test_people_of_the_list_who_are_there_again_are_erased_and_those_who_came_back_stay(
+    client: Client, crm: Crm, listed: Path
+) -> None:
+    crm("forget", "c-17", "c-18", "--yes")
+    change_forgotten(listed, lambda found: setattr(found, "pending", frozenset()))  # as workers would
+    columns = ["customer_id", "version", "merged_into", "last_seen"]
+    later = datetime.now(UTC) + timedelta(hours=1)
+    people = [["c-17", 1, "", NOON], ["c-18", 1, "", later], ["c-19", 1, "", NOON]]
+    client.insert("customers", people, column_names=columns)
+    answer = crm("forget", "--listed", "--yes")
+    assert answer.exit_code == 0, answer.output
+    assert "1 id of the list came back" in answer.output
+    assert client.query("SELECT customer_id FROM customers FINAL ORDER BY 1").result_rows == [("c-18",), ("c-19",)]
+    assert read_forgotten(listed).pending >= {"c-17"}
+
+
 def test_every_table_with_rows_about_people_is_emptied_of_them() -> None:
-    assert PERSONAL.keys() <= TABLES.keys()
+    assert ERASED.keys() == PERSONAL.keys() <= TABLES.keys()
 
 
 def test_wrong_questions_are_told(crm: Crm, listed: Path) -> None:
@@ -113,6 +167,7 @@ def test_suppressed_people_are_listed_with_all_their_ids_and_lifted(client: Clie
     assert "suppressed" in crm("forget", "--log").output
     lifted = crm("suppress", "c-17", "--lift")
     assert "Took 3 ids" in lifted.output
+    assert crm("suppress", "c-17", "--lift").exit_code == 1
     assert not any(read_forgotten(listed).people[found.hash_of(each)].is_for_ever for each in ids[:3])
     assert rows(client)["customers"] == 2
     assert json.loads(listed.read_text())["version"] == 1

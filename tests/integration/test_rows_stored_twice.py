@@ -24,7 +24,9 @@ EVENT: Final = (
     "customer_id, at AS occurred_at, at AS received_at, 'shop' AS source, '{\"crm_notes\": [\"name: x\"]}' AS "
     "properties, 1 AS log_partition, number AS log_offset"
 )
-IDENTIFY: Final = EVENT.replace("Order Completed", "Identify").replace('{"crm', '{"traits": {"plan": "gold"}, "crm')
+IDENTIFY: Final = EVENT.replace("'Order Completed'", "if(number = 2, 'Delete User', 'Identify')").replace(
+    '{"crm', '{"traits": {"plan": "gold"}, "crm'
+)
 SCORES: Final = (
     "concat('anonymous:', toString(number)) AS customer_id, at AS as_of, number AS version, 'new' AS segment, "
     "map('churn', toFloat64(number) / 100) AS probability"
@@ -54,6 +56,9 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_groups": {**FILTER, "shown": 50},
     "dead_letter_reasons": {"shown": 9},
     "dead_letters_after": {**FILTER, "after_topic": "", "after_partition": 0, "after_offset": -1, "shown": 50},
+    "deletion_requests": {"source": "shop"},
+    "identities_of": {"people": ["c-1", "c-2"]},
+    "profiles_seen": {},
     "events_of": {
         "customers": ["c-1", "c-2"], "visitors": [], "kinds": [], "most": 50, "before": "2299-01-01 00:00:00",
         "before_kind": "", "before_id": "",

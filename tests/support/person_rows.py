@@ -36,5 +36,5 @@ def add_person(client: Client, customer: str, device: str, address: str) -> None
            {"identity": address, "person": customer, **link})  # fmt: skip
     insert("customer_daily", {"as_of": NOON, "customer_id": customer, "version": 1})
     insert("score_changes", {"as_of": NOON, "customer_id": customer, "version": 1})
-    letter = {"topic": "crm-web-events", "log_partition": 0, "entered_at": NOON, "body": json.dumps({"id": customer})}
-    insert("dead_letters", {"log_offset": len(customer), **letter})
+    letter = {"topic": "crm-web-events", "log_partition": 0, "entered_at": NOON}
+    insert("dead_letters", {"log_offset": len(customer), "body": json.dumps({"customer_id": customer}), **letter})
