@@ -100,7 +100,7 @@ def apart(settings: Settings, folder: Path, **changes: object) -> Settings:
     own: dict[str, Any] = {
         "data_dir": folder,
         **dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url")),
-        **dict.fromkeys(("cluster_addresses", "cluster_index")),
+        **dict.fromkeys(("cluster_addresses", "cluster_index", "forgotten_file")),
         **dict.fromkeys(("kafka_port", "clickhouse_port", "redis_port", "collector_port"), 0),
     }
     return type(settings).model_validate(settings.model_dump() | own | changes)

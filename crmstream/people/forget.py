@@ -15,11 +15,11 @@ from contracts.errors import CrmError
 from contracts.forgotten import Forgotten, change_forgotten, forgotten_path, microseconds, read_forgotten
 from contracts.identity import EMAIL_ADDRESS, email_key, visitor_id
 from contracts.settings import Settings
+from crmstream.identity.lookup import owners_of, read_links
 from crmstream.people.erase import erase_keys, erase_rows
 from crmstream.people.lookup import PHONE, Person, read_traits
 from crmstream.people.record import Stores
 from sinks.outbox_folder import waiting_in
-from sinks.queries import query
 from streams.recovery import outbox_folder, state_folder
 from streams.state.files import FileName, files_in
 
@@ -31,6 +31,8 @@ CONTACTS: Final = ("email", "phone")
 _SHORTEST: Final = 7
 """Shorter texts are in too many records of others."""
 _ROUNDS: Final = 3
+"""How often ids are looked for that were linked meanwhile."""
+_BLOCK: Final = 200
 Told = Callable[[str], None]
 
 
@@ -129,9 +131,14 @@ def is_contact(text: str) -> bool:
 
 
 def linked_to(stores: Stores, ids: Set[str]) -> list[str]:
-    """Return ids that were linked to people since they were looked up, as ClickHouse has it now."""
-    rows = stores.clickhouse.query(query("identities_of"), parameters={"people": sorted(ids)}).result_rows
-    return [str(identity) for (identity,) in rows if identity not in ids]
+    """Return ids that belong to people since they were looked up, as ClickHouse has it now."""
+    found: set[str] = set()
+    every = sorted(ids)
+    for start in range(0, len(every), _BLOCK):
+        named = {link.identity for link in read_links(stores.clickhouse, [], every[start : start + _BLOCK])} - ids
+        owners = owners_of(read_links(stores.clickhouse, sorted(named), [])) if named else {}
+        found |= {identity for identity, owner in owners.items() if identity in named and owner in ids}
+    return sorted(found)
 
 
 def finish(settings: Settings, ids: Set[str]) -> None:

@@ -14,7 +14,9 @@ from contracts.forgotten import change_forgotten, read_forgotten
 from contracts.identity import email_key, visitor_id
 from contracts.stored import TABLES, profile_key, score_key, top_key
 from crmstream.people.erase import ERASED
+from crmstream.people.forget import linked_to
 from crmstream.people.personal import PERSONAL
+from crmstream.people.record import Stores
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import redis_client
 
@@ -107,6 +109,22 @@ def test_rejected_records_of_others_stay(client: Client, crm: Crm) -> None:
     assert crm("forget", "17", "--yes").exit_code == 0
     left = client.query("SELECT log_offset FROM dead_letters FINAL ORDER BY 1").result_rows
     assert left == [(2,), (3,), (6,)]
+
+
+def test_ids_that_were_linked_meanwhile_are_found_and_those_of_others_are_not(
+    client: Client, crm: Crm, stack: Endpoints
+) -> None:
+    """A device that went from the person's address to another customer is that customer's."""
+    columns = ["identity", "person", "outcome", "occurred_at"]
+    client.insert("identity_links", [
+        ["anonymous:new", "c-17", "linked", NOON], ["anonymous:sold", ADDRESS, "linked", NOON],
+        ["anonymous:sold", "c-18", "linked", NOON + timedelta(hours=1)], ["anonymous:lost", "c-17", "linked", NOON],
+        ["anonymous:lost", "c-17", "unlinked", NOON + timedelta(hours=1)], [ADDRESS, "c-17", "linked", NOON],
+    ], column_names=columns)  # fmt: skip
+    stores = Stores(client, redis_client(stack.redis_url))
+    assert linked_to(stores, {"c-17", ADDRESS}) == ["anonymous:new"]
+    assert linked_to(stores, {"c-17"}) == sorted(["anonymous:new", ADDRESS])
+    assert linked_to(stores, {"nobody"}) == []
 
 
 def test_a_request_for_an_unknown_id_erases_nobody_who_has_it_as_a_trait(client: Client, crm: Crm) -> None:

@@ -57,7 +57,6 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "dead_letter_reasons": {"shown": 9},
     "dead_letters_after": {**FILTER, "after_topic": "", "after_partition": 0, "after_offset": -1, "shown": 50},
     "deletion_requests": {"source": "shop"},
-    "identities_of": {"people": ["c-1", "c-2"]},
     "profiles_seen": {},
     "events_of": {
         "customers": ["c-1", "c-2"], "visitors": [], "kinds": [], "most": 50, "before": "2299-01-01 00:00:00",
