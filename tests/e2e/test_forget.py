@@ -33,7 +33,7 @@ def flow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flow]:
     write_sources(folder, {"shop": KEY})
     unset = dict.fromkeys(("kafka_bootstrap_servers", "clickhouse_url", "redis_url"))
     settings = Settings(
-        data_dir=folder, workers=2, collector_port=0, base_currency="EUR", epoch_seconds=0.5, **unset  # type: ignore[arg-type]
+        data_dir=folder, workers=2, collector_port=0, base_currency="EUR", epoch_seconds=0.2, **unset  # type: ignore[arg-type]
     )  # fmt: skip
     with Flow(settings) as running:
         yield running
