@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 
+Fingerprint = tuple[int, int, int]
+"""Inode, time of the last change in nanoseconds, and size of a file."""
+
 
 def replace_file(path: Path, text: str) -> None:
     """Write a file beside its place, and put it there when it is on the disk. Raises ``OSError``.
@@ -31,3 +34,12 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def fingerprint(path: Path) -> Fingerprint | None:
+    """Return what differs when a file was replaced or changed; None if there is no file."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

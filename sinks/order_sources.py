@@ -1,15 +1,13 @@
 """Makes the view ``order_sources``: which sources report the same orders, and which of them leads."""
 
 from collections.abc import Sequence
-from itertools import count
 from typing import Final
 
 from clickhouse_connect.driver.binding import format_str
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contracts.errors import StoreRefusedError
 from sinks.queries import query
+from sinks.views import make_view
 
 VIEW: Final = "order_sources"
 
@@ -22,9 +20,6 @@ def declare_order_sources(client: Client, groups: Sequence[Sequence[str]]) -> No
     rows = [
         f"({format_str(source)}, {shop}, {place})"
         for shop, group in enumerate(groups, 1)
-        for place, source in zip(count(1), group, strict=False)
+        for place, source in enumerate(group, 1)
     ]
-    try:
-        client.command(query(VIEW).replace("/* rows */", ", ".join(rows)))
-    except ClickHouseError as error:
-        raise StoreRefusedError(f"ClickHouse refused the view {VIEW}: {str(error).splitlines()[0][:300]}") from error
+    make_view(client, VIEW, query(VIEW).replace("/* rows */", ", ".join(rows)))

@@ -6,11 +6,11 @@ from typing import Final
 
 from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from contracts.errors import CrmError, StoreRefusedError
+from contracts.errors import CrmError
 from contracts.traits import Trait, TraitType
 from sinks.queries import query
+from sinks.views import make_view
 
 VIEW: Final = "customers_360"
 TYPES: Final[dict[TraitType, str]] = {
@@ -59,10 +59,7 @@ def declare_traits(client: Client, traits: Mapping[str, Trait]) -> None:
     head, middle, tail = re.split(r"/\* \w+ \*/", query(VIEW))
     columns = "".join(f",\n    {quote_identifier(name)} {_column(name, trait)}" for name, trait in traits.items())
     values = "".join(f",\n    {_value(name, trait)}" for name, trait in traits.items())
-    try:
-        client.command(f"{head}{columns}{middle}{values}{tail}", settings={"max_query_size": LONGEST_QUERY})
-    except ClickHouseError as error:
-        raise StoreRefusedError(f"ClickHouse refused the view {VIEW}: {str(error).splitlines()[0][:300]}") from error
+    make_view(client, VIEW, f"{head}{columns}{middle}{values}{tail}", {"max_query_size": LONGEST_QUERY})
 
 
 def _column(name: str, trait: Trait) -> str:

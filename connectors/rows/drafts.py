@@ -14,7 +14,7 @@ from connectors.door.draft import Draft
 from connectors.rows.columns import Columns, Reader, Row
 from connectors.rows.mapping import Mapping
 from connectors.rows.parts import EVENT, Event, EventId
-from connectors.rows.properties import Field, PropertyReaders, cut_items, rows_of
+from connectors.rows.properties import Field, PropertyReaders, fitting_items, rows_of
 from connectors.rows.values import BadValueError, Instant, TooLargeError, UnreadableError
 from contracts.currencies import is_code
 from contracts.events import EVENT_TYPES, MAX_COUNT, ORDER_COMPLETED, Kind
@@ -158,11 +158,8 @@ class DraftReader:
             return
         path = f"properties.{self._items}"
         items = [item for one in rows_of(row) if (item := _read_all(self._each, path, one, notes))]
-        kept = cut_items(items)
-        if kept:
+        if kept := fitting_items(self._items, items, notes):
             properties[self._items] = kept
-        if len(kept) < len(items):
-            notes.append(Note(self._items, f"holds only the first {len(kept):,} of {len(items):,}"))
 
     def _why_nobody(self, row: Row) -> str:
         """Say why a row has no customer: its id is empty, or a placeholder."""

@@ -15,6 +15,7 @@ from connectors.rows.mapping import Mapping
 from connectors.rows.numbers import format_of, plain_parser, sample_parser
 from connectors.rows.parts import Column, Properties, Property
 from connectors.rows.values import BadValueError, boolean, integer, money
+from contracts.notes import Note
 
 Read = Callable[[Row], object]
 Field = tuple[str, Read]
@@ -122,8 +123,15 @@ def rows_of(row: Row) -> Sequence[Row]:
     return cast("Sequence[Row]", row[-1])
 
 
-def cut_items(items: list[dict[str, object]]) -> list[dict[str, object]]:
-    """Keep as many items as an event has room for."""
+def fitting_items(name: str, items: list[dict[str, object]], notes: list[Note]) -> list[dict[str, object]]:
+    """Return as many items as an event has room for; if some are left out, it is noted at the property ``name``."""
+    kept = _cut(items)
+    if len(kept) < len(items):
+        notes.append(Note(name, f"holds only the first {len(kept):,} of {len(items):,}"))
+    return kept
+
+
+def _cut(items: list[dict[str, object]]) -> list[dict[str, object]]:
     size = 0
     for count, item in enumerate(items):
         size += len(_encode(item)) + 1

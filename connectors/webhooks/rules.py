@@ -10,7 +10,7 @@ from typing import Final, TypeVar, cast
 
 from connectors.door.draft import Draft
 from connectors.rows.drafts import bound_count
-from connectors.rows.properties import cut_items
+from connectors.rows.properties import fitting_items
 from connectors.rows.values import BadValueError, as_text
 from connectors.webhooks.mapping import Group, Rule, WebhookMapping
 from connectors.webhooks.paths import compile_path
@@ -147,9 +147,10 @@ class _DraftReader:
         draft["received_at"] = received_at
         properties = self._properties.read(view)
         notes: list[Note] = []
-        has_lines = isinstance(properties.get("products"), list)
+        lines = properties.get("products")
+        has_lines = isinstance(lines, list)
         if has_lines:
-            _fit_lines(properties, notes)
+            properties["products"] = fitting_items("products", cast("list[dict[str, object]]", lines), notes)
         bound_count(properties, [] if has_lines else notes)  # the door counts the pieces of lines, and notes it
         if self._names_total and draft["name"] == ORDER_COMPLETED:
             properties.setdefault("total", None)  # so that the door does not take the order for one without money
@@ -172,15 +173,6 @@ class _DraftReader:
         if shared:
             parts += ["group", shared]
         return sha256("\x00".join(parts).encode(errors="replace")).hexdigest()[:_ID_DIGITS]
-
-
-def _fit_lines(properties: dict[str, object], notes: list[Note]) -> None:
-    """Keep as many lines of an order as an event has room for."""
-    lines = cast("list[dict[str, object]]", properties["products"])
-    kept = cut_items(lines)
-    properties["products"] = kept
-    if len(kept) < len(lines):
-        notes.append(Note("products", f"holds only the first {len(kept):,} of {len(lines):,}"))
 
 
 class _Fields:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
+from redis import Redis
 
 from contracts.errors import CrmError
 from contracts.forgotten import forgotten_path, read_forgotten
@@ -14,10 +15,9 @@ from crmstream.commands.exporting import spinner
 from crmstream.commands.shared import connect_redis, console, new_app, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
-from crmstream.identity.lookup import UnknownIdentityError
 from crmstream.observe.workers import read_pages
-from crmstream.people.forget import Erased, Work, forget, is_contact, names_for, pending_person
-from crmstream.people.lookup import Person, check_text, find_person, printable
+from crmstream.people.forget import Erased, Work, forget, is_contact, pending_person, person_of
+from crmstream.people.lookup import Person, printable
 from crmstream.people.record import Stores
 from crmstream.people.requests import requested, there_again
 from crmstream.stack.endpoints import Endpoints, stack_folder
@@ -38,11 +38,11 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     source: Annotated[
-        str | None, typer.Option("--requested-by", metavar="SOURCE", help="Those of whom a source sent Delete User.")
+        str | None, typer.Option("--requested-by", metavar="SOURCE", help="People for whom a source sent Delete User.")
     ] = None,
     pending: Annotated[bool, typer.Option("--pending", help="Go on with what was begun and not finished.")] = False,
     listed: Annotated[
-        bool, typer.Option("--listed", help="People of the list who are there again, as after a restored backup.")
+        bool, typer.Option("--listed", help="Listed people who are stored again, as after a restored backup.")
     ] = False,
     log: Annotated[bool, typer.Option("--log", help="Only list what was asked for and when.")] = False,
 ) -> None:
@@ -54,8 +54,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
     the person out: events from before this moment are left out when they are
     read or sent again. Later events make a new customer of the same id; say
     `crmstream suppress ID` before to keep these out, too. After a restored
-    backup, --listed erases those of the list who are there again. Models keep
-    what they have learned.
+    backup, --listed erases listed people who are stored again. Models keep what
+    they have learned.
 
     [bold]Examples[/bold]
 
@@ -70,10 +70,10 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         return
     asked = ids or []
     if not asked and source is None and not (pending or listed):
-        raise CrmError("Whom? Name ids, or --requested-by, --listed or --pending. `crmstream forget --help` explains.")
+        raise CrmError("Nobody is named. Name ids, or --requested-by, --listed or --pending (see --help).")
     with warehouse("trait_facts") as (settings, endpoints, client):
         stores = Stores(client, connect_redis(endpoints))
-        people = [_find(stores, each) for each in asked]
+        people = [person_of(stores, each) for each in asked]
         people += requested(stores, source) if source is not None else []
         people += _listed(settings, stores) if listed else []
         unfinished = pending_person(settings)
@@ -83,7 +83,8 @@ def run(  # noqa: PLR0913, PLR0917 - one parameter per option
         if not yes:
             print_lines(_question(people, unfinished))
             typer.confirm("Erase for good?", abort=True, err=True)
-        erased, removed = _forget(settings, endpoints, people, [each for each in asked if is_contact(each)])
+        contacts = [each for each in asked if is_contact(each)]
+        erased, removed = _forget(settings, endpoints, stores.redis, people, contacts)
     print_lines(_told(erased, removed=removed))
 
 
@@ -94,17 +95,8 @@ def _listed(settings: Settings, stores: Stores) -> list[Person]:
     return found
 
 
-def _find(stores: Stores, asked: str) -> Person:
-    """Return a person; one of whom nothing is known has the ids that the text may be."""
-    try:
-        return find_person(stores.clickhouse, stores.redis, asked)
-    except UnknownIdentityError:
-        check_text(asked)
-        return Person(asked, names_for(asked))
-
-
 def _forget(
-    settings: Settings, endpoints: Endpoints, people: Sequence[Person], contacts: Sequence[str]
+    settings: Settings, endpoints: Endpoints, redis: Redis, people: Sequence[Person], contacts: Sequence[str]
 ) -> tuple[Erased, bool]:  # fmt: skip
     """Erase people. Return what was erased, and whether the state is rid of them."""
     running = any(page is not None for page in read_pages(endpoints, stack_folder(settings)))
@@ -116,7 +108,7 @@ def _forget(
             progress.update(task, description=what)
 
         work = Work(running, datetime.now(UTC), told)
-        return forget(settings, Stores(patient, connect_redis(endpoints)), people, contacts, work), running
+        return forget(settings, Stores(patient, redis), people, contacts, work), running
 
 
 def _question(people: Sequence[Person], unfinished: Person | None) -> list[str]:

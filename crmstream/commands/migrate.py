@@ -15,9 +15,9 @@ def run() -> None:
     """Create the Kafka topics and bring the ClickHouse database up to date.
 
     `crmstream up` does this by itself; run it by hand for outside servers, and
-    when traits.yaml or CRM_ORDER_SOURCES has changed. Stop `up` first: a migration may copy tables,
-    and rows that are written meanwhile are lost. Topics get CRM_PARTITIONS
-    partitions, which cannot be changed later.
+    when traits.yaml or CRM_ORDER_SOURCES has changed. Stop `up` first: a
+    migration may copy tables, and rows that are written meanwhile are lost.
+    Topics get CRM_PARTITIONS partitions, which cannot be changed later.
 
     [bold]Examples[/bold]
 

@@ -10,9 +10,8 @@ from contracts.forgotten import FOR_EVER, Forgotten, change_forgotten, forgotten
 from crmstream.commands.shared import connect_redis, new_app, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
-from crmstream.identity.lookup import UnknownIdentityError
-from crmstream.people.forget import ids_of, names_for
-from crmstream.people.lookup import Person, check_text, find_person
+from crmstream.people.forget import ids_of, person_of
+from crmstream.people.record import Stores
 
 app = new_app()
 
@@ -27,8 +26,8 @@ def run(
     For people who object to being tracked. Their events are neither stored
     nor counted, whatever source they come from; what is stored stays, and
     `crmstream forget` erases it. The workers restart for it, which takes some
-    seconds. Other ids of the same person are kept out as well. Also ids of
-    whom nothing is known can be named.
+    seconds. Other ids of the same person are kept out as well. Unknown ids can
+    be suppressed, too.
 
     [bold]Examples[/bold]
 
@@ -40,14 +39,8 @@ def run(
     """
     now = datetime.now(UTC)
     with warehouse("customers") as (settings, endpoints, client):
-        redis = connect_redis(endpoints)
-        names: list[str] = []
-        for each in ids:
-            check_text(each)
-            try:
-                names += ids_of(find_person(client, redis, each))
-            except UnknownIdentityError:
-                names += ids_of(Person(each, names_for(each)))
+        stores = Stores(client, connect_redis(endpoints))
+        names = [name for each in ids for name in ids_of(person_of(stores, each))]
     lifted = 0
 
     def change(forgotten: Forgotten) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import closing
 from functools import partial
-from pathlib import Path
 from typing import Final, Protocol
 
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -20,6 +19,7 @@ from contracts.base_currency import Decision
 from contracts.errors import CrmError
 from contracts.rates import Rates
 from contracts.settings import Settings
+from contracts.whole_files import Fingerprint, fingerprint
 from crmstream.money.installation import installation_rates
 from crmstream.money.rates_file import rates_path
 from crmstream.stack.endpoints import Endpoints
@@ -33,7 +33,7 @@ LOOK_SECONDS: Final = 1.0
 """How often the files are looked at."""
 AGAIN_SECONDS: Final = 15.0
 """When to convert again, where ClickHouse did not answer or may still have had rows of killed workers under way."""
-_Look = tuple[tuple[int, int, int] | None, ...]
+_Look = tuple[Fingerprint | None, ...]
 
 
 class Stack(Protocol):
@@ -159,13 +159,4 @@ class RatesKeeper:
             self._say(trouble)
 
     def _looks(self) -> _Look:
-        return tuple(map(_look_of, (self._settings.data_dir / DECISION_FILE, rates_path(self._settings))))
-
-
-def _look_of(path: Path) -> tuple[int, int, int] | None:
-    """A fingerprint of a file's content; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size
+        return tuple(map(fingerprint, (self._settings.data_dir / DECISION_FILE, rates_path(self._settings))))

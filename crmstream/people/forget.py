@@ -15,9 +15,9 @@ from contracts.errors import CrmError
 from contracts.forgotten import Forgotten, change_forgotten, forgotten_path, microseconds, read_forgotten
 from contracts.identity import EMAIL_ADDRESS, email_key, visitor_id
 from contracts.settings import Settings
-from crmstream.identity.lookup import owners_of, read_links
+from crmstream.identity.lookup import UnknownIdentityError, owners_of, read_links
 from crmstream.people.erase import erase_keys, erase_rows
-from crmstream.people.lookup import PHONE, Person, read_traits
+from crmstream.people.lookup import PHONE, Person, find_person, read_traits
 from crmstream.people.record import Stores
 from sinks.outbox_folder import waiting_in
 from streams.recovery import outbox_folder, state_folder
@@ -27,7 +27,7 @@ STILL_SECONDS: Final = 300.0
 """How long nothing may change while the state is written anew."""
 LOOK_SECONDS: Final = 0.3
 CONTACTS: Final = ("email", "phone")
-"""Traits that are looked for in rejected records, too: names are those of others as well."""
+"""Traits that are looked for in rejected records, too. Names are not: other people have the same."""
 _SHORTEST: Final = 7
 """Shorter texts are in too many records of others."""
 _ROUNDS: Final = 3
@@ -107,8 +107,16 @@ def is_address(text: str) -> bool:
     return EMAIL_ADDRESS.fullmatch(text) is not None
 
 
-def names_for(asked: str) -> list[str]:
-    """Return the profile ids that a text may be, of somebody of whom nothing is known."""
+def person_of(stores: Stores, asked: str) -> Person:
+    """Return the person who has an id. An unknown id is taken for all profile ids that the text may be."""
+    try:
+        return find_person(stores.clickhouse, stores.redis, asked)
+    except UnknownIdentityError:
+        return Person(asked, _names_for(asked))
+
+
+def _names_for(asked: str) -> list[str]:
+    """Return the profile ids that an unknown text may be."""
     return [asked, visitor_id(asked), *([email_key(asked)] if is_address(asked) else [])]
 
 
@@ -154,7 +162,7 @@ def finish(settings: Settings, ids: Set[str]) -> None:
 class Waiting:
     """The runs that wrote the state before the request, and all pending ids.
 
-    Workers that have started since write files of their own and delete those of earlier runs.
+    The workers of a later run write their own files, and delete those of earlier runs.
     """
 
     settings: Settings

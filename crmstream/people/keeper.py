@@ -2,12 +2,12 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final, Protocol
 
 from contracts.errors import CrmError
 from contracts.forgotten import forgotten_path, read_forgotten
 from contracts.settings import Settings
+from contracts.whole_files import Fingerprint, fingerprint
 
 LOOK_SECONDS: Final = 0.5
 """How often the file is looked at."""
@@ -27,12 +27,12 @@ class ForgottenKeeper:
     ):
         self._path, self._say, self._clock = forgotten_path(settings), say, clock
         self._request = ""
-        self._look: object = None
+        self._look: Fingerprint | None = None
         self._next_look = 0.0
 
     def begin(self) -> None:
         """Read the list, before workers start. Raises :class:`contracts.errors.SettingsError` if it is damaged."""
-        self._look = _look_of(self._path)
+        self._look = fingerprint(self._path)
         found = read_forgotten(self._path)
         self._request = found.request
         if found.pending:
@@ -44,7 +44,7 @@ class ForgottenKeeper:
         if now < self._next_look:
             return
         self._next_look = now + LOOK_SECONDS
-        look = _look_of(self._path)
+        look = fingerprint(self._path)
         if look == self._look:
             return
         self._look = look
@@ -56,12 +56,3 @@ class ForgottenKeeper:
         if found.request != self._request:
             self._request = found.request
             stack.restart_workers("the list of forgotten people changed")
-
-
-def _look_of(path: Path) -> tuple[int, int, int] | None:
-    """A fingerprint of the file's content; None if there is no file."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -5,7 +5,7 @@ from datetime import UTC
 
 from clickhouse_connect.driver.client import Client
 
-from contracts.forgotten import Forgotten, microseconds
+from contracts.forgotten import NEVER, Forgotten, microseconds
 from contracts.identity import ANONYMOUS
 from crmstream.identity.lookup import UnknownIdentityError, is_customer
 from crmstream.people.lookup import Person, find_person
@@ -14,7 +14,7 @@ from sinks.queries import query
 
 
 def requested(stores: Stores, source: str) -> list[Person]:
-    """Return the people of whom a source has sent ``Delete User`` and who were not erased since.
+    """Return the people for whom a source has sent ``Delete User`` and who were not erased since.
 
     Only the id itself counts: a text that is somebody else's trait must not erase them.
     """
@@ -39,8 +39,10 @@ def there_again(client: Client, forgotten: Forgotten) -> tuple[list[Person], int
         for block in stream:
             for name, last_seen in block:
                 until = forgotten.until(str(name))
+                if until == NEVER:
+                    continue
                 if microseconds(last_seen.replace(tzinfo=UTC)) <= until:
                     found.append(Person(str(name), [str(name)]))
-                elif forgotten.hash_of(str(name)) in forgotten.people:
+                else:
                     back += 1
     return found, back

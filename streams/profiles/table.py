@@ -158,12 +158,8 @@ class ProfileTable:
 
     def release(self, positions: NDArray[np.int64]) -> None:
         """Forget profiles: other profiles may reuse their rows, and their waiting money is dropped."""
-        self._forget(positions)
+        self.erase(positions)
         self._free.extend(positions.tolist())
-        self._renamed.note(positions)
-        self._rows.clear(positions)
-        self.given_out(positions)
-        self.unconverted.take(positions)
 
     def erase(self, positions: NDArray[np.int64]) -> None:
         """Forget profiles for good. Their positions stay empty: what others note by position would fit nobody else."""
