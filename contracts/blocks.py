@@ -229,10 +229,10 @@ class PeopleBlock:
     the position of a forgotten one. ``features`` has shape (n, len(FEATURES)), float32. ``entered[i]`` is the time in
     milliseconds at which the oldest record behind row i entered Kafka, 0 without one. ``leaving`` marks customers who
     are dormant at the next sweep. ``publish`` says whether the block goes to Redis: sweeps of a catch-up do not, except
-    a block of the customers who leave. ``rows`` are the profile rows of live and restated people, and of those who
-    leave during a catch-up. ``keys`` are the xxh3_64 of the ids of live and restated people. ``table`` names the table:
-    devices and addresses hold visitors, who are ranked apart. The ids of a sweep are an Arrow column. A sweep that
-    waited for its models over a restart has them as texts.
+    a block of the customers who leave, and neither do live visitors who departed before they were scored. ``rows`` are
+    the profile rows of live and restated people, and of those who leave during a catch-up. ``keys`` are the xxh3_64 of
+    the ids of live and restated people. ``table`` names the table: devices and addresses hold visitors, who are ranked
+    apart. The ids of a sweep are an Arrow column. A sweep that waited for its models over a restart has them as texts.
     """
 
     bucket: int

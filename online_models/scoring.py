@@ -5,13 +5,16 @@ by the newest models, unless these are older than those of the boundary before; 
 boundary. They come after the sweep of that boundary and before the next one: models of several boundaries may arrive
 together, and whoever reads the scores must find the newest.
 
+A visitor may depart while older rows of it wait. These must not reach Redis after the departure, where nothing is left
+of a forgotten visitor, not even a version: departures take them out of the queue.
+
 The reasons of published scores are keys, from which phrases are made. Most sweeps of a catch-up are only stored: their
 reasons are features only.
 """
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Final, NamedTuple
 
@@ -19,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from contracts.backlog import SweepBacklog
-from contracts.blocks import PeopleBlock
+from contracts.blocks import Departures, PeopleBlock
 from contracts.entries import Queue, Replaced, StoredDict
-from contracts.ids import among
+from contracts.ids import among, as_texts
 from contracts.machine import Machine
 from contracts.metrics import SCORES, labelled
 from contracts.model_blocks import (
@@ -42,6 +45,8 @@ from online_models.trainer import untrained
 
 BEFORE_ANY: Final = -(2**31)
 """The boundary of the models before any example."""
+BEFORE_ALL: Final = -1
+"""Less than all versions."""
 FEW: Final = 200
 """Up to this many people are scored and explained for all outcomes at once, if they are published."""
 KINDS: Final = 2
@@ -53,7 +58,7 @@ Explain = Callable[
 """``explain(features (n, F), means (m, F), slopes (m, F), of (n,), asked (n,))`` returns the reasons (n, 3) of
 :class:`contracts.model_blocks.OutcomeScores`: row i is explained by ``means[of[i]]`` and ``slopes[of[i]]``, and has
 none unless ``asked[i]``."""
-Input = PeopleBlock | BoundaryModels
+Input = PeopleBlock | Departures | BoundaryModels
 
 
 class ScoreState:
@@ -139,6 +144,8 @@ class Score(Machine[Input, ScoredBlock]):
         for item in items:
             if isinstance(item, PeopleBlock) and len(item):
                 (state.waiting if item.kind == "sweep" else state.others).append(item)
+            elif isinstance(item, Departures) and state.others:
+                self._depart(item)
         others = self._scorable()
         found = [self._newest(people) for people in others if people.kind == "live"]
         restated = deque(sorted((people for people in others if people.kind == "restated"), key=_through))
@@ -169,6 +176,21 @@ class Score(Machine[Input, ScoredBlock]):
         state = self.state
         state.newest, state.rankings = message.newest, message.rankings
         state.models.update((model.boundary, model) for model in message.models)
+
+    def _depart(self, gone: Departures) -> None:
+        """Let rows of departed visitors that wait go to ClickHouse only, as live ones do, or nowhere."""
+        others, versions = self.state.others, dict(zip(gone.ids.tolist(), gone.versions.tolist(), strict=True))
+        for number, block in [(number, block) for number, block in others.data.items() if block.visitors]:
+            last = np.array([versions.get(each, BEFORE_ALL) for each in as_texts(block.ids).tolist()])
+            stays = block.versions > last
+            if stays.all() or not block.publish:
+                continue
+            if stays.any():
+                others[number] = block.pick(stays)
+            else:
+                del others[number]
+            if block.kind == "live":
+                others.append(replace(block.pick(~stays), publish=False))
 
     def _ready(self) -> list[PeopleBlock]:
         """Remove and return the sweeps whose models have all arrived, in order."""
@@ -208,10 +230,11 @@ class Score(Machine[Input, ScoredBlock]):
 
     def _score(self, people: PeopleBlock, chosen: Chosen) -> ScoredBlock:
         names = [outcome.name for outcome in self._policy.outcomes]
-        if people.publish and len(people) <= FEW and len(chosen.models) == 1:
+        explained = people.publish or people.kind == "live"
+        if explained and len(people) <= FEW and len(chosen.models) == 1:
             found, reasons = self._few(people, chosen)
         else:
-            explain = self._explain if people.publish else self._explain_briefly
+            explain = self._explain if explained else self._explain_briefly
             found = [self._outcome(name, people, chosen) for name in names]
             reasons = [explain(people.features, one.means, one.slopes, chosen.lines, one.asked) for one in found]
         scores = {

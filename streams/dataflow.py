@@ -34,7 +34,7 @@ from bytewax.dataflow import Dataflow, Stream
 from bytewax.operators import KeyedStream
 
 from contracts.backlog import SweepBacklog
-from contracts.blocks import CustomerBatch, Forwarded, LaneBatch, PeopleBlock
+from contracts.blocks import CustomerBatch, Departures, Forwarded, LaneBatch, PeopleBlock
 from contracts.forgotten import Forgotten, forgotten_path, read_forgotten
 from contracts.machine import Machine
 from contracts.metrics import AHEAD_EVENTS, BOUNDARIES_LEFT
@@ -158,11 +158,11 @@ def build_dataflow(
     people: KeyedStream[PeopleOutput] = op.merge("people", devices, addresses, customers)
     deliveries: KeyedStream[Released | VisitorSample] = op.merge(
         "deliveries",
-        _of("visitor-samples", devices, VisitorSample, MODELS), _of("examples", customers, Released, MODELS),
+        _of("visitor-samples", devices, VisitorSample, key=MODELS), _of("examples", customers, Released, key=MODELS),
     )  # fmt: skip
     learned = machines.run("learn", deliveries, partial(Learn, policy=models_policy(settings)), lambda _: MODELS)
-    to_score: KeyedStream[BoundaryModels | PeopleBlock] = op.merge(
-        "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock))  # fmt: skip
+    to_score: KeyedStream[BoundaryModels | PeopleBlock | Departures] = op.merge(
+        "to-score", _of("models", learned, BoundaryModels), _of("blocks", people, PeopleBlock, Departures))  # fmt: skip
     scored = machines.run("score", to_score, partial(
         Score, policy=models_policy(settings), explain=explain, explain_briefly=explain_briefly, backlog=backlog,
     ))  # fmt: skip
@@ -195,8 +195,8 @@ def _bucket(block: _OfBucket) -> str:
     return str(block.bucket)
 
 
-def _of(name: str, up: KeyedStream[object], kind: type[T], key: str | None = None) -> KeyedStream[T]:
-    """Select the items of type ``kind`` from a stream of several types, keyed by their own bucket or by ``key``.
+def _of(name: str, up: KeyedStream[object], *kinds: type[T], key: str | None = None) -> KeyedStream[T]:
+    """Select the items of types ``kinds`` from a stream, in their order, keyed by their own bucket or by ``key``.
 
     The bucket of a block that moves on, such as ``Forwarded``, is the bucket of its receiver, not of its sender. With
     the new key Bytewax delivers the block to the worker that runs the receiver.
@@ -204,7 +204,7 @@ def _of(name: str, up: KeyedStream[object], kind: type[T], key: str | None = Non
 
     def pick(item: tuple[str, object]) -> list[tuple[str, T]]:
         block = item[1]
-        return [(key or str(block.bucket), block)] if isinstance(block, kind) else []
+        return [(key or str(block.bucket), block)] if isinstance(block, kinds) else []
 
     return op.flat_map(name, up, pick)
 

@@ -23,7 +23,7 @@ def for_redis(item: tuple[str, Any]) -> list[tuple[str, ScoredBlock | Departures
     value = item[1]
     if isinstance(value, Departures | Pointers):
         return [(str(value.bucket), value)]
-    if not isinstance(value, ScoredBlock) or (value.people.kind == "sweep" and not value.people.publish):
+    if not isinstance(value, ScoredBlock) or not value.people.publish:
         return []
     return [(str(value.people.bucket), replace(value, people=replace(value.people, features=_NO_FEATURES)))]
 

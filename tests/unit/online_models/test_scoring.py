@@ -15,7 +15,7 @@ from support.restarting import STEPS, Restarting
 from support.state import frozen, thawed
 
 from contracts.backlog import SweepBacklog
-from contracts.blocks import PeopleBlock
+from contracts.blocks import Departures, PeopleBlock
 from contracts.model_blocks import BoundaryModels, OutcomeScores, ScoredBlock
 from online_models.outcome_model import forecast
 from online_models.scoring import FEW, Input, Score
@@ -251,6 +251,49 @@ def test_restated_people_come_before_the_sweeps_of_later_boundaries(score: Score
     ]  # fmt: skip
     for one, other in itertools.pairwise(found):
         assert one.people.versions.max() <= other.people.versions.max()
+
+
+def departures(*positions: int, slot: int) -> Departures:
+    ids = np.array([f"p0-{position}" for position in positions], object)
+    return Departures(0, ids, np.full(len(ids), "", object), np.full(len(ids), slot << 32 | 9), guarded=False)
+
+
+def shown(found: Iterable[ScoredBlock]) -> list[tuple[str, str, bool]]:
+    """Whom blocks show, whether live, and whether in Redis."""
+    return sorted((name, each.people.kind, each.people.publish) for each in found for name in each.people.ids.tolist())
+
+
+@pytest.mark.parametrize("restored", [False, True])
+def test_visitors_who_depart_while_they_wait_do_not_reach_redis(score: Score, *, restored: bool) -> None:
+    """Live ones reach ClickHouse nevertheless. Customers and newer rows of the same visitors stay."""
+    (message,) = models(9)
+    visitors = replace(people(features_of(3, count=3), kind="restated", slot=5), table="devices")
+    live = replace(people(features_of(4, count=3), slot=5), table="addresses")
+    newer = replace(people(features_of(5, count=1), slot=6), table="devices")
+    customers = people(features_of(3, count=1), kind="restated", slot=5)
+    assert score.take([visitors, live, customers]) == []
+    if restored:
+        score = thawed(Score(POLICY, explain, explain_briefly), frozen(score))
+    assert score.take([departures(0, 2, slot=5), newer]) == []
+    assert shown(score.take([message])) == [
+        ("p0-0", "live", False), ("p0-0", "live", True), ("p0-0", "restated", True), ("p0-1", "live", True),
+        ("p0-1", "restated", True), ("p0-2", "live", False),
+    ]  # fmt: skip
+
+
+def test_departed_live_visitors_are_scored_and_explained_as_if_they_had_stayed(score: Score) -> None:
+    other, (message,) = Score(POLICY, explain, explain_briefly), models(9)
+    live = replace(people(features_of(4, count=3), slot=5), table="devices")
+    expected = rows(other.take([live, message]))
+    assert score.take([live, departures(1, slot=5), departures(1, slot=6)]) == []
+    assert rows(score.take([message])) == expected
+
+
+def test_departures_leave_newer_rows(score: Score) -> None:
+    (message,) = models(9)
+    score.take([replace(people(features_of(3, count=2), kind="restated", slot=5), table="devices")])
+    score.take([departures(0, 1, slot=4)])
+    assert shown(score.take([message])) == [("p0-0", "restated", True), ("p0-1", "restated", True)]
 
 
 # Percentiles

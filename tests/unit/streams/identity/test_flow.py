@@ -550,7 +550,7 @@ _AHEAD = [(216, -DAY, "visit", "u", "c", codes.PAGE_VIEW), (432, 0, "visit", "u"
 """A device whose clock is ahead: its event counts in time to be forgotten, though its own time is later."""
 
 
-@law()
+@law(100)
 @given(_LOG, _DRAWS, _CUTS, st.integers(0, 255), st.booleans())
 @example(_AHEAD, [8, 11], set(), 17, False)
 def test_any_log_comes_to_what_plain_python_makes_of_it(
@@ -560,7 +560,7 @@ def test_any_log_comes_to_what_plain_python_makes_of_it(
     check(run(records, draws, cuts, fresh, saves=saves), records)
 
 
-@law()
+@law(100)
 @given(log_of(1), _DRAWS, _CUTS, st.booleans())
 @example([(1, 0, "visit", "u", "c", codes.PAGE_VIEW), (2, 0, "visit", "u", "c", codes.PAGE_VIEW),
           (3, 0, "link", "u", "c", codes.PAGE_VIEW)], [0, 1], {0, 1, 2}, False)  # fmt: skip
@@ -575,7 +575,7 @@ def test_live_scores_of_a_day_know_all_that_came(
         assert world.moved_live == 1, "the visitor's history counts in the very next live score"
 
 
-@law()
+@law(100)
 @given(_LOG, _DRAWS, _CUTS, st.integers(0, 255), st.integers(0, 60))
 def test_money_that_waits_moves_with_its_row_and_is_converted_once(
     drawn: Any, draws: list[int], cuts: set[int], fresh: int, when: int
@@ -600,7 +600,7 @@ def counted(records: Sequence[Record]) -> Iterator[int]:
             yield min(each.occurred, (clocks[place] // DAY + 1) * DAY - 1)
 
 
-@law()
+@law(100)
 @given(_LOG, _DRAWS, _CUTS, st.integers(0, 255), st.booleans())
 def test_many_devices_linked_at_any_moment_are_like_one_customer(
     drawn: Any, draws: list[int], cuts: set[int], fresh: int, typed: bool
@@ -637,7 +637,7 @@ _MANY = 1_000
 _ONE_LANE_DECIDES = {"visit", "buys", "twice", "link", "undo", "typed", "claim", "equal"}
 
 
-@law()
+@law(100)
 @given(_LOG, _DRAWS, _CUTS, st.booleans(), st.sampled_from([6, 12, _MANY]))
 def test_cuts_interleavings_and_restarts_change_nothing_to_the_last_bit(
     drawn: Any, draws: list[int], cuts: set[int], saves: bool, known_ids: int

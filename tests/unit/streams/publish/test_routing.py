@@ -17,6 +17,7 @@ LIVE = random_scored(1, ["a"], bucket=3)
 SWEEP = random_scored(1, ["a"], bucket=3, kind="sweep", rows=None)
 RECORDED = random_scored(1, ["a"], bucket=3, kind="sweep", rows=None, publish=False)
 RESTATED = random_scored(1, ["a"], bucket=3, kind="restated")
+DEPARTED = random_scored(1, ["a"], bucket=3, kind="live", publish=False)
 PROFILES = ProfileBlock(3, np.array(["a"], object), np.array([1]), blank_rows(1))
 LEFT = Departures(3, np.array(["anonymous:a"], object), np.array(["c"], object), np.array([1]), False)
 GONE = Departures(3, np.array(["anonymous:a"], object), np.array([""], object), np.array([1]), False, forgotten=True)
@@ -31,6 +32,7 @@ REPORT = ModelReport("churn", 9_862, "m", 1, 1, 1, {"window": 1})
         (SWEEP, True, True),
         (RECORDED, False, True),
         (RESTATED, True, False),
+        (DEPARTED, False, True),
         (PROFILES, False, True),
         (LEFT, True, True),
         (GONE, True, False),
