@@ -53,6 +53,9 @@ class Settings(BaseSettings):
     traits_file: Path | None = Field(
         None, description="File of declared traits. Unset: traits.yaml in CRM_DATA_DIR, if there is one."
     )
+    publish_traits: bool = Field(
+        True, description="Whether `crmstream up` keeps traits and accounts in Redis, beside profiles and scores."
+    )
     forgotten_file: Path | None = Field(
         None, description="List of forgotten and suppressed people. Unset: forgotten.json in CRM_DATA_DIR."
     )

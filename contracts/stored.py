@@ -8,6 +8,12 @@ from typing import Final
 SCORE_PREFIX: Final = "crm:score"
 PROFILE_PREFIX: Final = "crm:profile"
 TOP_PREFIX: Final = "crm:top"
+TRAITS_PREFIX: Final = "crm:traits"
+ACCOUNT_PREFIX: Final = "crm:account"
+ACCOUNTS_KEY: Final = "crm:accounts"
+"""The hash of all accounts that have a hash: a digest of it by account."""
+PUBLISHED_KEY: Final = "crm:published"
+"""Up to when changes of traits have reached Redis, as JSON."""
 ALERTS_STREAM: Final = "crm:alerts"
 VERSION_FIELD: Final = "version"
 MERGED_FIELD: Final = "merged_into"
@@ -22,6 +28,16 @@ def score_key(customer_id: str) -> str:
 def profile_key(customer_id: str) -> str:
     """The hash of a customer's profile."""
     return f"{PROFILE_PREFIX}:{{{customer_id}}}"
+
+
+def traits_key(customer_id: str) -> str:
+    """The hash of a customer's or visitor's traits."""
+    return f"{TRAITS_PREFIX}:{{{customer_id}}}"
+
+
+def account_key(account_id: str) -> str:
+    """The hash of an account."""
+    return f"{ACCOUNT_PREFIX}:{{{account_id}}}"
 
 
 def top_key(outcome: str) -> str:
@@ -43,6 +59,8 @@ TABLES: Final = {
     "trait_facts": "the newest value that each customer or visitor gave of each trait: views read it",
     "account_members": "who belongs to which account: the view accounts reads it",
     "account_facts": "the newest value of each trait of an account: the view accounts reads it",
+    "trait_changes": "whose traits have changed lately: traits in Redis follow it",
+    "known_ids": "the ids that were ever linked to a person: traits in Redis are found by it",
     "log_events": "one row per record of an event, in the order of the log: for a rebuild",
     "log_clocks": "where in the log the clock of a topic-partition entered a slot: for a rebuild",
     "exchange_rates": "what currencies are worth in the base currency, by day",

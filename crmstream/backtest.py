@@ -85,7 +85,7 @@ def throwaway_settings(settings: Settings, folder: Path, workers: int, currency:
         raise SettingsError(f"--workers: {workers} is more than CRM_PARTITIONS ({settings.partitions}).")
     return apart(
         settings, folder, workers=workers, dormant_days=NEVER_DORMANT_DAYS, epoch_seconds=EPOCH_SECONDS, time="history",
-        **money_in(currency),
+        publish_traits=False, **money_in(currency),
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from crmstream.stack.endpoints import Endpoints
 from crmstream.stack.outside import check_outside
 from crmstream.stack.supervisor import LocalStack
 from crmstream.tables import prepare_tables
+from crmstream.traits.keeper import TraitsKeeper
 from sinks.clients import check_redis
 
 
@@ -49,10 +50,12 @@ def prepared_stack(
 ) -> LocalStack:
     """Describe a stack with topics, tables, state and rates made ready, and perhaps the workers of one host only."""
     keeper, people = RatesKeeper(settings, on_event), ForgottenKeeper(settings, on_event)
+    traits = TraitsKeeper(settings, on_event)
 
     def look(stack: LocalStack) -> None:
         keeper.look_after(stack)
         people.look_after(stack)
+        traits.look_after(stack)
         look_after(stack)
 
     def prepare(endpoints: Endpoints) -> None:

@@ -1,4 +1,4 @@
-"""Makes the view ``customers_360``: a row per customer with profile, newest sweep and a column per declared trait."""
+"""Declared traits in SQL: the view ``customers_360`` with a column for each, and the query of traits for Redis."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,6 +13,7 @@ from sinks.queries import query
 from sinks.views import make_view
 
 VIEW: Final = "customers_360"
+TRAITS_OF_OWNERS: Final = "traits_of_owners"
 TYPES: Final[dict[TraitType, str]] = {
     "text": "Nullable(String)",
     "number": "Nullable(Float64)",
@@ -62,20 +63,46 @@ def declare_traits(client: Client, traits: Mapping[str, Trait]) -> None:
     make_view(client, VIEW, f"{head}{columns}{middle}{values}{tail}", {"max_query_size": LONGEST_QUERY})
 
 
+def traits_of_owners(traits: Mapping[str, Trait]) -> str:
+    """Return the query of some people's traits: of each its ``owner``, ``others`` and ``declared``.
+
+    ``others`` are JSON by name, without the names in the parameter ``covered``. ``declared`` are pairs of the name of
+    one of ``traits`` and its value as text; those without a value are not in it.
+    """
+    values = ", ".join(f"({format_str(name)}, {_as_text(name, trait)})" for name, trait in traits.items())
+    head, tail = re.split(r"/\* values \*/", query(TRAITS_OF_OWNERS))
+    return "".join([head, values or "('', NULL)", tail])
+
+
+def covered_names(traits: Mapping[str, Trait]) -> list[str]:
+    """Return the names of traits, as they are sent, from which declared ones are read, and the names of these."""
+    sent = {path.split(".")[0] for name, trait in traits.items() for path in trait.paths(name)}
+    return sorted(sent | {*traits})
+
+
+def _as_text(name: str, trait: Trait) -> str:
+    value = _expression(name, trait)
+    return f"formatDateTime({value}, '%Y-%m-%dT%H:%i:%SZ')" if trait.type == "time" else f"toString({value})"
+
+
 def _column(name: str, trait: Trait) -> str:
     meaning = trait.description or f"trait {' or '.join(trait.paths(name))}"
     return f"{TYPES[trait.type]} COMMENT {format_str(meaning + (', personal' if trait.personal else ''))}"
 
 
 def _value(name: str, trait: Trait) -> str:
-    """Return the SQL of a column: the value of the first path that has one of the trait's type.
+    return f"{_expression(name, trait)} AS {quote_identifier(name)}"
+
+
+def _expression(name: str, trait: Trait) -> str:
+    """Return the SQL of a declared trait: the value of the first path that has one of its type.
 
     ``_set`` is a map from the names of a customer's traits to their values as JSON.
     """
     found = ", ".join(_json(path) for path in trait.paths(name))
     texts = f"arrayMap(j -> {_TEXT}, arrayFilter(j -> {_SCALAR}, [{found}]))"
     cast = f"CAST({_CASTS[trait.type]}, {format_str(TYPES[trait.type])})"
-    return f"arrayFirst(v -> isNotNull(v), arrayMap(t -> {cast}, {texts})) AS {quote_identifier(name)}"
+    return f"arrayFirst(v -> isNotNull(v), arrayMap(t -> {cast}, {texts}))"
 
 
 def _json(path: str) -> str:

@@ -4,7 +4,6 @@ Workers read one file that is written here, so all of a run have the same. A cha
 profiles they convert themselves, what waits in ClickHouse is converted here, after the workers of before have stopped.
 """
 
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -20,6 +19,7 @@ from contracts.errors import CrmError
 from contracts.rates import Rates
 from contracts.settings import Settings
 from contracts.whole_files import Fingerprint, fingerprint
+from crmstream.background import in_background
 from crmstream.money.installation import installation_rates
 from crmstream.money.rates_file import rates_path
 from crmstream.stack.endpoints import Endpoints
@@ -46,21 +46,6 @@ class Stack(Protocol):
     def restarting(self) -> bool: ...  # noqa: D102
 
     def restart_workers(self, reason: str) -> None: ...  # noqa: D102
-
-
-def in_background(job: Callable[[], None]) -> Future[None]:
-    """Run a job in a thread that nobody has to wait for."""
-    done: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            job()
-            done.set_result(None)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-            done.set_exception(error)
-
-    threading.Thread(target=run, name="conversion", daemon=True).start()
-    return done
 
 
 class RatesKeeper:

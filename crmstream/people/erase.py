@@ -15,7 +15,7 @@ from clickhouse_connect.driver.client import Client
 from redis import Redis
 
 from contracts.settings import Settings
-from contracts.stored import profile_key, score_key, top_key
+from contracts.stored import profile_key, score_key, top_key, traits_key
 from crmstream.people.lookup import Person
 from crmstream.people.personal import PERSONAL, parameters
 
@@ -59,7 +59,7 @@ def erase_keys(redis: Redis, ids: Sequence[str], settings: Settings) -> int:
         some = ids[start : start + _BLOCK]
         pipeline = redis.pipeline(transaction=False)
         for each in some:
-            pipeline.delete(score_key(each), profile_key(each))
+            pipeline.delete(score_key(each), profile_key(each), traits_key(each))
         for outcome in settings.outcomes:
             pipeline.zrem(top_key(outcome.name), *some)
         deleted += sum(pipeline.execute()[: len(some)])

@@ -19,6 +19,8 @@ PERSONAL: Final[Mapping[str, str]] = {
     "identity_links": "identity IN {ids:Array(String)} OR person IN {ids:Array(String)}",
     "trait_facts": "person IN {ids:Array(String)}",
     "account_members": "person IN {ids:Array(String)}",
+    "trait_changes": "person IN {ids:Array(String)}",
+    "known_ids": "person IN {ids:Array(String)} OR identity IN {ids:Array(String)}",
     **dict.fromkeys(FACT_TABLES.values(), _FACTS),
     "order_facts": "identity(newest).person IN {ids:Array(String)}",
     "customer_daily": "customer_id IN {ids:Array(String)}",

@@ -11,7 +11,7 @@ import orjson
 from clickhouse_connect.driver.client import Client
 from redis import Redis
 
-from contracts.stored import profile_key, score_key
+from contracts.stored import profile_key, score_key, traits_key
 from crmstream.people.lookup import Person
 from crmstream.people.personal import PERSONAL, parameters, selected
 from crmstream.sql.body import Body
@@ -73,7 +73,7 @@ def _member(file: IO[bytes], before: bytes, name: str, value: Any) -> None:
 
 def _hashes(redis: Redis, person: Person) -> dict[str, dict[str, str]]:
     """Return the hashes of all ids that have one, by key."""
-    keys = [key for name in person.ids for key in (score_key(name), profile_key(name))]
+    keys = [key for name in person.ids for key in (score_key(name), profile_key(name), traits_key(name))]
     pipeline = redis.pipeline(transaction=False)
     for key in keys:
         pipeline.hgetall(key)

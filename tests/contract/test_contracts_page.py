@@ -60,6 +60,8 @@ def test_no_topic_is_made_up() -> None:
     [
         stored.score_key("<customer_id>"),
         stored.profile_key("<customer_id>"),
+        stored.traits_key("<customer_id>"),
+        stored.account_key("<account_id>"),
         stored.top_key("<outcome>"),
         stored.ALERTS_STREAM,
     ],

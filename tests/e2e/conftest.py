@@ -55,6 +55,7 @@ def new_settings(servers: Endpoints, tmp_path_factory: pytest.TempPathFactory) -
             "live_backlog_events": 100,
             "heartbeat_idle_seconds": 3_600,
             "collector": False,
+            "publish_traits": False,
         }
         redis_client(servers.redis_url.replace("/0", f"/{number % REDIS_DBS}")).flushdb()
         return Settings(**fields | changes)  # type: ignore[arg-type]

@@ -16,6 +16,7 @@ from support.flow import Flow, Log, wait_until
 from contracts.forgotten import read_forgotten
 from contracts.identity import email_key, visitor_id
 from contracts.settings import Settings
+from contracts.stored import account_key, traits_key
 from sinks.clients import clickhouse_client, redis_client
 
 KEY = "wk_forget"
@@ -86,6 +87,11 @@ def profiles(flow: Flow) -> dict[str, int]:
     return dict(ask(flow, "SELECT customer_id, events FROM customers FINAL WHERE merged_into = ''"))
 
 
+def in_redis(flow: Flow, key: str) -> dict[str, str]:
+    with redis_client(flow.endpoints.redis_url) as redis:
+        return dict(redis.hgetall(key))
+
+
 def await_others(flow: Flow, before: list[int]) -> None:
     """Wait until other workers than before run."""
     flow.await_that(lambda: len(flow.worker_pids) == 2 and not {*flow.worker_pids} & {*before}, "workers restarted")
@@ -114,7 +120,8 @@ def traces(flow: Flow) -> list[str]:
     with redis_client(flow.endpoints.redis_url) as redis:
         for key in redis.scan_iter("*"):
             kind = redis.type(key)
-            held = {"zset": lambda key=key: redis.zrange(key, 0, -1), "hash": lambda key=key: redis.hgetall(key)}
+            held = {"zset": lambda key=key: redis.zrange(key, 0, -1), "hash": lambda key=key: redis.hgetall(key),
+                    "string": lambda key=key: redis.get(key)}  # fmt: skip
             text = f"{key} {held[kind]() if kind in held else ''}".encode()
             found += [f"key {key}" for trace in TRACES if trace in text]
     folder = flow.settings.data_dir
@@ -135,6 +142,8 @@ def test_nothing_that_is_stored_knows_somebody_who_was_forgotten(flow: Flow, tmp
     before = profiles(flow)
     assert len(before) == len(OTHERS) + 1
     assert any("recovery" in each for each in traces(flow)), "the state knows the person"
+    wait_until(lambda: in_redis(flow, traits_key(PERSON)) == {"email": ADDRESS, "name": NAME}, "Redis has the traits")
+    wait_until(lambda: in_redis(flow, account_key("acme")).get("orders") == "1", "Redis has the account")
 
     said = flow.run("forget", ADDRESS, "--yes")
     assert "Forgot 4 ids" in said, said

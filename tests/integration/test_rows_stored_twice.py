@@ -36,7 +36,8 @@ ROWS: Final = {
     "transactions": f"{EVENT}, 5 AS amount, 'GBP' AS currency, number % 2 AS amount_waits",
     "service_events": EVENT,
     "identity_events": IDENTIFY,
-    "customers": "concat('c-', toString(number)) AS customer_id, number AS version, number AS events, 3 AS orders",
+    "customers": "concat('c-', toString(number)) AS customer_id, number AS version, number AS events, 3 AS orders, "
+    "if(number > 8, 'c-1', '') AS merged_into",
     "customer_daily": SCORES,
     "score_changes": SCORES,
     "model_quality": "at AS as_of, if(number % 2, 'churn', 'opportunity') AS outcome, 0.5 AS auc, 0.1 AS log_loss",
@@ -51,6 +52,10 @@ ROWS: Final = {
 FILTER: Final = {"since": 0, "before": 2**32 - 1, "source": "", "stage": "", "topic": "", "reason": "", "sources": []}
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "any_amount_waits": {},
+    "changed_traits": {
+        "after": "", "since": "2000-01-01 00:00:00.000", "until": "2200-01-01 00:00:00.000",
+        "since_again": "2000-01-01 00:00:00.000", "until_again": "2000-01-01 00:00:00.000", "most": 50,
+    },
     "dead_letter_at": {"topic": "crm-web-events", "partition": 2, "offset": 2},
     "dead_letter_count": FILTER,
     "dead_letter_groups": {**FILTER, "shown": 50},
@@ -63,6 +68,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "before_kind": "", "before_id": "",
     },
     "exchange_rates": {},
+    "known_ids_of": {"people": ["c-1"]},
     "links_of": {"identities": ["anonymous:1", "anonymous:2"], "persons": ["c-1"]},
     "log_clocks": {"topic": "crm-web-events", "partition": 1},
     "dead_letter_extents": {"topic": "crm-web-events"},
@@ -70,6 +76,8 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "log_events": {"kind": "transaction", "partition": 1, "start": 0, "end": 99, "most": 50},
     "log_extents": {"kind": "transaction", "starts": [5, 5]},
     "note_counts": {"shown": 9},
+    "owners_of": {"ids": ["c-8", "c-9"]},
+    "people_with_traits": {"after": "", "most": 50},
     "people_with": {"text": "c-", "digits": "", "most": 50},
     "plan_refusals": FILTER,
     "profiles_of": {"ids": ["c-1", "c-2"]},
@@ -84,9 +92,10 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 }  # fmt: skip
 """The queries that read these tables, with parameters that find rows."""
 NOT_HERE: Final = {
-    "applied_migrations", "leftover_copies", "facts_not_in_log_events", "stored_events", "stored_exactly",
+    "accounts", "applied_migrations", "leftover_copies", "facts_not_in_log_events", "stored_events", "stored_exactly",
+    "traits_of_owners",
 }  # fmt: skip
-"""They read other tables, find nothing in these, or (the last two) are read together: below."""
+"""They read other tables, find nothing in these, are completed in code, or are read together: below."""
 
 
 @pytest.fixture(scope="module")

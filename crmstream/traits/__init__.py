@@ -1,0 +1,1 @@
+"""Keeps traits and accounts in Redis, as ClickHouse has them."""
