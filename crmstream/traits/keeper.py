@@ -57,7 +57,7 @@ class TraitsKeeper:
         self._stores: Stores | None = None
         self._round: Future[None] | None = None
         self._began = self._next = self._next_accounts = 0.0
-        self._trouble = ""
+        self._in_trouble = False
 
     def look_after(self, stack: Stack) -> None:
         """Begin a round if it is time for one. Call it often."""
@@ -74,15 +74,15 @@ class TraitsKeeper:
         self._next = now + max(PAUSE_SECONDS, SHARE * (now - self._began))
         try:
             done.result()
-        except AWAY as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is: servers and workers go on, and it is tried again
             self._stores = None
-            trouble = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-            if not self._trouble:
-                self._say(f"traits in Redis wait: {trouble}")
-            self._trouble = trouble
+            if not self._in_trouble:
+                told = str(error).splitlines() if isinstance(error, AWAY) else []
+                self._say(f"traits in Redis wait: {told[0][:200] if told else type(error).__name__}")
+            self._in_trouble = True
             return
-        if self._trouble:
-            self._trouble = ""
+        if self._in_trouble:
+            self._in_trouble = False
             self._say("traits in Redis follow again")
 
     def _once(self, endpoints: Endpoints) -> None:
