@@ -28,7 +28,7 @@ EVENT_DTYPE: Final = np.dtype([
     ("amount", "i8"),  # money in 1/10,000 of the base currency, or of the currency in which it waits
     ("slot", "i4"),  # the slot in which the event counts: its own, or a later one when it came late
     ("items", "i4"),
-    ("score", "i4"),  # satisfaction in 1/10,000
+    ("score", "i4"),  # satisfaction in 1/10,000; of an order the number that is the same in all reports of it, else 0
     ("currency", "i2"),  # the number of the currency whose rate is missing (contracts.currencies), else 0
     ("code", "i1"),  # what happened: streams.codes
     ("late", "?"),

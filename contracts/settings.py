@@ -242,6 +242,11 @@ class Settings(BaseSettings):
         groups = (self.order_sources or "").split(";")
         return tuple(tuple(name.strip() for name in group.split(",")) for group in groups if group.strip())
 
+    @property
+    def order_shops(self) -> dict[str, str]:
+        """``order_sources`` by source: the leading source of its shop."""
+        return {source: group[0] for group in self.order_source_groups for source in group}
+
     def _check_order_sources(self) -> None:
         names = [name for group in self.order_source_groups for name in group]
         if "" in names:

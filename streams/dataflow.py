@@ -294,7 +294,7 @@ def source_config(
         bootstrap_servers=stores.kafka,
         decoding=DecodePolicy(
             interval, settings.partitions, settings.buckets, rates_of(settings) if rates is None else rates,
-            forgotten=forgotten or Forgotten()),
+            forgotten=forgotten or Forgotten(), shops=settings.order_shops),
         reading=LanePolicy(
             int(settings.replay_step_days * DAY), int(settings.replay_epoch_days * DAY), settings.max_batch_events),
         live_backlog_events=settings.live_backlog_events,

@@ -29,6 +29,7 @@ from streams.identity.outflow import Outflow
 from streams.identity.policy import IdentityPolicy
 from streams.identity.sessions import CustomerVisits, silent_before, visits_of, web_events
 from streams.profiles.known_ids import KnownIds
+from streams.profiles.known_orders import admit, ids_in
 from streams.profiles.waiting import Columns, Waiting
 
 Output = Forwarded | Verdicts | Block
@@ -182,7 +183,7 @@ class Devices(Keeper[DevicesState], Machine[DeviceBatch, Output]):
                 known.forget()
             return due
         events = take(due.events, anonymous)
-        new, old = _admitted(known, events, first, slot)
+        new, old = _admitted(known, events, due.devices[anonymous], first, slot)
         kept = new & ~old
         if kept.all():
             return due
@@ -239,22 +240,22 @@ def _due(state: DevicesState, slot: int, least: int) -> _Due:
 
 
 def _admitted(
-    known: KnownIds, events: EventArray, first: int, slot: int
+    known: KnownIds, events: EventArray, devices: Texts, first: int, slot: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Return which ids are new, and which events are too old to decide. Crosses the boundaries after slot ``first``.
 
     Ids may be forgotten at each boundary, so events are admitted slot by slot if the window may get full.
     """
-    ids, times = events["id_hash"], events["occurred"]
-    if slot == first or known.room() >= len(events):
-        new, old = known.admit(ids, times), known.too_old(times)
+    times = events["occurred"]
+    if slot == first or known.room() >= ids_in(events):
+        new, old = admit(known, events, devices), known.too_old(times)
     else:
         new, old = np.empty(len(events), np.bool_), np.empty(len(events), np.bool_)
         slots, start = events["slot"], 0
         for stop in [*(np.flatnonzero(slots[1:] != slots[:-1]) + 1).tolist(), len(events)]:
             if slots[start] > first:
                 known.forget()
-            new[start:stop] = known.admit(ids[start:stop], times[start:stop])
+            new[start:stop] = admit(known, events[start:stop], devices[start:stop])
             old[start:stop] = known.too_old(times[start:stop])
             start = stop
         if slots[-1] == slot:

@@ -19,6 +19,7 @@ from contracts.rates import Rates
 from streams.journal import JOURNAL
 from streams.profiles.deltas import deltas, fade
 from streams.profiles.known_ids import KnownIds
+from streams.profiles.known_orders import admit, ids_in
 from streams.profiles.money import convert_events, settle
 from streams.profiles.moved import WaitingRows, pick
 from streams.profiles.rows import blank_rows
@@ -112,21 +113,21 @@ class Arrivals(Group):
         if not (slots[1:] >= slots[:-1]).all():  # of two copies in different slots the one in the earlier slot counts
             order = np.argsort(slots, kind="stable")
             slots, events, owners = slots[order], take(events, order), owners[order]
-        for some in _portions(slots, to.known):
+        for some in _portions(slots, ids_in(events), to.known):
             first = int(slots[some][0])
             yield Step(first, _NOWHERE, _NO_ROWS, distinct=True)  # ids are forgotten at the boundaries before it
             yield from _steps(events[some], owners[some], first, to)
 
 
-def _portions(slots: NDArray[np.int64], known: KnownIds) -> Iterator[slice]:
+def _portions(slots: NDArray[np.int64], ids: int, known: KnownIds) -> Iterator[slice]:
     """Cut events between slots if known ids may be forgotten there, else keep them in one piece."""
-    cuts = [] if len(slots) <= known.room() else (np.flatnonzero(np.diff(slots)) + 1).tolist()
+    cuts = [] if ids <= known.room() else (np.flatnonzero(np.diff(slots)) + 1).tolist()
     yield from starmap(slice, pairwise([0, *cuts, len(slots)]))
 
 
 def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Iterator[Step]:
     """Yield the rows that new events add, slot by slot."""
-    new = _new(events, to.known)
+    new = _new(events, owners, to.known)
     if not new.all():
         events, owners = compress(events, new), owners[new]
     if not len(events):
@@ -141,10 +142,10 @@ def _steps(events: EventArray, owners: Texts, slot: int, to: Destination) -> Ite
         yield Step(int(slots[start]), positions[start:end], rows[start:end], distinct=True)
 
 
-def _new(events: EventArray, known: KnownIds) -> NDArray[np.bool_]:
+def _new(events: EventArray, owners: Texts, known: KnownIds) -> NDArray[np.bool_]:
     """Return which events count: neither duplicates nor from before the window of known ids."""
     times = np.ascontiguousarray(events["occurred"])
-    new = known.admit(events["id_hash"], times)
+    new = admit(known, events, owners)
     duplicates, old = len(events) - int(np.count_nonzero(new)), known.too_old(times) & new
     late = int(np.count_nonzero(events["late"] & new))
     for metric, count in ((DUPLICATES, duplicates), (TOO_LATE, int(np.count_nonzero(old))), (LATE, late)):

@@ -29,6 +29,7 @@ from streams.read.columns import Columns, Message, Money, Reading, texts, to_col
 from streams.read.facts import to_clocks, to_facts
 from streams.read.left_out import is_left_out, kept
 from streams.read.links import links_of
+from streams.read.order_numbers import order_numbers
 from streams.read.places import buckets_of
 from streams.read.validation import FUTURE, MILLISECOND, DecodePolicy, Stand, judge, suspect_positions
 
@@ -104,7 +105,7 @@ def fill(decoded: Decoded, columns: Columns, stand: Stand, slot: NDArray[np.int6
     if kind == "transaction":
         columns.money = money_of(columns.properties, columns.occurred, policy.rates)
     decoded.people = PeopleEvents(
-        events=_events(columns, kind, slot, late),
+        events=_events(columns, stand, slot, late),
         customers=texts(columns.customer),
         devices=texts(columns.device),
         home=columns.home,
@@ -186,7 +187,8 @@ def money_of(properties: Sequence[wire.Transaction], occurred: NDArray[np.int64]
     return Money(amount, np.where(waits, 0, worth), np.where(waits, currency, 0).astype(np.int16))
 
 
-def _events(columns: Columns, kind: Kind, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:
+def _events(columns: Columns, stand: Stand, slot: NDArray[np.int64], late: NDArray[np.bool_]) -> EventArray:
+    kind = stand.kind
     events = np.zeros(len(slot), EVENT_DTYPE)
     # The fact tables identify an event by the same three values; no id contains a control character.
     events["id_hash"] = np.fromiter([
@@ -199,6 +201,7 @@ def _events(columns: Columns, kind: Kind, slot: NDArray[np.int64], late: NDArray
         waits = columns.money.waits_in
         events["amount"], events["currency"] = np.where(waits, columns.money.amount, columns.money.base), waits
         events["items"] = [each.items or 0 for each in columns.properties]
+        events["score"] = order_numbers(columns, stand.policy.shops)
     if kind == "service":
         events["score"] = [round((each.score or 0) * SCALE) for each in columns.properties]
     return events

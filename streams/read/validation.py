@@ -4,6 +4,7 @@ The pre-check may flag valid events; it must not miss invalid ones. The judge ch
 the rules of its partition, and has the last word.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -34,6 +35,8 @@ class DecodePolicy:
     """Number of bodies parsed at once."""
     forgotten: Forgotten = field(default_factory=Forgotten)
     """People whose events are left out."""
+    shops: Mapping[str, str] = field(default_factory=dict)
+    """By source: the leading one of those that report the same orders. A source that is not in it has its own."""
 
 
 class Stand(NamedTuple):

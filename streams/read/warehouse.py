@@ -115,10 +115,10 @@ def _columns(rows: pa.Table, stand: Stand) -> Columns:
     if not len(rows):
         nothing = np.empty(0, np.int64)
         return columns_of([], [], Stamps(nothing, nothing, nothing, nothing), where)
-    ids = (rows.column(name).to_pylist() for name in ("event_id", "name", "customer_id", "anonymous_id"))
+    ids = (rows.column(name).to_pylist() for name in ("event_id", "name", "source", "customer_id", "anonymous_id"))
     envelopes = [
-        wire.Envelope(event, kind, name, _UNUSED_TIME, _UNUSED_TIME, "", customer or None, anonymous or None)
-        for event, name, customer, anonymous in zip(*ids, strict=True)
+        wire.Envelope(event, kind, name, _UNUSED_TIME, _UNUSED_TIME, source, customer or None, anonymous or None)
+        for event, name, source, customer, anonymous in zip(*ids, strict=True)
     ]
     received = _numbers(rows, "received")
     stamps = Stamps(_numbers(rows, "occurred"), received, _numbers(rows, "log_offset"), received // MILLISECOND)

@@ -26,6 +26,7 @@ ORDERS = """
     SELECT source, order_id, state, toString(total), toString(net_base), channel, payment_method, items
     FROM orders ORDER BY completed_at
 """
+PROFILE = "SELECT customer_id, orders, toString(revenue) FROM customers FINAL WHERE customer_id LIKE '1153%'"
 SOURCES = {
     "site": {"keys": [{"hash": key_hash(KEY), "created": "2026-01-01T00:00:00Z"}]},
     "shop": {"webhook": {"mapping": "shopify", "secret": "SHOPIFY_WEBHOOK_SECRET"}},
@@ -106,6 +107,7 @@ def test_an_order_that_everybody_reports_counts_once(flow: Flow, tmp_path: Path)
         flow.drain(Log(flow.endpoints.kafka, flow.settings.partitions))
 
     assert facts(flow) == {"site": 1, "pay": 1, "shop": 1, "shopify": 1}
+    assert ask(flow, PROFILE) == [("115310627314723954", 1, str(TOTAL))], "the site and the shop know the same customer"
     assert ask(flow, ORDERS) == [("shop", NUMBER, "completed", str(TOTAL), str(TOTAL), "web", "visa", 3)]
     assert ask(flow, "SELECT kind, toString(sum(amount_base)) FROM revenue GROUP BY kind") == [("sale", str(TOTAL))]
     assert len(ask(flow, "SELECT * FROM order_items")) == 3

@@ -32,6 +32,8 @@ class Happening:
     amount: int = 0
     items: int = 0
     score: int = 0
+    order: int = 0
+    """The number of an order, 0 for none."""
     id: int | None = None
     slot: int | None = None
     late: bool = False
@@ -50,6 +52,8 @@ def columns(happenings: Sequence[Happening], interval: int = DAY) -> tuple[NDArr
         row["slot"] = each.slot if each.slot is not None else each.occurred // interval
         for name in ("occurred", "code", "amount", "items", "score", "late", "entered", "currency"):
             row[name] = getattr(each, name)
+        if each.code == codes.ORDER:
+            row["score"] = each.order
         row["session"] = each.session and each.code in WEB
     return np.array([each.customer for each in happenings], object), events
 

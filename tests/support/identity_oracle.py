@@ -22,6 +22,8 @@ class Did:
     code: int
     slot: int
     session: bool
+    order: int = 0
+    """The number of an order, 0 for none."""
 
     @property
     def counted(self) -> int:
@@ -57,6 +59,7 @@ class Oracle:
     notices: list[tuple[int, str]] = field(default_factory=list)
     """From which slot on an id is known as a customer's."""
     seen: set[int] = field(default_factory=set)
+    orders: set[tuple[str, int]] = field(default_factory=set)
     last_web: dict[str, int] = field(default_factory=dict)
     verdicts: list[tuple[str, str, str]] = field(default_factory=list)
     sent: dict[bool, list[tuple[str, int, Did]]] = field(default_factory=dict)
@@ -153,6 +156,9 @@ class Oracle:
             if did.id in self.seen:
                 return
             self.seen.add(did.id)
+            if did.order and (identity, did.order) in self.orders:
+                return
+            self.orders.add((identity, did.order))
         if self.of_devices and codes.PAGE_VIEW <= did.code < codes.TICKET_OPENED:
             key, second = identity or customer, did.occurred // SECOND
             before = self.last_web.get(key)
@@ -196,7 +202,8 @@ class OracleDevices:
             self.progress = item.progress or self.progress
             people = item.people
             for row, customer, device in zip(people.events, people.customers, people.devices, strict=True):
-                did = Did(int(row["id_hash"]), int(row["occurred"]), int(row["code"]), int(row["slot"]), False)
+                order = int(row["score"]) if row["code"] == codes.ORDER else 0
+                did = Did(int(row["id_hash"]), int(row["occurred"]), int(row["code"]), int(row["slot"]), False, order)
                 core.events.append((did.slot, (customer, visitor_id(device) if device else "", did)))
             core.links += item.links
             core.notices += zip(item.known_slots.tolist(), item.known_customers.tolist(), strict=True)

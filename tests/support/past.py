@@ -10,7 +10,10 @@ from contracts.topics import TOPIC_OF_KIND
 from streams.read.decode import Decoded
 from streams.read.warehouse import PastLog
 
-NEEDED = ("log_offset", "event_id", "name", "customer_id", "anonymous_id", "occurred_at", "received_at", "properties")
+NEEDED = (
+    "log_offset", "event_id", "name", "source", "customer_id", "anonymous_id", "occurred_at", "received_at",
+    "properties",
+)  # fmt: skip
 
 
 class Facts:
@@ -27,7 +30,7 @@ class Facts:
         rows = pa.concat_tables(facts) if facts else pa.table({name: pa.array([]) for name in NEEDED})
         texts = [b"{}" if kind == "web" else each for each in rows.column("properties").to_pylist()]
         self.rows = pa.table({
-            **{name: rows.column(name) for name in NEEDED[:5]},
+            **{name: rows.column(name) for name in NEEDED[:6]},
             "occurred": rows.column("occurred_at").cast(pa.int64()),
             "received": rows.column("received_at").cast(pa.int64()),
             "properties": pa.array([each.decode() for each in texts], pa.string()),

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg2
 import pytest
 from support.connector import Connector, read_log
+from support.flow import wait_until
 from support.postgres import PostgresServer, execute
 
 from connectors.postgres.server import Connection
@@ -42,6 +43,9 @@ FILE = """
           order_id: id
           total: {{column: total, type: money, currency: EUR}}
 """
+
+
+FOLLOWED = "SELECT 1 FROM pg_replication_slots WHERE active AND database = current_database()"
 
 
 class Shop:
@@ -122,7 +126,9 @@ def test_every_order_once_whatever_dies(
             connector.start("postgres", file)
             time.sleep(choice.uniform(0.2, 1.6))
             if life == 4:
-                connector.wait_until_it_tells("of log behind" if mode == "replication" else "events, ")
+                connector.wait_until_it_tells("events, ")
+                if mode == "replication":
+                    wait_until(lambda: execute(shop, FOLLOWED) == [(1,)], "the slot is followed")
                 server.stop()
                 server.start()
                 time.sleep(1.5)

@@ -19,6 +19,7 @@ from contracts.currencies import number_of
 from contracts.entries import StoredDict
 from contracts.model_blocks import Examples, Released, SweptPeople
 from contracts.rates import Rates
+from streams import codes
 from streams.profiles.customers import Customers, CustomersPolicy, Output
 from streams.profiles.deltas import deltas
 from streams.profiles.labelling import Labeller
@@ -105,8 +106,10 @@ def moves(draw: st.DrawFn) -> Move:
 def logs(draw: st.DrawFn) -> list[list[Thing]]:
     """What each sender sends, in the order of slots; some events come twice, by either sender and in a later slot."""
     things: list[list[Thing]] = [[], []]
-    for each in draw(st.lists(st.one_of(happenings("abcd"), happenings("abcd"), moves()), max_size=25)):
-        sender = draw(st.integers(0, 1))
+    for drawn in draw(st.lists(st.one_of(happenings("abcd"), happenings("abcd"), moves()), max_size=25)):
+        sender, each = draw(st.integers(0, 1)), drawn
+        if isinstance(each, Happening) and draw(st.booleans()):  # reports of one order come from one sender
+            each = replace(each, order=2 * draw(st.integers(1, 2)) + sender)
         things[sender].append(each)
         if isinstance(each, Happening) and draw(st.integers(0, 4)) == 0:
             again = replace(each, slot=draw(st.integers(slot_of(each), END)), late=True)
@@ -284,11 +287,15 @@ def test_customers_are_swept_from_their_first_event_until_they_are_dormant(
     out, _ = run(log, delivery, 1_000)
     swept = {(row[0], row[1]) for row in recorded(out)}
     known: set[int] = set()
+    orders: set[tuple[str, int]] = set()
     done: list[tuple[int, str, int]] = []
     for thing in sorted((each for some in log for each in some), key=slot_of):
         for each in (thing,) if isinstance(thing, Happening) else thing.events:
-            if isinstance(thing, Move) or each.id not in known:
+            order = (thing.customer, each.order)
+            again = each.code == codes.ORDER and each.order and order in orders
+            if isinstance(thing, Move) or (each.id not in known and not again):
                 done.append((slot_of(thing), thing.customer, each.occurred))
+                orders |= {order} if isinstance(thing, Happening) and each.code == codes.ORDER else set()
             known |= {each.id} if isinstance(thing, Happening) and each.id is not None else set()
     expected = set()
     for boundary in range(1, END + 1):
