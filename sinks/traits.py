@@ -13,7 +13,6 @@ from sinks.queries import query
 from sinks.views import make_view
 
 VIEW: Final = "customers_360"
-TRAITS_OF_OWNERS: Final = "traits_of_owners"
 TYPES: Final[dict[TraitType, str]] = {
     "text": "Nullable(String)",
     "number": "Nullable(Float64)",
@@ -63,14 +62,15 @@ def declare_traits(client: Client, traits: Mapping[str, Trait]) -> None:
     make_view(client, VIEW, f"{head}{columns}{middle}{values}{tail}", {"max_query_size": LONGEST_QUERY})
 
 
-def traits_of_owners(traits: Mapping[str, Trait]) -> str:
-    """Return the query of some people's traits: of each its ``owner``, ``others`` and ``declared``.
+def traits_query(name: str, traits: Mapping[str, Trait]) -> str:
+    """Return one of the queries of people's traits, ``traits_of_owners`` or ``traits_of_part``.
 
-    ``others`` are JSON by name, without the names in the parameter ``covered``. ``declared`` are pairs of the name of
-    one of ``traits`` and its value as text; those without a value are not in it.
+    A row has ``owner``, ``others`` and ``declared``. ``others`` are JSON by name, without the names in the parameter
+    ``covered``. ``declared`` are pairs of the name of one of ``traits`` and its value as text; those without a value
+    are not in it.
     """
-    values = ", ".join(f"({format_str(name)}, {_as_text(name, trait)})" for name, trait in traits.items())
-    head, tail = re.split(r"/\* values \*/", query(TRAITS_OF_OWNERS))
+    values = ", ".join(f"({format_str(each)}, {_as_text(each, trait)})" for each, trait in traits.items())
+    head, tail = re.split(r"/\* values \*/", query(name))
     return "".join([head, values or "('', NULL)", tail])
 
 

@@ -17,10 +17,12 @@ from contracts.identity import ANONYMOUS, EMAIL
 from contracts.stored import traits_key
 from contracts.traits import Trait
 from sinks.queries import query
-from sinks.traits import LONGEST_QUERY, covered_names, traits_of_owners
+from sinks.traits import LONGEST_QUERY, covered_names, traits_query
 
 PAGE: Final = 500
 """People of one request."""
+PART: Final = 50_000
+"""People of a part, of those that are written all."""
 Fields = Mapping[str, str]
 
 
@@ -39,7 +41,8 @@ class PeoplesTraits:
     """
 
     def __init__(self, declared: Mapping[str, Trait], expires_seconds: int, pending: Callable[[], Set[str]]):
-        self._query, self._covered = traits_of_owners(declared), covered_names(declared)
+        self._query, self._part = (traits_query(name, declared) for name in ("traits_of_owners", "traits_of_part"))
+        self._covered = covered_names(declared)
         self._expires, self._pending = expires_seconds, pending
 
     def publish(self, stores: Stores, ids: Sequence[str]) -> None:
@@ -50,17 +53,35 @@ class PeoplesTraits:
         for start in range(0, len(ids), PAGE):
             self._page(stores, ids[start : start + PAGE])
 
+    def publish_all(self, stores: Stores) -> None:
+        """Write the hashes of everybody, part by part. Each part reads all traits once.
+
+        Raises an error of the client if a store does not answer.
+        """
+        count = int(stores.clickhouse.query(query("count_people_with_traits")).first_row[0])
+        parts = -(-count // PART)
+        for part in range(parts):
+            asked = {"parts": parts, "part": part, "covered": self._covered}
+            found = self._found(stores.clickhouse, self._part, asked)
+            names = list(found)
+            for start in range(0, len(names), PAGE):
+                self._write(stores.redis, names[start : start + PAGE], found)
+
     def _page(self, stores: Stores, ids: Sequence[str]) -> None:
         owners = owners_of(stores.clickhouse, ids)
         people = dict.fromkeys(owners.values())
         mine = {name: owner for name, owner in self._known(stores.clickhouse, people).items() if owner in people}
         found = self._traits(stores.clickhouse, mine | owners | dict(zip(people, people, strict=True)))
+        self._write(stores.redis, [*people, *(name for name in ids if owners[name] != name)], found)
+
+    def _write(self, redis: Redis, names: Iterable[str], found: Mapping[str, Fields]) -> None:
+        """Replace the hashes of people by what was found, or remove them if it is nothing."""
         hidden = self._pending()
-        pipeline = stores.redis.pipeline(transaction=True)
-        for name in [name for name in (*people, *(name for name in ids if owners[name] != name)) if name not in hidden]:
+        pipeline = redis.pipeline(transaction=True)
+        for name in [name for name in names if name not in hidden]:
             key = traits_key(name)
             pipeline.delete(key)
-            fields = found.get(name) if name in people else None
+            fields = found.get(name)
             if fields:
                 pipeline.hset(key, items=[*chain.from_iterable(fields.items())])
                 if name.startswith((ANONYMOUS, EMAIL)):
@@ -78,9 +99,13 @@ class PeoplesTraits:
         found: dict[str, Fields] = {}
         for part in _together(owners):
             asked = {"ids": list(part), "owners": list(part.values()), "covered": self._covered}
-            answer = client.query(self._query, parameters=asked, settings={"max_query_size": LONGEST_QUERY})
-            found |= {row["owner"]: _fields(row) for row in answer.named_results()}
+            found |= self._found(client, self._query, asked)
         return found
+
+    @staticmethod
+    def _found(client: Client, asked: str, parameters: dict[str, Any]) -> dict[str, Fields]:
+        answer = client.query(asked, parameters=parameters, settings={"max_query_size": LONGEST_QUERY})
+        return {row["owner"]: _fields(row) for row in answer.named_results()}
 
 
 def owners_of(client: Client, ids: Sequence[str]) -> dict[str, str]:

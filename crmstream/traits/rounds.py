@@ -4,7 +4,7 @@ Up to when changes have been published stands in Redis itself: a Redis that has 
 row is visible some time after the time it carries, so each change is read twice, the second time a minute later.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
@@ -21,9 +21,8 @@ SETTLED: Final = timedelta(seconds=60)
 """After so long a row that was stored is visible."""
 KEPT: Final = timedelta(days=6)
 """Changes are kept for longer than this; after it everybody is published anew."""
-MOST_IDS: Final = 50_000
-"""Ids that are read at once."""
-Page = Callable[[str], Sequence[str]]
+MOST_IDS: Final = 20_000
+"""When more ids have changed, everybody is published: for each of many ids ClickHouse reads a block of rows."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Published:
         found: Any = stores.redis.get(PUBLISHED_KEY)
         try:
             told = orjson.loads(found or b"")
-            return cls(datetime.fromisoformat(told["until"]), told["declared"])
+            return cls(datetime.fromisoformat(told["until"]).astimezone(UTC), told["declared"])
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -60,34 +59,24 @@ class TraitRounds:
         """Publish what changed. Raises an error of the client if a store does not answer; the next round repeats it."""
         now = stores.clickhouse.query("SELECT now64(3, 'UTC')").first_row[0].replace(tzinfo=UTC)
         before = Published.of(stores)
-        if before is None or before.declared != self._declared or not now - KEPT < before.until <= now:
-            self._publish(stores, lambda after: self._everybody(stores, after))
+        known = before is not None and before.declared == self._declared and now - KEPT < before.until <= now
+        ids = self._changed(stores, before.until, now) if before is not None and known else None
+        if ids is None or len(ids) > MOST_IDS:
+            self._people.publish_all(stores)
         else:
-            first = before.until if self._resumed else before.until - SETTLED
-            self._publish(stores, lambda after: self._changed(stores, after, first, before.until, now))
+            self._people.publish(stores, ids)
         Published(now, self._declared).note(stores)
         self._resumed = True
 
-    def _publish(self, stores: Stores, page: Page) -> None:
-        after = ""
-        while ids := page(after):
-            self._people.publish(stores, ids)
-            after = ids[-1]
+    def _changed(self, stores: Stores, until: datetime, now: datetime) -> list[str]:
+        """Return the ids that changed since ``until``, and again those from a minute before it on.
 
-    @staticmethod
-    def _everybody(stores: Stores, after: str) -> list[str]:
-        return _ids(stores, "people_with_traits", {"after": after})
-
-    @staticmethod
-    def _changed(stores: Stores, after: str, since: datetime, until: datetime, now: datetime) -> list[str]:
-        """Return ids that changed after ``since``, and again those from a minute before ``until`` on."""
+        Of more than :data:`MOST_IDS` only some.
+        """
+        since = until if self._resumed else until - SETTLED
         times = {"since": since, "until": now, "since_again": until - SETTLED, "until_again": now - SETTLED}
-        return _ids(stores, "changed_traits", {"after": after, **{name: _time(at) for name, at in times.items()}})
-
-
-def _ids(stores: Stores, name: str, asked: Mapping[str, object]) -> list[str]:
-    rows = stores.clickhouse.query(query(name), parameters={**asked, "most": MOST_IDS}).result_rows
-    return [str(row[0]) for row in rows]
+        asked = {**{name: _time(at) for name, at in times.items()}, "most": MOST_IDS + 1}
+        return [str(row[0]) for row in stores.clickhouse.query(query("changed_traits"), parameters=asked).result_rows]
 
 
 def _time(at: datetime) -> str:

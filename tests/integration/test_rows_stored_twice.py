@@ -53,9 +53,10 @@ FILTER: Final = {"since": 0, "before": 2**32 - 1, "source": "", "stage": "", "to
 PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "any_amount_waits": {},
     "changed_traits": {
-        "after": "", "since": "2000-01-01 00:00:00.000", "until": "2200-01-01 00:00:00.000",
+        "since": "2000-01-01 00:00:00.000", "until": "2200-01-01 00:00:00.000",
         "since_again": "2000-01-01 00:00:00.000", "until_again": "2000-01-01 00:00:00.000", "most": 50,
     },
+    "count_people_with_traits": {},
     "dead_letter_at": {"topic": "crm-web-events", "partition": 2, "offset": 2},
     "dead_letter_count": FILTER,
     "dead_letter_groups": {**FILTER, "shown": 50},
@@ -77,7 +78,6 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     "log_extents": {"kind": "transaction", "starts": [5, 5]},
     "note_counts": {"shown": 9},
     "owners_of": {"ids": ["c-8", "c-9"]},
-    "people_with_traits": {"after": "", "most": 50},
     "people_with": {"text": "c-", "digits": "", "most": 50},
     "plan_refusals": FILTER,
     "profiles_of": {"ids": ["c-1", "c-2"]},
@@ -93,7 +93,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
 """The queries that read these tables, with parameters that find rows."""
 NOT_HERE: Final = {
     "accounts", "applied_migrations", "leftover_copies", "facts_not_in_log_events", "stored_events", "stored_exactly",
-    "traits_of_owners",
+    "traits_of_owners", "traits_of_part",
 }  # fmt: skip
 """They read other tables, find nothing in these, are completed in code, or are read together: below."""
 

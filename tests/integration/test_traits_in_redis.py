@@ -135,21 +135,41 @@ def test_visitors_have_their_own_until_they_belong_to_somebody(stores: Stores) -
 def test_a_redis_that_lost_everything_gets_everybody_and_other_declarations_too(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rounds, "MOST_IDS", 4)
     monkeypatch.setattr(people, "PAGE", 3)
+    monkeypatch.setattr(people, "PART", 4)
     for number in range(11):
         tell(stores, {"colour": number}, f"c-{number}")
+        tell(stores, {"size": number}, "", f"d-{number}")
+        link(stores, f"anonymous:d-{number}", f"c-{number}")
+    tell(stores, {"size": 7}, "", "stranger")
+    expected = {f"c-{number}": {"colour": str(number), "size": str(number)} for number in range(11)}
+    expected["anonymous:stranger"] = {"size": "7"}
     each = new_rounds()
+    for _ in range(2):
+        each.once(stores)
+        assert {key[12:-1]: stores.redis.hgetall(key) for key in stores.redis.keys("crm:traits:*")} == expected
+        assert stores.redis.ttl(traits_key("anonymous:stranger")) > 0
+        stores.redis.flushdb()
     each.once(stores)
-    assert [shown(stores.redis, f"c-{number}") for number in range(11)] == [{"colour": str(n)} for n in range(11)]
-    stores.redis.flushdb()
+    monkeypatch.setattr(rounds, "MOST_IDS", 4)
+    for number in range(11):
+        tell(stores, {"colour": 5}, f"c-{number}", at=1)
+    link(stores, "anonymous:stranger", "c-1")
+    tell(stores, {"colour": None}, "c-3", at=2)
+    tell(stores, {"size": None}, "", "d-3", at=2)
     each.once(stores)
-    assert len(stores.redis.keys("crm:traits:*")) == 11
+    assert {stores.redis.hget(traits_key(f"c-{number}"), "colour") for number in range(11)} == {"5", None}
+    assert not stores.redis.exists(traits_key("anonymous:stranger"), traits_key("c-3"))
+    assert shown(stores.redis, "c-1") == {"colour": "5", "size": "7"}
     new_rounds(DECLARED | {"tone": Trait(sent_as=("colour",))}).once(stores)
-    assert shown(stores.redis, "c-4") == {"tone": "4"}
+    assert shown(stores.redis, "c-4") == {"tone": "5", "size": "4"}
 
 
-@pytest.mark.parametrize("noted", ["", "{}", "[1]", '{"until": "x", "declared": "y"}', '{"until": 3, "declared": "y"}'])
+@pytest.mark.parametrize(
+    "noted",
+    ["", "{}", "[1]", '{"until": "x", "declared": "y"}', '{"until": 3, "declared": "y"}',
+     '{"until": "2026-01-01 00:00:00", "declared": "y"}'],
+)  # fmt: skip
 def test_a_note_that_cannot_be_read_is_none(stores: Stores, noted: str) -> None:
     tell(stores, {"colour": "red"})
     stores.redis.set(PUBLISHED_KEY, noted)
@@ -166,6 +186,9 @@ class Noting(PeoplesTraits):
 
     def publish(self, stores: Stores, ids: Any) -> None:
         self.told += ids
+
+    def publish_all(self, stores: Stores) -> None:
+        self.told.append("everybody")
 
 
 def test_changes_are_read_once_and_again_when_they_have_settled_or_after_a_restart(stores: Stores) -> None:
