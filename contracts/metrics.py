@@ -22,7 +22,9 @@ TICKS: Final = Counter("crm_ticks", "Ticks read, by topic.", ["topic"])
 DEAD_LETTERS: Final = Counter(
     "crm_dead_letters", "Invalid records, by topic and stage; each copy of a record counts.", ["topic", "stage"]
 )
-DUPLICATES: Final = Counter("crm_duplicate_events", "Events with a known id; not counted in profiles again.")
+DUPLICATES: Final = Counter(
+    "crm_duplicate_events", "Events with a known id, or of a known order; not counted in profiles again."
+)
 LATE: Final = Counter("crm_late_events", "Events that came after the sweep of their day; applied in the next one.")
 TOO_LATE: Final = Counter(
     "crm_too_late_events", "Events from before the window of known ids: kept as facts, not counted in profiles."

@@ -244,8 +244,8 @@ class Settings(BaseSettings):
 
     @property
     def order_shops(self) -> dict[str, str]:
-        """``order_sources`` by source: the leading source of its shop."""
-        return {source: group[0] for group in self.order_source_groups for source in group}
+        """``order_sources`` by source: a name of its shop, the same whichever source leads."""
+        return {source: min(group) for group in self.order_source_groups for source in group}
 
     def _check_order_sources(self) -> None:
         names = [name for group in self.order_source_groups for name in group]

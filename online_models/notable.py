@@ -119,10 +119,10 @@ def notable_rows(
     """Return which rows of a block to publish, and remember these. ``week`` is in boundaries."""
     if not len(people):
         return np.zeros(0, np.bool_)
+    if not people.publish:
+        return np.full(len(people), people.kind == "live")
     if people.kind == "live":
         found = np.ones(len(people), np.bool_)
-    elif not people.publish:
-        return np.zeros(len(people), np.bool_)
     else:
         found = _moved(_seen(memory, people, scores), people, scores, week)
     _remember(_seen(memory, people, scores), people, scores, found)

@@ -48,7 +48,7 @@ BEFORE_ANY: Final = -(2**31)
 BEFORE_ALL: Final = -1
 """Less than all versions."""
 FEW: Final = 200
-"""Up to this many people are scored and explained for all outcomes at once, if they are published."""
+"""Up to this many people are scored and explained for all outcomes at once, if they are live or published."""
 KINDS: Final = 2
 """Lines of an outcome's models: people with orders, and people without."""
 Explain = Callable[
@@ -180,10 +180,11 @@ class Score(Machine[Input, ScoredBlock]):
     def _depart(self, gone: Departures) -> None:
         """Let rows of departed visitors that wait go to ClickHouse only, as live ones do, or nowhere."""
         others, versions = self.state.others, dict(zip(gone.ids.tolist(), gone.versions.tolist(), strict=True))
-        for number, block in [(number, block) for number, block in others.data.items() if block.visitors]:
+        waiting = [(number, block) for number, block in others.data.items() if block.visitors and block.publish]
+        for number, block in waiting:
             last = np.array([versions.get(each, BEFORE_ALL) for each in as_texts(block.ids).tolist()])
             stays = block.versions > last
-            if stays.all() or not block.publish:
+            if stays.all():
                 continue
             if stays.any():
                 others[number] = block.pick(stays)

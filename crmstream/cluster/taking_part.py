@@ -21,7 +21,7 @@ from streams.recovery import begin_run, join_run
 OF_A_HOST: Final = frozenset({
     "data_dir", "disk_warn_bytes", "disk_stop_bytes", "kafka_bootstrap_servers", "kafka_port", "clickhouse_port",
     "redis_port", "sources_file", "traits_file", "exchange_rates_file", "cluster_addresses", "cluster_index",
-    "log_level",
+    "log_level", "publish_traits",
 })  # fmt: skip
 """Settings that may differ between hosts. Settings of the collector and secrets may differ too."""
 LOST_SECONDS: Final = 3.0

@@ -26,7 +26,7 @@ def publish_accounts(stores: Stores) -> int:
 
     Raises an error of the client if a store does not answer.
     """
-    before: Any = stores.redis.hgetall(ACCOUNTS_KEY)
+    before: dict[str, str] = dict(stores.redis.hscan_iter(ACCOUNTS_KEY, count=PAGE))
     gone, changed = set(before), 0
     page: dict[str, dict[str, str]] = {}
     with stores.clickhouse.query_row_block_stream(query("accounts")) as blocks:

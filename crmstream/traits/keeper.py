@@ -22,12 +22,13 @@ from crmstream.traits.rounds import TraitRounds
 from sinks.clients import clickhouse_client, redis_client
 
 PAUSE_SECONDS: Final = 2.0
+MOST_PAUSE_SECONDS: Final = 30.0
 SHARE: Final = 4.0
-"""A pause is at least so many times as long as the round before, so that rounds leave the stores to others."""
+"""A pause is so many times as long as the round before, within these bounds: rounds leave the stores to others."""
 ACCOUNTS_SECONDS: Final = 30.0
 ACCOUNTS_SHARE: Final = 20.0
-"""The same of accounts: their sums are computed anew each time."""
-ANSWER_SECONDS: Final = 60
+"""The same of accounts, without an upper bound: their sums are computed anew each time."""
+ANSWER_SECONDS: Final = 300
 AWAY: Final = (CrmError, ClickHouseError, RedisError, OSError)
 
 
@@ -41,7 +42,7 @@ class Stack(Protocol):
 class TraitsKeeper:
     """The keeper of one installation; ``say`` is called with what people should know.
 
-    A store that hangs takes a minute to fail: it must delay nobody, so ``begin`` runs each round.
+    A store that hangs takes minutes to fail: it must delay nobody, so ``begin`` runs each round.
     """
 
     def __init__(
@@ -52,52 +53,50 @@ class TraitsKeeper:
         begin: Callable[[Callable[[], None]], Future[None]] = in_background,
     ):
         self._settings, self._say, self._clock, self._begin = settings, say, clock, begin
-        self._rounds: TraitRounds | None = None
         self._pending = Pending(settings)
         self._stores: Stores | None = None
-        self._round: Future[None] | None = None
-        self._began = self._next = self._next_accounts = 0.0
-        self._in_trouble = False
+        self._rounds: TraitRounds | None = None
+        self._jobs = {"traits": _Job(self._traits), "accounts": _Job(self._accounts)}
 
     def look_after(self, stack: Stack) -> None:
         """Begin a round if it is time for one. Call it often."""
-        now = self._clock()
-        if self._round is not None and self._round.done():
-            self._settle(self._round, now)
-            self._round = None
-        if self._round is None and now >= self._next and self._settings.publish_traits:
-            self._began, endpoints = now, stack.endpoints
-            self._round = self._begin(lambda: self._once(endpoints))
-
-    def _settle(self, done: Future[None], now: float) -> None:
-        """Set the time of the next round, and say what went wrong or is well again, once."""
-        self._next = now + max(PAUSE_SECONDS, SHARE * (now - self._began))
-        try:
-            done.result()
-        except Exception as error:  # noqa: BLE001 - whatever it is: servers and workers go on, and it is tried again
-            self._stores = None
-            if not self._in_trouble:
-                told = str(error).splitlines() if isinstance(error, AWAY) else []
-                self._say(f"traits in Redis wait: {told[0][:200] if told else type(error).__name__}")
-            self._in_trouble = True
+        if not self._settings.publish_traits:
             return
-        if self._in_trouble:
-            self._in_trouble = False
-            self._say("traits in Redis follow again")
+        now = self._clock()
+        for name, job in self._jobs.items():
+            if job.round is not None and job.round.done():
+                self._settle(name, job, now)
+        if any(job.round is not None for job in self._jobs.values()):
+            return
+        due = [job for job in self._jobs.values() if now >= job.next]
+        if due:
+            job, endpoints = min(due, key=lambda each: each.next), stack.endpoints
+            job.began, job.round = now, self._begin(lambda: job.run(endpoints))
 
-    def _once(self, endpoints: Endpoints) -> None:
+    def _settle(self, name: str, job: "_Job", now: float) -> None:
+        """Set the time of the next round, and say what went wrong or is well again, once."""
+        took, done, job.round = now - job.began, job.round, None
+        pause = min(MOST_PAUSE_SECONDS, max(PAUSE_SECONDS, SHARE * took))
+        job.next = now + (pause if name == "traits" else max(ACCOUNTS_SECONDS, ACCOUNTS_SHARE * took))
+        error = None if done is None else done.exception()
+        if error is not None:  # whatever it is: servers and workers go on, and it is tried again
+            self._stores = None
+            if not job.in_trouble:
+                told = str(error).splitlines() if isinstance(error, AWAY) else []
+                self._say(f"{name} in Redis wait: {told[0][:200] if told else type(error).__name__}")
+        elif job.in_trouble:
+            self._say(f"{name} in Redis follow again")
+        job.in_trouble = error is not None
+
+    def _traits(self, endpoints: Endpoints) -> None:
         stores = self._connected(endpoints)
         if self._rounds is None:
-            declared = declared_traits(self._settings)
             expires = self._settings.visitor_days * DAY // SECOND
-            people = PeoplesTraits(declared, expires, self._pending.ids)
-            self._rounds = TraitRounds(people, declared)
+            self._rounds = TraitRounds(PeoplesTraits(declared_traits(self._settings), expires, self._pending))
         self._rounds.once(stores)
-        began = time.monotonic()
-        if began >= self._next_accounts:
-            publish_accounts(stores)
-            took = time.monotonic() - began
-            self._next_accounts = time.monotonic() + max(ACCOUNTS_SECONDS, ACCOUNTS_SHARE * took)
+
+    def _accounts(self, endpoints: Endpoints) -> None:
+        publish_accounts(self._connected(endpoints))
 
     def _connected(self, endpoints: Endpoints) -> Stores:
         if self._stores is None:
@@ -105,6 +104,16 @@ class TraitsKeeper:
             client = clickhouse_client(endpoints.clickhouse_url, database, answer_seconds=ANSWER_SECONDS)
             self._stores = Stores(client, redis_client(endpoints.redis_url))
         return self._stores
+
+
+class _Job:
+    """One of the things that are done in rounds. Times are in seconds."""
+
+    def __init__(self, run: Callable[[Endpoints], None]):
+        self.run = run
+        self.round: Future[None] | None = None
+        self.began = self.next = 0.0
+        self.in_trouble = False
 
 
 class Pending:
@@ -115,9 +124,13 @@ class Pending:
         self._look: Fingerprint | None = None
         self._ids: Set[str] = frozenset()
 
+    def look(self) -> Fingerprint | None:
+        """Return what differs when the list has changed."""
+        return fingerprint(self._path)
+
     def ids(self) -> Set[str]:
         """Return them. Raises :class:`contracts.errors.SettingsError` if the list is damaged."""
-        look = fingerprint(self._path)
+        look = self.look()
         if look != self._look:
             self._ids, self._look = read_forgotten(self._path).pending, look
         return self._ids

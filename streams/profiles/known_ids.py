@@ -3,7 +3,7 @@
 A set of 64-bit hashes, each with the second of its event's time. When the set is full, all but the newest by *event
 time* are forgotten, and the *horizon* moves to the newest forgotten second. An unknown id from after the horizon is
 certainly new. An event at or before it may be a copy of a forgotten one, so it is not counted. A copy of an event has
-the event's time, so what was counted once never counts again.
+the event's time, so what was counted once never counts again (but see :mod:`streams.profiles.known_orders`).
 
 Ids are forgotten at boundaries, where the set is a function of the log. A slot whose ids do not fit is cut short: see
 :meth:`KnownIds.admit` and docs/adr/0016.

@@ -1,7 +1,8 @@
 """Recognises an order that is reported again under another event id, such as by a page that is loaded again.
 
-An order counts once per owner: its number (:mod:`streams.read.order_numbers`) is remembered beside the id of the event,
-in the same window. Of several reports the first counts.
+An order counts once per customer or device that its events name: its number (:mod:`streams.read.order_numbers`) is
+remembered beside the id of the event, in the same window. Of several reports the first counts.
+Reports of one order differ in their times, so one that comes after the others were forgotten counts again.
 """
 
 import numpy as np

@@ -36,7 +36,7 @@ class DecodePolicy:
     forgotten: Forgotten = field(default_factory=Forgotten)
     """People whose events are left out."""
     shops: Mapping[str, str] = field(default_factory=dict)
-    """By source: the leading one of those that report the same orders. A source that is not in it has its own."""
+    """By source: a name of the shop whose orders it reports. A source that is not in it has its own orders."""
 
 
 class Stand(NamedTuple):

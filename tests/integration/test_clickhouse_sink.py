@@ -91,7 +91,7 @@ VIEWS = {
 }  # fmt: skip
 FILLING = {f"log_events_of_{name}" for name in FACT_TABLES.values()} | {
     "order_facts_of_transactions", "trait_facts_of_identity_events", "account_members_of_identity_events",
-    "account_facts_of_identity_events", "trait_changes_of_identity_events", "trait_changes_of_identity_links",
+    "account_facts_of_identity_events", "trait_changes_of_identity_events", "trait_changes_of_customers",
     "known_ids_of_identity_links",
 }  # fmt: skip
 OTHERS = {"schema_migrations", "newest_scores", "daily_reasons", *FILLING, *VIEWS}

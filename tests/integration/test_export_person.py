@@ -11,7 +11,7 @@ from support.installation import Crm, client_of_crm, migrated_crm
 from support.person_rows import ADDRESS, add_person
 
 from contracts.identity import email_key, visitor_id
-from contracts.stored import TABLES, profile_key, score_key
+from contracts.stored import TABLES, profile_key, score_key, traits_key
 from crmstream.people.personal import NOT_PERSONAL, PERSONAL
 from crmstream.stack.endpoints import Endpoints
 from sinks.clients import redis_client
@@ -42,7 +42,7 @@ def test_the_file_has_every_row_about_the_person_and_none_about_others(
     add_person(client, "stranger", "tv", email_key("other@example.com"))
     redis = redis_client(stack.redis_url)
     hashes = {score_key("c-17"): {"churn": "0.5"}, profile_key("c-17"): {"orders": "2"},
-              score_key(visitor_id("phone")): {"merged_into": "c-17"}}  # fmt: skip
+              score_key(visitor_id("phone")): {"merged_into": "c-17"}, traits_key("c-17"): {"note": "x"}}  # fmt: skip
     for key, fields in hashes.items():
         redis.hset(key, mapping=fields)
     file = tmp_path / "person.json"
@@ -55,7 +55,8 @@ def test_the_file_has_every_row_about_the_person_and_none_about_others(
     assert found["redis"] == hashes
     counts = {table: len(rows) for table, rows in found["clickhouse"].items()}
     assert counts == {
-        "customers": 2, "identity_links": 2, "trait_facts": 2, "account_members": 1, "web_events": 2,
+        "customers": 2, "identity_links": 2, "trait_facts": 2, "account_members": 1, "trait_changes": 4,
+        "known_ids": 2, "web_events": 2,
         "transactions": 2, "service_events": 2, "identity_events": 3, "order_facts": 2, "customer_daily": 1,
         "score_changes": 1, "log_events": 9, "dead_letters": 1,
     }  # fmt: skip

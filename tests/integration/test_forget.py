@@ -12,7 +12,7 @@ from support.person_rows import ADDRESS, NOON, add_person
 
 from contracts.forgotten import change_forgotten, read_forgotten
 from contracts.identity import email_key, visitor_id
-from contracts.stored import TABLES, profile_key, score_key, top_key
+from contracts.stored import TABLES, profile_key, score_key, top_key, traits_key
 from crmstream.people.erase import ERASED
 from crmstream.people.forget import linked_to
 from crmstream.people.personal import PERSONAL
@@ -53,6 +53,7 @@ def test_every_row_and_key_goes_and_nobody_elses(client: Client, crm: Crm, stack
     for name in ("c-17", visitor_id("phone"), "stranger"):
         redis.hset(score_key(name), "churn", "0.5")
         redis.hset(profile_key(name), "events", "1")
+    redis.hset(traits_key("c-17"), "note", "x")
     redis.zadd(top_key("churn"), {"c-17": 5, "stranger": 4})
     asked = crm("forget", "Jo@Example.com", input="n\n")
     assert asked.exit_code == 1
@@ -62,7 +63,7 @@ def test_every_row_and_key_goes_and_nobody_elses(client: Client, crm: Crm, stack
 
     answer = crm("forget", "Jo@Example.com", "--yes")
     assert answer.exit_code == 0, answer.output
-    assert "Forgot 3 ids: 30 rows of 13 tables, 4 keys of Redis." in answer.output, answer.output
+    assert "Forgot 3 ids: 36 rows of 15 tables, 5 keys of Redis." in answer.output, answer.output
     assert "The dataflow does not run." in answer.output
     assert rows(client) == others
     kept = {key for key in redis.scan_iter("crm:*") if "c-17" in key or "phone" in key}

@@ -1,7 +1,7 @@
 """Traits and accounts in Redis, on the real engine and a real server: what they show, whom, and when they follow."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
@@ -50,8 +50,26 @@ def stores(stack: Endpoints, migrated: Client) -> Iterator[Stores]:
     redis.close()
 
 
-def new_rounds(declared: Mapping[str, Trait] = DECLARED, pending: frozenset[str] = frozenset()) -> TraitRounds:
-    return TraitRounds(PeoplesTraits(declared, 3_600, lambda: pending), declared)
+class List:
+    """The list of people who are being erased. ``changes`` are what happens at the next looks at it, if anything."""
+
+    def __init__(self, *people: str):
+        self.people, self.number = set(people), 0
+        self.changes: list[Callable[[], None] | None] = []
+
+    def look(self) -> int:
+        change = self.changes.pop(0) if self.changes else None
+        if change is not None:
+            change()
+            self.number += 1
+        return self.number
+
+    def ids(self) -> set[str]:
+        return self.people
+
+
+def new_rounds(declared: Mapping[str, Trait] = DECLARED, pending: List | None = None) -> TraitRounds:
+    return TraitRounds(PeoplesTraits(declared, 3_600, pending or List()))
 
 
 def tell(stores: Stores, traits: Any, customer: str = "c-1", device: str = "", at: int = 0, **changes: Any) -> None:
@@ -152,6 +170,7 @@ def test_a_redis_that_lost_everything_gets_everybody_and_other_declarations_too(
         stores.redis.flushdb()
     each.once(stores)
     monkeypatch.setattr(rounds, "MOST_IDS", 4)
+    monkeypatch.setattr(rounds, "PART", 4)
     for number in range(11):
         tell(stores, {"colour": 5}, f"c-{number}", at=1)
     link(stores, "anonymous:stranger", "c-1")
@@ -181,27 +200,27 @@ class Noting(PeoplesTraits):
     """Notes whom it should publish."""
 
     def __init__(self) -> None:
-        super().__init__(DECLARED, 1, frozenset)
+        super().__init__(DECLARED, 1, List())
         self.told: list[str] = []
 
     def publish(self, stores: Stores, ids: Any) -> None:
         self.told += ids
 
-    def publish_all(self, stores: Stores) -> None:
-        self.told.append("everybody")
+    def publish_part(self, stores: Stores, part: int, parts: int) -> None:
+        self.told.append(f"{part} of {parts}")
 
 
 def test_changes_are_read_once_and_again_when_they_have_settled_or_after_a_restart(stores: Stores) -> None:
     """A row whose insert took long carries a time before the round that could not see it."""
 
     def back_by(seconds: float) -> None:
-        now = stores.clickhouse.query("SELECT now64(3, 'UTC')").first_row[0].replace(tzinfo=UTC)
+        now = stores.clickhouse.query("SELECT now64(6, 'UTC')").first_row[0].replace(tzinfo=UTC)
         noted = json.loads(stores.redis.get(PUBLISHED_KEY))
         until = (now - timedelta(seconds=seconds)).isoformat()
         stores.redis.set(PUBLISHED_KEY, json.dumps(noted | {"until": until}))
 
     noting = Noting()
-    each = TraitRounds(noting, DECLARED)
+    each = TraitRounds(noting)
     each.once(stores)
     for name, ago in (("new", 5), ("settles", 65), ("read", 30), ("settled", 75)):
         stores.clickhouse.command(f"INSERT INTO trait_changes SELECT now64(3) - INTERVAL {ago} SECOND, '{name}'")
@@ -212,15 +231,94 @@ def test_changes_are_read_once_and_again_when_they_have_settled_or_after_a_resta
     assert noting.told == ["new", "settles"]
     noting.told.clear()
     back_by(10)
-    TraitRounds(noting, DECLARED).once(stores)
+    TraitRounds(noting).once(stores)
     assert noting.told == ["new", "read", "settles"]
 
 
 def test_people_who_are_being_erased_are_left_alone(stores: Stores) -> None:
     tell(stores, {"colour": "red"})
     tell(stores, {"colour": "red"}, "c-2")
-    new_rounds(pending=frozenset({"c-1"})).once(stores)
+    new_rounds(pending=List("c-1")).once(stores)
     assert (shown(stores.redis, "c-1"), shown(stores.redis, "c-2")) == ({}, {"colour": "red"})
+
+
+@pytest.mark.parametrize("all_at_once", [True, False])
+def test_somebody_who_is_erased_while_traits_are_read_does_not_come_back(stores: Stores, *, all_at_once: bool) -> None:
+    """Listed, erased and done between the question and the writing."""
+    listed = List()
+    each = new_rounds(pending=listed)
+    if not all_at_once:
+        each.once(stores)
+    tell(stores, {"colour": "red"})
+    tell(stores, {"colour": "red"}, "c-2")
+
+    def erase() -> None:
+        stores.clickhouse.command("ALTER TABLE trait_facts DELETE WHERE person = 'c-1'", settings={"mutations_sync": 2})
+
+    listed.changes = [None, erase]
+    each.once(stores)
+    assert (shown(stores.redis, "c-1"), shown(stores.redis, "c-2")) == ({}, {"colour": "red"})
+    assert listed.number == 1
+
+
+def test_a_device_that_leaves_an_address_for_a_customer_takes_its_traits_along(stores: Stores) -> None:
+    """Nothing is unlinked then: the former owner is known by its link only."""
+    each = new_rounds()
+    link(stores, "email:1", "c-1")
+    link(stores, "anonymous:phone", "email:1")
+    tell(stores, {"colour": "red"}, "", "phone")
+    each.once(stores)
+    assert shown(stores.redis, "c-1") == {"colour": "red"}
+    link(stores, "anonymous:phone", "c-2")
+    each.once(stores)
+    assert (shown(stores.redis, "c-1"), shown(stores.redis, "c-2")) == ({}, {"colour": "red"})
+
+
+def test_everybody_is_published_on_from_the_part_where_it_was_interrupted(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people, "PART", 1)
+    for number in range(3):
+        tell(stores, {"colour": "red"}, f"c-{number}")
+
+    class Failing(Noting):
+        def publish_part(self, stores: Stores, part: int, parts: int) -> None:
+            super().publish_part(stores, part, parts)
+            if part == 1 and len(self.told) == 2:
+                raise ConnectionResetError
+
+    noting = Failing()
+    with pytest.raises(ConnectionResetError):
+        TraitRounds(noting).once(stores)
+    tell(stores, {"colour": "red"}, "c-9")
+    TraitRounds(noting).once(stores)
+    assert noting.told == ["0 of 3", "1 of 3", "1 of 3", "2 of 3"]
+    TraitRounds(noting).once(stores)
+    assert "c-9" in noting.told, "what came meanwhile"
+
+
+def test_people_with_long_ids_and_with_many_ids_are_published_too(stores: Stores) -> None:
+    """ClickHouse takes 128 KiB in a parameter."""
+    long = [f"{number}" + "\N{GRINNING FACE}" * 95 for number in range(300)]
+    for name in long:
+        tell(stores, {"colour": name[:3]}, name)
+    events = [
+        [f"m-{number}", "Identify", "", f"d-{number}", NOON, json.dumps({"traits": {f"t{number}": number}})]
+        for number in range(2_000)
+    ]
+    names = ["event_id", "name", "customer_id", "anonymous_id", "occurred_at", "properties"]
+    stores.clickhouse.insert("identity_events", events, column_names=names)
+    visitors = [f"anonymous:d-{number}" for number in range(2_000)]
+    stores.clickhouse.insert(
+        "customers", [[name, 1, "c-many"] for name in visitors], column_names=["customer_id", "version", "merged_into"]
+    )
+    stores.clickhouse.insert(
+        "identity_links", [[name, "c-many", "linked", NOON] for name in visitors],
+        column_names=["identity", "person", "outcome", "occurred_at"],
+    )  # fmt: skip
+    PeoplesTraits(DECLARED, 60, List()).publish(stores, [*long, "anonymous:d-7"])
+    assert [shown(stores.redis, name)["colour"] for name in long] == [name[:3] for name in long]
+    assert len(shown(stores.redis, "c-many")) == 2_000
 
 
 def join(stores: Stores, account: str, customer: str = "", device: str = "", **said: Any) -> None:

@@ -1,23 +1,25 @@
 -- What `crmstream up` needs to keep traits and accounts in Redis.
 
--- trait_changes: whose traits may have changed, and when that was stored, by the server's clock. person is as in trait_facts. Who
--- reads it has the newest changes without looking at everybody. Rows are deleted after a week.
+-- trait_changes: whose traits may have changed, and when that was stored, by the server's clock. person is as in trait_facts, or
+-- email:<hash>. Who reads it has the newest changes without looking at everybody. ClickHouse fills it from events with traits and
+-- from rows of customers that have no events: those of visitors who now belong to somebody else than before. Rows are deleted after
+-- a week.
 CREATE TABLE IF NOT EXISTS trait_changes
 (
-    at DateTime64(3, 'UTC'),
+    at DateTime64(6, 'UTC'),
     person String
 )
 ENGINE = ReplacingMergeTree
 ORDER BY (at, person)
 TTL toDateTime(at) + INTERVAL 7 DAY;
 CREATE MATERIALIZED VIEW IF NOT EXISTS trait_changes_of_identity_events TO trait_changes AS SELECT DISTINCT
-    now64(3, 'UTC') AS at,
+    now64(6, 'UTC') AS at,
     if(customer_id = '', concat('anonymous:', anonymous_id), customer_id) AS person
 FROM identity_events WHERE name = 'Identify' AND JSONHas(properties, 'traits');
-CREATE MATERIALIZED VIEW IF NOT EXISTS trait_changes_of_identity_links TO trait_changes AS SELECT
-    now64(3, 'UTC') AS at,
-    arrayJoin([identity, person]) AS person
-FROM identity_links WHERE outcome IN ('linked', 'unlinked');
+CREATE MATERIALIZED VIEW IF NOT EXISTS trait_changes_of_customers TO trait_changes AS SELECT
+    now64(6, 'UTC') AS at,
+    customer_id AS person
+FROM customers WHERE events = 0;
 
 -- known_ids: the ids that were ever linked to a person, a customer or an e-mail address. Whose they are now says customers, in
 -- merged_into.

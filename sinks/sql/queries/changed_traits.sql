@@ -3,8 +3,8 @@
 SELECT person
 FROM trait_changes
 WHERE
-    (at > {since:DateTime64(3, 'UTC')} AND at <= {until:DateTime64(3, 'UTC')})
-    OR (at > {since_again:DateTime64(3, 'UTC')} AND at <= {until_again:DateTime64(3, 'UTC')})
+    (at > {since:DateTime64(6, 'UTC')} AND at <= {until:DateTime64(6, 'UTC')})
+    OR (at > {since_again:DateTime64(6, 'UTC')} AND at <= {until_again:DateTime64(6, 'UTC')})
 GROUP BY person
 ORDER BY person
 LIMIT {most:UInt32}

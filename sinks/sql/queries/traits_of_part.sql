@@ -1,5 +1,5 @@
--- The traits of a part of all people for Redis, by a hash of the owner; otherwise as traits_of_owners. Those who have none any more,
--- and visitors who belong to somebody, have a row without traits.
+-- The traits of a part of all people for Redis, by a hash of the owner, or of one owner; otherwise as traits_of_owners. Whoever may
+-- have had traits and has none has a row without traits: visitors who belong to somebody, and people to whom ids were linked.
 SELECT
     owner,
     mapFilter((name, json) -> NOT has({covered:Array(String)}, name), _set) AS others,
@@ -32,12 +32,13 @@ FROM
                 OR cityHash64(visitor_owners.owner) % {parts:UInt32} = {part:UInt32}
         ) AS owners ON owners.visitor = facts.person
         WHERE cityHash64(if(owners.owner != '', owners.owner, facts.person)) % {parts:UInt32} = {part:UInt32}
+            AND {owner:String} IN ('', if(owners.owner != '', owners.owner, facts.person))
         GROUP BY owner, trait
+        UNION ALL
+        SELECT DISTINCT arrayJoin([person, identity]) AS owner, '' AS trait, CAST((0, 0, 0, '', 'null'), 'Tuple(occurred_at DateTime64(6, \'UTC\'), received_at DateTime64(6, \'UTC\'), log_offset UInt64, source String, value String)') AS found
+        FROM known_ids
+        WHERE {owner:String} = '' AND cityHash64(owner) % {parts:UInt32} = {part:UInt32}
     )
     GROUP BY owner
-    UNION ALL
-    SELECT visitor AS owner, CAST(map(), 'Map(String, String)') AS _set
-    FROM visitor_owners
-    WHERE cityHash64(visitor) % {parts:UInt32} = {part:UInt32} AND visitor IN (SELECT person FROM trait_facts)
 )
 SETTINGS join_use_nulls = 0

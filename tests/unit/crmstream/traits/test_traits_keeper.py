@@ -1,5 +1,6 @@
 """When the keeper of traits begins a round, and what it says when a store is away."""
 
+import inspect
 from collections.abc import Callable
 from concurrent.futures import Future
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from contracts.errors import SettingsError
 from contracts.forgotten import change_forgotten, forgotten_path
 from contracts.settings import Settings
 from crmstream.stack.endpoints import Endpoints
-from crmstream.traits.keeper import SHARE, Pending, TraitsKeeper
+from crmstream.traits.keeper import Pending, TraitsKeeper
 
 
 class Stack:
@@ -26,43 +27,61 @@ class Rounds:
     def __init__(self, tmp_path: Path, **changes: object):
         self.now = 0.0
         self.said: list[str] = []
-        self.begun: list[Future[None]] = []
+        self.begun: list[tuple[str, Future[None]]] = []
         settings = Settings(data_dir=tmp_path, **changes)  # type: ignore[arg-type]
         self._keeper = TraitsKeeper(settings, self.said.append, lambda: self.now, self._begin)
 
-    def _begin(self, _: Callable[[], None]) -> Future[None]:
-        self.begun.append(Future())
-        return self.begun[-1]
+    def _begin(self, job: Callable[[], None]) -> Future[None]:
+        names = {each.run: name for name, each in self._keeper._jobs.items()}
+        closure = inspect.getclosurevars(job).nonlocals
+        self.begun.append((names[closure["job"].run], Future()))
+        return self.begun[-1][1]
 
-    def look(self, at: float) -> int:
-        """Look at a time; return how many rounds have begun."""
+    def look(self, at: float) -> str:
+        """Look at a time; return what runs then."""
         self.now = at
         self._keeper.look_after(Stack())
-        return len(self.begun)
+        name, future = self.begun[-1] if self.begun else ("", None)
+        return name if future is not None and not future.done() else ""
 
     def end(self, error: Exception | None = None) -> None:
         """End the last round."""
         if error is None:
-            self.begun[-1].set_result(None)
+            self.begun[-1][1].set_result(None)
         else:
-            self.begun[-1].set_exception(error)
+            self.begun[-1][1].set_exception(error)
+
+    def all_end(self, at: float, error: Exception | None = None) -> list[str]:
+        """Let all that is due at a time run and end at once, with an error if they are traits; return what ran."""
+        ran = []
+        while name := self.look(at):
+            ran.append(name)
+            self.end(error if name == "traits" else None)
+        return ran
 
 
-def test_a_round_begins_some_seconds_after_the_one_before(tmp_path: Path) -> None:
+def test_rounds_begin_some_seconds_after_the_one_before_and_accounts_more_seldom(tmp_path: Path) -> None:
     rounds = Rounds(tmp_path)
-    assert rounds.look(0) == 1
-    assert rounds.look(1) == 1
+    assert rounds.all_end(0) == ["traits", "accounts"]
+    assert [rounds.all_end(at) for at in (1, 2, 3, 4)] == [[], ["traits"], [], ["traits"]]
+    assert rounds.all_end(30) == ["traits", "accounts"]
+    assert rounds.all_end(32) == ["traits"]
+
+
+def test_the_pause_after_a_long_round_is_longer_and_has_a_bound(tmp_path: Path) -> None:
+    rounds = Rounds(tmp_path)
+    rounds.all_end(0)
+    assert rounds.look(2) == rounds.look(5) == "traits"
     rounds.end()
-    assert rounds.look(1.2) == 1
-    assert rounds.look(1.3 + 1.2 * SHARE) == 2
+    assert [rounds.all_end(at) for at in (5, 16, 17)] == [[], [], ["traits"]]
+    assert rounds.look(19) == rounds.look(119) == "traits"
     rounds.end()
-    rounds.look(6.2)
-    assert (rounds.look(8), rounds.look(8.3)) == (2, 3), "a pause is two seconds at least"
+    assert [rounds.all_end(at) for at in (119, 148, 149)] == [["accounts"], [], ["traits", "accounts"]]
 
 
 def test_it_may_be_switched_off(tmp_path: Path) -> None:
     rounds = Rounds(tmp_path, publish_traits=False)
-    assert [rounds.look(at) for at in (0, 10, 100)] == [0, 0, 0]
+    assert [rounds.look(at) for at in (0, 10, 100)] == ["", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +96,9 @@ def test_it_may_be_switched_off(tmp_path: Path) -> None:
 def test_a_store_that_is_away_is_told_once_and_when_it_is_back(tmp_path: Path, error: Exception, shown: str) -> None:
     rounds = Rounds(tmp_path)
     for at in (0, 10, 20):
-        rounds.look(at)
-        rounds.end(error)
-        rounds.look(at + 1)
+        assert "traits" in rounds.all_end(at, error)
     assert rounds.said == [f"traits in Redis wait: {shown}"]
-    rounds.look(30)
-    rounds.end()
-    rounds.look(31)
+    rounds.all_end(30)
     assert rounds.said[1:] == ["traits in Redis follow again"]
 
 

@@ -2,7 +2,7 @@
 
 import json
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -38,6 +38,32 @@ def order(total: Any = 12.5, currency: Any = "USD", **changes: Any) -> dict[str,
     return event(
         "transaction", "Order Completed", properties={"total": total, "currency": currency, "items": 2} | changes
     )
+
+
+def numbers(*bodies: dict[str, Any], **policy: Any) -> list[int]:
+    """The numbers of orders."""
+    log = Log(TRANSACTIONS, replace(POLICY, **policy))
+    found: list[int] = log.read(*bodies).people.events["score"].tolist()
+    return found
+
+
+def test_reports_of_one_order_have_one_number() -> None:
+    first, again, other, none = numbers(order(order_id="o-1"), order(5, order_id="o-1"), order(order_id="o-2"), order())
+    assert first == again != other
+    assert 0 not in (first, other)
+    assert none == 0
+
+
+def test_an_order_of_another_customer_or_source_has_another_number_and_a_refund_none() -> None:
+    body = order(order_id="o-1")
+    visitor = {name: value for name, value in body.items() if name != "customer_id"}
+    refund = body | {"name": "Order Refunded"}
+    found = numbers(body, visitor | {"anonymous_id": body["customer_id"]}, body | {"source": "pay"}, refund)
+    assert len(set(found)) == 4
+    assert found[3] == 0
+    shops = {body["source"]: "shop", "pay": "shop"}
+    one, other = numbers(body, body | {"source": "pay"}, shops=shops)
+    assert one == other
 
 
 def tick(time: datetime = NOW, **changes: Any) -> bytes:
