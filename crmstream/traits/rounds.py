@@ -17,6 +17,11 @@ from sinks.queries import query
 
 SETTLED: Final = timedelta(seconds=60)
 """After so long a row that was stored is visible."""
+BUSY: Final = timedelta(seconds=5)
+BUSY_IDS: Final = 1_000
+"""When so many ids changed within :data:`BUSY`, as in a catch-up, changes wait: the stores have enough to do."""
+MOST_WAIT: Final = timedelta(seconds=60)
+"""But not longer than this."""
 KEPT: Final = timedelta(days=6)
 """Changes are kept for longer than this; after it everybody is published anew."""
 MOST_IDS: Final = 20_000
@@ -69,6 +74,8 @@ class TraitRounds:
         if before is None or before.form != self._form or not now - KEPT < before.until <= now:
             before = self._begin(stores, now)
         elif not before.parts:
+            if now - before.until < MOST_WAIT and self._is_busy(stores, now):
+                return
             ids = self._changed(stores, before.until, now)
             if ids is not None:
                 self._people.publish(stores, ids)
@@ -86,6 +93,11 @@ class TraitRounds:
         begun = Published(now, self._form, 0, self._people.parts(stores))
         begun.note(stores)
         return begun
+
+    @staticmethod
+    def _is_busy(stores: Stores, now: datetime) -> bool:
+        asked = {"since": _time(now - BUSY)}
+        return int(stores.clickhouse.query(query("count_changed_traits"), parameters=asked).first_row[0]) > BUSY_IDS
 
     def _changed(self, stores: Stores, until: datetime, now: datetime) -> list[str] | None:
         """Return the ids that changed since ``until``, and again those from a minute before it on; None: too many."""

@@ -57,6 +57,7 @@ PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         "since_again": "2000-01-01 00:00:00.000", "until_again": "2000-01-01 00:00:00.000", "most": 50,
     },
     "claimants_of": {"ids": ["anonymous:1", "anonymous:2"]},
+    "count_changed_traits": {"since": "2000-01-01 00:00:00.000"},
     "count_people_with_traits": {},
     "dead_letter_at": {"topic": "crm-web-events", "partition": 2, "offset": 2},
     "dead_letter_count": FILTER,

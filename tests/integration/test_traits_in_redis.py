@@ -196,6 +196,19 @@ def test_a_note_that_cannot_be_read_is_none(stores: Stores, noted: str) -> None:
     assert shown(stores.redis, "c-1") == {"colour": "red"}
 
 
+def test_changes_wait_while_very_many_come_but_not_for_ever(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rounds, "BUSY_IDS", 1)
+    each = new_rounds()
+    each.once(stores)
+    tell(stores, {"colour": "red"})
+    tell(stores, {"colour": "red"}, "c-2")
+    each.once(stores)
+    assert shown(stores.redis, "c-1") == {}
+    monkeypatch.setattr(rounds, "MOST_WAIT", timedelta(0))
+    each.once(stores)
+    assert shown(stores.redis, "c-1") == {"colour": "red"}
+
+
 class Noting(PeoplesTraits):
     """Notes whom it should publish."""
 
