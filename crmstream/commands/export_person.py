@@ -12,9 +12,10 @@ from crmstream.commands.shared import connect_redis, new_app, notes
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
 from crmstream.people.lookup import find_person, printable
-from crmstream.people.record import Stores, write_record
+from crmstream.people.record import write_record
 from crmstream.sql.body import Body
 from crmstream.sql.export import Target, whole_file
+from crmstream.stores import Stores
 
 app = new_app()
 

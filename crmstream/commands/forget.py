@@ -18,9 +18,9 @@ from crmstream.commands.warehouse import warehouse
 from crmstream.observe.workers import read_pages
 from crmstream.people.forget import Erased, Work, forget, is_contact, pending_person, person_of
 from crmstream.people.lookup import Person, printable
-from crmstream.people.record import Stores
 from crmstream.people.requests import requested, there_again
 from crmstream.stack.endpoints import Endpoints, stack_folder
+from crmstream.stores import Stores
 from sinks.clients import clickhouse_client
 from sinks.migrations import ANSWER_SECONDS
 

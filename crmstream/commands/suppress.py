@@ -11,7 +11,7 @@ from crmstream.commands.shared import connect_redis, new_app, print_lines
 from crmstream.commands.status_view import plural
 from crmstream.commands.warehouse import warehouse
 from crmstream.people.forget import ids_of, person_of
-from crmstream.people.record import Stores
+from crmstream.stores import Stores
 
 app = new_app()
 

@@ -18,7 +18,7 @@ from contracts.settings import Settings
 from crmstream.identity.lookup import UnknownIdentityError, owners_of, read_links
 from crmstream.people.erase import erase_keys, erase_rows
 from crmstream.people.lookup import PHONE, Person, find_person, read_traits
-from crmstream.people.record import Stores
+from crmstream.stores import Stores
 from sinks.outbox_folder import waiting_in
 from streams.recovery import outbox_folder, state_folder
 from streams.state.files import FileName, files_in

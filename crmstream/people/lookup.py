@@ -136,7 +136,7 @@ def read_traits(client: Client, person: Person) -> list[dict[str, Any]]:
     """Return the newest value of each trait, with ``trait``, ``value`` (plain), ``set_at`` and ``source``."""
     rows = client.query(query("traits_of"), parameters={"ids": list(person.ids)}).named_results()
     return [
-        {"trait": row["trait"], "value": _plain(row["json"]), "set_at": row["set_at"].replace(tzinfo=UTC),
+        {"trait": row["trait"], "value": plain(row["json"]), "set_at": row["set_at"].replace(tzinfo=UTC),
          "source": row["source"]} for row in rows
     ]  # fmt: skip
 
@@ -151,7 +151,7 @@ def read_events(
     }  # fmt: skip
     rows = client.query(query("events_of"), parameters=asked).named_results()
     return [
-        {**row, "occurred_at": row["occurred_at"].replace(tzinfo=UTC), "properties": _plain(row["properties"])}
+        {**row, "occurred_at": row["occurred_at"].replace(tzinfo=UTC), "properties": plain(row["properties"])}
         for row in rows
     ]
 
@@ -164,7 +164,7 @@ def search(client: Client, text: str, most: int) -> list[dict[str, Any]]:
     return list(client.query(query("people_with"), parameters=asked).named_results())
 
 
-def _plain(text: str) -> Any:
+def plain(text: str) -> Any:
     """Read JSON; what is none stays a text."""
     try:
         return orjson.loads(text)

@@ -4,11 +4,9 @@ Rows go from ClickHouse to the file as they come, so memory does not grow with t
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import IO, Any
 
 import orjson
-from clickhouse_connect.driver.client import Client
 from redis import Redis
 
 from contracts.stored import profile_key, score_key, traits_key
@@ -16,6 +14,7 @@ from crmstream.people.lookup import Person
 from crmstream.people.personal import PERSONAL, parameters, selected
 from crmstream.sql.body import Body
 from crmstream.sql.export import Query, copy
+from crmstream.stores import Stores
 
 Moved = Callable[[str, Body], None]
 
@@ -34,14 +33,6 @@ class RowsAsList:
             self._file.write((b",\n" if self._ended else b"") + chunk.removesuffix(b"\n").replace(b"\n", b",\n"))
             self._ended = chunk.endswith(b"\n")
         return len(chunk)
-
-
-@dataclass(frozen=True)
-class Stores:
-    """Connections to the stores that hold something about people."""
-
-    clickhouse: Client
-    redis: Redis
 
 
 def write_record(stores: Stores, person: Person, asked: str, file: IO[bytes], moved: Moved) -> dict[str, int]:

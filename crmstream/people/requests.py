@@ -9,7 +9,7 @@ from contracts.forgotten import NEVER, Forgotten, microseconds
 from contracts.identity import ANONYMOUS
 from crmstream.identity.lookup import UnknownIdentityError, is_customer
 from crmstream.people.lookup import Person, find_person
-from crmstream.people.record import Stores
+from crmstream.stores import Stores
 from sinks.queries import query
 
 

@@ -14,7 +14,7 @@ import orjson
 from redis import Redis
 
 from contracts.stored import ACCOUNTS_KEY, account_key
-from crmstream.traits.people import Stores
+from crmstream.stores import Stores
 from sinks.queries import query
 
 PAGE: Final = 500

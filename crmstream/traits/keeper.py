@@ -16,8 +16,9 @@ from contracts.whole_files import Fingerprint, fingerprint
 from crmstream.background import in_background
 from crmstream.declared_traits import declared_traits
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stores import Stores
 from crmstream.traits.accounts import publish_accounts
-from crmstream.traits.people import PeoplesTraits, Stores
+from crmstream.traits.people import PeoplesTraits
 from crmstream.traits.rounds import TraitRounds
 from sinks.clients import clickhouse_client, redis_client
 

@@ -5,11 +5,9 @@ a whole, so it may be written any number of times.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final, Protocol
 
-import orjson
 from clickhouse_connect.driver.client import Client
 from redis import Redis
 
@@ -17,6 +15,8 @@ from contracts.errors import CrmError
 from contracts.identity import ANONYMOUS, EMAIL
 from contracts.stored import traits_key
 from contracts.traits import Trait
+from crmstream.people.lookup import plain
+from crmstream.stores import Stores
 from sinks.queries import query
 from sinks.traits import LONGEST_QUERY, covered_names, traits_query
 
@@ -28,14 +28,6 @@ PART: Final = 50_000
 """People of a part, where all are written."""
 TRIES: Final = 5
 Fields = Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Stores:
-    """The connections of one round."""
-
-    clickhouse: Client
-    redis: Redis
 
 
 class Pending(Protocol):
@@ -64,7 +56,7 @@ class PeoplesTraits:
         return f"{self._query} {self._covered}"
 
     def publish(self, stores: Stores, ids: Sequence[str]) -> None:
-        """Write the hashes of those to whom some ids belong or did before, and remove those of ids that others own.
+        """Write the hashes of the owners of some ids, now and before, and remove the hashes of ids that have an owner.
 
         Raises an error of the client if a store does not answer.
         """
@@ -140,13 +132,13 @@ class PeoplesTraits:
         return found
 
     def _found(self, client: Client, asked: str, parameters: dict[str, Any]) -> dict[str, Fields]:
-        parameters["covered"] = self._covered
+        parameters = {**parameters, "covered": self._covered}
         answer = client.query(asked, parameters=parameters, settings={"max_query_size": LONGEST_QUERY})
         return {row["owner"]: _fields(row) for row in answer.named_results()}
 
 
 def owners_of(client: Client, ids: Sequence[str]) -> dict[str, str]:
-    """Return to whom each id belongs, itself if to nobody. A device may be an address's, and that a customer's."""
+    """Return the owner of each id; an id without an owner owns itself. The owner of a device may be an address."""
     owners = {name: name for name in ids}
     first = _owners(client, list(owners))
     further = _owners(client, list(dict.fromkeys(first.values())))
@@ -206,8 +198,5 @@ def _fields(row: Mapping[str, Any]) -> Fields:
 
 def _text(json: str) -> str:
     """Return a JSON value as text; what is none stays as it is."""
-    try:
-        value = orjson.loads(json)
-    except ValueError:
-        return json
+    value = plain(json)
     return value if isinstance(value, str) else json

@@ -12,7 +12,8 @@ from typing import Any, Final
 import orjson
 
 from contracts.stored import PUBLISHED_KEY
-from crmstream.traits.people import PART, PeoplesTraits, Stores
+from crmstream.stores import Stores
+from crmstream.traits.people import PART, PeoplesTraits
 from sinks.queries import query
 
 SETTLED: Final = timedelta(seconds=60)

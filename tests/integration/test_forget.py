@@ -16,8 +16,8 @@ from contracts.stored import TABLES, profile_key, score_key, top_key, traits_key
 from crmstream.people.erase import ERASED
 from crmstream.people.forget import linked_to
 from crmstream.people.personal import PERSONAL
-from crmstream.people.record import Stores
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stores import Stores
 from sinks.clients import redis_client
 
 pytestmark = pytest.mark.stack

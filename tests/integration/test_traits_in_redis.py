@@ -14,9 +14,10 @@ from support.installation import migrated_database
 from contracts.stored import ACCOUNTS_KEY, PUBLISHED_KEY, account_key, traits_key
 from contracts.traits import KNOWN, Trait
 from crmstream.stack.endpoints import Endpoints
+from crmstream.stores import Stores
 from crmstream.traits import people, rounds
 from crmstream.traits.accounts import publish_accounts
-from crmstream.traits.people import PeoplesTraits, Stores
+from crmstream.traits.people import PeoplesTraits
 from crmstream.traits.rounds import TraitRounds
 from sinks.clients import redis_client
 

@@ -34,7 +34,7 @@ CREATE MATERIALIZED VIEW IF NOT EXISTS known_ids_of_identity_links TO known_ids 
 FROM identity_links WHERE outcome = 'linked';
 INSERT INTO known_ids SELECT person, identity FROM identity_links WHERE outcome IN ('linked', 'unlinked');
 
--- memberships and accounts: as before, but of the profiles they read only those of members.
+-- memberships and accounts are as before, but read the profiles of members only.
 CREATE OR REPLACE VIEW memberships
 (
     account_id String COMMENT 'id of the account',
